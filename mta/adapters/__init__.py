@@ -1,0 +1,1 @@
+"""One library or outside system each, thin; only app.py (and tests) import them."""

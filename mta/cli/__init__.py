@@ -1,0 +1,1 @@
+"""Commands, one file a group; imports are lazy because an administrator waits for each."""

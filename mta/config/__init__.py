@@ -1,0 +1,1 @@
+"""connectors.yaml in, frozen typed contracts out; every problem at once, at its line."""

@@ -1,0 +1,239 @@
+"""The configuration as the rest of the house sees it: frozen, complete, every default filled in.
+
+connectors.yaml is checked and turned into these by config/load.py. Durations are seconds, sizes octets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from types import MappingProxyType
+
+from mta.model.tls import Pin, TlsLevel, TrustAnchors
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A host name or address literal (no brackets) with its port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """Paths of a PEM certificate chain (leaf first) and of its private key."""
+
+    chain: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One listening address. `tls` is `starttls`, or `implicit`; PROXY v2 is believed from the networks of `proxy`."""
+
+    address: HostPort
+    tls: str = "starttls"
+    proxy: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every limit of one server (docs/connectors.md explains each). Inbound first, then queue, then outbound."""
+
+    message_size: int = 52_428_800
+    recipients: int = 1000
+    command_length: int = 1000  # octets with CRLF
+    line_length: int = 1000  # octets with CRLF, RFC 5321 §4.5.3.1.6
+    header_size: int = 102_400
+    header_addresses: int = 10_240
+    mime_nesting: int = 100
+    boundary_length: int = 2048
+    hops: int = 50
+    soft_errors: int = 10  # from then on each error costs `error_delay`
+    hard_errors: int = 20  # then the session is closed
+    junk_commands: int = 100  # NOOP, RSET, VRFY, HELP without mail between them
+    error_delay: float = 1.0
+    connections: int = 10_000  # of one worker
+    connections_per_client: int = 50  # of one worker; peers proven by a connector are exempt
+    command_timeout: float = 300.0
+    data_timeout: float = 300.0  # between two pieces of a message
+    data_rate: int = 500  # octets per second, at the least, over the whole message
+    tls_timeout: float = 60.0
+    proxy_timeout: float = 5.0
+    forbid_early_talkers: bool = True  # commands sent before the reply that permits them
+    spool_threshold: int = 262_144  # larger messages go to a file while they arrive
+    lifetime: float = 432_000.0  # 5 days
+    bounce_lifetime: float = 432_000.0
+    delay_warning: float = 14_400.0  # 4 hours; 0: never
+    retry_min: float = 300.0
+    retry_max: float = 4000.0
+    retry_jitter: float = 0.1  # share of the delay, either way
+    destination_concurrency: int = 20
+    destination_recipients: int = 50  # of one transaction
+    host_backoff: float = 60.0  # an unreachable host is not dialled again before
+    idle_timeout: float = 5.0  # a kept outbound connection
+    messages_per_connection: int = 1000
+    connect_timeout: float = 30.0
+    greeting_timeout: float = 300.0  # RFC 5321 §4.5.3.2.1
+    helo_timeout: float = 300.0
+    mail_timeout: float = 300.0  # §4.5.3.2.2
+    rcpt_timeout: float = 300.0  # §4.5.3.2.3
+    data_init_timeout: float = 120.0  # §4.5.3.2.4
+    data_block_timeout: float = 180.0  # §4.5.3.2.5
+    data_final_timeout: float = 600.0  # §4.5.3.2.6
+    quit_timeout: float = 5.0  # nothing is lost with a QUIT
+    shutdown_timeout: float = 30.0  # how long a drain waits for sessions and deliveries
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The `server` object."""
+
+    hostname: str
+    postmaster: str
+    authserv_id: str
+    listen: tuple[Listener, ...]
+    certificate: KeyPair | None = None
+    user: str = ""
+    queue: str = "sqlite:var/queue"
+    workers: int = 1
+    nameservers: tuple[HostPort, ...] = ()  # empty: the system's
+    trust_ad: bool = False
+    trace_keep: float = 2_592_000.0  # 30 days
+    log_format: str = "auto"  # json, text, or by whether standard error is a terminal
+    limits: Limits = field(default_factory=Limits)
+
+
+ANY_RECIPIENT = "any"
+VERIFY_RECIPIENT = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """One of our own domains. `recipients` is `any`, `verify`, or the set of `Mailbox.key`s that exist."""
+
+    name: str
+    deliver_to: tuple[HostPort, ...]
+    connector: str
+    recipients: str | frozenset[str] = ANY_RECIPIENT
+    allow_own_sender: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """What a client certificate must be. `names` and `ca` both hold; any one of `pins` suffices.
+
+    `eku` is `any`, or `client` to demand extended key usage clientAuth where one is stated.
+    """
+
+    names: tuple[str, ...] = ()
+    ca: TrustAnchors | None = None
+    pins: tuple[Pin, ...] = ()
+    eku: str = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class InboundTls:
+    """`inbound.tls`: required or optional, the least version (`1.2`, `1.3`), the client certificate."""
+
+    required: bool = False
+    min_version: str = "1.2"
+    client_certificate: ClientCertificate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """What mail coming in under this connector must prove. `combine` is `all` or `any`."""
+
+    claims: frozenset[str] = frozenset({"mail_from", "header_from"})
+    tls: InboundTls = field(default_factory=InboundTls)
+    networks: tuple[Network, ...] = ()
+    combine: str = "all"
+    identity: str = "proof"  # or `none`: the peer's identity is deliberately not checked
+    allow_own_sender: bool = False
+
+    @property
+    def demands_proof(self) -> bool:
+        """Whether anything identifies the peer."""
+        return bool(self.networks) or self.tls.client_certificate is not None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundTls:
+    """What the hop must prove. `names` of an empty tuple: derived from the route (policy/deliver.py)."""
+
+    level: TlsLevel = TlsLevel.ENCRYPTED
+    names: tuple[str, ...] = ()
+    ca: TrustAnchors | None = None  # None: the system's
+    pins: tuple[Pin, ...] = ()
+    min_version: str = "1.2"
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """SMTP AUTH at a smart host; the password was read from its file."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """What mail going out under this connector is promised. `hosts` empty: by MX."""
+
+    hosts: tuple[HostPort, ...] = ()
+    tls: OutboundTls = field(default_factory=OutboundTls)
+    client_certificate: KeyPair | None = None
+    auth: Auth | None = None
+    port: int = 25  # of hosts found by MX
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """One partner, one object, two directions. A missing direction is already `default`'s."""
+
+    name: str
+    mode: str = "enforce"  # or `audit`
+    domains: tuple[str, ...] = ()
+    relay: bool = False
+    inbound: Inbound = field(default_factory=Inbound)
+    outbound: Outbound = field(default_factory=Outbound)
+    own_inbound: bool = True  # the object itself has an `inbound`
+    own_outbound: bool = True
+    line: int = 0
+
+    @property
+    def audits(self) -> bool:
+        """Whether it only reports what it would do."""
+        return self.mode == "audit"
+
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """All of connectors.yaml. Always has a connector called `default`."""
+
+    server: Server
+    domains: Mapping[str, Domain]  # by A-label name in lower case
+    connectors: Mapping[str, Connector]  # by name, in file order
+    path: str = ""
+    digest: str = ""  # of the file's bytes: tells one configuration from the next
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "domains", MappingProxyType(dict(self.domains)))
+        object.__setattr__(self, "connectors", MappingProxyType(dict(self.connectors)))
+
+    @property
+    def default(self) -> Connector:
+        """The connector for everyone else."""
+        return self.connectors[DEFAULT]

@@ -1,0 +1,74 @@
+"""Exceptions are for broken things only; a peer's failed check is data and a refusal is a decision.
+
+MtaError
+├── ConfigurationError     connectors.yaml cannot be used; carries every problem
+├── UsageError             a command was called with something that cannot be
+├── StorageError           the queue could not write or read; nothing was acknowledged
+│   ├── StorageFull        no space, no descriptors, read-only: temporary, heals by itself (452 4.3.1)
+│   ├── ShardLocked        another process owns this queue file
+│   └── SchemaTooNew       the queue file was written by a later version
+├── ProtocolError
+│   ├── LocalProtocolError     we broke the protocol: a defect of ours
+│   └── RemoteProtocolError    the peer broke it
+├── ConnectFailed          the peer could not be reached
+├── TlsFailed              the handshake did not come about
+└── DnsTemporary           a look-up could not be answered now
+"""
+
+from __future__ import annotations
+
+
+class MtaError(Exception):
+    """Anything of ours that is broken; its text is for the administrator, never for a peer."""
+
+
+class ConfigurationError(MtaError):
+    """connectors.yaml cannot be used. `problems` holds printable lines, one a problem."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class UsageError(MtaError):
+    """A command was called with something that cannot be."""
+
+
+class StorageError(MtaError):
+    """The queue could not write or read; nothing was acknowledged."""
+
+
+class StorageFull(StorageError):
+    """No space, no descriptors or a read-only file: temporary, heals by itself."""
+
+
+class ShardLocked(StorageError):
+    """Another process owns this queue file."""
+
+
+class SchemaTooNew(StorageError):
+    """The queue file was written by a later version of mta; it is left untouched."""
+
+
+class ProtocolError(MtaError):
+    """SMTP was broken by one of the two sides."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We broke the protocol: a defect of ours."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the protocol."""
+
+
+class ConnectFailed(MtaError):
+    """The peer could not be reached."""
+
+
+class TlsFailed(MtaError):
+    """The TLS handshake did not come about; the text is OpenSSL's reason."""
+
+
+class DnsTemporary(MtaError):
+    """A look-up could not be answered now (SERVFAIL, timeout, bogus)."""

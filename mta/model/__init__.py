@@ -1,0 +1,1 @@
+"""Frozen facts that every floor may speak of; standard library only."""

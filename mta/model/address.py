@@ -1,0 +1,35 @@
+"""The mailbox of RFC 5321 §4.1.2 and RFC 6531 §3.3, already taken apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One address as it travelled, and the form that is compared.
+
+    `local` and `domain` are the peer's own spelling (a quoted local part keeps its quotes); `ascii_domain` is the
+    domain in lower case A-labels (`xn--…`), or an address literal in lower case (`[192.0.2.1]`, `[ipv6:2001:db8::1]`).
+    `RCPT TO:<postmaster>` (RFC 5321 §4.5.1) has an empty domain until we say whose postmaster is meant.
+    """
+
+    local: str
+    domain: str
+    ascii_domain: str
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}" if self.domain else self.local
+
+    @property
+    def is_ascii(self) -> bool:
+        """Whether the address can travel without SMTPUTF8 as it stands."""
+        return self.local.isascii() and self.domain.isascii()
+
+    @property
+    def key(self) -> str:
+        """What two spellings of one mailbox share: quotes that need not be and case are ignored, as lists mean it."""
+        local = self.local
+        if local.startswith('"') and local.endswith('"') and len(local) > 1:
+            local = local[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+        return f"{local.casefold()}@{self.ascii_domain}"

@@ -1,0 +1,64 @@
+"""One attempt to hand a message to a next hop, and what came of it for each recipient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from mta.model.reply import Reply
+from mta.model.tls import TlsFacts
+
+
+class Scope(Enum):
+    """Whom a failure concerns: the narrower it is, the fewer others it may delay."""
+
+    SESSION = "session"  # this connection only: dropped, timed out
+    HOST = "host"  # this host: refused the greeting, failed the TLS requirement
+    DESTINATION = "destination"  # every host of the destination: no MX, null MX
+    MESSAGE = "message"  # this message: too large, MAIL or DATA refused
+    RECIPIENT = "recipient"  # one RCPT
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that was not as it must be. `reply` is the peer's word, or ours in its place."""
+
+    scope: Scope
+    reply: Reply
+    reason: str  # for us: a stable word first, then the whole story
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostAttempt:
+    """One host that was tried. Written to the trace as it stands (`evidence()` in observe/trace.py)."""
+
+    host: str
+    port: int
+    address: str = ""
+    started: float = 0.0  # epoch seconds
+    seconds: float = 0.0
+    tls: TlsFacts | None = None
+    requirement: str = ""  # e.g. `verified:mail.fabrikam.example`
+    verdict: str = ""  # e.g. `tls=verified`, or why not
+    failure: Failure | None = None
+    reused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientResult:
+    """What the next hop said of one recipient: delivered if `failure` is None; `reply` is its last word."""
+
+    index: int
+    reply: Reply
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """All of one attempt: every host tried, every recipient's fate. `dsn_passed`: the hop takes over DSN duties."""
+
+    hosts: tuple[HostAttempt, ...]
+    recipients: tuple[RecipientResult, ...]
+    dsn_passed: bool = False
+    notes: tuple[str, ...] = field(default_factory=tuple)

@@ -1,0 +1,92 @@
+"""A message is its original bytes; what we add stands in front of them (design: nothing is re-serialised)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mta.model.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderField:
+    """One header field as a span of the message: `raw[start:end]` includes folding and the final CRLF.
+
+    `name` is in lower case; `value_start` is the offset just after the colon.
+    """
+
+    name: bytes
+    start: int
+    value_start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderBlock:
+    """The header of a message, found once: its fields in order and where the body begins."""
+
+    raw: bytes
+    fields: tuple[HeaderField, ...]
+    body_start: int
+
+    def values(self, name: bytes) -> tuple[bytes, ...]:
+        """The raw values (folding kept, final CRLF dropped) of every field called `name` (lower case)."""
+        return tuple(self.raw[f.value_start : f.end].rstrip(b"\r\n") for f in self.fields if f.name == name)
+
+    def count(self, name: bytes) -> int:
+        """How many fields are called `name` (lower case)."""
+        return sum(f.name == name for f in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a message: in memory, or in a spool file that belongs to the queue.
+
+    Exactly one of `data` and `path` is set. `head` is the beginning (at least the whole header block) of a spooled
+    one. Lines end in CRLF, no dot is stuffed.
+    """
+
+    size: int
+    data: bytes | None = None
+    path: str | None = None
+    head: bytes = b""
+
+    @property
+    def beginning(self) -> bytes:
+        """Bytes that hold at least the whole header block."""
+        return self.data if self.data is not None else self.head
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientState:
+    """One recipient of a queued message, as the queue knows it. `index` is its place in the envelope."""
+
+    index: int
+    connector: str  # the outbound connector chosen at RCPT
+    state: str = "queued"  # queue/lifecycle.py names the states and their legal moves
+    due: float = 0.0  # epoch seconds of the next attempt
+    attempts: int = 0
+    reason: str = ""  # the last thing that was said about it
+    warned: bool = False  # the delay warning was sent
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    """A message we have answered for. `prefix` (our trace header fields) travels before the content.
+
+    `received` and `expires` are epoch seconds; `inbound` names the connector that took it.
+    """
+
+    id: str
+    envelope: Envelope
+    content: Content
+    prefix: bytes
+    received: float
+    inbound: str
+    states: tuple[RecipientState, ...]
+    evidence: dict[str, object] = field(default_factory=dict)  # of the accept; JSON types only
+    hops: int = 0
+
+    @property
+    def size(self) -> int:
+        """Octets as they go out, before dot-stuffing."""
+        return len(self.prefix) + self.content.size

@@ -1,0 +1,24 @@
+"""What is known of an inbound SMTP session when a decision about it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from mta.model.tls import TlsFacts
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """The peer as far as it has shown itself. `client_ip` is the true one: behind a listed balancer, PROXY's.
+
+    An IPv4-mapped IPv6 address is held as the IPv4 address it means.
+    """
+
+    client_ip: IPv4Address | IPv6Address
+    client_port: int = 0
+    local_port: int = 0
+    helo: str = ""
+    esmtp: bool = False
+    tls: TlsFacts | None = None
+    session_id: str = ""

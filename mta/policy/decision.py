@@ -1,0 +1,57 @@
+"""What every decision looks like: a verdict, a bland reply for the peer, all reasons for us."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mta.model.reply import Reply
+
+
+class Verdict:
+    """The four things that can be decided about mail."""
+
+    ACCEPT = "accept"
+    REFUSE = "refuse"  # 5yz
+    DEFER = "defer"  # 4yz
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason: a stable `word` for machines and searching, and the whole story for the administrator."""
+
+    word: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Loser:
+    """A connector that was considered and not chosen, with its first failing condition."""
+
+    connector: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided under which connector.
+
+    `reply` is what the peer hears if this is not an accept (bland, RFC 3463 codes). In audit mode the verdict is
+    ACCEPT and `would` is what enforcing would have decided.
+    """
+
+    verdict: str
+    connector: str
+    mode: str = "enforce"
+    reply: Reply | None = None
+    reasons: tuple[Reason, ...] = ()
+    losers: tuple[Loser, ...] = ()
+    would: Decision | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the mail may go on."""
+        return self.verdict == Verdict.ACCEPT

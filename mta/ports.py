@@ -1,0 +1,351 @@
+"""The outside world as the house sees it: Protocols only. Adapters implement them; tests fake or contract-test them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from mta.model.attempt import HostAttempt
+from mta.model.envelope import Envelope
+from mta.model.message import Content, QueuedMessage
+from mta.model.reply import Reply
+from mta.model.tls import CertificateFacts, PathVerdict, TlsFacts, TrustAnchors
+
+
+class Clock(Protocol):
+    """Time as a parameter."""
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        ...
+
+
+# --- DNS ---------------------------------------------------------------------------------------------------------
+
+
+class DnsStatus(Enum):
+    """What a look-up came to. TEMPORARY covers SERVFAIL, timeout and bogus: unknown, therefore try later."""
+
+    OK = "ok"
+    NODATA = "nodata"
+    NXDOMAIN = "nxdomain"
+    TEMPORARY = "temporary"
+
+
+@dataclass(frozen=True, slots=True)
+class MxRecord:
+    """One MX: preference and host (lower case, no final dot; empty for the null MX of RFC 7505)."""
+
+    preference: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class MxAnswer:
+    """MX records of a domain. `secure`: the AD bit of a resolver we believe. `detail`: why TEMPORARY."""
+
+    status: DnsStatus
+    records: tuple[MxRecord, ...] = ()
+    secure: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressAnswer:
+    """A and AAAA records of a host, as text, IPv6 first where both exist."""
+
+    status: DnsStatus
+    addresses: tuple[str, ...] = ()
+    secure: bool = False
+    detail: str = ""
+
+
+class Resolver(Protocol):
+    """DNS. Never raises for an answer that is merely bad: that is data."""
+
+    async def mx(self, domain: str) -> MxAnswer:
+        """The MX records of `domain` (A-labels)."""
+        ...
+
+    async def addresses(self, host: str) -> AddressAnswer:
+        """The addresses of `host`, CNAMEs followed."""
+        ...
+
+
+# --- certificates ------------------------------------------------------------------------------------------------
+
+
+class ChainVerifier(Protocol):
+    """Judges a certificate chain. Deterministic for the same arguments; does no IO once an anchor set was seen."""
+
+    def verify(self, chain: Sequence[CertificateFacts], anchors: TrustAnchors, now: float) -> PathVerdict:
+        """Whether `chain` (leaf first, as the peer sent it) leads to one of `anchors` at epoch second `now`."""
+        ...
+
+
+# --- outbound SMTP -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the next hop's EHLO said, keywords in upper case with their parameters; empty after HELO."""
+
+    extensions: dict[str, str] = field(default_factory=dict)
+
+    def __contains__(self, keyword: str) -> bool:
+        return keyword in self.extensions
+
+    @property
+    def size(self) -> int:
+        """The announced SIZE limit (RFC 1870 §4); 0: none."""
+        value = self.extensions.get("SIZE", "").strip()
+        return int(value) if value.isascii() and value.isdigit() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One mail transaction: the envelope for this hop (only its recipients) and the bytes that travel."""
+
+    envelope: Envelope
+    prefix: bytes
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionReplies:
+    """The hop's replies. `recipients` is parallel to the envelope's; `data` is None where it was not reached.
+
+    `mail`: to MAIL FROM; `data`: to DATA if it was refused, else to the final dot.
+    """
+
+    mail: Reply
+    recipients: tuple[Reply, ...] = ()
+    data: Reply | None = None
+
+
+class SmtpConnection(Protocol):
+    """An open connection to a next hop. Raises ConnectFailed, TlsFailed or RemoteProtocolError when it breaks."""
+
+    host: str
+    port: int
+    address: str
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Of the last EHLO."""
+        ...
+
+    @property
+    def tls(self) -> TlsFacts | None:
+        """Facts of the handshake, once there was one."""
+        ...
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is still open and nothing unexpected has arrived."""
+        ...
+
+    async def greet(self, helo: str) -> Reply:
+        """Read the greeting (the first time), say EHLO, HELO if that is refused; the decisive reply."""
+        ...
+
+    async def start_tls(self) -> Reply:
+        """STARTTLS; after a 220 the handshake. Any other reply is returned and the connection stays clear."""
+        ...
+
+    async def authenticate(self, user: str, password: str) -> Reply:
+        """AUTH PLAIN (RFC 4954), or LOGIN where only that is offered."""
+        ...
+
+    async def transact(self, transaction: Transaction) -> TransactionReplies:
+        """MAIL, RCPT…, DATA and the content; pipelined where offered. The connection may be used again after."""
+        ...
+
+    async def probe_recipient(self, envelope: Envelope) -> tuple[Reply, Reply | None]:
+        """MAIL and one RCPT, then RSET: what a call-out asks. The reply to MAIL, and to RCPT if it was sent."""
+        ...
+
+    async def quit(self) -> None:
+        """QUIT and close; never raises."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DialTarget:
+    """Where to connect, and which TLS to speak there. Part of the pool's key, therefore hashable."""
+
+    host: str
+    port: int
+    address: str
+    sni: str = ""
+    min_version: str = "1.2"
+    certificate_chain: str = ""  # paths of the client certificate we present; empty: none
+    certificate_key: str = ""
+    implicit_tls: bool = False
+
+
+class Dialer(Protocol):
+    """Opens connections to next hops."""
+
+    async def connect(self, target: DialTarget) -> SmtpConnection:
+        """A TCP connection (and TLS at once where implicit). Raises ConnectFailed or TlsFailed."""
+        ...
+
+
+# --- the queue ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientFate:
+    """What settling writes for one recipient: its new state and why."""
+
+    index: int
+    state: str
+    reason: str
+    due: float = 0.0
+    counted: bool = True  # this was an attempt
+    warned: bool = False  # a delay warning goes out with this settlement
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a message's history. `detail` holds JSON types only; `recipients` are indices, empty: all."""
+
+    at: float
+    name: str  # observe/events.py
+    detail: dict[str, object]
+    recipients: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """All that one attempt (or one operator's command) changes for a message; written in one transaction.
+
+    `notices` are whole new messages (bounces, warnings) that become durable in that same transaction.
+    """
+
+    message_id: str
+    at: float
+    fates: tuple[RecipientFate, ...]
+    events: tuple[Event, ...] = ()
+    notices: tuple[QueuedMessage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFilter:
+    """Which messages are meant; every condition that is set must hold. Empty strings are not set."""
+
+    id: str = ""
+    connector: str = ""
+    recipient: str = ""  # address or domain
+    sender: str = ""  # address or domain
+    state: str = ""
+    since: float = 0.0
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRecord:
+    """A message with its history, oldest event first. Content is not loaded."""
+
+    message: QueuedMessage
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How many recipients are in each state, and the octets of undelivered content."""
+
+    states: dict[str, int]
+    octets: int
+
+
+class Spool(Protocol):
+    """Takes a large message while it arrives; becomes its content without another copy."""
+
+    size: int
+
+    async def write(self, data: bytes) -> None:
+        """Append. Raises StorageFull."""
+        ...
+
+    def content(self, head: bytes) -> Content:
+        """What was written, as content of a message about to be enqueued."""
+        ...
+
+    async def discard(self) -> None:
+        """Forget it; never raises."""
+        ...
+
+
+class QueueStore(Protocol):
+    """A durable queue with one owner. When a coroutine that changes it returns, the change survives a power cut."""
+
+    async def enqueue(self, message: QueuedMessage, *, claim: bool = False) -> None:
+        """Take responsibility for a message. `claim`: the caller delivers it now; `claim()` will not return it."""
+        ...
+
+    def spool(self) -> Spool:
+        """Where a large message goes while it arrives."""
+        ...
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Write fates, events and notices in one transaction and release the claim on these recipients.
+
+        A message whose recipients are all final loses its content; its history stays for the trace.
+        """
+        ...
+
+    async def claim(self, now: float, limit: int) -> list[QueuedMessage]:
+        """Due messages, earliest first, not claimed by anyone; `states` holds only the due recipients."""
+        ...
+
+    async def release_claim(self, message_id: str) -> None:
+        """Give a claim back untouched (shutdown, no capacity)."""
+        ...
+
+    async def next_due(self) -> float | None:
+        """When the earliest unclaimed recipient is due; None: nothing waits."""
+        ...
+
+    def read(self, content: Content) -> AsyncIterator[bytes]:
+        """The content in pieces of at most 256 KiB."""
+        ...
+
+    async def search(self, which: QueueFilter) -> list[QueuedMessage]:
+        """Messages with any undelivered recipient, oldest first; content without its bytes."""
+        ...
+
+    async def trace(self, which: QueueFilter) -> list[TraceRecord]:
+        """Messages, delivered ones too, with their history, newest first."""
+        ...
+
+    async def counts(self) -> QueueCounts:
+        """For metrics and `mta queue`; costs no scan of the queue."""
+        ...
+
+    async def purge(self, before: float, limit: int = 1000) -> int:
+        """Forget the history of up to `limit` messages that ended before `before`; how many were forgotten."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of the files."""
+        ...
+
+
+class DeliveryTrace(Protocol):
+    """Where a host attempt is told while it happens (log, metrics)."""
+
+    def attempted(self, message_id: str, attempt: HostAttempt) -> None:
+        """One host was tried."""
+        ...

@@ -1,0 +1,1 @@
+"""When a waiting message is tried next, and which moves between states are legal."""

@@ -1,0 +1,42 @@
+"""The names of everything that is logged or kept in a message's history, in one place: they are stable."""
+
+from __future__ import annotations
+
+# the server
+SERVER_STARTED = "server.started"
+SERVER_READY = "server.ready"
+SERVER_STOPPING = "server.stopping"
+SERVER_STOPPED = "server.stopped"
+SERVER_RELOADED = "server.reloaded"
+SERVER_RELOAD_REFUSED = "server.reload-refused"
+WORKER_STARTED = "worker.started"
+WORKER_DIED = "worker.died"
+SHARD_ADOPTED = "shard.adopted"
+SHARD_ALARM = "shard.alarm"
+CONFIG_WARNING = "config.warning"
+DEFECT = "defect"  # a bug of ours: carries a traceback, for us alone
+
+# a session
+SESSION_OPENED = "session.opened"
+SESSION_CLOSED = "session.closed"
+SESSION_REFUSED = "session.refused"
+SESSION_ERROR = "session.error"
+TLS_ESTABLISHED = "tls.established"
+TLS_FAILED = "tls.failed"
+
+# a message: these stand in its history, too
+MAIL_REFUSED = "mail.refused"
+MAIL_WOULD_REFUSE = "mail.would-refuse"  # audit mode
+MESSAGE_ACCEPTED = "message.accepted"
+MESSAGE_NOT_STORED = "message.not-stored"
+DELIVERY_ATTEMPTED = "delivery.attempted"
+DELIVERED = "delivery.delivered"
+DELIVERY_DEFERRED = "delivery.deferred"
+DELIVERY_FAILED = "delivery.failed"
+MESSAGE_EXPIRED = "message.expired"
+MESSAGE_HELD = "message.held"
+MESSAGE_RELEASED = "message.released"
+MESSAGE_RETRIED = "message.retried"
+MESSAGE_DELETED = "message.deleted"
+NOTICE_SENT = "notice.sent"
+NOTICE_SUPPRESSED = "notice.suppressed"

@@ -1,0 +1,68 @@
+"""Evidence: what a connection showed, in JSON types, as it is kept with the message and shown by `mta trace`."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from mta.model.attempt import HostAttempt
+from mta.model.reply import Reply
+from mta.model.tls import CertificateFacts, TlsFacts
+
+
+@functools.lru_cache(maxsize=1024)
+def certificate_evidence(certificate: CertificateFacts) -> dict[str, Any]:
+    """One certificate: enough to find it again and to see who must act; treat the result as read-only."""
+    return {
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "serial": certificate.serial,
+        "names": [*certificate.dns_names, *certificate.ip_addresses],
+        "sha256": certificate.sha256,
+        "spki_sha256": certificate.spki_sha256,
+        "not_before": int(certificate.not_before),
+        "not_after": int(certificate.not_after),
+        "key": certificate.key,
+    }
+
+
+@functools.lru_cache(maxsize=4096)
+def tls_evidence(facts: TlsFacts | None) -> dict[str, Any]:
+    """A handshake; treat the result as read-only (a kept connection's is shared by its messages)."""
+    if facts is None:
+        return {"used": False}
+    evidence: dict[str, Any] = {"used": True, "version": facts.version, "cipher": facts.cipher}
+    if facts.group:
+        evidence["group"] = facts.group
+    if facts.sni:
+        evidence["sni"] = facts.sni
+    evidence["chain"] = [certificate_evidence(certificate) for certificate in facts.chain]
+    return evidence
+
+
+def reply_evidence(reply: Reply | None) -> str:
+    """A reply as one line; empty if there was none."""
+    return str(reply) if reply else ""
+
+
+def attempt_evidence(attempt: HostAttempt) -> dict[str, Any]:
+    """One host that was tried."""
+    evidence: dict[str, Any] = {
+        "host": attempt.host,
+        "port": attempt.port,
+        "address": attempt.address,
+        "seconds": round(attempt.seconds, 4),
+        "requirement": attempt.requirement,
+        "verdict": attempt.verdict,
+        "tls": tls_evidence(attempt.tls),
+    }
+    if attempt.reused:
+        evidence["reused"] = True
+    if attempt.failure:
+        evidence["failure"] = {
+            "scope": attempt.failure.scope.value,
+            "permanent": attempt.failure.permanent,
+            "reply": reply_evidence(attempt.failure.reply),
+            "reason": attempt.failure.reason,
+        }
+    return evidence

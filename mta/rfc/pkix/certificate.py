@@ -1,0 +1,175 @@
+"""Reads a certificate once into CertificateFacts (RFC 5280). Odd contents are data, never an exception."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+
+from mta.model.tls import CertificateFacts
+
+# What cryptography raises for contents it will not read.
+UNREADABLE_ERRORS = (
+    *(ValueError, TypeError, KeyError, OverflowError, UnsupportedAlgorithm),
+    *(x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion),
+)
+UNREADABLE = "unreadable"
+LARGEST_CACHED = 16_384  # octets of DER; larger ones are read anew each time, so that nobody fills our memory
+
+
+def certificate_facts(der: bytes) -> CertificateFacts:
+    """The facts of a certificate (DER). Raises ValueError for what is no certificate.
+
+    A certificate whose extensions cannot be read has no names, and `unreadable` stands for its extended key usage:
+    it states one, and it is none that anybody asks for. `dns_names` are in lower case, names that hold anything but
+    visible ASCII are left out. The common name is no name of a server (RFC 9525 §2).
+    """
+    return _cached(der) if len(der) <= LARGEST_CACHED else _read(der)
+
+
+def opaque_facts(der: bytes) -> CertificateFacts:
+    """Facts of a certificate that OpenSSL took and nobody else can read: it has a digest, and was never valid."""
+    return CertificateFacts(
+        der=der,
+        subject=UNREADABLE,
+        issuer=UNREADABLE,
+        serial="",
+        spki_sha256="",
+        sha256=hashlib.sha256(der).hexdigest(),
+        dns_names=(),
+        ip_addresses=(),
+        emails=(),
+        key_usage_oids=(UNREADABLE,),
+        not_before=0.0,
+        not_after=0.0,
+        key=UNREADABLE,
+    )
+
+
+def public_key_info(der: bytes) -> bytes:
+    """The SubjectPublicKeyInfo of a certificate (DER) as it stands there, which is what pins and DANE digest.
+
+    Raises ValueError for what is no certificate.
+    """
+    certificate = next(_elements(der), b"")
+    fields = list(_elements(_content(next(_elements(_content(certificate)), b""))))
+    # RFC 5280 §4.1: [0] version, serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo
+    place = 6 if fields and fields[0][0] == 0xA0 else 5
+    if len(fields) <= place or fields[place][0] != 0x30:
+        raise ValueError("no certificate: it holds no public key")
+    return fields[place]
+
+
+def _read(der: bytes) -> CertificateFacts:
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        serial = f"{certificate.serial_number:x}"
+    except UNREADABLE_ERRORS as error:
+        raise ValueError(f"no certificate: {error}") from error
+    dns_names, ip_addresses, emails = _names(certificate)
+    return CertificateFacts(
+        der=der,
+        subject=_or_unreadable(lambda: _visible(certificate.subject.rfc4514_string())),
+        issuer=_or_unreadable(lambda: _visible(certificate.issuer.rfc4514_string())),
+        serial=serial,
+        sha256=hashlib.sha256(der).hexdigest(),
+        spki_sha256=base64.b64encode(hashlib.sha256(public_key_info(der)).digest()).decode(),
+        dns_names=dns_names,
+        ip_addresses=ip_addresses,
+        emails=emails,
+        not_before=not_before.timestamp(),
+        not_after=not_after.timestamp(),
+        key_usage_oids=_key_usage_oids(certificate),
+        key=_or_unreadable(lambda: _key(certificate)),
+    )
+
+
+_cached = lru_cache(1024)(_read)  # a partner's certificate comes again and again
+
+
+def _names(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        addresses = tuple(str(address) for address in names.get_values_for_type(x509.IPAddress))
+        hosts, emails = names.get_values_for_type(x509.DNSName), names.get_values_for_type(x509.RFC822Name)
+    except (x509.ExtensionNotFound, *UNREADABLE_ERRORS):
+        return (), (), ()
+    return tuple(h.lower() for h in hosts if _is_plain(h)), addresses, tuple(filter(_is_plain, emails))
+
+
+def _key_usage_oids(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return ()
+    except UNREADABLE_ERRORS:
+        return (UNREADABLE,)
+    return tuple(oid.dotted_string for oid in usage)
+
+
+def _key(certificate: x509.Certificate) -> str:
+    key = certificate.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"ec-{key.curve.name}"
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"rsa-{key.key_size}"
+    if isinstance(key, dsa.DSAPublicKey):
+        return f"dsa-{key.key_size}"
+    return type(key).__name__.removesuffix("PublicKey").lower()
+
+
+def _or_unreadable(read: Callable[[], str]) -> str:
+    try:
+        return read()
+    except UNREADABLE_ERRORS:
+        return UNREADABLE
+
+
+def _is_plain(name: str) -> bool:
+    return bool(name) and name.isascii() and name.isprintable() and " " not in name
+
+
+def _visible(text: str) -> str:
+    """RFC 4514 §2.4: any octet may be written as a backslash and two hex digits; so are all that do not print."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"\\{octet:02X}" for octet in character.encode("utf-8", "surrogatepass"))
+
+
+# --- DER, as much of it as a certificate's outline needs ---------------------------------------------------------
+
+
+def _elements(data: bytes) -> Iterator[bytes]:
+    """The elements that stand side by side in `data`, each with its tag and length. Raises ValueError."""
+    position = 0
+    while position < len(data):
+        start, end = _bounds(data, position)
+        if end > len(data):
+            raise ValueError("no certificate: it is cut off")
+        yield data[position:end]
+        position = end
+
+
+def _content(element: bytes) -> bytes:
+    return element[slice(*_bounds(element, 0))] if element else b""
+
+
+def _bounds(data: bytes, position: int) -> tuple[int, int]:
+    """Where the content of the element at `position` starts and ends."""
+    if position + 2 > len(data):
+        raise ValueError("no certificate: it is cut off")
+    length, start = data[position + 1], position + 2
+    if length & 0x80:
+        octets = length & 0x7F
+        length, start = int.from_bytes(data[start : start + octets], "big"), start + octets
+    return start, start + length

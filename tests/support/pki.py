@@ -1,0 +1,30 @@
+"""The tests' PKI: the product's own maker, its authorities shared where a test needs no world of its own."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from mta.adapters.pki import Authority, Issued, cert_pin, make_key, self_signed, spki_pin
+from mta.model.tls import CertificateFacts, TrustAnchors
+from mta.rfc.pkix.certificate import certificate_facts
+
+__all__ = ["Authority", "Issued", "anchors", "authority", "cert_pin", "facts", "make_key", "self_signed", "spki_pin"]
+
+
+@lru_cache(64)
+def authority(name: str = "Test Root CA") -> Authority:
+    """A root of this name, the same for the whole run."""
+    return Authority(name)
+
+
+def facts(issued: Issued) -> tuple[CertificateFacts, ...]:
+    """The chain of `issued` as a peer would show it, leaf first."""
+    return tuple(map(certificate_facts, issued.ders))
+
+
+def anchors(*authorities: Authority, path: str = "test-ca.pem") -> TrustAnchors:
+    """What a CA file with these authorities is read to."""
+    from hashlib import sha256
+
+    certificates = tuple(each.der for each in authorities)
+    return TrustAnchors(path, certificates, sha256(b"".join(certificates)).hexdigest())

@@ -1,0 +1,279 @@
+"""The life of one client's connection: greeting, command loop, timers, TLS, errors, goodbye.
+
+It is aiosmtpd's protocol class with the parts replaced that a relay must own (docs/libraries.md says why, one by
+one). A connection that ends never cancels the command in progress: a commit that has begun is finished.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+from aiosmtpd.smtp import SMTP
+
+from mta.adapters.smtp_server.commands import Commands, Hangup
+from mta.adapters.smtp_server.settings import ServerSettings
+from mta.adapters.smtp_server.stream import ClientStream, LineTooLong, StreamEnded
+from mta.adapters.tls.layer import start_server_tls
+from mta.errors import TlsFailed
+from mta.model.reply import Reply
+from mta.model.session import SessionFacts
+from mta.observe import events
+from mta.observe.log import EventLog
+from mta.ports import InboundSession, Receiver
+from mta.rfc.smtp.command import CommandError, parse_command
+from mta.rfc.smtp.proxy import parse_proxy
+
+_TIMEOUT = Reply(421, "4.4.2", ("Timeout, closing connection",))
+_LOCAL_ERROR = Reply(451, "4.3.0", ("Local error, try again later",))
+_LINE_TOO_LONG = Reply(500, "5.5.2", ("Line too long",))
+_SHUTTING_DOWN = Reply(421, "4.3.2", ("Service shutting down, try again later",))
+_TALKED_EARLY = Reply(554, "5.5.0", ("Commands sent before the reply that permits them",))
+
+
+class SmtpServerProtocol(Commands, SMTP):
+    """One inbound connection."""
+
+    def __init__(self, receiver: Receiver, settings: ServerSettings, log: EventLog) -> None:
+        # aiosmtpd's own __init__ reflects over its handler three times a connection and prepares what is replaced
+        # here; only its base class is initialised.
+        self.loop = asyncio.get_running_loop()
+        asyncio.StreamReaderProtocol.__init__(self, asyncio.StreamReader(loop=self.loop), loop=self.loop)
+        self.receiver = receiver
+        self.settings = settings
+        self.log = log
+        self.stream = ClientStream(self.loop)
+        self.facts = SessionFacts(IPv4Address(0), session_id=secrets.token_hex(6))
+        self.mail_session: InboundSession | None = None
+        self.transport: asyncio.Transport | None = None
+        self._outgoing: list[bytes] = []
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._reason = ""
+        self._closing = False
+        self.in_command = False
+        self._reset_counts()
+
+    # --- asyncio's side -------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = self.stream.transport = transport
+        self._task = self.loop.create_task(self._handle_client())
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes, in clear or decrypted."""
+        self.stream.feed(data)
+
+    def eof_received(self) -> bool:
+        """The client has nothing more to say, but may still listen: a reply that is due is sent."""
+        self.stream.end()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone. A commit in progress goes on: nobody is cancelled here."""
+        if error is not None and not self._reason:
+            self._reason = f"connection lost: {error}"
+        self._closing = True
+        self.stream.end()
+        self._writable.set()
+        self._stop_timer()
+
+    def pause_writing(self) -> None:
+        """The client does not read our replies."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._writable.set()
+
+    # --- the conversation -----------------------------------------------------------------------------------------
+
+    async def _handle_client(self) -> None:
+        try:
+            await self._converse()
+        except StreamEnded:
+            self._reason = self._reason or "" if self._said_goodbye else self._reason or "closed by the client"
+        except Hangup as hangup:
+            self._reason = self._reason or hangup.reason
+        except TlsFailed as error:
+            self._reason = f"TLS: {error}"
+            self.log.warning(
+                events.TLS_FAILED,
+                session=self.facts.session_id,
+                client=str(self.facts.client_ip),
+                error=str(error),
+            )
+        except Exception as error:  # a defect of ours: the client hears that it is temporary, we hear everything
+            self._reason = "defect"
+            self.log.defect(f"session {self.facts.session_id}", error)
+            self.reply(_LOCAL_ERROR)
+        finally:
+            self._finish()
+
+    async def _converse(self) -> None:
+        assert self.transport is not None
+        peer = self.transport.get_extra_info("peername") or ("0.0.0.0", 0)
+        local = self.transport.get_extra_info("sockname") or ("0.0.0.0", 0)
+        self.facts = replace(
+            self.facts, client_ip=plain_ip(peer[0]), client_port=int(peer[1]), local_port=int(local[1])
+        )
+        if self._behind_balancer():
+            await self._read_proxy()
+        if self.settings.implicit_tls:
+            await self.switch_to_tls()
+        session = self.receiver.session()
+        refusal = session.opened(self.facts)
+        if refusal:
+            self.reply(refusal)
+            raise Hangup("refused")
+        self.mail_session = session
+        if self.stream.buffered and self.settings.forbid_early_talkers:
+            self.reply(_TALKED_EARLY)
+            raise Hangup("talked before the greeting")
+        self.reply(Reply(220, "", (f"{self.settings.hostname} ESMTP",)))
+        while not self._closing:
+            await self._next_command()
+
+    async def _next_command(self) -> None:
+        if not self.stream.buffered:
+            await self.flush()
+        self.set_deadline(self.settings.command_timeout)
+        try:
+            line = await self.stream.line(self.settings.command_length)
+        except LineTooLong:
+            self._deadline = None
+            await self.mistake(_LINE_TOO_LONG, "")
+            return
+        self._deadline = None
+        try:
+            command = parse_command(line)
+        except CommandError as error:
+            await self.mistake(error.reply, repr(line[:100]))
+            if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
+                raise Hangup("bare CR or LF in a command") from None  # two readers might see two commands
+            return
+        self.in_command = True
+        try:
+            await self.perform(command)
+        finally:
+            self.in_command = False
+
+    async def switch_to_tls(self) -> None:
+        """Run the handshake and speak TLS from now on. Raises TlsFailed."""
+        assert self.transport is not None
+        assert self.settings.tls is not None
+        transport = await start_server_tls(
+            self.transport, self, self.settings.tls, timeout=self.settings.tls_timeout
+        )
+        self.transport = self.stream.transport = transport
+        self.facts = replace(self.facts, tls=transport.get_extra_info("tls_facts"))
+
+    # --- PROXY v2 -------------------------------------------------------------------------------------------------
+
+    def _behind_balancer(self) -> bool:
+        return any(self.facts.client_ip in network for network in self.settings.proxy)
+
+    async def _read_proxy(self) -> None:
+        """The balancer's header comes first, before TLS and before the greeting; nobody else's is believed."""
+        self.set_deadline(self.settings.proxy_timeout)
+        while (parsed := parse_proxy(self.stream.peek(65_551))) is None:
+            await self.stream.more()
+        self._deadline = None
+        if parsed.error:
+            self.log.warning(events.SESSION_REFUSED, session=self.facts.session_id, reason=f"PROXY: {parsed.error}")
+            raise Hangup(f"PROXY: {parsed.error}")
+        await self.stream.exactly(parsed.length)
+        if parsed.source is not None:
+            self.facts = replace(self.facts, client_ip=plain_ip(parsed.source), client_port=parsed.source_port)
+
+    # --- output ---------------------------------------------------------------------------------------------------
+
+    def reply(self, reply: Reply) -> None:
+        """Queue a reply; replies to pipelined commands leave in one write (RFC 2920 §3.2)."""
+        self._outgoing.append(reply.render())
+
+    async def flush(self) -> None:
+        """Write what is queued; wait while the client does not read."""
+        if self._outgoing and self.transport is not None:
+            self.transport.write(b"".join(self._outgoing))
+            self._outgoing.clear()
+        if not self._writable.is_set():
+            self.set_deadline(self.settings.command_timeout)
+            await self._writable.wait()
+            self._deadline = None
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    def set_deadline(self, seconds: float) -> None:
+        """The client has this long; the timer is moved lazily, not once a command."""
+        self._deadline = self.loop.time() + seconds
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._stop_timer()
+            self._timer = self.loop.call_at(self._deadline, self._on_timer)
+
+    def clear_deadline(self) -> None:
+        """It is our turn."""
+        self._deadline = None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._deadline is None or self._closing:
+            return
+        if self.loop.time() < self._deadline:
+            self._timer = self.loop.call_at(self._deadline, self._on_timer)
+            return
+        self._reason = "timeout"
+        self._hang_up(_TIMEOUT)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def shut_down(self) -> None:
+        """The server drains: between commands the client is told at once, otherwise after the command."""
+        self._reason = "shutdown"
+        self._closing = True
+        if not self.in_command:
+            self._hang_up(_SHUTTING_DOWN)
+
+    def _hang_up(self, reply: Reply) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self._outgoing.append(reply.render())
+            self.transport.write(b"".join(self._outgoing))
+            self._outgoing.clear()
+            self.transport.close()
+        self._closing = True
+        self.stream.end()
+
+    def _finish(self) -> None:
+        self._stop_timer()
+        if self.mail_session is not None:
+            self.mail_session.closed(self.facts, self._reason)
+            self.mail_session = None
+        if self.transport is None:
+            return
+        if not self.transport.is_closing():
+            if self._outgoing:
+                self.transport.write(b"".join(self._outgoing))
+                self._outgoing.clear()
+            if self._reason == "shutdown":
+                self.transport.write(_SHUTTING_DOWN.render())
+            self.transport.close()
+
+
+def plain_ip(text: Any) -> IPv4Address | IPv6Address:
+    """An address; one that is IPv4 mapped into IPv6 is the IPv4 address it means, a zone is dropped."""
+    address = ip_address(str(text).partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address

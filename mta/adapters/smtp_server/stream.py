@@ -1,0 +1,125 @@
+"""The bytes a client has sent and we have not looked at yet: bounded, and open to the question whether there are any.
+
+asyncio's StreamReader cannot take bytes back nor say what it holds; both matter here (a message's end is found
+inside a piece; bytes behind STARTTLS must be noticed).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+HIGH_WATER = 128 * 1024  # octets held before the transport is told to stop reading
+LOW_WATER = 32 * 1024
+
+
+class StreamEnded(Exception):
+    """The client has closed its side."""
+
+
+class LineTooLong(Exception):
+    """A line was longer than allowed; it has been read and forgotten."""
+
+
+class ClientStream:
+    """Fed by the protocol, read by one coroutine."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._buffer = bytearray()
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
+        self._paused = False
+        self.transport: asyncio.Transport | None = None
+
+    @property
+    def buffered(self) -> int:
+        """Octets that have arrived and were not read."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Bytes from the transport."""
+        self._buffer += data
+        if len(self._buffer) > HIGH_WATER and not self._paused and self.transport is not None:
+            self.transport.pause_reading()
+            self._paused = True
+        self._wake()
+
+    def end(self) -> None:
+        """No more will come."""
+        self._ended = True
+        self._wake()
+
+    async def line(self, limit: int) -> bytes:
+        """The next line with its end. Raises LineTooLong (the line is gone) or StreamEnded."""
+        searched = 0
+        while True:
+            found = self._buffer.find(b"\n", searched, limit)
+            if found >= 0:
+                return self._take(found + 1)
+            if len(self._buffer) >= limit:
+                await self._skip_line()
+                raise LineTooLong
+            searched = len(self._buffer)
+            await self._more()
+
+    async def some(self) -> bytes:
+        """Whatever is there, at least one octet. Raises StreamEnded."""
+        while not self._buffer:
+            await self._more()
+        return self._take(len(self._buffer))
+
+    async def exactly(self, count: int) -> bytes:
+        """`count` octets. Raises StreamEnded."""
+        while len(self._buffer) < count:
+            await self._more()
+        return self._take(count)
+
+    def peek(self, count: int) -> bytes:
+        """Up to `count` octets that have arrived, left where they are."""
+        return bytes(self._buffer[:count])
+
+    async def more(self) -> None:
+        """Wait until something new arrives. Raises StreamEnded."""
+        await self._more()
+
+    def unread(self, data: bytes) -> None:
+        """Give back what belongs to the next command."""
+        self._buffer[:0] = data
+
+    def clear(self) -> None:
+        """Forget what has arrived."""
+        self._buffer.clear()
+
+    async def _skip_line(self) -> None:
+        while (found := self._buffer.find(b"\n")) < 0:
+            self._buffer.clear()
+            await self._more()
+        self._take(found + 1)
+
+    def _take(self, count: int) -> bytes:
+        if count == len(self._buffer):
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        else:
+            data = bytes(memoryview(self._buffer)[:count])
+            del self._buffer[:count]
+        if self._paused and len(self._buffer) < LOW_WATER and self.transport is not None:
+            self._paused = False
+            self.transport.resume_reading()
+        return data
+
+    async def _more(self) -> None:
+        if self._ended:
+            raise StreamEnded
+        if self._paused and self.transport is not None:
+            self._paused = False  # what is here is not enough: the reader must have more
+            self.transport.resume_reading()
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,97 @@
+"""The accept step: asks the policy at MAIL, at RCPT and at the end of data, and remembers what it answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mta.model.envelope import Envelope, Recipient
+from mta.model.message import Content, HeaderBlock
+from mta.model.reply import Reply
+from mta.model.session import SessionFacts
+from mta.pipeline.callout import CallOuts
+from mta.pipeline.site import Contract, Site
+from mta.policy.decision import Decision, Reason, Verdict
+from mta.policy.enforce import judge_header_from, judge_mail, judge_recipient
+from mta.policy.identify import Identity, session
+from mta.policy.route import Route
+from mta.rfc.mime.from_ import parse_from
+from mta.rfc.mime.header import HeaderError, count_received, scan_header
+from mta.rfc.mime.structure import check_structure
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One mail transaction while it is received, under the contract in force when it began."""
+
+    contract: Contract
+    envelope: Envelope
+    identity: Identity
+    decision: Decision
+    recipients: list[Recipient] = field(default_factory=list)
+    routes: list[Route] = field(default_factory=list)
+    hops: int = 0
+
+
+def begin(site: Site, identity: Identity, contract: Contract, facts: SessionFacts, envelope: Envelope) -> Transaction:
+    """MAIL FROM: who must this be, and is it?"""
+    decision = judge_mail(contract.index, facts, identity, envelope.sender, site.verifier, site.clock.now())
+    return Transaction(contract, envelope, identity, decision)
+
+
+def identify(site: Site, contract: Contract, facts: SessionFacts) -> Identity:
+    """Who the peer is without claiming to be anyone."""
+    return session(contract.index, facts, site.verifier, site.clock.now())
+
+
+async def add_recipient(callouts: CallOuts, transaction: Transaction, recipient: Recipient) -> Decision:
+    """RCPT TO: ours, or a relay's to name? A recipient that must be verified is called out for."""
+    index, identity = transaction.contract.index, transaction.identity
+    judged = judge_recipient(index, identity, recipient.mailbox, None)
+    if judged.needs_callout and judged.route is not None:
+        known = await callouts.exists(transaction.contract, judged.mailbox, judged.route)
+        if known is None:
+            reply = Reply(450, "4.2.1", ("Recipient cannot be verified now, try again later",))
+            reason = Reason("callout-unknown", f"{judged.mailbox}: the next hop did not say whether it exists")
+            return Decision(Verdict.DEFER, judged.route.connector.name, reply=reply, reasons=(reason,))
+        judged = judge_recipient(index, identity, recipient.mailbox, known)
+    if judged.decision.accepted and judged.route is not None:
+        transaction.recipients.append(Recipient(judged.mailbox, recipient.notify, recipient.orcpt))
+        transaction.routes.append(judged.route)
+    return judged.decision
+
+
+def judge_content(site: Site, transaction: Transaction, facts: SessionFacts, content: Content) -> Decision:
+    """The end of data: bounds, hop count, structure, and the claim that the header From makes."""
+    limits = transaction.contract.configuration.server.limits
+    try:
+        block = scan_header(content.beginning, limits.header_size)
+    except HeaderError as error:
+        return _refuse(transaction, 552, "5.3.4", "Message header too large", Reason("header", str(error)))
+    transaction.hops = count_received(block)
+    if transaction.hops >= limits.hops:  # RFC 5321 §6.3
+        reason = Reason("hops", f"{transaction.hops} Received fields, {limits.hops} allowed: the mail goes in circles")
+        return _refuse(transaction, 554, "5.4.6", "Too many hops", reason)
+    if problem := check_structure(content.beginning, block, limits.mime_nesting, limits.boundary_length):
+        return _refuse(transaction, 554, "5.6.0", "Message structure not accepted", Reason("structure", problem))
+    return _judge_author(site, transaction, facts, block, limits.header_addresses)
+
+
+def _judge_author(
+    site: Site, transaction: Transaction, facts: SessionFacts, block: HeaderBlock, limit: int
+) -> Decision:
+    index = transaction.contract.index
+    return judge_header_from(
+        index,
+        facts,
+        transaction.identity,
+        transaction.decision,
+        parse_from(block, limit),
+        site.verifier,
+        site.clock.now(),
+    )
+
+
+def _refuse(transaction: Transaction, code: int, enhanced: str, text: str, reason: Reason) -> Decision:
+    return Decision(
+        Verdict.REFUSE, transaction.decision.connector, reply=Reply(code, enhanced, (text,)), reasons=(reason,)
+    )

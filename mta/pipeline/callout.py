@@ -1,0 +1,66 @@
+"""Call-out: ask the system behind us whether a recipient exists, under its connector's TLS, and remember the answer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+from mta.errors import ConnectFailed, RemoteProtocolError
+from mta.model.address import Mailbox
+from mta.model.envelope import Envelope, Recipient
+from mta.model.message import Content, QueuedMessage, RecipientState
+from mta.pipeline.deliver import Job, find_hosts
+from mta.pipeline.hop import Hops
+from mta.pipeline.site import Contract, Site
+from mta.policy.deliver import requirement
+from mta.policy.route import Route, destination
+
+KNOWN_FOR = 3600.0  # seconds a "yes" holds
+UNKNOWN_FOR = 600.0  # seconds a "no" holds: a mailbox just made is found soon
+REMEMBERED = 50_000
+
+
+class CallOuts:
+    """Answers `does this mailbox exist` with yes, no, or None where nobody said."""
+
+    def __init__(self, site: Site, hops: Hops) -> None:
+        self._site = site
+        self._hops = hops
+        self._memory: OrderedDict[tuple[int, str], tuple[float, bool]] = OrderedDict()
+
+    async def exists(self, contract: Contract, mailbox: Mailbox, route: Route) -> bool | None:
+        """Ask, unless it is remembered."""
+        key = (contract.generation, mailbox.key)
+        until, answer = self._memory.get(key, (0.0, False))
+        now = self._site.clock.monotonic()
+        if until > now:
+            return answer
+        fresh = await self._ask(mailbox, route)
+        if fresh is not None:
+            self._memory[key] = (now + (KNOWN_FOR if fresh else UNKNOWN_FOR), fresh)
+            while len(self._memory) > REMEMBERED:
+                self._memory.popitem(last=False)
+        return fresh
+
+    async def _ask(self, mailbox: Mailbox, route: Route) -> bool | None:
+        envelope = Envelope(None, (Recipient(mailbox),), smtputf8=not mailbox.is_ascii)
+        place = destination(route.connector.outbound, route.own, mailbox.ascii_domain)
+        message = QueuedMessage("callout", envelope, Content(0, b""), b"", 0.0, "", (RecipientState(0, ""),))
+        job = Job(message, message.states, route.connector, place)
+        hosts = await find_hosts(self._site, job)
+        if not isinstance(hosts, list):
+            return None
+        for host, address in hosts:
+            needed = requirement(route.connector.outbound, place, host)
+            opened = await self._hops.open(replace(route.connector.outbound), needed, host, address)
+            if opened.hop is None:
+                continue
+            try:
+                mail, rcpt = await opened.hop.connection.probe_recipient(envelope)
+            except (ConnectFailed, RemoteProtocolError):
+                opened.hop.connection.abort()
+                continue
+            self._hops.keep(opened.hop)
+            if mail.positive and rcpt is not None and (rcpt.positive or rcpt.permanent):
+                return rcpt.positive
+        return None

@@ -1,0 +1,174 @@
+"""One attempt: every host of the destination in turn until all its recipients have an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mta.config.contract import Connector, HostPort
+from mta.errors import ConnectFailed, RemoteProtocolError
+from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
+from mta.model.envelope import Envelope
+from mta.model.message import QueuedMessage, RecipientState
+from mta.model.reply import Reply
+from mta.pipeline.hop import Hop, Hops
+from mta.pipeline.site import Site
+from mta.policy.deliver import requirement
+from mta.policy.route import Destination, order_mx
+from mta.policy.settle import Step, next_step
+from mta.ports import DnsStatus, Transaction, TransactionReplies
+from mta.rfc.smtp.carry import can_carry
+
+HOSTS_TRIED = 5  # of one destination in one attempt, as Postfix's smtp_mx_address_limit
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Recipients of one message that share a connector and a destination: one transaction, one settlement."""
+
+    message: QueuedMessage
+    recipients: tuple[RecipientState, ...]
+    connector: Connector
+    destination: Destination
+
+    @property
+    def envelope(self) -> Envelope:
+        """The envelope for this hop: of several destinations' recipients only its own."""
+        whole = self.message.envelope
+        if len(self.recipients) == len(whole.recipients):
+            return whole
+        return replace(whole, recipients=tuple(whole.recipients[state.index] for state in self.recipients))
+
+
+async def deliver(site: Site, hops: Hops, job: Job) -> DeliveryResult:
+    """Try the hosts in order. Each recipient gets the answer that decides its fate."""
+    found = await find_hosts(site, job)
+    if isinstance(found, Failure):
+        return DeliveryResult((), _all(job.recipients, found))
+    attempts: list[HostAttempt] = []
+    results: dict[int, RecipientResult] = {}
+    passed = False
+    for number, (host, address) in enumerate(found):
+        left = tuple(state for state in job.recipients if state.index not in results)
+        part = replace(job, recipients=left)
+        outcome = await _try_host(site, hops, part, host, address)
+        attempts.append(outcome.attempt)
+        passed = passed or outcome.dsn_passed
+        more = number + 1 < len(found)
+        for result in outcome.results:
+            if result.failure is None or next_step(result.failure, more) is Step.SETTLE:
+                results[result.index] = result
+        if len(results) == len(job.recipients):
+            break
+    return DeliveryResult(tuple(attempts), tuple(results[state.index] for state in job.recipients), passed)
+
+
+async def find_hosts(site: Site, job: Job) -> list[tuple[HostPort, str]] | Failure:
+    """Hosts with their addresses in the order to try them, or why there are none."""
+    hosts = await _hosts(site, job)
+    if isinstance(hosts, Failure):
+        return hosts
+    found: list[tuple[HostPort, str]] = []
+    unknown = ""
+    for host in hosts:
+        if len(found) >= HOSTS_TRIED:
+            break
+        answer = await site.resolver.addresses(host.host)
+        found.extend((host, address) for address in answer.addresses[:2])
+        if answer.status is DnsStatus.TEMPORARY:
+            unknown = f"{host.host}: {answer.detail}"
+    if found:
+        return found[:HOSTS_TRIED]
+    names = ", ".join(str(host) for host in hosts)
+    if unknown:
+        return _destination_failure(Reply(450, "4.4.3", ("Name server failure",)), f"dns: {unknown}")
+    # A configured host without an address is the administrator's to mend; an MX without one may be a slip of theirs.
+    return _destination_failure(Reply(450, "4.4.4", ("No address for host",)), f"dns: no address for {names}")
+
+
+async def _hosts(site: Site, job: Job) -> tuple[HostPort, ...] | Failure:
+    if job.destination.kind == "hosts":
+        return job.destination.hosts
+    answer = await site.resolver.mx(job.destination.name)
+    outbound = job.connector.outbound
+    return order_mx(answer, job.destination.name, site.contract.own_names, site.random.shuffle, outbound.port)
+
+
+@dataclass(frozen=True, slots=True)
+class _HostOutcome:
+    attempt: HostAttempt
+    results: tuple[RecipientResult, ...]
+    dsn_passed: bool = False
+
+
+async def _try_host(site: Site, hops: Hops, job: Job, host: HostPort, address: str) -> _HostOutcome:
+    needed = requirement(job.connector.outbound, job.destination, host)
+    while True:
+        opened = await hops.open(job.connector.outbound, needed, host, address)
+        assert opened.attempt is not None
+        if opened.hop is None:
+            assert opened.failure is not None
+            return _HostOutcome(opened.attempt, _all(job.recipients, opened.failure))
+        hop = opened.hop
+        outcome = await _transact(hop, job, opened.attempt)
+        hops.keep(hop)
+        if opened.attempt.reused and outcome.attempt.failure and outcome.attempt.failure.reason.startswith(_STALE):
+            continue  # the kept connection had died while idle: nothing was said yet, a new one is no retry
+        return outcome
+
+
+_STALE = "stale-connection"
+
+
+async def _transact(hop: Hop, job: Job, attempt: HostAttempt) -> _HostOutcome:
+    envelope = job.envelope
+    if refusal := can_carry(envelope, job.message.content, job.message.size, hop.connection.capabilities):
+        failure = Failure(Scope.MESSAGE, refusal, f"cannot-carry: {hop.connection.host}: {refusal}", permanent=True)
+        return _HostOutcome(replace(attempt, failure=failure), _all(job.recipients, failure))
+    reused, hop.used = hop.used > 0, hop.used + 1
+    try:
+        replies = await hop.connection.transact(Transaction(envelope, job.message.prefix, job.message.content))
+    except (ConnectFailed, RemoteProtocolError) as error:
+        hop.connection.abort()
+        stale = reused and getattr(error, "phase", "") == "mail"
+        word = _STALE if stale else "conversation"
+        failure = Failure(
+            Scope.SESSION,
+            Reply(450, "4.4.2", ("Connection broken",)),
+            f"{word}: {attempt.host}[{attempt.address}]:{attempt.port}: {error}",
+            permanent=False,
+        )
+        return _HostOutcome(replace(attempt, failure=failure), _all(job.recipients, failure))
+    results = _judge_replies(job, attempt, replies)
+    dsn_passed = "DSN" in hop.connection.capabilities
+    return _HostOutcome(attempt, results, dsn_passed)
+
+
+def _judge_replies(job: Job, attempt: HostAttempt, replies: TransactionReplies) -> tuple[RecipientResult, ...]:
+    where = f"{attempt.host}[{attempt.address}]:{attempt.port}"
+    if not replies.mail.positive:
+        failure = _said(where, "MAIL FROM", replies.mail, Scope.MESSAGE)
+        return tuple(RecipientResult(state.index, replies.mail, failure) for state in job.recipients)
+    results = []
+    for state, reply in zip(job.recipients, replies.recipients, strict=True):
+        if not reply.positive:
+            results.append(RecipientResult(state.index, reply, _said(where, "RCPT TO", reply, Scope.RECIPIENT)))
+        elif replies.data is None or not replies.data.positive:
+            data = replies.data or Reply(450, "4.4.2", ("No reply to the message",))
+            results.append(RecipientResult(state.index, data, _said(where, "DATA", data, Scope.MESSAGE)))
+        else:
+            results.append(RecipientResult(state.index, replies.data))
+    return tuple(results)
+
+
+def _said(where: str, command: str, reply: Reply, scope: Scope) -> Failure:
+    if reply.code == 421:  # RFC 5321 §3.8: the host is closing, whatever it was asked
+        scope = Scope.HOST
+    return Failure(scope, reply, f"refused: {where} said {reply} to {command}", permanent=reply.permanent)
+
+
+def _all(states: tuple[RecipientState, ...], failure: Failure) -> tuple[RecipientResult, ...]:
+    return tuple(RecipientResult(state.index, failure.reply, failure) for state in states)
+
+
+def _destination_failure(reply: Reply, reason: str) -> Failure:
+    return Failure(Scope.DESTINATION, reply, reason, permanent=False)

@@ -1,0 +1,84 @@
+"""The enqueue step: stamp the trace header, make message and recipients durable; then, and only then, 250."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mta.model.envelope import Envelope
+from mta.model.message import Content, QueuedMessage, RecipientState
+from mta.model.session import SessionFacts
+from mta.observe.trace import tls_evidence
+from mta.pipeline.accept import Transaction
+from mta.pipeline.site import Site
+from mta.policy.decision import Decision
+from mta.rfc.mime.received import ReceivedFacts, received_field
+
+
+def compose(site: Site, transaction: Transaction, facts: SessionFacts, content: Content) -> QueuedMessage:
+    """The message as the queue will hold it: the original bytes, our Received in front, the evidence beside it."""
+    now = site.clock.now()
+    identifier = site.ids.next()
+    whole = transaction.envelope
+    envelope = Envelope(
+        whole.sender, tuple(transaction.recipients), whole.body, whole.smtputf8, whole.ret, whole.envid, whole.size
+    )
+    states = tuple(
+        RecipientState(number, route.connector.name, due=now) for number, route in enumerate(transaction.routes)
+    )
+    return QueuedMessage(
+        id=identifier,
+        envelope=envelope,
+        content=content,
+        prefix=_received(transaction, envelope, facts, identifier, now),
+        received=now,
+        inbound=transaction.decision.connector,
+        states=states,
+        evidence=evidence(transaction, facts),
+        hops=transaction.hops,
+    )
+
+
+def evidence(transaction: Transaction, facts: SessionFacts) -> dict[str, Any]:
+    """Who sent this under which contract and why that one, in JSON types."""
+    decision = transaction.decision
+    return {
+        "client": str(facts.client_ip),
+        "helo": facts.helo,
+        "session": facts.session_id,
+        "identity": transaction.identity.connector.name,
+        "proven": transaction.identity.proven,
+        "connector": decision.connector,
+        "mode": decision.mode,
+        "reasons": [str(reason) for reason in decision.reasons],
+        **({"would": would(decision)} if decision.would else {}),
+        "tls": tls_evidence(facts.tls),
+    }
+
+
+def would(decision: Decision) -> dict[str, Any]:
+    """What an auditing connector would have decided."""
+    assert decision.would is not None
+    return {
+        "decision": decision.would.verdict,
+        "reply": str(decision.would.reply or ""),
+        "reasons": [str(reason) for reason in decision.would.reasons],
+    }
+
+
+def _received(
+    transaction: Transaction, envelope: Envelope, facts: SessionFacts, identifier: str, now: float
+) -> bytes:
+    only = str(envelope.recipients[0].mailbox) if len(envelope.recipients) == 1 else ""
+    return received_field(
+        ReceivedFacts(
+            helo=facts.helo,
+            client_ip=str(facts.client_ip),
+            hostname=transaction.contract.configuration.server.hostname,
+            identifier=identifier,
+            epoch=now,
+            esmtp=facts.esmtp,
+            smtputf8=envelope.smtputf8,
+            tls=facts.tls,
+            recipient=only,
+        )
+    )

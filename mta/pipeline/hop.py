@@ -1,0 +1,246 @@
+"""Opening a next hop: connect, greet, TLS as required, authenticate; and keeping connections for the next message.
+
+Nothing of a message is written before the requirement is satisfied. A kept connection is judged again whenever it is
+taken, under the requirement of that moment (design: every MX, every retry, every fallback meets the same requirement).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from mta.config.contract import HostPort, Outbound
+from mta.errors import ConnectFailed, RemoteProtocolError, TlsFailed
+from mta.model.attempt import Failure, HostAttempt, Scope
+from mta.model.reply import Reply
+from mta.model.tls import TlsLevel
+from mta.pipeline.site import Site
+from mta.policy.deliver import TlsJudgement, TlsRequirement, judge_offer, judge_tls, may_authenticate
+from mta.ports import DialTarget, SmtpConnection
+
+_JUDGEMENT_KEPT = 60.0  # seconds: dates are looked at again after this
+
+
+@dataclass(frozen=True, slots=True)
+class HopKey:
+    """Two messages may share a connection only if all of this is equal (design: the pool's key)."""
+
+    target: DialTarget
+    requirement: TlsRequirement
+    user: str
+
+
+@dataclass(slots=True)
+class Hop:
+    """A connection that satisfied its requirement, ready for a transaction."""
+
+    key: HopKey
+    connection: SmtpConnection
+    judgement: TlsJudgement
+    judged: float  # monotonic seconds
+    used: int = 0
+    idle_since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Either a hop, or the failure; in both cases what was seen on the way."""
+
+    hop: Hop | None
+    failure: Failure | None = None
+    attempt: HostAttempt | None = None
+
+
+class Hops:
+    """Opens hops and keeps them. `forget()` at a reload: nothing of the old contract is used again."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._idle: dict[HopKey, deque[Hop]] = {}
+        self._down: dict[tuple[str, int, str], tuple[float, Failure]] = {}
+
+    async def open(self, outbound: Outbound, requirement: TlsRequirement, host: HostPort, address: str) -> Opened:
+        """A hop to `address` of `host` that satisfies `requirement`, kept or new."""
+        key = _key(outbound, requirement, host, address)
+        started = self._site.clock.now()
+        begun = time.monotonic()
+        kept = self._take(key)
+        if kept:
+            return Opened(kept, None, _attempt(key, started, kept, begun))
+        if failure := self._backing_off(key):
+            return Opened(None, failure, _attempt(key, started, None, begun, failure))
+        hop, failure = await self._dial(key, outbound)
+        if failure and failure.scope in (Scope.SESSION, Scope.HOST) and not failure.permanent:
+            self._back_off(key, failure)
+        return Opened(hop, failure, _attempt(key, started, hop, begun, failure))
+
+    def keep(self, hop: Hop) -> None:
+        """Give a hop back after a transaction; it is closed if it cannot serve again."""
+        limits = self._site.contract.configuration.server.limits
+        if not hop.connection.usable or hop.used >= limits.messages_per_connection or limits.idle_timeout <= 0:
+            hop.connection.abort()
+            return
+        hop.idle_since = self._site.clock.monotonic()
+        self._idle.setdefault(hop.key, deque()).append(hop)
+
+    async def close_idle(self, *, all_of_them: bool = False) -> None:
+        """QUIT where nothing was sent for `idle_timeout`."""
+        limit = self._site.contract.configuration.server.limits.idle_timeout
+        now = self._site.clock.monotonic()
+        for key, hops in list(self._idle.items()):
+            while hops and (all_of_them or now - hops[0].idle_since > limit):
+                await hops.popleft().connection.quit()
+            if not hops:
+                self._idle.pop(key, None)
+        self._down = {key: entry for key, entry in self._down.items() if entry[0] > now}
+
+    def forget(self) -> None:
+        """Drop every kept connection and every bad memory: the contract has changed."""
+        for hops in self._idle.values():
+            for hop in hops:
+                hop.connection.abort()
+        self._idle.clear()
+        self._down.clear()
+
+    def _take(self, key: HopKey) -> Hop | None:
+        hops = self._idle.get(key)
+        now = self._site.clock.monotonic()
+        limit = self._site.contract.configuration.server.limits.idle_timeout
+        while hops:
+            hop = hops.pop()
+            fresh = now - hop.idle_since <= limit and hop.connection.usable
+            if fresh and self._still_satisfies(hop, now):
+                return hop
+            hop.connection.abort()
+        return None
+
+    def _still_satisfies(self, hop: Hop, now: float) -> bool:
+        if now - hop.judged < _JUDGEMENT_KEPT:
+            return True
+        judgement = judge_tls(hop.key.requirement, hop.connection.tls, self._site.verifier, self._site.clock.now())
+        hop.judgement, hop.judged = judgement, now
+        return judgement.failure is None
+
+    def _backing_off(self, key: HopKey) -> Failure | None:
+        until, failure = self._down.get(_place(key), (0.0, None))
+        if failure is None or until <= self._site.clock.monotonic():
+            return None
+        return Failure(failure.scope, failure.reply, f"{failure.reason} (not dialled again yet)", permanent=False)
+
+    def _back_off(self, key: HopKey, failure: Failure) -> None:
+        wait = self._site.contract.configuration.server.limits.host_backoff
+        if wait > 0:
+            self._down[_place(key)] = (self._site.clock.monotonic() + wait, failure)
+
+    async def _dial(self, key: HopKey, outbound: Outbound) -> tuple[Hop | None, Failure | None]:
+        """A new connection, in clear a second time only where the level itself permits clear."""
+        hop, failure = await self._try(key, outbound, use_tls=key.requirement.level is not TlsLevel.NONE)
+        if failure and failure.reason.startswith("tls-failed") and key.requirement.level is TlsLevel.OPPORTUNISTIC:
+            hop, failure = await self._try(key, outbound, use_tls=False)
+        return hop, failure
+
+    async def _try(self, key: HopKey, outbound: Outbound, *, use_tls: bool) -> tuple[Hop | None, Failure | None]:
+        where = f"{key.target.host}[{key.target.address}]:{key.target.port}"
+        try:
+            connection = await self._site.dialer.connect(key.target)
+        except ConnectFailed as error:
+            return None, _unreachable(f"connect: {error}")
+        try:
+            failure = await self._prepare(key, connection, use_tls=use_tls)
+            if failure is None:
+                judgement = judge_tls(
+                    key.requirement, connection.tls, self._site.verifier, self._site.clock.now()
+                )
+                failure = judgement.failure or await self._authenticate(key, outbound, connection, judgement)
+        except TlsFailed as error:
+            connection.abort()
+            return None, _tls_failed(key, f"tls-failed: the TLS handshake with {where} failed: {error}")
+        except (ConnectFailed, RemoteProtocolError) as error:
+            connection.abort()
+            return None, _unreachable(f"conversation: {where}: {error}")
+        if failure:
+            await connection.quit()
+            return None, failure
+        return Hop(key, connection, judgement, self._site.clock.monotonic()), None
+
+    async def _prepare(self, key: HopKey, connection: SmtpConnection, *, use_tls: bool) -> Failure | None:
+        """Greeting and EHLO; STARTTLS and EHLO again (RFC 3207 §4.2)."""
+        hostname = self._site.contract.configuration.server.hostname
+        if failure := _refused_greeting(key, await connection.greet(hostname), hostname):
+            return failure
+        if not use_tls:
+            return None
+        offered = "STARTTLS" in connection.capabilities
+        reply = await connection.start_tls() if offered else None
+        if connection.tls is not None:
+            return _refused_greeting(key, await connection.greet(hostname), hostname)
+        return judge_offer(key.requirement, offered, reply)
+
+    async def _authenticate(
+        self, key: HopKey, outbound: Outbound, connection: SmtpConnection, judgement: TlsJudgement
+    ) -> Failure | None:
+        if outbound.auth is None:
+            return None
+        if not may_authenticate(key.requirement, judgement):
+            text = "auth-unprotected: a password is sent to a verified peer only"
+            return Failure(Scope.HOST, Reply(450, "4.7.0", ("Authentication not possible",)), text, permanent=False)
+        reply = await connection.authenticate(outbound.auth.user, outbound.auth.password)
+        if reply.code == 235:
+            return None
+        # A wrong password is ours to mend: the mail waits for that, it does not bounce.
+        return Failure(Scope.HOST, reply, f"auth-refused: {key.target.host} refused our user: {reply}", permanent=False)
+
+
+def _key(outbound: Outbound, requirement: TlsRequirement, host: HostPort, address: str) -> HopKey:
+    pair = outbound.client_certificate
+    target = DialTarget(
+        host=host.host,
+        port=host.port,
+        address=address,
+        sni=requirement.sni,
+        min_version=requirement.min_version,
+        certificate_chain=pair.chain if pair else "",
+        certificate_key=pair.key if pair else "",
+    )
+    return HopKey(target, requirement, outbound.auth.user if outbound.auth else "")
+
+
+def _place(key: HopKey) -> tuple[str, int, str]:
+    return (key.target.address, key.target.port, key.requirement.word)
+
+
+def _attempt(key: HopKey, started: float, hop: Hop | None, begun: float, failure: Failure | None = None) -> HostAttempt:
+    return HostAttempt(
+        host=key.target.host,
+        port=key.target.port,
+        address=key.target.address,
+        started=started,
+        seconds=time.monotonic() - begun,
+        tls=hop.connection.tls if hop else None,
+        requirement=key.requirement.word,
+        verdict=hop.judgement.verdict if hop else "",
+        failure=failure,
+        reused=bool(hop and hop.used),
+    )
+
+
+def _refused_greeting(key: HopKey, reply: Reply, hostname: str) -> Failure | None:
+    if not reply.positive:
+        # RFC 5321 §3.1: a 554 greeting is that host's word, not the recipient's: another host may take the mail.
+        return Failure(
+            Scope.HOST, reply, f"greeting: {key.target.host} refused the conversation: {reply}", permanent=reply.permanent
+        )
+    name = reply.text[0].split(" ")[0].lower() if reply.text and reply.text[0] else ""
+    if name == hostname.lower():
+        text = f"loop: {key.target.host} calls itself {hostname}: the mail would come back to us"
+        return Failure(Scope.HOST, Reply(554, "5.4.6", ("Routing loop detected",)), text, permanent=True)
+    return None
+
+
+def _unreachable(reason: str) -> Failure:
+    return Failure(Scope.SESSION, Reply(450, "4.4.1", ("No answer from host",)), reason, permanent=False)
+
+
+def _tls_failed(key: HopKey, reason: str) -> Failure:
+    return Failure(Scope.HOST, Reply(450, "4.7.5", ("TLS handshake failed",)), reason, permanent=False)

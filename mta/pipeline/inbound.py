@@ -1,0 +1,229 @@
+"""The inbound half: accept, (authenticate), enqueue, in that order, for one client's conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from mta.errors import StorageError, StorageFull
+from mta.model.envelope import Envelope, Recipient
+from mta.model.message import Content, QueuedMessage
+from mta.model.reply import Reply
+from mta.model.session import SessionFacts
+from mta.observe import events
+from mta.pipeline.accept import Transaction, add_recipient, begin, identify, judge_content
+from mta.pipeline.callout import CallOuts
+from mta.pipeline.enqueue import compose, would
+from mta.pipeline.outbound import Outbound
+from mta.pipeline.site import Contract, Shard, Site
+from mta.policy.decision import Decision
+from mta.policy.identify import Identity
+from mta.ports import Spool
+
+_OK_SENDER = Reply(250, "2.1.0", ("Sender ok",))
+_OK_RECIPIENT = Reply(250, "2.1.5", ("Recipient ok",))
+_TOO_MANY = Reply(421, "4.7.0", ("Too many connections, try again later",))
+_TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", ("Too many recipients",))  # RFC 5321 §4.5.3.1.10
+_NO_STORAGE = Reply(452, "4.3.1", ("Insufficient system storage, try again later",))
+_STORAGE_TROUBLE = Reply(451, "4.3.0", ("Local error, try again later",))
+
+
+class InboundRelay:
+    """Opens sessions for one worker; new mail goes to `shard`."""
+
+    def __init__(self, site: Site, shard: Shard, outbound: Outbound, wake: Callable[[], None]) -> None:
+        self.site = site
+        self.shard = shard
+        self.outbound = outbound
+        self.wake = wake
+        self.callouts = CallOuts(site, outbound.hops)
+        self.sessions = 0
+        self.per_client: Counter[object] = Counter()
+        self.sending = 0  # sessions between MAIL and the reply to their message
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def session(self) -> RelaySession:
+        """For a client that has just connected."""
+        return RelaySession(self)
+
+    def counts_sending(self, change: int) -> None:
+        """Tell the store how many are on their way: it may wait a moment for them to share a commit."""
+        self.sending += change
+        self.shard.store.siblings = self.sending
+
+
+class RelaySession:
+    """One client's conversation, as `ports.InboundSession` describes it."""
+
+    def __init__(self, relay: InboundRelay) -> None:
+        self._relay = relay
+        self._site = relay.site
+        self._transaction: Transaction | None = None
+        self._identity: tuple[int, bool, Identity] | None = None
+        self._client: object = None
+        self._messages = 0
+
+    def opened(self, facts: SessionFacts) -> Reply | None:
+        """Count it, unless there are too many already."""
+        relay, limits = self._relay, self._site.contract.configuration.server.limits
+        crowded = relay.sessions >= limits.connections
+        if not crowded and relay.per_client[facts.client_ip] >= limits.connections_per_client:
+            crowded = not self._identify(facts).proven  # a partner's gateway is one address with many messages
+        if crowded:
+            self._site.log.warning(
+                events.SESSION_REFUSED, session=facts.session_id, client=str(facts.client_ip), open=relay.sessions
+            )
+            return _TOO_MANY
+        self._client = facts.client_ip
+        relay.sessions += 1
+        relay.per_client[facts.client_ip] += 1
+        relay.idle.clear()
+        return None
+
+    def closed(self, facts: SessionFacts, reason: str) -> None:
+        """Count it no more."""
+        self.reset()
+        if self._client is None:
+            return
+        relay = self._relay
+        relay.sessions -= 1
+        relay.per_client[self._client] -= 1
+        if relay.per_client[self._client] <= 0:
+            del relay.per_client[self._client]
+        if not relay.sessions:
+            relay.idle.set()
+        self._client = None
+        if reason or not self._messages:
+            self._site.log.info(
+                events.SESSION_CLOSED,
+                session=facts.session_id,
+                client=str(facts.client_ip),
+                reason=reason,
+                messages=self._messages,
+            )
+
+    def mail(self, facts: SessionFacts, envelope: Envelope) -> Reply:
+        """MAIL FROM."""
+        contract = self._site.contract
+        self._transaction = begin(self._site, self._identify(facts), contract, facts, envelope)
+        self._relay.counts_sending(+1)
+        decision = self._transaction.decision
+        if decision.accepted:
+            return _OK_SENDER
+        self._refused(facts, decision, envelope.sender_text, "MAIL")
+        self.reset()
+        return _reply(decision)
+
+    async def recipient(self, facts: SessionFacts, recipient: Recipient) -> Reply:
+        """RCPT TO."""
+        transaction = self._transaction
+        assert transaction is not None
+        if len(transaction.recipients) >= transaction.contract.configuration.server.limits.recipients:
+            return _TOO_MANY_RECIPIENTS
+        decision = await add_recipient(self._relay.callouts, transaction, recipient)
+        if decision.accepted:
+            return _OK_RECIPIENT
+        self._refused(facts, decision, transaction.envelope.sender_text, "RCPT", str(recipient.mailbox))
+        return _reply(decision)
+
+    def data_begins(self) -> None:
+        """Nothing to do yet: the commit window is told at MAIL."""
+
+    def spool(self) -> Spool:
+        """Where a large message goes."""
+        return self._relay.shard.store.spool()
+
+    async def message(self, facts: SessionFacts, content: Content) -> Reply:
+        """Judge the content, make it durable, answer, deliver."""
+        transaction = self._transaction
+        assert transaction is not None
+        decision = await judge_content(self._site, transaction, facts, content)
+        if not decision.accepted:
+            self._refused(facts, decision, transaction.envelope.sender_text, "DATA")
+            return _reply(decision)
+        if decision.would and not transaction.decision.would:
+            transaction.decision = decision
+        message = compose(self._site, transaction, facts, content)
+        return await self._store(facts, transaction, message)
+
+    async def _store(self, facts: SessionFacts, transaction: Transaction, message: QueuedMessage) -> Reply:
+        relay = self._relay
+        claim = relay.outbound.capacity > 0
+        # Shielded: a client that vanishes now must not tear the commit (design: 250 means durable).
+        commit = asyncio.ensure_future(relay.shard.store.enqueue(message, claim=claim))
+        try:
+            await asyncio.shield(commit)
+        except StorageError as error:
+            self._site.log.error(events.MESSAGE_NOT_STORED, session=facts.session_id, error=str(error))
+            return _NO_STORAGE if isinstance(error, StorageFull) else _STORAGE_TROUBLE
+        self._messages += 1
+        self._accepted(facts, transaction, message)
+        if claim:
+            relay.outbound.submit(relay.shard, message)
+        else:
+            relay.wake()
+        return Reply(250, "2.0.0", (f"Queued as {message.id}",))
+
+    def reset(self) -> None:
+        """The transaction is over."""
+        if self._transaction is not None:
+            self._transaction = None
+            self._relay.counts_sending(-1)
+
+    def error(self, facts: SessionFacts, reply: Reply, line: str) -> None:
+        """A grammar or order error: for us only."""
+        self._site.log.info(
+            events.SESSION_ERROR,
+            session=facts.session_id,
+            client=str(facts.client_ip),
+            reply=str(reply),
+            line=line[:200],
+        )
+
+    def _identify(self, facts: SessionFacts) -> Identity:
+        contract: Contract = self._site.contract
+        known = self._identity
+        if known and known[0] == contract.generation and known[1] == (facts.tls is not None):
+            return known[2]
+        identity = identify(self._site, contract, facts)
+        self._identity = (contract.generation, facts.tls is not None, identity)
+        return identity
+
+    def _refused(self, facts: SessionFacts, decision: Decision, sender: str, stage: str, recipient: str = "") -> None:
+        self._site.log.warning(
+            events.MAIL_REFUSED,
+            session=facts.session_id,
+            client=str(facts.client_ip),
+            helo=facts.helo,
+            stage=stage,
+            sender=sender,
+            **({"recipient": recipient} if recipient else {}),
+            connector=decision.connector,
+            decision=decision.verdict,
+            reply=str(decision.reply or ""),
+            reasons=[str(reason) for reason in decision.reasons],
+        )
+
+    def _accepted(self, facts: SessionFacts, transaction: Transaction, message: QueuedMessage) -> None:
+        decision = transaction.decision
+        if decision.would:
+            self._site.log.warning(
+                events.MAIL_WOULD_REFUSE, message=message.id, connector=decision.connector, **would(decision)
+            )
+        self._site.log.info(
+            events.MESSAGE_ACCEPTED,
+            message=message.id,
+            session=facts.session_id,
+            client=str(facts.client_ip),
+            sender=message.envelope.sender_text,
+            recipients=len(message.envelope.recipients),
+            size=message.content.size,
+            connector=decision.connector,
+            tls=f"{facts.tls.version}" if facts.tls else "none",
+        )
+
+
+def _reply(decision: Decision) -> Reply:
+    return decision.reply or Reply(451, "4.7.0", ("Try again later",))

@@ -1,0 +1,158 @@
+"""The outbound half: split a claimed message into jobs, run each in the lane of its destination, settle it.
+
+A lane is a destination under a connector; it works on at most `destination_concurrency` jobs at once. Claimed
+messages wait in their lane in memory, bounded by `capacity`: what does not fit stays in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mta.config.contract import DEFAULT, Connector
+from mta.model.message import QueuedMessage, RecipientState
+from mta.observe import events
+from mta.pipeline.deliver import Job, deliver
+from mta.pipeline.hop import Hops
+from mta.pipeline.settle import settle, settle_defect, settle_held
+from mta.pipeline.site import Shard, Site
+from mta.policy.route import Destination, choose, destination
+
+MEMORY_MESSAGES = 2000  # claimed at once by one worker
+MEMORY_OCTETS = 64 * 1024 * 1024  # of content held in memory for delivery
+
+LaneKey = tuple[str, Destination]
+
+
+@dataclass(slots=True)
+class _Lane:
+    waiting: deque[tuple[Shard, Job]] = field(default_factory=deque)
+    running: int = 0
+
+
+class Outbound:
+    """Delivers what is handed to it. One a worker, for all its shards."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.hops = Hops(site)
+        self._lanes: dict[LaneKey, _Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: dict[str, int] = {}  # message id -> jobs not settled
+        self._octets = 0
+        self.draining = False
+
+    @property
+    def capacity(self) -> int:
+        """How many more messages may be claimed now."""
+        if self.draining or self._octets > MEMORY_OCTETS:
+            return 0
+        return max(0, MEMORY_MESSAGES - len(self._open))
+
+    @property
+    def busy(self) -> bool:
+        """Whether any job is not settled yet."""
+        return bool(self._open)
+
+    def submit(self, shard: Shard, message: QueuedMessage) -> None:
+        """Deliver a claimed message to the recipients in its `states`."""
+        jobs, homeless = self._split(message)
+        self._open[message.id] = len(jobs) + bool(homeless)
+        self._octets += _held(message)
+        for job in jobs:
+            self._enter(shard, job)
+        if homeless:
+            self._start(self._hold(shard, message, homeless))
+
+    def _split(self, message: QueuedMessage) -> tuple[list[Job], list[RecipientState]]:
+        groups: dict[LaneKey, tuple[Connector, list[RecipientState]]] = {}
+        homeless: list[RecipientState] = []
+        index = self._site.contract.index
+        for state in message.states:
+            mailbox = message.envelope.recipients[state.index].mailbox
+            route = choose(index, mailbox)
+            connector = self._connector(state.connector, route.connector)
+            if connector is None:
+                homeless.append(state)
+                continue
+            place = destination(connector.outbound, route.own, mailbox.ascii_domain)
+            groups.setdefault((connector.name, place), (connector, []))[1].append(state)
+        most = self._site.contract.configuration.server.limits.destination_recipients
+        jobs = [
+            Job(message, tuple(states[i : i + most]), connector, place)
+            for (_, place), (connector, states) in groups.items()
+            for i in range(0, len(states), most)
+        ]
+        return jobs, homeless
+
+    def _connector(self, stored: str, current: Connector) -> Connector | None:
+        """The connector of this attempt: today's file rules, but mail never slides from a partner to `default`."""
+        known = self._site.contract.configuration.connectors.get(stored)
+        if known is None:
+            return None  # it vanished in a reload: the mail is held
+        return known if current.name == DEFAULT else current
+
+    def _enter(self, shard: Shard, job: Job) -> None:
+        key = (job.connector.name, job.destination)
+        lane = self._lanes.setdefault(key, _Lane())
+        lane.waiting.append((shard, job))
+        if lane.running < self._site.contract.configuration.server.limits.destination_concurrency:
+            lane.running += 1
+            self._start(self._work(key, lane))
+
+    async def _work(self, key: LaneKey, lane: _Lane) -> None:
+        try:
+            while lane.waiting and not self.draining:
+                shard, job = lane.waiting.popleft()
+                await self._run(shard, job)
+        finally:
+            lane.running -= 1
+            if not lane.running and not lane.waiting:
+                self._lanes.pop(key, None)
+
+    async def _run(self, shard: Shard, job: Job) -> None:
+        try:
+            result = await deliver(self._site, self.hops, job)
+            await settle(self._site, shard, job, result)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # a defect must not stop the lane: the claim goes back, the message waits
+            self._site.log.defect(f"delivery of {job.message.id}", error)
+            await settle_defect(self._site, shard, job, error)
+        finally:
+            self._done(job.message)
+
+    async def _hold(self, shard: Shard, message: QueuedMessage, states: Iterable[RecipientState]) -> None:
+        try:
+            await settle_held(self._site, shard, message, tuple(states))
+        finally:
+            self._done(message)
+
+    def _done(self, message: QueuedMessage) -> None:
+        left = self._open[message.id] - 1
+        if left:
+            self._open[message.id] = left
+        else:
+            del self._open[message.id]
+            self._octets -= _held(message)
+
+    def _start(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[arg-type,var-annotated]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, seconds: float) -> None:
+        """Let running jobs end for up to `seconds`; waiting ones stay in the store, due as before."""
+        self.draining = True
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await self.hops.close_idle(all_of_them=True)
+        self._site.log.info(events.SERVER_STOPPING, left=len(self._open))
+
+
+def _held(message: QueuedMessage) -> int:
+    return len(message.content.data) if message.content.data is not None else len(message.content.head)

@@ -39,14 +39,14 @@ def opaque_facts(der: bytes) -> CertificateFacts:
         subject=UNREADABLE,
         issuer=UNREADABLE,
         serial="",
-        spki_sha256="",
         sha256=hashlib.sha256(der).hexdigest(),
+        spki_sha256="",
         dns_names=(),
         ip_addresses=(),
         emails=(),
-        key_usage_oids=(UNREADABLE,),
         not_before=0.0,
         not_after=0.0,
+        key_usage_oids=(UNREADABLE,),
         key=UNREADABLE,
     )
 
@@ -153,7 +153,7 @@ def _elements(data: bytes) -> Iterator[bytes]:
     """The elements that stand side by side in `data`, each with its tag and length. Raises ValueError."""
     position = 0
     while position < len(data):
-        start, end = _bounds(data, position)
+        end = _bounds(data, position)[1]
         if end > len(data):
             raise ValueError("no certificate: it is cut off")
         yield data[position:end]

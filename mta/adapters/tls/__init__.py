@@ -1,0 +1,1 @@
+"""The one TLS engine, both directions: OpenSSL over memory BIOs; it shows facts and leaves judging to policy."""

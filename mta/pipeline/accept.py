@@ -60,7 +60,7 @@ async def add_recipient(callouts: CallOuts, transaction: Transaction, recipient:
     return judged.decision
 
 
-def judge_content(site: Site, transaction: Transaction, facts: SessionFacts, content: Content) -> Decision:
+async def judge_content(site: Site, transaction: Transaction, facts: SessionFacts, content: Content) -> Decision:
     """The end of data: bounds, hop count, structure, and the claim that the header From makes."""
     limits = transaction.contract.configuration.server.limits
     try:

@@ -11,7 +11,7 @@ from mta.observe.trace import tls_evidence
 from mta.pipeline.accept import Transaction
 from mta.pipeline.site import Site
 from mta.policy.decision import Decision
-from mta.rfc.mime.received import ReceivedFacts, received_field
+from mta.rfc.mime.received import Stamp, received_field
 
 
 def compose(site: Site, transaction: Transaction, facts: SessionFacts, content: Content) -> QueuedMessage:
@@ -65,20 +65,13 @@ def would(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _received(
-    transaction: Transaction, envelope: Envelope, facts: SessionFacts, identifier: str, now: float
-) -> bytes:
+def _received(transaction: Transaction, envelope: Envelope, facts: SessionFacts, identifier: str, now: float) -> bytes:
     only = str(envelope.recipients[0].mailbox) if len(envelope.recipients) == 1 else ""
-    return received_field(
-        ReceivedFacts(
-            helo=facts.helo,
-            client_ip=str(facts.client_ip),
-            hostname=transaction.contract.configuration.server.hostname,
-            identifier=identifier,
-            epoch=now,
-            esmtp=facts.esmtp,
-            smtputf8=envelope.smtputf8,
-            tls=facts.tls,
-            recipient=only,
-        )
+    stamp = Stamp(
+        hostname=transaction.contract.configuration.server.hostname,
+        id=identifier,
+        now=now,
+        recipient=only,
+        smtputf8=envelope.smtputf8,
     )
+    return received_field(facts, stamp)

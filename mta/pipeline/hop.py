@@ -149,9 +149,7 @@ class Hops:
         try:
             failure = await self._prepare(key, connection, use_tls=use_tls)
             if failure is None:
-                judgement = judge_tls(
-                    key.requirement, connection.tls, self._site.verifier, self._site.clock.now()
-                )
+                judgement = judge_tls(key.requirement, connection.tls, self._site.verifier, self._site.clock.now())
                 failure = judgement.failure or await self._authenticate(key, outbound, connection, judgement)
         except TlsFailed as error:
             connection.abort()
@@ -229,7 +227,10 @@ def _refused_greeting(key: HopKey, reply: Reply, hostname: str) -> Failure | Non
     if not reply.positive:
         # RFC 5321 §3.1: a 554 greeting is that host's word, not the recipient's: another host may take the mail.
         return Failure(
-            Scope.HOST, reply, f"greeting: {key.target.host} refused the conversation: {reply}", permanent=reply.permanent
+            Scope.HOST,
+            reply,
+            f"greeting: {key.target.host} refused the conversation: {reply}",
+            permanent=reply.permanent,
         )
     name = reply.text[0].split(" ")[0].lower() if reply.text and reply.text[0] else ""
     if name == hostname.lower():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 
 from mta.config.contract import DEFAULT, Connector
@@ -18,7 +18,7 @@ from mta.pipeline.deliver import Job, deliver
 from mta.pipeline.hop import Hops
 from mta.pipeline.settle import settle, settle_defect, settle_held
 from mta.pipeline.site import Shard, Site
-from mta.policy.route import Destination, choose, destination
+from mta.policy.route import Destination, after_reload, choose, destination
 
 MEMORY_MESSAGES = 2000  # claimed at once by one worker
 MEMORY_OCTETS = 64 * 1024 * 1024  # of content held in memory for delivery
@@ -43,6 +43,7 @@ class Outbound:
         self._open: dict[str, int] = {}  # message id -> jobs not settled
         self._octets = 0
         self.draining = False
+        self.on_settled: Callable[[], None] = lambda: None
 
     @property
     def capacity(self) -> int:
@@ -89,7 +90,7 @@ class Outbound:
 
     def _connector(self, stored: str, current: Connector) -> Connector | None:
         """The connector of this attempt: today's file rules, but mail never slides from a partner to `default`."""
-        known = self._site.contract.configuration.connectors.get(stored)
+        known = after_reload(self._site.contract.configuration, stored)
         if known is None:
             return None  # it vanished in a reload: the mail is held
         return known if current.name == DEFAULT else current
@@ -123,6 +124,7 @@ class Outbound:
             await settle_defect(self._site, shard, job, error)
         finally:
             self._done(job.message)
+            self.on_settled()
 
     async def _hold(self, shard: Shard, message: QueuedMessage, states: Iterable[RecipientState]) -> None:
         try:
@@ -138,8 +140,8 @@ class Outbound:
             del self._open[message.id]
             self._octets -= _held(message)
 
-    def _start(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type,var-annotated]
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -170,9 +170,7 @@ class SmtpServerProtocol(Commands, SMTP):
         """Run the handshake and speak TLS from now on. Raises TlsFailed."""
         assert self.transport is not None
         assert self.settings.tls is not None
-        transport = await start_server_tls(
-            self.transport, self, self.settings.tls, timeout=self.settings.tls_timeout
-        )
+        transport = await start_server_tls(self.transport, self, self.settings.tls, timeout=self.settings.tls_timeout)
         self.transport = self.stream.transport = transport
         self.facts = replace(self.facts, tls=transport.get_extra_info("tls_facts"))
 

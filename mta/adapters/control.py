@@ -1,0 +1,72 @@
+"""The control socket of a worker: one JSON request, one JSON answer, over a Unix socket only its user may open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mta.errors import UsageError
+from mta.observe.log import EventLog
+
+_LONGEST_REQUEST = 64 * 1024
+_PATIENCE = 30.0  # seconds
+
+Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+async def serve_control(path: str, handler: Handler, log: EventLog) -> asyncio.AbstractServer:
+    """Answer on `path` (mode 0600) until closed. A leftover of a dead worker is replaced."""
+    if os.path.exists(path):
+        os.unlink(path)
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                answer = await _answer(await reader.readline(), handler, log)
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        except (OSError, TimeoutError, ValueError):
+            return  # whoever asked has gone, or sent no line
+        finally:
+            writer.close()
+
+    before = os.umask(0o177)
+    try:
+        return await asyncio.start_unix_server(converse, path, limit=_LONGEST_REQUEST)
+    finally:
+        os.umask(before)
+
+
+async def _answer(line: bytes, handler: Handler, log: EventLog) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+        if not isinstance(request, dict):
+            raise ValueError
+    except ValueError:
+        return {"error": "the request is not a JSON object"}
+    try:
+        return await handler(request)
+    except UsageError as error:
+        return {"error": str(error)}
+    except Exception as error:  # a defect must not end the worker: the administrator hears that it is one
+        log.defect("control request", error)
+        return {"error": f"internal error, see the log: {type(error).__name__}"}
+
+
+def ask(path: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Ask a running worker. Raises ConnectionError (nobody answers there) or UsageError (its refusal)."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.settimeout(_PATIENCE)
+        channel.connect(path)
+        channel.sendall(json.dumps(request).encode() + b"\n")
+        parts = []
+        while part := channel.recv(1 << 20):
+            parts.append(part)
+    answer: dict[str, Any] = json.loads(b"".join(parts) or b'{"error": "the worker closed the connection"}')
+    if "error" in answer:
+        raise UsageError(str(answer["error"]))
+    return answer

@@ -1,0 +1,87 @@
+"""Listening sockets: bound once by the supervisor, one a worker and address, or taken over from systemd."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Sequence
+
+from mta.errors import UsageError
+
+BACKLOG = 1024
+_FIRST_INHERITED = 3  # sd_listen_fds(3)
+
+
+def bind(host: str, port: int, count: int) -> list[socket.socket]:
+    """`count` sockets that share one address (SO_REUSEPORT): the kernel spreads connections over the workers.
+
+    Raises UsageError where the address is taken, even by a process that would share it: an orphan that still holds
+    the port would swallow its part of the mail.
+    """
+    family, _, _, _, address = _resolve(host, port)
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _only_v6(probe, family)
+            probe.bind(address)
+            address = probe.getsockname()  # port 0 becomes a real one, the same for all
+        return [_shared(family, address) for _ in range(count)]
+    except OSError as error:
+        raise UsageError(_explain(host, port, error)) from error
+
+
+def _resolve(host: str, port: int) -> tuple[int, int, int, str, tuple[object, ...]]:
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise UsageError(f"listen address {host}: {error.strerror}") from error
+
+
+def _shared(family: int, address: tuple[object, ...]) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    _only_v6(bound, family)
+    bound.bind(address)
+    bound.listen(BACKLOG)
+    bound.setblocking(False)
+    return bound
+
+
+def _only_v6(bound: socket.socket, family: int) -> None:
+    if family == socket.AF_INET6:
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+
+def _explain(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{host} port {port} is in use by another process: is a relay running already?"
+    if error.errno == errno.EACCES:
+        return f"{host} port {port} needs privileges: start as root with `server.user`, or by systemd socket activation"
+    return f"{host} port {port}: {error.strerror}"
+
+
+def inherited(environment: Sequence[tuple[str, str]] | None = None) -> list[socket.socket]:
+    """Sockets handed over by systemd (LISTEN_FDS), in the order of its unit; empty without systemd."""
+    values = dict(environment if environment is not None else os.environ.items())
+    if values.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = int(values.get("LISTEN_FDS", "0") or 0)
+    sockets = [socket.socket(fileno=number) for number in range(_FIRST_INHERITED, _FIRST_INHERITED + count)]
+    for taken in sockets:
+        taken.setblocking(False)
+    return sockets
+
+
+def notify(state: str) -> None:
+    """Tell systemd (`READY=1`, `STOPPING=1`, ...); nothing happens without it (sd_notify(3))."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        try:
+            channel.sendto(state.encode(), address)
+        except OSError:
+            return  # nobody listens any more: no reason to stop relaying

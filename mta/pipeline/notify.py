@@ -1,0 +1,38 @@
+"""The notify step: the reports policy/notify.py decided on, as whole messages that join the settlement."""
+
+from __future__ import annotations
+
+from mta.model.attempt import DeliveryResult
+from mta.model.message import Content, QueuedMessage, RecipientState
+from mta.pipeline.site import Site
+from mta.policy.notify import Notice, Occasion, notices
+from mta.policy.route import choose
+from mta.ports import RecipientFate
+from mta.rfc.dsn.compose import compose
+
+INBOUND = "notice"  # the inbound connector of what we write ourselves
+
+
+def reports(
+    site: Site, message: QueuedMessage, fates: tuple[RecipientFate, ...], result: DeliveryResult
+) -> tuple[tuple[Notice, QueuedMessage], ...]:
+    """Every notice that these fates call for, ready to be queued."""
+    occasion = Occasion(message, fates, result, site.clock.now())
+    server = site.contract.configuration.server
+    return tuple((notice, _queued(site, message, notice)) for notice in notices(occasion, server, site.ids.next))
+
+
+def _queued(site: Site, original: QueuedMessage, notice: Notice) -> QueuedMessage:
+    raw = compose(notice.report, original.prefix + original.content.beginning)
+    now = site.clock.now()
+    route = choose(site.contract.index, notice.to)
+    return QueuedMessage(
+        id=notice.id,
+        envelope=notice.envelope(raw),
+        content=Content(len(raw), raw),
+        prefix=b"",
+        received=now,
+        inbound=INBOUND,
+        states=(RecipientState(0, route.connector.name, due=now),),
+        evidence={"notice": notice.kind, "about": original.id},
+    )

@@ -1,0 +1,125 @@
+"""The settle step: each recipient's fate, the evidence and the reports to the sender, in one transaction.
+
+A settlement that cannot be written is tried until it can: what the next hop has taken must not be sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from mta.errors import StorageError
+from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
+from mta.model.message import QueuedMessage, RecipientState
+from mta.model.reply import Reply
+from mta.observe import events
+from mta.observe.trace import attempt_evidence
+from mta.pipeline.deliver import Job
+from mta.pipeline.notify import reports
+from mta.pipeline.site import Shard, Site
+from mta.policy import settle as policy
+from mta.policy.settle import State
+from mta.ports import Event, RecipientFate, Settlement
+
+_EVENTS = {
+    State.DELIVERED: events.DELIVERED,
+    State.QUEUED: events.DELIVERY_DEFERRED,
+    State.FAILED: events.DELIVERY_FAILED,
+    State.EXPIRED: events.MESSAGE_EXPIRED,
+    State.HELD: events.MESSAGE_HELD,
+}
+_AGAIN_AFTER = 1.0  # seconds between tries to write a settlement
+
+
+async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> None:
+    """Write what one attempt came to."""
+    now = site.clock.now()
+    limits = site.contract.configuration.server.limits
+    fates = policy.settle(job.message, result, limits, now, site.random.uniform(-1.0, 1.0))
+    notices = reports(site, job.message, fates, result)
+    history = [_event(now, job, fate, result) for fate in _grouped(fates)]
+    history.extend(
+        Event(now, events.NOTICE_SENT, {"kind": notice.kind, "to": str(notice.to), "id": notice.id}, notice.indices)
+        for notice, _ in notices
+    )
+    settlement = Settlement(job.message.id, now, fates, tuple(history), tuple(queued for _, queued in notices))
+    await write(site, shard, settlement)
+    _log(site, job, fates, result)
+
+
+async def settle_held(
+    site: Site, shard: Shard, message: QueuedMessage, states: tuple[RecipientState, ...], reason: str = ""
+) -> None:
+    """Hold recipients whose connector is in the configuration no more."""
+    now = site.clock.now()
+    fates = tuple(
+        RecipientFate(
+            state.index,
+            State.HELD,
+            reason
+            or f"connector-missing: connector {state.connector} is not in the configuration any more; "
+            f"put it back, or release the message to the connector that claims the recipient now",
+            counted=False,
+        )
+        for state in states
+    )
+    history = (Event(now, events.MESSAGE_HELD, {"reason": fates[0].reason}, tuple(fate.index for fate in fates)),)
+    await write(site, shard, Settlement(message.id, now, fates, history))
+    site.log.warning(events.MESSAGE_HELD, message=message.id, reason=fates[0].reason)
+
+
+async def settle_defect(site: Site, shard: Shard, job: Job, error: Exception) -> None:
+    """An attempt ended in a defect of ours: the mail waits like after any temporary failure."""
+    reason = f"defect: {type(error).__name__} during delivery; the log has the whole story"
+    failure = Failure(Scope.DESTINATION, Reply(451, "4.3.0", ("Local error",)), reason, permanent=False, local=True)
+    results = tuple(RecipientResult(state.index, failure.reply, failure) for state in job.recipients)
+    await settle(site, shard, job, DeliveryResult((), results))
+
+
+async def write(site: Site, shard: Shard, settlement: Settlement) -> None:
+    """Make a settlement durable, however long the store is in trouble."""
+    while True:
+        try:
+            await shard.store.settle(settlement)
+            return
+        except StorageError as error:
+            site.log.error("settlement.not-stored", message=settlement.message_id, error=str(error))
+            await asyncio.sleep(_AGAIN_AFTER)
+
+
+def _grouped(fates: Iterable[RecipientFate]) -> list[tuple[RecipientFate, ...]]:
+    """Recipients with the same fate and reason share one line of history."""
+    groups: dict[tuple[str, str], list[RecipientFate]] = {}
+    for fate in fates:
+        groups.setdefault((fate.state, fate.reason), []).append(fate)
+    return [tuple(group) for group in groups.values()]
+
+
+def _event(now: float, job: Job, fates: tuple[RecipientFate, ...], result: DeliveryResult) -> Event:
+    first = fates[0]
+    detail: dict[str, object] = {
+        "connector": job.connector.name,
+        "destination": job.destination.name,
+        "reason": first.reason,
+        "attempts": [attempt_evidence(host) for host in result.hosts],
+    }
+    if first.state == State.QUEUED:
+        detail["next"] = round(min(fate.due for fate in fates), 3)
+    return Event(now, _EVENTS[first.state], detail, tuple(fate.index for fate in fates))
+
+
+def _log(site: Site, job: Job, fates: tuple[RecipientFate, ...], result: DeliveryResult) -> None:
+    last = result.hosts[-1] if result.hosts else None
+    for group in _grouped(fates):
+        state = group[0].state
+        write_line = site.log.info if state == State.DELIVERED else site.log.warning
+        write_line(
+            _EVENTS[state],
+            message=job.message.id,
+            to=[str(job.message.envelope.recipients[fate.index].mailbox) for fate in group],
+            connector=job.connector.name,
+            host=f"{last.host}[{last.address}]:{last.port}" if last else "",
+            tls=(last.verdict if last else "").removeprefix("tls="),
+            reason=group[0].reason,
+            delay=round(site.clock.now() - job.message.received, 3),
+        )

@@ -1,0 +1,177 @@
+"""The processes: bind, drop privileges, start the workers, watch them, drain, reload.
+
+The supervisor relays nothing itself. It holds every listening socket, so connections that wait for a dead worker
+wait for its successor; a worker's standard input is its lifeline and ends with the supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mta.config.contract import Configuration
+from mta.errors import ConfigurationError
+from mta.observe import events
+from mta.observe.log import EventLog
+
+_QUICK_DEATH = 5.0  # seconds: a worker that dies sooner is restarted with growing patience
+_LONGEST_PAUSE = 10.0
+_GRACE = 5.0  # seconds beyond shutdown_timeout before a worker is killed
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the supervisor was told to run. `sockets[worker]` holds (listener number, socket) pairs."""
+
+    path: str
+    configuration: Configuration
+    sockets: tuple[tuple[tuple[int, socket.socket], ...], ...]
+    load: Callable[[], Configuration]
+    notify: Callable[[str], None]
+
+
+@dataclass(slots=True)
+class _Worker:
+    number: int
+    process: asyncio.subprocess.Process | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    started: float = 0.0
+    pause: float = 0.0
+
+
+class Supervisor:
+    """Runs one `mta serve`."""
+
+    def __init__(self, plan: Plan, log: EventLog) -> None:
+        self._plan = plan
+        self._log = log
+        self._workers = [_Worker(number) for number in range(len(plan.sockets))]
+        self._stopping = asyncio.Event()
+        self._configuration = plan.configuration
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> int:
+        """Until SIGTERM or SIGINT; 0 when everything drained."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        keepers = [loop.create_task(self._keep(worker)) for worker in self._workers]
+        announcing = loop.create_task(self._announce())
+        await self._stopping.wait()
+        announcing.cancel()
+        self._plan.notify("STOPPING=1")
+        self._log.info(events.SERVER_STOPPING)
+        return await self._stop(keepers)
+
+    async def _announce(self) -> None:
+        for worker in self._workers:
+            await worker.ready.wait()
+        addresses = [str(listener.address) for listener in self._configuration.server.listen]
+        ports = sorted({bound.getsockname()[1] for _, bound in self._plan.sockets[0]})
+        self._plan.notify("READY=1")
+        self._log.info(events.SERVER_READY, listen=addresses, ports=ports, workers=len(self._workers))
+
+    async def _keep(self, worker: _Worker) -> None:
+        """Start it, and start it again whenever it dies."""
+        while not self._stopping.is_set():
+            await self._start(worker)
+            assert worker.process is not None
+            code = await worker.process.wait()
+            worker.ready.clear()
+            if self._stopping.is_set():
+                return
+            lived = time.monotonic() - worker.started
+            worker.pause = min(_LONGEST_PAUSE, max(0.1, worker.pause * 2)) if lived < _QUICK_DEATH else 0.0
+            self._log.error(
+                events.WORKER_DIED, worker=worker.number, status=code, lived=round(lived, 1), again_in=worker.pause
+            )
+            await asyncio.sleep(worker.pause)
+
+    async def _start(self, worker: _Worker) -> None:
+        """A new process: sockets by inheritance, its orders in the first line of standard input."""
+        pairs = self._plan.sockets[worker.number]
+        report, worker_end = os.pipe()
+        orders = {
+            "config": self._plan.path,
+            "worker": worker.number,
+            "workers": len(self._workers),
+            "sockets": [[number, bound.fileno()] for number, bound in pairs],
+            "report": worker_end,
+            "parent": os.getpid(),
+        }
+        worker.started = time.monotonic()
+        worker.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "mta",
+            "worker",
+            stdin=asyncio.subprocess.PIPE,
+            pass_fds=(*(bound.fileno() for _, bound in pairs), worker_end),
+        )
+        os.close(worker_end)
+        assert worker.process.stdin is not None
+        worker.process.stdin.write(json.dumps(orders).encode() + b"\n")
+        self._follow(worker, report)
+
+    def _follow(self, worker: _Worker, report: int) -> None:
+        """The worker writes a byte once it serves; the end of the pipe is its end."""
+        loop = asyncio.get_running_loop()
+
+        def readable() -> None:
+            data = os.read(report, 64)
+            if data:
+                worker.ready.set()
+            else:
+                loop.remove_reader(report)
+                os.close(report)
+
+        loop.add_reader(report, readable)
+
+    def _reload(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload_checked())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reload_checked(self) -> None:
+        """The new file is checked here first: a bad one reaches no worker."""
+        try:
+            fresh = await asyncio.to_thread(self._plan.load)
+        except ConfigurationError as error:
+            self._log.error(events.SERVER_RELOAD_REFUSED, problems=list(error.problems))
+            return
+        fixed = [key for key in ("listen", "queue", "user", "workers") if _differs(self._configuration, fresh, key)]
+        if fixed:
+            names = ", ".join(f"server.{key}" for key in fixed)
+            self._log.warning(events.CONFIG_WARNING, text=f"{names}: takes effect at a restart only")
+        self._configuration = fresh
+        for worker in self._workers:
+            if worker.process is not None and worker.process.returncode is None:
+                worker.process.send_signal(signal.SIGHUP)
+        self._log.info(events.SERVER_RELOADED, digest=fresh.digest[:12])
+
+    async def _stop(self, keepers: list[asyncio.Task[None]]) -> int:
+        running = [worker.process for worker in self._workers if worker.process and worker.process.returncode is None]
+        for process in running:
+            process.terminate()
+        patience = self._configuration.server.limits.shutdown_timeout + _GRACE
+        _, late = await asyncio.wait(keepers, timeout=patience)
+        for process in running:
+            if process.returncode is None:
+                process.kill()
+        for keeper in late:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
+        self._log.info(events.SERVER_STOPPED, killed=len(late))
+        return 0
+
+
+def _differs(old: Configuration, new: Configuration, key: str) -> bool:
+    return bool(getattr(old.server, key) != getattr(new.server, key))

@@ -1,0 +1,141 @@
+"""One worker process: its shards, its listeners, its control socket; serving, reloading, draining.
+
+app.py builds the parts; this file is their life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mta.errors import ConfigurationError, MtaError
+from mta.observe import events
+from mta.pipeline.inbound import InboundRelay
+from mta.pipeline.outbound import Outbound
+from mta.pipeline.site import Contract, Shard, Site
+from mta.queue.scheduler import Scheduler
+
+_HOUSEKEEPING = 1.0  # seconds between looks at idle connections
+_PURGE_EVERY = 60  # of these
+
+
+class Listening(Protocol):
+    """The open listeners of a worker."""
+
+    async def open(self, relay: InboundRelay) -> None:
+        """Accept connections."""
+        ...
+
+    def renew(self, contract: Contract) -> None:
+        """New connections are served under this contract."""
+        ...
+
+    def close(self) -> None:
+        """Accept no more; tell every client at the next pause."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What app.py built for this worker. `shards[0]` takes new mail."""
+
+    site: Site
+    shards: tuple[Shard, ...]
+    listening: Listening
+    load: Callable[[], Contract]
+    renew: Callable[[Contract], None]  # the adapters that know the configuration
+    control: Callable[[Worker], Awaitable[asyncio.AbstractServer]]
+    ready: Callable[[], None]
+
+
+class Worker:
+    """Serves until it is told to stop."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.site = parts.site
+        self.shards = parts.shards
+        self.outbound = Outbound(parts.site)
+        self.schedulers = [Scheduler(parts.site, shard, self.outbound) for shard in parts.shards]
+        self.relay = InboundRelay(parts.site, parts.shards[0], self.outbound, self.wake)
+        self._stopping = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something may be due."""
+        for scheduler in self.schedulers:
+            scheduler.wake()
+
+    async def run(self, lifeline: asyncio.Event) -> None:
+        """Until SIGTERM, or until `lifeline` says that the supervisor has gone."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's interrupt is the supervisor's to handle
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        self.outbound.on_settled = self.wake
+        background = [loop.create_task(scheduler.run()) for scheduler in self.schedulers]
+        background.append(loop.create_task(self._keep_house()))
+        control = await self._parts.control(self)
+        await self._parts.listening.open(self.relay)
+        self._parts.ready()
+        self.site.log.info(events.WORKER_STARTED, shards=[shard.number for shard in self.shards])
+        await _first(self._stopping, lifeline)
+        await self._drain(background, 0.5 if lifeline.is_set() else None)
+        control.close()
+
+    def reload(self) -> None:
+        """Take over a new configuration between two instructions; a bad one leaves everything as it is."""
+        try:
+            contract = self._parts.load()
+            self._parts.renew(contract)
+            self._parts.listening.renew(contract)
+        except ConfigurationError as error:
+            self.site.log.error(events.SERVER_RELOAD_REFUSED, problems=list(error.problems))
+            return
+        except MtaError as error:
+            self.site.log.error(events.SERVER_RELOAD_REFUSED, problems=[str(error)])
+            return
+        self.site.contract = contract
+        self.outbound.hops.forget()
+        self.wake()
+        self.site.log.info(events.SERVER_RELOADED, digest=contract.configuration.digest[:12])
+
+    async def _drain(self, background: list[asyncio.Task[None]], seconds: float | None) -> None:
+        """New connections are refused, sessions end after their command, deliveries after their reply."""
+        patience = seconds or self.site.contract.configuration.server.limits.shutdown_timeout
+        self._parts.listening.close()
+        for task in background:
+            task.cancel()
+        try:
+            await asyncio.wait_for(self.relay.idle.wait(), patience)
+        except TimeoutError:
+            self.site.log.warning(events.SERVER_STOPPING, sessions=self.relay.sessions)
+        await self.outbound.drain(patience)
+        for shard in self.shards:
+            await shard.store.close()
+
+    async def _keep_house(self) -> None:
+        turn = 0
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING)
+            turn += 1
+            try:
+                await self.outbound.hops.close_idle()
+                if turn % _PURGE_EVERY == 0:
+                    await self._purge()
+            except MtaError as error:
+                self.site.log.warning("housekeeping", error=str(error))
+
+    async def _purge(self) -> None:
+        before = self.site.clock.now() - self.site.contract.configuration.server.trace_keep
+        for shard in self.shards:
+            await shard.store.purge(before)
+
+
+async def _first(*wanted: asyncio.Event) -> None:
+    tasks = [asyncio.ensure_future(event.wait()) for event in wanted]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()

@@ -59,11 +59,22 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer broke the protocol."""
+    """The peer broke the protocol. `phase` names what was waited for; after `data_final` the outcome is unknown."""
+
+    def __init__(self, text: str = "", *, phase: str = "") -> None:
+        super().__init__(text)
+        self.phase = phase
 
 
 class ConnectFailed(MtaError):
-    """The peer could not be reached."""
+    """The peer could not be reached, or was lost. `phase` names what was waited for (`connect`, `mail`, ...).
+
+    Lost in `data_final`, it is unknown whether the message was taken.
+    """
+
+    def __init__(self, text: str = "", *, phase: str = "") -> None:
+        super().__init__(text)
+        self.phase = phase
 
 
 class TlsFailed(MtaError):

@@ -17,16 +17,18 @@ class Scope(Enum):
     DESTINATION = "destination"  # every host of the destination: no MX, null MX
     MESSAGE = "message"  # this message: too large, MAIL or DATA refused
     RECIPIENT = "recipient"  # one RCPT
+    CONTRACT = "contract"  # our side: the connector is gone or cannot be applied until a person has looked
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something that was not as it must be. `reply` is the peer's word, or ours in its place."""
+    """Something that was not as it must be. `reply` is the peer's word, or ours in its place (`local`)."""
 
     scope: Scope
     reply: Reply
     reason: str  # for us: a stable word first, then the whole story
     permanent: bool
+    local: bool = False  # nobody said `reply` to us: a bounce must not quote it as the peer's
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,15 @@ class HostAttempt:
 
 @dataclass(frozen=True, slots=True)
 class RecipientResult:
-    """What the next hop said of one recipient: delivered if `failure` is None; `reply` is its last word."""
+    """What the next hop said of one recipient: delivered if `failure` is None; `reply` is its last word.
+
+    `host` is the place in `DeliveryResult.hosts` of who said it; -1: the last that was tried.
+    """
 
     index: int
     reply: Reply
     failure: Failure | None = None
+    host: int = -1
 
 
 @dataclass(frozen=True, slots=True)

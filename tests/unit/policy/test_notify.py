@@ -1,0 +1,279 @@
+"""Who is told what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from email import message_from_bytes
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mta.config.contract import Server
+from mta.model.address import Mailbox
+from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
+from mta.model.envelope import Envelope, Recipient
+from mta.model.message import Content, QueuedMessage, RecipientState
+from mta.model.reply import Reply
+from mta.model.tls import TlsFacts
+from mta.policy.notify import Notice, Occasion, notices
+from mta.ports import RecipientFate
+from mta.rfc.dsn.compose import compose
+
+NOW = 1_767_604_987.0
+SERVER = Server("mx.contoso.example", "postmaster@contoso.example", "mx.contoso.example", ())
+ALICE = Mailbox("alice", "contoso.example", "contoso.example")
+BOB = Mailbox("bob", "fabrikam.example", "fabrikam.example")
+POSTMASTER = Mailbox("Postmaster", "Contoso.Example", "contoso.example")
+ORIGINAL = b"Subject: secret\r\n\r\nThe plaintext.\r\n"
+UNKNOWN = Reply(550, "5.1.1", ("No such user",))
+PLACE = HostAttempt(
+    "mail.fabrikam.example",
+    25,
+    "192.0.2.1",
+    tls=TlsFacts("1.3", "TLS_AES_256_GCM_SHA384"),
+    requirement="verified:mail.fabrikam.example",
+    verdict="tls=verified",
+)
+
+
+def occasion(
+    *states: str,
+    sender: Mailbox | None = ALICE,
+    notify: tuple[str, ...] = (),
+    to: Mailbox = BOB,
+    ret: str = "",
+    size: int = len(ORIGINAL),
+    dsn_passed: bool = False,
+    warned: bool = True,
+    problem: Failure | None = None,
+    content: str = "full",
+) -> Occasion:
+    """A message of one recipient per state, each having just arrived at that state."""
+    recipients = tuple(Recipient(to, notify, "rfc822;bob@fabrikam.example") for _ in states)
+    fates, outcomes = [], []
+    for index, state in enumerate(states):
+        fates.append(RecipientFate(index, state, f"why {index}", warned=warned and state == "queued"))
+        refused = problem or Failure(Scope.RECIPIENT, UNKNOWN, "refused: RCPT", True)
+        delivered = state == "delivered"
+        outcomes.append(
+            RecipientResult(
+                index, Reply(250, "2.1.5", ("OK",)) if delivered else refused.reply, None if delivered else refused
+            )
+        )
+    message = QueuedMessage(
+        "orig",
+        Envelope(sender, recipients, ret=ret, envid="QQ314159"),
+        Content(size, ORIGINAL),
+        b"",
+        NOW - 60,
+        "default",
+        tuple(RecipientState(i, "c") for i in range(len(states))),
+    )
+    return Occasion(message, tuple(fates), DeliveryResult((PLACE,), tuple(outcomes), dsn_passed), NOW, content)
+
+
+def ids() -> Callable[[], str]:
+    numbers = count(1)
+    return lambda: f"dsn{next(numbers)}"
+
+
+def told(occasion: Occasion) -> tuple[Notice, ...]:
+    return notices(occasion, SERVER, ids())
+
+
+@pytest.mark.parametrize(
+    ("state", "notify", "kind"),
+    [
+        ("failed", (), "failure"),
+        ("failed", ("FAILURE",), "failure"),
+        ("failed", ("NEVER",), ""),
+        ("failed", ("SUCCESS",), ""),
+        ("failed", ("DELAY", "SUCCESS"), ""),
+        ("expired", (), "failure"),
+        ("expired", ("NEVER",), ""),
+        ("queued", (), "delay"),
+        ("delivered", (), ""),
+        ("delivered", ("SUCCESS",), "relayed"),
+        ("delivered", ("NEVER",), ""),
+        ("delivered", ("FAILURE", "DELAY"), ""),
+        ("held", (), ""),
+    ],
+)
+def test_the_sender_hears_what_was_asked_for(state: str, notify: tuple[str, ...], kind: str) -> None:
+    found = told(occasion(state, notify=notify))
+    assert [notice.kind for notice in found] == ([kind] if kind else [])
+    assert all(notice.to == ALICE for notice in found)
+
+
+def test_a_hop_that_takes_over_the_duty_reports_the_success_itself() -> None:
+    assert told(occasion("delivered", notify=("SUCCESS",), dsn_passed=True)) == ()
+
+
+def test_waiting_without_a_due_warning_is_not_told() -> None:
+    assert told(occasion("queued", warned=False)) == ()
+
+
+def test_recipients_that_share_a_fate_share_a_notice() -> None:
+    found = told(occasion("failed", "delivered", "expired", "queued", notify=("SUCCESS", "FAILURE", "DELAY")))
+    assert {notice.kind: notice.indices for notice in found} == {"failure": (0, 2), "relayed": (1,), "delay": (3,)}
+    assert len({notice.id for notice in found}) == 3
+
+
+def test_a_failure_tells_machines_and_people_what_happened() -> None:
+    (notice,) = told(occasion("failed"))
+    text = compose(notice.report, ORIGINAL).decode()
+    for line in (
+        "To: <alice@contoso.example>\r\n",
+        "Original-Envelope-Id: QQ314159\r\n",
+        "Final-Recipient: rfc822; bob@fabrikam.example\r\n",
+        "Action: failed\r\n",
+        "Status: 5.1.1\r\n",
+        "Remote-MTA: dns; mail.fabrikam.example\r\n",
+        "Diagnostic-Code: smtp; 550 5.1.1 No such user\r\n",
+        "    why 0\r\n",
+        "    What to do: Check the address",
+    ):
+        assert line in text
+    assert (
+        "TLS: TLS 1.3 with TLS_AES_256_GCM_SHA384; demanded verified:mail.fabrikam.example; tls=verified"
+        in " ".join(text.split())
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "reply", "status", "action"),
+    [
+        ("failed", Reply(550), "5.0.0", "failed"),
+        ("failed", Reply(550, "5.7.1"), "5.7.1", "failed"),
+        ("failed", Reply(550, "4.7.1"), "5.0.0", "failed"),
+        ("expired", Reply(450, "4.2.1"), "4.4.7", "failed"),
+        ("queued", Reply(450, "4.2.1"), "4.2.1", "delayed"),
+        ("queued", Reply(554, "5.0.1"), "4.0.0", "delayed"),
+        ("delivered", Reply(250, "2.1.5"), "2.1.5", "relayed"),
+    ],
+)
+def test_the_status_fits_the_action(state: str, reply: Reply, status: str, action: str) -> None:
+    problem = Failure(Scope.RECIPIENT, reply, "word: story", True)
+    (notice,) = told(occasion(state, problem=problem, notify=("SUCCESS", "FAILURE", "DELAY")))
+    assert (notice.report.recipients[0].status, notice.report.recipients[0].action) == (status, action)
+
+
+def test_our_own_reason_is_not_passed_off_as_the_peers_word() -> None:
+    problem = Failure(Scope.HOST, Reply(550, "5.7.5"), "tls-name: the certificate names another host", True)
+    (notice,) = told(occasion("failed", problem=problem))
+    text = compose(notice.report, ORIGINAL).decode()
+    assert "Diagnostic-Code: X-mta; tls-name: the certificate names another host\r\n" in text
+    assert "Its answer" not in text
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (Reply(450, "4.7.5"), "A rule of one of the two mail systems"),
+        (Reply(421, "4.4.2"), "The other mail system could"),
+    ],
+)
+def test_what_to_do_about_expired_mail_depends_on_what_stood_in_its_way(reply: Reply, words: str) -> None:
+    (notice,) = told(occasion("expired", problem=Failure(Scope.HOST, reply, "word: story", False)))
+    assert notice.report.recipients[0].advice.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("state", "ret", "size", "content", "returned"),
+    [
+        ("failed", "", 100, "full", "full"),
+        ("failed", "FULL", 100, "full", "full"),
+        ("failed", "HDRS", 100, "full", "headers"),
+        ("failed", "FULL", 51_201, "full", "headers"),
+        ("failed", "FULL", 51_200, "full", "full"),
+        ("failed", "FULL", 100, "headers", "headers"),
+        ("failed", "FULL", 100, "none", "none"),
+        ("queued", "FULL", 100, "full", "headers"),
+        ("delivered", "FULL", 100, "full", "headers"),
+        ("delivered", "FULL", 100, "none", "none"),
+    ],
+)
+def test_no_more_of_the_original_goes_back_than_was_asked_and_may(
+    state: str, ret: str, size: int, content: str, returned: str
+) -> None:
+    notify = ("SUCCESS", "FAILURE", "DELAY")
+    (notice,) = told(occasion(state, ret=ret, size=size, content=content, notify=notify))
+    assert notice.report.returned == returned
+
+
+def test_a_message_that_lies_in_a_spool_file_comes_back_as_its_header() -> None:
+    failed = occasion("failed", ret="FULL")
+    spooled = replace(failed.message, content=Content(100, path="spool/1", head=ORIGINAL))
+    (notice,) = told(replace(failed, message=spooled))
+    assert notice.report.returned == "headers"
+
+
+def test_protected_content_does_not_come_back() -> None:
+    (notice,) = told(occasion("failed", content="none"))
+    assert b"plaintext" not in compose(notice.report, ORIGINAL)
+    assert b"secret" not in compose(notice.report, ORIGINAL)
+
+
+@pytest.mark.parametrize("state", ["failed", "expired"])
+def test_a_failed_bounce_goes_to_the_postmaster_once(state: str) -> None:
+    (notice,) = told(occasion(state, state, sender=None, notify=("NEVER",)))
+    assert (notice.kind, notice.indices) == ("double-bounce", (0, 1))
+    assert str(notice.to) == "postmaster@contoso.example"
+    assert notice.envelope(b"x").sender is None
+
+
+@pytest.mark.parametrize("to", [POSTMASTER, Mailbox("POSTMASTER", "", "")])
+def test_a_bounce_that_the_postmaster_cannot_get_ends_there(to: Mailbox) -> None:
+    assert told(occasion("failed", sender=None, to=to)) == ()
+
+
+def test_a_double_bounce_that_fails_makes_no_third() -> None:
+    (first,) = told(occasion("failed", sender=None))
+    assert told(occasion("failed", sender=None, to=first.to)) == ()
+
+
+def test_mail_from_a_person_to_the_postmaster_bounces_like_any_other() -> None:
+    assert [notice.kind for notice in told(occasion("failed", to=POSTMASTER))] == ["failure"]
+
+
+def test_the_envelope_says_how_the_notice_must_travel() -> None:
+    (notice,) = told(occasion("failed"))
+    assert notice.envelope(b"plain").body == "7BIT"
+    assert notice.envelope("grün".encode()).body == "8BITMIME"
+    assert not notice.envelope(b"plain").smtputf8
+    (international,) = told(occasion("failed", sender=Mailbox("jös", "contoso.example", "contoso.example")))
+    assert international.envelope(b"plain").smtputf8
+
+
+STATES = st.lists(st.sampled_from(["delivered", "queued", "failed", "expired", "held"]), max_size=6)
+NOTIFY = st.sampled_from([(), ("NEVER",), ("SUCCESS",), ("SUCCESS", "FAILURE", "DELAY")])
+
+
+@given(STATES, NOTIFY, st.booleans())
+def test_the_null_sender_is_never_answered(states: list[str], notify: tuple[str, ...], passed: bool) -> None:
+    for notice in told(occasion(*states, sender=None, notify=notify, dsn_passed=passed)):
+        assert notice.kind == "double-bounce"
+        assert notice.report.to == "postmaster@contoso.example"
+        assert "<>" not in message_from_bytes(compose(notice.report, ORIGINAL))["To"]
+
+
+@given(STATES, NOTIFY, st.text(max_size=300))
+def test_every_notice_can_be_composed_and_read(states: list[str], notify: tuple[str, ...], words: str) -> None:
+    problem = Failure(Scope.RECIPIENT, Reply(550, "5.1.1", (words,)), words, True)
+    spoken = 0
+    for notice in told(occasion(*states, notify=notify, problem=problem)):
+        parts = message_from_bytes(compose(notice.report, ORIGINAL)).get_payload()
+        blocks = parts[1].get_payload()  # type: ignore[index,union-attr]
+        assert len(blocks) == 1 + len(notice.indices)  # type: ignore[arg-type]
+        spoken += len(notice.indices)
+    assert spoken <= len(states)
+
+
+def test_an_operator_may_end_a_recipient_that_was_never_tried() -> None:
+    plain = occasion("failed")
+    (notice,) = told(replace(plain, result=DeliveryResult((), ())))
+    assert notice.report.recipients[0].status == "5.0.0"
+    assert b"why 0" in compose(notice.report, ORIGINAL)

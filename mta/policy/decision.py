@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mta.model.reply import Reply
 
@@ -55,3 +55,16 @@ class Decision:
     def accepted(self) -> bool:
         """Whether the mail may go on."""
         return self.verdict == Verdict.ACCEPT
+
+
+def with_audit(effective: Decision, enforced: Decision) -> Decision:
+    """What happens without the connectors in audit mode, together with what would happen if they were enforced.
+
+    A refusal stays the word of the connector that refuses; an accept is told under the connector that audits.
+    """
+    same = (enforced.verdict, enforced.connector) == (effective.verdict, effective.connector)
+    if same and effective.mode != "audit":
+        return effective
+    if not effective.accepted:
+        return replace(effective, would=enforced)
+    return replace(effective, connector=enforced.connector, mode="audit", would=enforced)

@@ -1,0 +1,146 @@
+"""Judging a peer's certificate against what a contract names: one set of rules for both directions.
+
+Every failing condition is its own `Reason`, so that a person sees the whole gap at once. The words are stable:
+`no-certificate`, `certificate-expired`, `certificate-not-yet-valid`, `certificate-untrusted`, `certificate-invalid`,
+`certificate-name`, `certificate-pin`, `certificate-eku`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mta.model.tls import CertificateFacts, PathFault, Pin, TlsFacts, TrustAnchors
+from mta.policy.decision import Reason
+from mta.ports import ChainVerifier
+from mta.rfc.pkix.names import match_any, match_ip
+
+SYSTEM = TrustAnchors("system")
+"""The operating system's trust store: where a chain must lead when `names` are stated without a `ca`."""
+
+_CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"  # RFC 5280 §4.2.1.12: id-kp-clientAuth
+_ANY_USAGE = "2.5.29.37.0"  # RFC 5280 §4.2.1.12: anyExtendedKeyUsage
+_FAULT_WORDS = {
+    PathFault.UNTRUSTED: "certificate-untrusted",
+    PathFault.EXPIRED: "certificate-expired",
+    PathFault.NOT_YET_VALID: "certificate-not-yet-valid",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateDemand:
+    """What a certificate must be: `names` and `anchors` both hold, and one of `pins` if any are stated.
+
+    A name is a DNS name, `*.x` (one label, or a presented `*.x`), `.x` (any name under x) or an IP address. Without
+    names and anchors the pins alone are the proof: the chain is led to no CA, the leaf's dates are judged still.
+    """
+
+    names: tuple[str, ...] = ()
+    anchors: TrustAnchors | None = None
+    pins: tuple[Pin, ...] = ()
+    client_usage: bool = False  # extended key usage, where stated, must allow clientAuth
+
+    @property
+    def trust(self) -> TrustAnchors | None:
+        """Where the chain must lead; None: nowhere, the pins are the proof."""
+        if self.anchors is None and self.names:
+            return SYSTEM
+        return self.anchors
+
+
+def judge_certificate(
+    demand: CertificateDemand, tls: TlsFacts | None, verifier: ChainVerifier, now: float
+) -> tuple[Reason, ...]:
+    """Every condition of `demand` that the peer's certificate fails at epoch second `now`; empty: all hold."""
+    if tls is None or tls.leaf is None:
+        seen = "the session has no TLS" if tls is None else "the peer showed none"
+        return (Reason("no-certificate", f"a certificate is demanded ({describe(demand)}), {seen}"),)
+    faults: dict[str, Reason] = {}
+    for reason in _faults(demand, tls.chain, verifier, now):
+        faults.setdefault(reason.word, reason)  # an expired leaf is told by its dates and by its path: once is enough
+    return tuple(faults.values())
+
+
+def _faults(
+    demand: CertificateDemand, chain: tuple[CertificateFacts, ...], verifier: ChainVerifier, now: float
+) -> Iterator[Reason]:
+    leaf = chain[0]
+    yield from _dates(leaf, now)
+    if demand.trust is not None:
+        yield from _path(chain, demand.trust, verifier, now)
+    elif not demand.pins:
+        # Fail closed: "any certificate" proves nobody.
+        yield Reason("certificate-untrusted", "the contract states neither names, nor ca, nor pins that could prove it")
+    if demand.names and not any(name_matches(name, leaf) for name in demand.names):
+        yield Reason("certificate-name", f"expected {_any_of(demand.names)}, the certificate names {_names_of(leaf)}")
+    if demand.pins and not any(pin.matches(leaf) for pin in demand.pins):
+        seen = f"spki-sha256:{leaf.spki_sha256}, cert-sha256:{leaf.sha256}"
+        yield Reason("certificate-pin", f"expected {_any_of(str(pin) for pin in demand.pins)}, seen {seen}")
+    if demand.client_usage and not _allows_client(leaf):
+        usages = ", ".join(leaf.key_usage_oids)
+        yield Reason("certificate-eku", f"expected extended key usage clientAuth, the certificate states {usages}")
+
+
+def _dates(leaf: CertificateFacts, now: float) -> Iterator[Reason]:
+    # RFC 5280 §4.1.2.5: the period of validity includes both its ends.
+    if now > leaf.not_after:
+        ago = (now - leaf.not_after) / 86400
+        yield Reason(
+            "certificate-expired", f"{leaf.subject or 'the certificate'} expired {_on(leaf.not_after, ago)} ago"
+        )
+    if now < leaf.not_before:
+        ahead = (leaf.not_before - now) / 86400
+        text = f"{leaf.subject or 'the certificate'} is not valid before {_on(leaf.not_before, ahead)} ahead"
+        yield Reason("certificate-not-yet-valid", text)
+
+
+def _path(
+    chain: tuple[CertificateFacts, ...], anchors: TrustAnchors, verifier: ChainVerifier, now: float
+) -> Iterator[Reason]:
+    verdict = verifier.verify(chain, anchors, now)
+    if not verdict.trusted:
+        word = _FAULT_WORDS.get(verdict.fault, "certificate-invalid")
+        detail = f": {verdict.detail}" if verdict.detail else ""
+        issuer = chain[-1].issuer or "unnamed"
+        yield Reason(word, f"the chain does not lead to {_store(anchors)} (it ends at issuer {issuer}){detail}")
+
+
+def name_matches(expected: str, leaf: CertificateFacts) -> bool:
+    """Whether the certificate presents `expected` (see `CertificateDemand` for its forms) among its SANs."""
+    # RFC 9525 §6.3, §6.4: subjectAltName only, never the subject's common name.
+    return match_any((expected,), leaf.dns_names) or match_ip(expected, leaf.ip_addresses)
+
+
+def _allows_client(leaf: CertificateFacts) -> bool:
+    stated = leaf.key_usage_oids
+    return not stated or _CLIENT_AUTH in stated or _ANY_USAGE in stated
+
+
+def describe(demand: CertificateDemand) -> str:
+    """What is demanded, for the administrator."""
+    parts = []
+    if demand.names:
+        parts.append(f"name {_any_of(demand.names)}")
+    if demand.trust is not None:
+        parts.append(f"of {_store(demand.trust)}")
+    if demand.pins:
+        parts.append(f"pin {_any_of(str(pin) for pin in demand.pins)}")
+    return ", ".join(parts) or "nothing that could prove it"
+
+
+def _any_of(names: Iterable[str]) -> str:
+    return " or ".join(names)
+
+
+def _names_of(leaf: CertificateFacts) -> str:
+    return ", ".join((*leaf.dns_names, *leaf.ip_addresses)) or "nothing"
+
+
+def _store(anchors: TrustAnchors) -> str:
+    return "the system's trust store" if anchors.is_system else f"a CA of {anchors.path}"
+
+
+def _on(moment: float, days: float) -> str:
+    when = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{when}, {days:.1f} days"

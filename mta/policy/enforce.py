@@ -1,0 +1,189 @@
+"""Whether mail may come in: at MAIL FROM, at RCPT TO (policy/recipient.py) and, by its From, at the end of data.
+
+A connector in audit mode changes nothing: the mail is judged as if that connector were not there, and `would` tells
+what enforcing it would have decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from mta.config.contract import Connector
+from mta.config.index import ConnectorIndex
+from mta.model.address import Mailbox
+from mta.model.author import FromField
+from mta.model.session import SessionFacts
+from mta.policy.decision import Decision, Reason, Verdict, with_audit
+from mta.policy.identify import Identity, judge_proof
+from mta.policy.recipient import RecipientDecision, judge_recipient
+from mta.policy.refusal import refuse
+from mta.ports import ChainVerifier
+
+__all__ = ["RecipientDecision", "claimed", "judge_header_from", "judge_mail", "judge_recipient"]
+
+MAIL_FROM = "mail_from"
+HEADER_FROM = "header_from"
+
+
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    """All that a judgement of one session's mail stands on."""
+
+    index: ConnectorIndex
+    facts: SessionFacts
+    identity: Identity
+    verifier: ChainVerifier
+    now: float
+
+    def unproven(self, connector: Connector) -> tuple[Reason, ...]:
+        """What this peer has not proved of the connector's demands."""
+        if self.identity.proven and self.identity.connector.name == connector.name:
+            return ()  # that is how it was identified
+        return judge_proof(connector, self.facts, self.verifier, self.now)
+
+    @property
+    def enforced(self) -> _Hearing:
+        """The same as if connectors in audit mode were enforced."""
+        return replace(self, identity=self.identity.enforced)
+
+
+def judge_mail(
+    index: ConnectorIndex,
+    facts: SessionFacts,
+    identity: Identity,
+    sender: Mailbox | None,
+    verifier: ChainVerifier,
+    now: float,
+) -> Decision:
+    """MAIL FROM: the connector that claims the sender's domain decides, else the one that identified the session.
+
+    A claim's whole proof is demanded whoever the peer has otherwise proved to be. The null sender claims nothing.
+    """
+    hearing = _Hearing(index, facts, identity, verifier, now)
+    domain = sender.ascii_domain if sender else ""
+    claimant, binding = claimed(index, domain, MAIL_FROM), _binding(index, domain, MAIL_FROM)
+    effective = _mail(hearing, binding, sender)
+    if binding is claimant and identity.enforced is identity:
+        return effective
+    return with_audit(effective, _mail(hearing.enforced, _enforcing(claimant), sender))
+
+
+def _mail(hearing: _Hearing, claimant: Connector | None, sender: Mailbox | None) -> Decision:
+    governing = claimant or hearing.identity.connector
+    domain = sender.ascii_domain if sender else ""
+    faults = () if governing.audits else hearing.unproven(governing)  # only `default` can come here in audit mode
+    faults += _own_sender(hearing, governing, sender)
+    if faults:
+        return refuse(governing, faults, domain)
+    if claimant:
+        why = Reason("claim", f"MAIL FROM {domain} is claimed by {claimant.name}, which it satisfies")
+        return Decision(Verdict.ACCEPT, governing.name, governing.mode, None, (why,), hearing.identity.losers)
+    why = Reason("no-claim", f"no connector claims {domain}") if domain else Reason("no-claim", "null sender")
+    reasons = (why, *hearing.identity.reasons)
+    return Decision(Verdict.ACCEPT, governing.name, governing.mode, None, reasons, hearing.identity.losers)
+
+
+def _own_sender(hearing: _Hearing, governing: Connector, sender: Mailbox | None) -> tuple[Reason, ...]:
+    own = hearing.index.our_domain(sender.ascii_domain) if sender else None
+    if own is None or hearing.identity.relays or own.allow_own_sender or governing.inbound.allow_own_sender:
+        return ()
+    peer = hearing.identity.connector.name
+    text = f"MAIL FROM {own.name}, a domain of ours, needs a session of a relay connector; the peer is {peer}"
+    return (Reason("own-sender", f"{text}; allow_own_sender would permit it"),)
+
+
+def claimed(index: ConnectorIndex, domain: str, by: str) -> Connector | None:
+    """The connector that claims `domain` by `mail_from` or `header_from`, whether it audits or not."""
+    return _claims(index.claim(domain), by) if domain else None
+
+
+def _binding(index: ConnectorIndex, domain: str, by: str) -> Connector | None:
+    """The connector whose claim is in force: one that audits does not stand before a shorter match that enforces."""
+    claimant = index.claim(domain) if domain else None
+    while claimant is not None and claimant.audits:
+        domain = domain.partition(".")[2]
+        claimant = index.claim(f"*.{domain}") if domain else None  # whoever claims all subdomains
+    return _claims(claimant, by)
+
+
+def _claims(connector: Connector | None, by: str) -> Connector | None:
+    return connector if connector is not None and by in connector.inbound.claims else None
+
+
+def _enforcing(connector: Connector | None) -> Connector | None:
+    return replace(connector, mode="enforce") if connector is not None and connector.audits else connector
+
+
+def judge_header_from(
+    index: ConnectorIndex,
+    facts: SessionFacts,
+    identity: Identity,
+    mail: Decision,
+    from_: FromField,
+    verifier: ChainVerifier,
+    now: float,
+) -> Decision:
+    """The header From at the end of data, judged apart from MAIL FROM (whose decision is `mail`): both must pass.
+
+    In a session that may relay From is no claim: forwarders keep the author's. A message without From claims nothing.
+    """
+    hearing = _Hearing(index, facts, identity, verifier, now)
+    binding, claim = _claim_in_force(index, from_), _claim_enforced(index, from_)
+    effective = _header(hearing, mail, binding)
+    if binding == claim and identity.enforced is identity:
+        return effective
+    return with_audit(effective, _header(hearing.enforced, mail, claim))
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What a header From claims: the claimants its authors name, with the domain each is named by."""
+
+    claimants: tuple[tuple[Connector, str], ...] = ()
+    ambiguity: str = ""
+
+
+def _claim_in_force(index: ConnectorIndex, from_: FromField) -> _Claim:
+    pairs = ((_binding(index, domain, HEADER_FROM), domain) for domain in from_.domains)
+    return _claim_of(pairs, from_, (c for c in _claiming(index, from_) if not c.audits))
+
+
+def _claim_enforced(index: ConnectorIndex, from_: FromField) -> _Claim:
+    pairs = ((_enforcing(claimed(index, domain, HEADER_FROM)), domain) for domain in from_.domains)
+    return _claim_of(pairs, from_, (replace(c, mode="enforce") for c in _claiming(index, from_)))
+
+
+def _claim_of(pairs: Iterable[tuple[Connector | None, str]], from_: FromField, claiming: Iterable[Connector]) -> _Claim:
+    claimants = tuple((connector, domain) for connector, domain in pairs if connector is not None)
+    if not from_.ambiguous:
+        return _Claim(claimants)
+    # A connector without an `inbound` of its own demands what is demanded of everyone: no claim of its could be meant.
+    meant = tuple(pair for pair in claimants if pair[0].own_inbound)
+    anyone = tuple((connector, "") for connector in islice(claiming, 1))
+    text = from_.error or f"{from_.count} From field(s) name {len(from_.authors)} authors"
+    return _Claim(meant + anyone, text)
+
+
+def _claiming(index: ConnectorIndex, from_: FromField) -> Iterator[Connector]:
+    """Whom an author could be claiming that cannot be told for a syntax error: anyone who claims by header From."""
+    if from_.error and index.any_header_from_claim:
+        for connector in index.configuration.connectors.values():
+            if connector.domains and connector.own_inbound and HEADER_FROM in connector.inbound.claims:
+                yield connector
+
+
+def _header(hearing: _Hearing, mail: Decision, claim: _Claim) -> Decision:
+    if hearing.identity.relays or not claim.claimants:
+        return Decision(Verdict.ACCEPT, mail.connector, mail.mode)
+    claimant, domain = claim.claimants[0]
+    if claim.ambiguity:
+        text = f"a claim of {claimant.name} could be meant: {claim.ambiguity}"
+        return refuse(claimant, (Reason("ambiguous-from", text),), domain, at_data=True)
+    settled = mail.accepted and mail.mode == "enforce" and mail.connector == claimant.name
+    faults = () if settled else hearing.unproven(claimant)  # at MAIL FROM the same proof was demanded
+    if faults:
+        return refuse(claimant, faults, domain, at_data=True)
+    why = Reason("claim", f"From {domain} is claimed by {claimant.name}, which it satisfies")
+    return Decision(Verdict.ACCEPT, claimant.name, claimant.mode, None, (why,))

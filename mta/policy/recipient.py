@@ -1,0 +1,110 @@
+"""Whether a recipient is taken, and where it goes: the decision at RCPT TO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mta.config.contract import ANY_RECIPIENT, VERIFY_RECIPIENT, Configuration, Domain
+from mta.config.index import ConnectorIndex
+from mta.model.address import Mailbox
+from mta.model.reply import Reply
+from mta.policy.decision import Decision, Reason, Verdict, with_audit
+from mta.policy.identify import Identity
+from mta.policy.refusal import NO_DOMAIN, NO_SUCH_USER, RELAYING_DENIED
+from mta.policy.route import Route, choose
+from mta.rfc.smtp.address import parse_mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientDecision:
+    """What becomes of one RCPT TO.
+
+    `mailbox` is the one to use: the administrator's where a bare or our own `postmaster` was named. `route` is where
+    it goes, also for a refused recipient (explain shows it). `needs_callout`: the decision is an accept for as long
+    as the domain's own host, when asked, does not say otherwise.
+    """
+
+    decision: Decision
+    mailbox: Mailbox
+    route: Route
+    own: Domain | None
+    needs_callout: bool = False
+
+
+def judge_recipient(
+    index: ConnectorIndex, identity: Identity, recipient: Mailbox, known: bool | None
+) -> RecipientDecision:
+    """RCPT TO: our own domains take their recipients, anyone else's only from a peer that may relay.
+
+    `known` is what a call-out said of the recipient; None if it has not been asked.
+    """
+    mailbox, appointed = _resolve_postmaster(index, recipient, known)
+    route = choose(index, mailbox)
+    if appointed:
+        return RecipientDecision(_taken(identity, "postmaster", f"goes to {mailbox}"), mailbox, route, route.own)
+    if route.own:
+        return _judge_own(identity, route, mailbox, known)
+    effective = _judge_relay(identity, mailbox)
+    if identity.audited:
+        effective = with_audit(effective, _judge_relay(identity.enforced, mailbox))
+    return RecipientDecision(effective, mailbox, route, None)
+
+
+def _resolve_postmaster(index: ConnectorIndex, recipient: Mailbox, known: bool | None) -> tuple[Mailbox, bool]:
+    """Whose mailbox is meant, and whether it is the administrator's, who is always taken."""
+    # RFC 5321 §4.5.1: postmaster is always accepted, in any case of letters, also without a domain.
+    if recipient.key.partition("@")[0] != "postmaster":
+        return recipient, False
+    configuration = index.configuration
+    appointed = parse_mailbox(configuration.server.postmaster)
+    ours = recipient.ascii_domain in _our_names(configuration)
+    own = index.our_domain(recipient.ascii_domain)
+    missing = own is not None and _exists(own, recipient, known) is False
+    if ours or missing or recipient.key == appointed.key:
+        return appointed, True
+    return recipient, False
+
+
+def _our_names(configuration: Configuration) -> tuple[str, ...]:
+    server = configuration.server
+    unclaimed = (
+        name.lower() for name in (server.hostname, server.authserv_id) if name.lower() not in configuration.domains
+    )
+    return ("", *unclaimed)
+
+
+def _exists(own: Domain, recipient: Mailbox, known: bool | None) -> bool | None:
+    """Whether the domain has this recipient; None: only a call-out can tell."""
+    if own.recipients == ANY_RECIPIENT:
+        return True
+    if own.recipients == VERIFY_RECIPIENT:
+        return known
+    return recipient.key in own.recipients
+
+
+def _judge_own(identity: Identity, route: Route, mailbox: Mailbox, known: bool | None) -> RecipientDecision:
+    assert route.own is not None
+    exists = _exists(route.own, mailbox, known)
+    if exists is False:
+        text = f"{mailbox} is none of the recipients of {route.own.name}"
+        return RecipientDecision(_refused(identity, NO_SUCH_USER, "no-such-user", text), mailbox, route, route.own)
+    decision = _taken(identity, "own-domain", f"{route.own.name} is a domain of ours")
+    return RecipientDecision(decision, mailbox, route, route.own, needs_callout=exists is None)
+
+
+def _judge_relay(identity: Identity, mailbox: Mailbox) -> Decision:
+    if not mailbox.ascii_domain:
+        return _refused(identity, NO_DOMAIN, "no-domain", f"{mailbox} has no domain and is not postmaster")
+    if identity.relays:
+        return _taken(identity, "relay", f"{identity.connector.name} may relay")
+    peer = identity.connector.name if identity.proven else "nobody we know"
+    text = f"{mailbox.ascii_domain} is not ours and the peer ({peer}) is no relay connector's"
+    return _refused(identity, RELAYING_DENIED, "relay-denied", text)
+
+
+def _taken(identity: Identity, word: str, text: str) -> Decision:
+    return Decision(Verdict.ACCEPT, identity.connector.name, identity.connector.mode, None, (Reason(word, text),))
+
+
+def _refused(identity: Identity, reply: Reply, word: str, text: str) -> Decision:
+    return Decision(Verdict.REFUSE, identity.connector.name, identity.connector.mode, reply, (Reason(word, text),))

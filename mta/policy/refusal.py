@@ -1,0 +1,91 @@
+"""What a refused peer hears: correct and bland. Which names, CAs or networks a contract expects is not its business."""
+
+from __future__ import annotations
+
+from mta.config.contract import Connector
+from mta.model.reply import Reply
+from mta.policy.decision import Decision, Reason, Verdict
+
+STARTTLS_FIRST = Reply(530, "5.7.0", ("Must issue a STARTTLS command first",))  # RFC 3207 §4
+NO_SUCH_USER = Reply(550, "5.1.1", ("No such mailbox here",))  # RFC 3463 §3.2
+NO_DOMAIN = Reply(553, "5.1.3", ("The recipient needs a domain",))  # RFC 3463 §3.2
+RELAYING_DENIED = Reply(550, "5.7.1", ("Relaying denied",))  # RFC 3463 §3.8
+
+# Reason word -> enhanced code, text where a domain was claimed, text where none was.
+# RFC 5248 §2.4 keeps the registry of codes: 5.7.10 is "Encryption Needed".
+_TEXTS: dict[str, tuple[str, str, str]] = {
+    "no-tls": ("5.7.10", "mail from {0} requires TLS", "this server requires TLS"),
+    "tls-version": ("5.7.10", "mail from {0} requires a newer version of TLS", "a newer version of TLS is required"),
+    "no-certificate": (
+        "5.7.1",
+        "{0} requires a client certificate of that organisation",
+        "a client certificate is required",
+    ),
+    "certificate-untrusted": (
+        "5.7.1",
+        "the client certificate is not issued by an authority accepted for {0}",
+        "the client certificate is not issued by an accepted authority",
+    ),
+    "certificate-expired": (
+        "5.7.1",
+        "the client certificate presented for {0} has expired",
+        "the client certificate has expired",
+    ),
+    "certificate-not-yet-valid": (
+        "5.7.1",
+        "the client certificate presented for {0} is not valid yet",
+        "the client certificate is not valid yet",
+    ),
+    "certificate-invalid": (
+        "5.7.1",
+        "the client certificate presented for {0} is not valid",
+        "the client certificate is not valid",
+    ),
+    "certificate-name": (
+        "5.7.1",
+        "the client certificate does not name a host of {0}",
+        "the client certificate does not name an accepted host",
+    ),
+    "certificate-pin": (
+        "5.7.1",
+        "the client certificate is not the one agreed with {0}",
+        "the client certificate is not the one agreed upon",
+    ),
+    "certificate-eku": (
+        "5.7.1",
+        "the client certificate presented for {0} is not meant for TLS clients",
+        "the client certificate is not meant for TLS clients",
+    ),
+    "network": (
+        "5.7.1",
+        "mail from {0} is not accepted from this address",
+        "mail is not accepted from this address",
+    ),
+    "own-sender": (
+        "5.7.1",
+        "mail from {0} is accepted from its own systems only",
+        "mail is accepted from our own systems only",
+    ),
+    "ambiguous-from": (
+        "5.7.1",
+        "the From header field must name exactly one author",
+        "the From header field must name exactly one author",
+    ),
+}
+
+
+def reply_for(reason: Reason, domain: str, *, at_data: bool = False) -> Reply:
+    """The reply for one reason. `domain` (A-labels) is the one the peer claimed, or empty.
+
+    `at_data`: the reply follows the final dot, where 530 would tell the client nothing it can do.
+    """
+    if reason.word == "no-tls" and not at_data:
+        return STARTTLS_FIRST
+    enhanced, claimed, unclaimed = _TEXTS[reason.word]
+    return Reply(550, enhanced, (claimed.format(domain) if domain else unclaimed,))
+
+
+def refuse(connector: Connector, reasons: tuple[Reason, ...], domain: str, *, at_data: bool = False) -> Decision:
+    """A refusal for every one of `reasons`; the peer hears of the first, which is the first to be mended."""
+    reply = reply_for(reasons[0], domain, at_data=at_data)
+    return Decision(Verdict.REFUSE, connector.name, connector.mode, reply, reasons)

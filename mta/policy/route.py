@@ -1,0 +1,152 @@
+"""Where a recipient's mail goes: which connector, which hosts, in which order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from itertools import groupby
+from typing import Any
+
+from mta.config.contract import DEFAULT, Configuration, Connector, Domain, HostPort, Outbound
+from mta.config.index import ConnectorIndex
+from mta.model.address import Mailbox
+from mta.model.attempt import Failure, Scope
+from mta.model.reply import Reply
+from mta.ports import DnsStatus, MxAnswer, MxRecord
+
+_HOST = re.compile(r"(?=.{1,253}\Z)(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?!-)[a-z0-9_-]{1,63}(?<!-)")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The outbound connector of one recipient, and the domain of ours whose hosts take it (None: not our domain).
+
+    `connector` is as it is in force: the `outbound` of one in audit mode is already `default`'s, and `would` is what
+    it would have been.
+    """
+
+    connector: Connector
+    own: Domain | None = None
+    would: Outbound | None = None
+
+
+def choose(index: ConnectorIndex, recipient: Mailbox) -> Route:
+    """A domain of ours goes by its own connector, others by the connector with the longest match, else `default`."""
+    configuration = index.configuration
+    own = index.our_domain(recipient.ascii_domain)
+    if own is not None:
+        chosen = configuration.connectors[own.connector]
+    else:
+        chosen = index.claim(recipient.ascii_domain) or configuration.default
+    connector = in_force(configuration, chosen)
+    return Route(connector, own, None if connector is chosen else chosen.outbound)
+
+
+def in_force(configuration: Configuration, connector: Connector) -> Connector:
+    """The connector as delivery must follow it: outbound `audit` behaves as `default`."""
+    if not connector.audits or connector.name == DEFAULT:
+        return connector
+    return replace(connector, outbound=configuration.default.outbound)
+
+
+def after_reload(configuration: Configuration, connector_name: str) -> Connector | None:
+    """The connector a queued recipient was given, as it is in force now. None: it vanished, its mail is held."""
+    connector = configuration.connectors.get(connector_name)
+    return in_force(configuration, connector) if connector else None
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What recipients of one connector must share to share a transaction.
+
+    `kind` is `hosts`, with the hosts in the order to try them, or `mx`, with the domain (A-labels) to look up.
+    """
+
+    kind: str
+    name: str
+    hosts: tuple[HostPort, ...] = ()
+
+
+def destination(outbound: Outbound, own: Domain | None, recipient_domain: str) -> Destination:
+    """Our own domain's hosts, else the connector's, else the MX of the recipient's domain or its address literal."""
+    hosts = own.deliver_to if own else outbound.hosts
+    if hosts:
+        return Destination("hosts", ",".join(str(host) for host in hosts), hosts)
+    if literal := _literal(recipient_domain):
+        return Destination("hosts", recipient_domain, (HostPort(literal, outbound.port),))
+    return Destination("mx", recipient_domain)
+
+
+def _literal(domain: str) -> str:
+    """The IP address of an address literal (RFC 5321 §4.1.3), or empty."""
+    if not (domain.startswith("[") and domain.endswith("]")):
+        return ""
+    text = domain[1:-1].removeprefix("ipv6:")
+    return text if is_address(text) else ""
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IP address rather than a name."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def order_mx(
+    answer: MxAnswer,
+    domain: str,
+    own_names: frozenset[str],
+    shuffle: Callable[[list[Any]], None],
+    port: int,
+) -> tuple[HostPort, ...] | Failure:
+    """The hosts of a domain in the order to try them (RFC 5321 §5.1), or why there are none.
+
+    `shuffle` mixes hosts of equal preference in place. `own_names` (lower case) are the names by which we know
+    ourselves: such a host, and all that are not better, would bring the mail back to us.
+    """
+    records = answer.records
+    match answer.status:
+        case DnsStatus.TEMPORARY:
+            return _failure(f"dns: MX of {domain}: {answer.detail}", Reply(451, "4.4.3", ("Name server failure",)))
+        case DnsStatus.NXDOMAIN:
+            return _failure(f"no-such-domain: {domain} does not exist", Reply(550, "5.1.2", ("Domain not found",)))
+        case DnsStatus.NODATA:
+            records = ()
+    if not records:
+        records = (MxRecord(0, domain),)  # RFC 5321 §5.1: without MX the domain itself, as if of preference 0
+    if all(not record.host for record in records):  # RFC 7505 §3: the null MX: this domain takes no mail
+        return _failure(f"null-mx: {domain} takes no mail", Reply(556, "5.1.10", ("Recipient domain takes no mail",)))
+    usable = [record for record in records if _HOST.fullmatch(record.host) and not is_address(record.host)]
+    if not usable:  # RFC 5321 §5.1: none usable MUST be reported as an error
+        seen = ", ".join(repr(record.host) for record in records)
+        return _failure(f"no-usable-mx: {domain} names {seen}", Reply(550, "5.4.4", ("No usable mail host",)))
+    better = _better_than_us(usable, own_names)
+    if not better:
+        text = f"loop: the best MX of {domain} is ourselves, but it is none of our domains"
+        return _failure(text, Reply(554, "5.4.6", ("Routing loop detected",)))
+    return tuple(HostPort(host, port) for host in _shuffled(better, shuffle))
+
+
+def _better_than_us(records: Iterable[MxRecord], own_names: frozenset[str]) -> list[MxRecord]:
+    # RFC 5321 §5.1: ourselves and every host of the same or a worse preference are discarded.
+    ours = min((record.preference for record in records if record.host in own_names), default=None)
+    return [record for record in records if ours is None or record.preference < ours]
+
+
+def _shuffled(records: list[MxRecord], shuffle: Callable[[list[Any]], None]) -> Iterable[str]:
+    """Host names, best preference first, equal ones mixed (RFC 5321 §5.1), each once."""
+    hosts: dict[str, None] = {}
+    records = sorted(records, key=lambda record: (record.preference, record.host))
+    for _, equals in groupby(records, key=lambda record: record.preference):
+        names = [record.host for record in equals]
+        shuffle(names)
+        hosts.update(dict.fromkeys(names))
+    return hosts
+
+
+def _failure(reason: str, reply: Reply) -> Failure:
+    return Failure(Scope.DESTINATION, reply, reason, permanent=reply.permanent)

@@ -1,0 +1,189 @@
+"""From validated settings to the contract's dataclasses: files read, names resolved, every default filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from mta.config import contract, schema
+from mta.config.contract import ANY_RECIPIENT, DEFAULT, VERIFY_RECIPIENT
+from mta.config.files import SYSTEM, Files
+from mta.config.problems import Path, Report
+from mta.config.schema_limits import limits
+from mta.config.values import ValueFault, domain_name
+from mta.model.address import Mailbox
+from mta.model.tls import TlsLevel, TrustAnchors
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What building needs beside the settings."""
+
+    report: Report
+    files: Files
+    cpus: int
+
+
+def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
+    """The `server` object."""
+    pair = keys.certificate
+    store = keys.queue.store.removeprefix("sqlite:")
+    return contract.Server(
+        hostname=keys.hostname,
+        postmaster=str(keys.postmaster) if keys.postmaster else f"postmaster@{keys.hostname}",
+        authserv_id=keys.authserv_id or keys.hostname,
+        listen=tuple(contract.Listener(one.address, one.tls, tuple(one.proxy)) for one in keys.listen),
+        certificate=shop.files.key_pair(pair.chain, pair.key, ("server", "certificate")) if pair else None,
+        user=keys.user or "",
+        queue=f"sqlite:{shop.files.resolve(store)}",
+        workers=max(1, shop.cpus) if isinstance(keys.workers, str) else keys.workers,
+        nameservers=tuple(keys.dns.nameservers),
+        trust_ad=keys.dns.trust_ad,
+        trace_keep=keys.trace.keep,
+        log_format=keys.log.format,
+        limits=limits(keys.limits),
+    )
+
+
+def build_domains(settings: schema.Settings, shop: Workshop) -> dict[str, contract.Domain]:
+    """Our own domains by normalised name; two spellings of one domain are a problem."""
+    names: dict[str, str] = {}
+    for written in settings.domains:
+        path: Path = ("domains", written)
+        try:
+            name = domain_name(written)
+        except ValueFault as fault:
+            shop.report.problem(path, str(fault), fault.hint, key=True)
+            continue
+        if name in names:
+            line = shop.report.line(("domains", names[name]))
+            shop.report.problem(path, f"{name} is given twice", f"first in line {line}", key=True)
+            continue
+        names[name] = written
+    return {name: _domain(name, settings.domains[names[name]], frozenset(names), shop, names[name]) for name in names}
+
+
+def _domain(name: str, keys: schema.DomainKeys, ours: frozenset[str], shop: Workshop, written: str) -> contract.Domain:
+    return contract.Domain(
+        name=name,
+        deliver_to=tuple(keys.deliver_to),
+        connector=keys.connector,
+        recipients=_recipients(name, keys, ours, shop, ("domains", written, "recipients")),
+        allow_own_sender=keys.allow_own_sender,
+    )
+
+
+def _recipients(
+    name: str, keys: schema.DomainKeys, ours: frozenset[str], shop: Workshop, path: Path
+) -> str | frozenset[str]:
+    file = keys.recipients
+    if file in (ANY_RECIPIENT, VERIFY_RECIPIENT):
+        return file
+    before = len(shop.report.problems)
+    lines = shop.files.addresses(file, path)
+    found: set[str] = set()
+    for number, entry in lines:
+        if isinstance(entry, Mailbox) and entry.ascii_domain not in ours:
+            entry = ValueFault(f"{entry} is in none of our domains", "`domains` lists ours")
+        if isinstance(entry, ValueFault):
+            shop.files.list_problem(file, number, f"domains.{name}.recipients", entry)
+        elif isinstance(entry, Mailbox) and entry.ascii_domain == name:
+            found.add(entry.key)
+    if not found and len(shop.report.problems) == before:
+        shop.report.warning(path, f"{file} lists no address of {name}", "all mail for this domain will be refused")
+    return frozenset(found)
+
+
+def build_connectors(settings: schema.Settings, shop: Workshop) -> dict[str, contract.Connector]:
+    """All connectors in file order, `default` among them whether it was written or not."""
+    default = _connector(DEFAULT, settings.connectors.get(DEFAULT, schema.ConnectorKeys()), None, shop)
+    found = {
+        name: default if name == DEFAULT else _connector(name, keys, default, shop)
+        for name, keys in settings.connectors.items()
+    }
+    return found if DEFAULT in found else found | {DEFAULT: default}
+
+
+def _connector(
+    name: str, keys: schema.ConnectorKeys, default: contract.Connector | None, shop: Workshop
+) -> contract.Connector:
+    path: Path = ("connectors", name)
+    connector = contract.Connector(
+        name=name,
+        mode=keys.mode,
+        domains=tuple(dict.fromkeys(keys.domains)),
+        relay=keys.relay,
+        inbound=default.inbound if default else contract.Inbound(),
+        outbound=default.outbound if default else contract.Outbound(),
+        own_inbound=keys.inbound is not None,
+        own_outbound=keys.outbound is not None,
+        line=shop.report.line(path) if path in shop.report.marks.keys else 0,
+    )
+    if keys.inbound:
+        connector = replace(connector, inbound=_inbound(keys.inbound, shop, (*path, "inbound")))
+    if keys.outbound:
+        connector = replace(connector, outbound=_outbound(keys.outbound, shop, (*path, "outbound")))
+    return connector
+
+
+def _inbound(keys: schema.InboundKeys, shop: Workshop, path: Path) -> contract.Inbound:
+    return contract.Inbound(
+        claims=frozenset(keys.claims),
+        tls=_inbound_tls(keys.tls, shop, (*path, "tls")),
+        networks=tuple(dict.fromkeys(keys.networks)),
+        combine=keys.combine,
+        identity=keys.identity,
+        allow_own_sender=keys.allow_own_sender,
+    )
+
+
+def _inbound_tls(
+    keys: Literal["optional", "required"] | schema.InboundTlsKeys, shop: Workshop, path: Path
+) -> contract.InboundTls:
+    if isinstance(keys, str):
+        return contract.InboundTls(required=keys == "required")
+    wanted = keys.client_certificate
+    certificate = _client_certificate(wanted, shop, (*path, "client_certificate")) if wanted else None
+    return contract.InboundTls(True, keys.min_version, certificate)
+
+
+def _client_certificate(keys: schema.ClientCertificateKeys, shop: Workshop, path: Path) -> contract.ClientCertificate:
+    ca = keys.ca or (SYSTEM if keys.names else None)  # a name proves nothing unless somebody vouches for it
+    return contract.ClientCertificate(
+        names=tuple(dict.fromkeys(keys.names)),
+        ca=_anchors(ca, shop, (*path, "ca")),
+        pins=tuple(dict.fromkeys(keys.pins)),
+        eku=keys.eku,
+    )
+
+
+def _anchors(name: str | None, shop: Workshop, path: Path) -> TrustAnchors | None:
+    return shop.files.anchors(name, path) if name else None
+
+
+def _outbound(keys: schema.OutboundKeys, shop: Workshop, path: Path) -> contract.Outbound:
+    tls, pair = keys.tls, keys.client_certificate
+    return contract.Outbound(
+        hosts=() if isinstance(keys.route, str) else tuple(keys.route.hosts),
+        tls=contract.OutboundTls(
+            level=TlsLevel[tls.level.upper()] if tls.level else implied_level(tls),
+            names=tuple(dict.fromkeys(tls.names)),
+            ca=_anchors(tls.ca, shop, (*path, "tls", "ca")),
+            pins=tuple(dict.fromkeys(tls.pins)),
+            min_version=tls.min_version,
+        ),
+        client_certificate=shop.files.key_pair(pair.chain, pair.key, (*path, "client_certificate")) if pair else None,
+        auth=_auth(keys.auth, shop, (*path, "auth")) if keys.auth else None,
+        port=keys.port,
+    )
+
+
+def _auth(keys: schema.AuthKeys, shop: Workshop, path: Path) -> contract.Auth:
+    return contract.Auth(keys.user, shop.files.password(keys.password_file, (*path, "password_file")))
+
+
+def implied_level(tls: schema.OutboundTlsKeys) -> TlsLevel:
+    """The strictest level that the written keys imply."""
+    if tls.pins:
+        return TlsLevel.PINNED
+    return TlsLevel.VERIFIED if tls.names or tls.ca else TlsLevel.ENCRYPTED

@@ -1,0 +1,121 @@
+"""connectors.yaml from disk: one examination finds every problem, and a configuration if there is none."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from mta.config import build
+from mta.config.contract import Configuration
+from mta.config.files import Files, Finding, read
+from mta.config.marks import Document, parse
+from mta.config.problems import Problem, Report, in_order
+from mta.config.schema import Settings
+from mta.config.semantics import Plan, check
+from mta.config.validate import validate
+from mta.config.values import ValueFault, domain_name
+from mta.errors import ConfigurationError
+
+_CONNECTOR_NAME = re.compile(r"[\w][\w.+-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was found: a configuration exactly if there are no problems."""
+
+    configuration: Configuration | None
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def load(path: str, *, now: float, cpus: int) -> Configuration:
+    """The configuration in the file `path`, judged at epoch second `now`; `workers: auto` means `cpus`.
+
+    Raises ConfigurationError with every problem.
+    """
+    examination = examine(path, now=now, cpus=cpus)
+    if examination.configuration is None:
+        raise ConfigurationError(tuple(str(problem) for problem in examination.problems))
+    return examination.configuration
+
+
+def examine(path: str, *, now: float, cpus: int) -> Examination:
+    """Everything that can be said of the file `path`. Never raises for anything that stands in it."""
+    finding = Finding()
+    content = read(path, finding)
+    if content is None:
+        return _unusable([Problem(path, 1, 1, "", *fault) for fault in finding.faults])
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        col = len(before) - before.rfind(b"\n")
+        message = f"octet 0x{content[error.start]:02x} is not UTF-8"
+        return _unusable([Problem(path, before.count(b"\n") + 1, col, "", message, "is this a text file?")])
+    return examine_text(text, path, now=now, cpus=cpus)
+
+
+def examine_text(text: str, path: str, *, now: float, cpus: int) -> Examination:
+    """The same for text that would stand in the file `path`; the files it names are read beside that."""
+    document = parse(text, path)
+    if not isinstance(document.data, dict):
+        if not document.problems:
+            message = "the file is empty" if document.data is None else "expected an object with server and connectors"
+            document.problems.append(Problem(path, 1, 1, "", message, "it begins with: server: {hostname: ...}"))
+        return _unusable(document.problems)
+    report = Report(document.marks)
+    report.problems += document.problems
+    named = _connector_names(document)
+    settings = validate(document, report)
+    if settings is None:
+        return _unusable(report.problems)
+    files = Files(os.path.dirname(os.path.abspath(path)), now, report)
+    plan = _plan(settings, named, build.Workshop(report, files, cpus))
+    check(plan, report)
+    warnings = tuple(in_order(report.warnings))
+    if report.problems or plan.server is None:
+        return Examination(None, tuple(in_order(report.problems)), warnings)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    told = tuple(str(warning) for warning in warnings)
+    configuration = Configuration(plan.server, plan.domains, plan.connectors, path, digest, told)
+    return Examination(configuration, (), warnings)
+
+
+def _unusable(problems: list[Problem]) -> Examination:
+    return Examination(None, tuple(in_order(problems)), ())
+
+
+def _connector_names(document: Document) -> frozenset[str]:
+    connectors: Any = document.data.get("connectors")
+    holes = {str(path[1]) for path in document.holes if len(path) == 2 and path[0] == "connectors"}
+    return frozenset(connectors if isinstance(connectors, dict) else ()) | holes
+
+
+def _plan(settings: Settings, named: frozenset[str], shop: build.Workshop) -> Plan:
+    report = shop.report
+    for name in settings.connectors:
+        if not _CONNECTOR_NAME.fullmatch(name):
+            hint = "use letters, digits, - _ + and dots, at most 100"
+            report.problem(("connectors", name), "this cannot be the name of a connector", hint, key=True)
+    server = None if ("server",) in report.damaged else build.build_server(settings.server, shop)
+    return Plan(
+        settings=settings,
+        server=server,
+        domains=build.build_domains(settings, shop),
+        connectors=build.build_connectors(settings, shop),
+        written=_written(settings),
+        named=named,
+    )
+
+
+def _written(settings: Settings) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for written in settings.domains:
+        try:
+            found.setdefault(domain_name(written), written)
+        except ValueFault:
+            continue  # build_domains reported it
+    return found

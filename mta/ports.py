@@ -285,7 +285,8 @@ class Event:
 class Settlement:
     """All that one attempt (or one operator's command) changes for a message; written in one transaction.
 
-    `notices` are whole new messages (bounces, warnings) that become durable in that same transaction.
+    `notices` are whole new messages (bounces, warnings) that become durable in that same transaction. `by_operator`:
+    a command, not the end of an attempt; the claim of an attempt that is under way stays.
     """
 
     message_id: str
@@ -293,6 +294,7 @@ class Settlement:
     fates: tuple[RecipientFate, ...]
     events: tuple[Event, ...] = ()
     notices: tuple[QueuedMessage, ...] = ()
+    by_operator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +345,13 @@ class Spool(Protocol):
 
 
 class QueueStore(Protocol):
-    """A durable queue with one owner. When a coroutine that changes it returns, the change survives a power cut."""
+    """A durable queue with one owner. When a coroutine that changes it returns, the change survives a power cut.
+
+    `siblings` is set by the server: how many sessions are between MAIL and the reply to their message, those inside
+    `enqueue` included. The store may wait a moment for them to share a commit.
+    """
+
+    siblings: int
 
     async def enqueue(self, message: QueuedMessage, *, claim: bool = False) -> None:
         """Take responsibility for a message. `claim`: the caller delivers it now; `claim()` will not return it."""

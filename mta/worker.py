@@ -74,7 +74,7 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's interrupt is the supervisor's to handle
         loop.add_signal_handler(signal.SIGHUP, self.reload)
-        self.outbound.on_settled = self.wake
+        self.outbound.on_waiting = self.wake
         background = [loop.create_task(scheduler.run()) for scheduler in self.schedulers]
         background.append(loop.create_task(self._keep_house()))
         control = await self._parts.control(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -20,7 +21,7 @@ Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 async def serve_control(path: str, handler: Handler, log: EventLog) -> asyncio.AbstractServer:
     """Answer on `path` (mode 0600) until closed. A leftover of a dead worker is replaced."""
-    if os.path.exists(path):
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -44,9 +45,9 @@ async def serve_control(path: str, handler: Handler, log: EventLog) -> asyncio.A
 async def _answer(line: bytes, handler: Handler, log: EventLog) -> dict[str, Any]:
     try:
         request = json.loads(line)
-        if not isinstance(request, dict):
-            raise ValueError
     except ValueError:
+        request = None
+    if not isinstance(request, dict):
         return {"error": "the request is not a JSON object"}
     try:
         return await handler(request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mta.config.contract import Connector, HostPort
-from mta.errors import ConnectFailed, RemoteProtocolError
+from mta.errors import ConnectFailed, RemoteProtocolError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.envelope import Envelope
 from mta.model.message import QueuedMessage, RecipientState
@@ -16,7 +16,6 @@ from mta.policy.deliver import requirement
 from mta.policy.route import Destination, order_mx
 from mta.policy.settle import Step, next_step
 from mta.ports import DnsStatus, Transaction, TransactionReplies
-from mta.rfc.smtp.carry import can_carry
 
 HOSTS_TRIED = 5  # of one destination in one attempt, as Postfix's smtp_mx_address_limit
 
@@ -56,7 +55,7 @@ async def deliver(site: Site, hops: Hops, job: Job) -> DeliveryResult:
         more = number + 1 < len(found)
         for result in outcome.results:
             if result.failure is None or next_step(result.failure, more) is Step.SETTLE:
-                results[result.index] = result
+                results[result.index] = replace(result, host=number)
         if len(results) == len(job.recipients):
             break
     return DeliveryResult(tuple(attempts), tuple(results[state.index] for state in job.recipients), passed)
@@ -121,12 +120,14 @@ _STALE = "stale-connection"
 
 async def _transact(hop: Hop, job: Job, attempt: HostAttempt) -> _HostOutcome:
     envelope = job.envelope
-    if refusal := can_carry(envelope, job.message.content, job.message.size, hop.connection.capabilities):
-        failure = Failure(Scope.MESSAGE, refusal, f"cannot-carry: {hop.connection.host}: {refusal}", permanent=True)
-        return _HostOutcome(replace(attempt, failure=failure), _all(job.recipients, failure))
     reused, hop.used = hop.used > 0, hop.used + 1
     try:
         replies = await hop.connection.transact(Transaction(envelope, job.message.prefix, job.message.content))
+    except StorageError as error:
+        hop.connection.abort()
+        reply, reason = Reply(451, "4.3.0", ("Local error",)), f"storage: {error}"
+        failure = Failure(Scope.MESSAGE, reply, reason, permanent=False, local=True)
+        return _HostOutcome(replace(attempt, failure=failure), _all(job.recipients, failure))
     except (ConnectFailed, RemoteProtocolError) as error:
         hop.connection.abort()
         stale = reused and getattr(error, "phase", "") == "mail"

@@ -43,7 +43,7 @@ class Outbound:
         self._open: dict[str, int] = {}  # message id -> jobs not settled
         self._octets = 0
         self.draining = False
-        self.on_settled: Callable[[], None] = lambda: None
+        self.on_waiting: Callable[[], None] = lambda: None
 
     @property
     def capacity(self) -> int:
@@ -114,17 +114,19 @@ class Outbound:
                 self._lanes.pop(key, None)
 
     async def _run(self, shard: Shard, job: Job) -> None:
+        waiting = False
         try:
             result = await deliver(self._site, self.hops, job)
-            await settle(self._site, shard, job, result)
+            waiting = await settle(self._site, shard, job, result)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a defect must not stop the lane: the claim goes back, the message waits
             self._site.log.defect(f"delivery of {job.message.id}", error)
-            await settle_defect(self._site, shard, job, error)
+            waiting = await settle_defect(self._site, shard, job, error)
         finally:
             self._done(job.message)
-            self.on_settled()
+            if waiting:
+                self.on_waiting()
 
     async def _hold(self, shard: Shard, message: QueuedMessage, states: Iterable[RecipientState]) -> None:
         try:

@@ -31,8 +31,8 @@ _EVENTS = {
 _AGAIN_AFTER = 1.0  # seconds between tries to write a settlement
 
 
-async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> None:
-    """Write what one attempt came to."""
+async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> bool:
+    """Write what one attempt came to; whether anything waits in the store because of it."""
     now = site.clock.now()
     limits = site.contract.configuration.server.limits
     fates = policy.settle(job.message, result, limits, now, site.random.uniform(-1.0, 1.0))
@@ -45,6 +45,7 @@ async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> 
     settlement = Settlement(job.message.id, now, fates, tuple(history), tuple(queued for _, queued in notices))
     await write(site, shard, settlement)
     _log(site, job, fates, result)
+    return bool(notices) or any(fate.state == State.QUEUED for fate in fates)
 
 
 async def settle_held(
@@ -68,12 +69,12 @@ async def settle_held(
     site.log.warning(events.MESSAGE_HELD, message=message.id, reason=fates[0].reason)
 
 
-async def settle_defect(site: Site, shard: Shard, job: Job, error: Exception) -> None:
+async def settle_defect(site: Site, shard: Shard, job: Job, error: Exception) -> bool:
     """An attempt ended in a defect of ours: the mail waits like after any temporary failure."""
     reason = f"defect: {type(error).__name__} during delivery; the log has the whole story"
     failure = Failure(Scope.DESTINATION, Reply(451, "4.3.0", ("Local error",)), reason, permanent=False, local=True)
     results = tuple(RecipientResult(state.index, failure.reply, failure) for state in job.recipients)
-    await settle(site, shard, job, DeliveryResult((), results))
+    return await settle(site, shard, job, DeliveryResult((), results))
 
 
 async def write(site: Site, shard: Shard, settlement: Settlement) -> None:

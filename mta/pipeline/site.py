@@ -17,7 +17,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no letter that re
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """One configuration with its look-up tables. A reload makes a new one; a transaction keeps the one it began with."""
+    """One configuration with its look-up tables. A reload makes a new one; a transaction keeps its own."""
 
     configuration: Configuration
     index: ConnectorIndex

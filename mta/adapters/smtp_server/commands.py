@@ -91,11 +91,11 @@ class Commands:
     async def _early(self, verb: str) -> None:
         if verb != "STARTTLS":  # RFC 3207 §4.2, and every STARTTLS injection: nothing is said, it ends at once
             self.reply(_EARLY)
-        self.session.error(self.facts, _EARLY, verb)
+        self.decider.error(self.facts, _EARLY, verb)
         raise Hangup(f"bytes behind {verb}")
 
     @property
-    def session(self) -> InboundSession:
+    def decider(self) -> InboundSession:
         """The deciding side."""
         assert self.mail_session is not None
         return self.mail_session
@@ -103,7 +103,7 @@ class Commands:
     async def mistake(self, reply: Reply, line: str) -> None:
         """An error of the client's: told, counted, slowed down, and too many end the session."""
         self._errors += 1
-        self.session.error(self.facts, reply, line)
+        self.decider.error(self.facts, reply, line)
         await self._penalty(reply)
 
     async def _penalty(self, reply: Reply) -> None:
@@ -133,7 +133,7 @@ class Commands:
         self.reply(reply)
 
     def _forget(self) -> None:
-        self.session.reset()
+        self.decider.reset()
         self._envelope = None
         self._accepted = 0
 
@@ -219,7 +219,7 @@ class Commands:
             envid=parameters.envid,
             size=parameters.size,
         )
-        if await self._decided(self.session.mail(self.facts, envelope)):
+        if await self._decided(self.decider.mail(self.facts, envelope)):
             self._envelope = envelope
 
     def _unfit(self, mailbox: Mailbox | None, smtputf8: bool, size: int = 0) -> Reply | None:
@@ -249,7 +249,7 @@ class Commands:
             await self.mistake(fault, argument)
             return
         recipient = Recipient(mailbox, parameters.notify, parameters.orcpt)
-        if await self._decided(await self.session.recipient(self.facts, recipient)):
+        if await self._decided(await self.decider.recipient(self.facts, recipient)):
             self._accepted += 1
 
     async def smtp_DATA(self, argument: str) -> None:
@@ -263,7 +263,7 @@ class Commands:
         if not self._accepted:
             await self.mistake(_NO_RECIPIENTS, "DATA")
             return
-        self.session.data_begins()
+        self.decider.data_begins()
         self.reply(_GO_AHEAD)
         await self.flush()
         try:
@@ -271,14 +271,14 @@ class Commands:
         except ContentFault as fault:
             self._forget()
             self._errors += 1
-            self.session.error(self.facts, fault.reply, fault.reason)
+            self.decider.error(self.facts, fault.reply, fault.reason)
             if fault.fatal:
                 self.reply(fault.reply)
                 raise Hangup(fault.reason) from None
             await self._penalty(fault.reply)
             return
         self.clear_deadline()
-        answer = await self.session.message(self.facts, content)
+        answer = await self.decider.message(self.facts, content)
         self._forget()
         if await self._decided(answer):
             self._junk = 0

@@ -58,7 +58,7 @@ class _Sink:
             self._held += len(piece)
             if self._held <= self._threshold:
                 return
-            self._spool = self._commands.session.spool()
+            self._spool = self._commands.decider.spool()
             piece = self._head = b"".join(self._pieces)
             self._pieces.clear()
         try:

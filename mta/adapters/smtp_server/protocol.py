@@ -25,7 +25,7 @@ from mta.observe import events
 from mta.observe.log import EventLog
 from mta.ports import InboundSession, Receiver
 from mta.rfc.smtp.command import CommandError, parse_command
-from mta.rfc.smtp.proxy import parse_proxy
+from mta.rfc.smtp.proxy import MAX_HEADER, ProxyError, parse_proxy
 
 _TIMEOUT = Reply(421, "4.4.2", ("Timeout, closing connection",))
 _LOCAL_ERROR = Reply(451, "4.3.0", ("Local error, try again later",))
@@ -37,7 +37,7 @@ _TALKED_EARLY = Reply(554, "5.5.0", ("Commands sent before the reply that permit
 class SmtpServerProtocol(Commands, SMTP):
     """One inbound connection."""
 
-    def __init__(self, receiver: Receiver, settings: ServerSettings, log: EventLog) -> None:
+    def __init__(self, receiver: Receiver, settings: ServerSettings, log: EventLog, open_connections: set[Any]) -> None:
         # aiosmtpd's own __init__ reflects over its handler three times a connection and prepares what is replaced
         # here; only its base class is initialised.
         self.loop = asyncio.get_running_loop()
@@ -45,6 +45,8 @@ class SmtpServerProtocol(Commands, SMTP):
         self.receiver = receiver
         self.settings = settings
         self.log = log
+        self._open_connections = open_connections
+        open_connections.add(self)
         self.stream = ClientStream(self.loop)
         self.facts = SessionFacts(IPv4Address(0), session_id=secrets.token_hex(6))
         self.mail_session: InboundSession | None = None
@@ -182,12 +184,13 @@ class SmtpServerProtocol(Commands, SMTP):
     async def _read_proxy(self) -> None:
         """The balancer's header comes first, before TLS and before the greeting; nobody else's is believed."""
         self.set_deadline(self.settings.proxy_timeout)
-        while (parsed := parse_proxy(self.stream.peek(65_551))) is None:
-            await self.stream.more()
+        try:
+            while (parsed := parse_proxy(self.stream.peek(MAX_HEADER))) is None:
+                await self.stream.more()
+        except ProxyError as error:
+            self.log.warning(events.SESSION_REFUSED, session=self.facts.session_id, reason=f"PROXY: {error}")
+            raise Hangup(f"PROXY: {error}") from None
         self._deadline = None
-        if parsed.error:
-            self.log.warning(events.SESSION_REFUSED, session=self.facts.session_id, reason=f"PROXY: {parsed.error}")
-            raise Hangup(f"PROXY: {parsed.error}")
         await self.stream.exactly(parsed.length)
         if parsed.source is not None:
             self.facts = replace(self.facts, client_ip=plain_ip(parsed.source), client_port=parsed.source_port)
@@ -255,6 +258,7 @@ class SmtpServerProtocol(Commands, SMTP):
         self.stream.end()
 
     def _finish(self) -> None:
+        self._open_connections.discard(self)
         self._stop_timer()
         if self.mail_session is not None:
             self.mail_session.closed(self.facts, self._reason)

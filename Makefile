@@ -1,0 +1,35 @@
+# Needs Python 3.11 or later, pip and make; everything else is fetched into .venv by requirements.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: run test check format lock clean
+
+run: $(STAMP)            ## the relay and a partner on loopback, with a throw-away PKI under certs/
+	$(BIN)/mta demo --config connectors.yaml
+
+test: $(STAMP)           ## the whole suite
+	$(BIN)/pytest -q -n auto --dist loadgroup
+
+check: $(STAMP)          ## format, lint, types, tests
+	$(BIN)/ruff format --check mta tests benchmarks
+	$(BIN)/ruff check mta tests benchmarks
+	$(BIN)/mypy
+	$(MAKE) test
+
+format: $(STAMP)
+	$(BIN)/ruff format mta tests benchmarks
+	$(BIN)/ruff check --fix mta tests benchmarks
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock:                    ## renew requirements.lock from pyproject.toml (needs pip-tools)
+	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv certs var

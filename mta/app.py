@@ -1,0 +1,377 @@
+"""The composition root: the only place that builds adapters and plugs them into the house."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import IO, Any
+
+from mta.adapters.control import ask as ask_worker
+from mta.config.contract import Configuration, Listener, Server
+from mta.errors import ShardLocked, UsageError
+from mta.observe import events
+from mta.observe.log import EventLog, capture_libraries
+from mta.ports import ChainVerifier
+
+__all__ = ["ask_worker", "chain_verifier", "control_paths", "open_offline", "run_worker", "serve"]
+
+_SHARD = "shard-{:02d}"
+
+
+class SystemClock:
+    """The machine's clock (ports.Clock)."""
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        return time.monotonic()
+
+
+def chain_verifier() -> ChainVerifier:
+    """The judge of certificate chains."""
+    from mta.adapters.tls.chain import OpenSslChainVerifier
+
+    return OpenSslChainVerifier()
+
+
+def load(path: str) -> Configuration:
+    """The configuration in `path` for this machine, now. Raises ConfigurationError."""
+    from mta.config.load import load as read
+
+    return read(path, now=time.time(), cpus=os.cpu_count() or 1)
+
+
+# --- the queue's files --------------------------------------------------------------------------------------------
+
+
+def queue_folder(configuration: Configuration) -> Path:
+    """The folder of the shards; a relative one stands beside connectors.yaml."""
+    kind, _, place = configuration.server.queue.partition(":")
+    if kind != "sqlite":
+        raise UsageError(f"server.queue.store: only sqlite:FOLDER is known, not {configuration.server.queue!r}")
+    return Path(configuration.path).resolve().parent / place
+
+
+def shard_folders(configuration: Configuration) -> dict[int, Path]:
+    """Every shard by number: those of the configured workers, and those that more workers left behind."""
+    root = queue_folder(configuration)
+    found = {number: root / _SHARD.format(number) for number in range(configuration.server.workers)}
+    for path in root.glob("shard-*"):
+        number = path.name.removeprefix("shard-")
+        if number.isdigit() and path.is_dir():
+            found[int(number)] = path
+    return dict(sorted(found.items()))
+
+
+def control_paths(configuration: Configuration) -> list[tuple[int, str]]:
+    """Every shard with the control socket of its owner: shard n belongs to worker n modulo their number."""
+    workers = configuration.server.workers
+    folders = shard_folders(configuration)
+    return [(number, str(folders[number % workers] / "control.sock")) for number in folders if number < workers] + [
+        (number, str(folders[number % workers] / "control.sock")) for number in folders if number >= workers
+    ]
+
+
+@contextlib.asynccontextmanager
+async def open_offline(configuration: Configuration, numbers: list[int]) -> AsyncIterator[list[Any]]:
+    """Shards that nobody serves, opened under their locks. Raises ShardLocked."""
+    from mta.adapters.sqlite import open_shard
+    from mta.pipeline.site import Shard
+
+    folders = shard_folders(configuration)
+    shards: list[Shard] = []
+    try:
+        for number in numbers:
+            if folders[number].is_dir():
+                shards.append(Shard(number, open_shard(folders[number], loop=asyncio.get_running_loop())))
+        yield shards
+    finally:
+        for shard in shards:
+            await shard.store.close()
+
+
+# --- the supervisor -----------------------------------------------------------------------------------------------
+
+
+def serve(path: str) -> int:
+    """`mta serve`: bind, drop privileges, start the workers, watch them."""
+    from mta.adapters.process import drop_privileges, own
+    from mta.adapters.sockets import notify
+    from mta.supervisor import Plan, Supervisor
+
+    configuration = load(path)
+    log = EventLog(2, configuration.server.log_format)
+    capture_libraries(log)
+    for warning in configuration.warnings:
+        log.warning(events.CONFIG_WARNING, text=warning)
+    folder = queue_folder(configuration)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own(str(folder), configuration.server.user)
+    lock = _lock(folder)
+    sockets = _bind(configuration)
+    drop_privileges(configuration.server.user)
+    plan = Plan(str(Path(path).resolve()), configuration, sockets, lambda: load(path), notify)
+    log.info(events.SERVER_STARTED, hostname=configuration.server.hostname, workers=configuration.server.workers)
+    try:
+        return asyncio.run(Supervisor(plan, log).run())
+    finally:
+        lock.close()
+
+
+def _lock(folder: Path) -> IO[str]:
+    """One relay a queue: a second one would share its ports and never see its shards."""
+    lock = open(folder / "serve.lock", "a", encoding="utf-8")  # noqa: SIM115 - held for life
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise UsageError(f"the queue {folder} is served by another process: is a relay running already?") from None
+    return lock
+
+
+def _bind(configuration: Configuration) -> tuple[tuple[tuple[int, Any], ...], ...]:
+    from mta.adapters.sockets import bind, inherited
+
+    server = configuration.server
+    given = inherited()
+    if given and len(given) != len(server.listen):
+        raise UsageError(f"systemd hands over {len(given)} sockets, server.listen has {len(server.listen)} addresses")
+    columns = [[taken] * server.workers for taken in given] or [
+        bind(listener.address.host, listener.address.port, server.workers) for listener in server.listen
+    ]
+    return tuple(
+        tuple((number, column[worker]) for number, column in enumerate(columns)) for worker in range(server.workers)
+    )
+
+
+# --- a worker -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the supervisor wrote into the first line of a worker's standard input."""
+
+    config: str
+    worker: int
+    workers: int
+    sockets: tuple[tuple[int, int], ...]
+    report: int
+    parent: int
+
+
+def run_worker() -> int:
+    """`mta worker`: one process, started by the supervisor."""
+    line = sys.stdin.buffer.readline()
+    if not line:
+        raise UsageError("a worker is started by `mta serve`")
+    document = json.loads(line)
+    document["sockets"] = tuple((number, descriptor) for number, descriptor in document["sockets"])
+    orders = Orders(**document)
+    from mta.adapters.process import die_with_parent
+
+    die_with_parent(orders.parent)
+    import uvloop
+
+    uvloop.install()
+    asyncio.run(_work(orders))
+    return 0
+
+
+async def _work(orders: Orders) -> None:
+    from mta.worker import Worker
+
+    loop = asyncio.get_running_loop()
+    parts = await _build(orders)
+    parts.site.log.gather_with(loop.call_soon)
+    lifeline = asyncio.Event()
+    threading.Thread(target=_watch, args=(loop, lifeline), daemon=True, name="lifeline").start()
+    try:
+        await Worker(parts).run(lifeline)
+    finally:
+        parts.site.log.gather_with(None)
+
+
+def _watch(loop: asyncio.AbstractEventLoop, lifeline: asyncio.Event) -> None:
+    """Standard input ends when the supervisor does, however it ended."""
+    while os.read(0, 1024):
+        pass
+    with contextlib.suppress(RuntimeError):  # the loop may have ended first
+        loop.call_soon_threadsafe(lifeline.set)
+
+
+async def _build(orders: Orders) -> Any:
+    from mta.adapters.smtp_connection import SmtpDialer
+    from mta.config.index import ConnectorIndex
+    from mta.pipeline.site import Contract, MessageIds, Site
+    from mta.worker import Parts
+
+    configuration = load(orders.config)
+    log = EventLog(2, configuration.server.log_format, worker=orders.worker)
+    capture_libraries(log)
+    clock = SystemClock()
+    generation = iter(range(1, sys.maxsize))
+
+    def contract_of(known: Configuration) -> Contract:
+        return Contract(known, ConnectorIndex(known), next(generation))
+
+    contract = contract_of(configuration)
+    dialer = SmtpDialer(_timeouts(configuration.server))
+    chance = random.Random()  # noqa: S311 - spreads retries, hides nothing
+    site = Site(contract, clock, chain_verifier(), _resolver(configuration), dialer, log, chance, MessageIds(clock))
+    listening = Listeners(orders, contract, log)
+
+    def renew(fresh: Contract) -> None:
+        site.resolver = _resolver(fresh.configuration)
+        site.dialer = SmtpDialer(_timeouts(fresh.configuration.server))
+
+    def ready() -> None:
+        os.write(orders.report, b"+")
+
+    return Parts(
+        site=site,
+        shards=_shards(orders, configuration, log),
+        listening=listening,
+        load=lambda: contract_of(load(orders.config)),
+        renew=renew,
+        control=lambda worker: _control(worker, configuration, orders, log),
+        ready=ready,
+    )
+
+
+def _shards(orders: Orders, configuration: Configuration, log: EventLog) -> tuple[Any, ...]:
+    """This worker's own shard, and every one whose number has no worker any more."""
+    from mta.adapters.sqlite import open_shard
+    from mta.pipeline.site import Shard
+
+    loop = asyncio.get_running_loop()
+    folders = shard_folders(configuration)
+    mine = [number for number in folders if number % orders.workers == orders.worker]
+    shards = []
+    for number in sorted(mine, key=lambda number: number != orders.worker):
+        try:
+            store = open_shard(folders[number], loop=loop)
+        except ShardLocked:
+            if number == orders.worker:
+                raise
+            continue  # somebody looks at it offline: the next start finds it
+        shards.append(Shard(number, store))
+        if number != orders.worker:
+            log.info(events.SHARD_ADOPTED, shard=number)
+        for alarm in store.alarms:
+            log.error(events.SHARD_ALARM, shard=number, alarm=alarm)
+    return tuple(shards)
+
+
+async def _control(worker: Any, configuration: Configuration, orders: Orders, log: EventLog) -> asyncio.AbstractServer:
+    from mta.adapters.control import serve_control
+    from mta.queue.operations import answer
+
+    async def handle(request: dict[str, Any]) -> dict[str, Any]:
+        return await answer(worker.shards, request, time.time(), worker.wake)
+
+    path = shard_folders(configuration)[orders.worker] / "control.sock"
+    return await serve_control(str(path), handle, log)
+
+
+def _resolver(configuration: Configuration) -> Any:
+    from mta.adapters.dns import DnsResolver
+
+    server = configuration.server
+    return DnsResolver(tuple((name.host, name.port) for name in server.nameservers), server.trust_ad)
+
+
+def _timeouts(server: Server) -> Any:
+    from mta.adapters.smtp_connection import Timeouts
+
+    limits = server.limits
+    return Timeouts(
+        connect=limits.connect_timeout,
+        tls=limits.tls_timeout,
+        greeting=limits.greeting_timeout,
+        helo=limits.helo_timeout,
+        command=limits.helo_timeout,
+        mail=limits.mail_timeout,
+        rcpt=limits.rcpt_timeout,
+        data_init=limits.data_init_timeout,
+        data_block=limits.data_block_timeout,
+        data_final=limits.data_final_timeout,
+        quit=limits.quit_timeout,
+    )
+
+
+class Listeners:
+    """The inherited sockets of a worker with an SMTP server on each (worker.Listening)."""
+
+    def __init__(self, orders: Orders, contract: Any, log: EventLog) -> None:
+        self._orders = orders
+        self._log = log
+        self._servers: list[asyncio.AbstractServer] = []
+        self._open: set[Any] = set()
+        self._settings: dict[int, Any] = {}
+        self.renew(contract)
+
+    def renew(self, contract: Any) -> None:
+        """Settings for new connections; a certificate that cannot be used raises and changes nothing."""
+        server: Server = contract.configuration.server
+        tls = _server_tls(server, contract.index.any_client_certificate)
+        self._settings = {
+            number: server_settings(server, server.listen[number], tls)
+            for number, _ in self._orders.sockets
+            if number < len(server.listen)
+        }
+
+    async def open(self, relay: Any) -> None:
+        """Accept connections."""
+        import socket
+
+        loop = asyncio.get_running_loop()
+        for number, descriptor in self._orders.sockets:
+            taken = socket.socket(fileno=descriptor)
+            self._servers.append(await loop.create_server(self._factory(number, relay), sock=taken, backlog=1024))
+
+    def _factory(self, number: int, relay: Any) -> Callable[[], Any]:
+        from mta.adapters.smtp_server.protocol import SmtpServerProtocol
+
+        def make() -> SmtpServerProtocol:
+            return SmtpServerProtocol(relay, self._settings[number], self._log, self._open)
+
+        return make
+
+    def close(self) -> None:
+        """Accept no more; tell every client at the next pause."""
+        for server in self._servers:
+            server.close()
+        for connection in tuple(self._open):
+            connection.shut_down()
+
+
+def _server_tls(server: Server, ask_client: bool) -> Any:
+    from mta.adapters.tls.context import server_context
+
+    if server.certificate is None:
+        return None
+    return server_context(Path(server.certificate.chain), Path(server.certificate.key), ask_client=ask_client)
+
+
+def server_settings(server: Server, listener: Listener, tls: Any) -> Any:
+    """What one listener needs to know; limits of the same name are carried over."""
+    from mta.adapters.smtp_server.settings import ServerSettings
+
+    known = {field.name for field in fields(ServerSettings)}
+    limits = {field.name: getattr(server.limits, field.name) for field in fields(server.limits) if field.name in known}
+    return ServerSettings(
+        hostname=server.hostname, tls=tls, implicit_tls=listener.tls == "implicit", proxy=listener.proxy, **limits
+    )

@@ -1,0 +1,205 @@
+"""The commands and their options; what each does is in the file of its name, imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mta import __version__
+from mta.errors import ConfigurationError, MtaError, UsageError
+
+app = typer.Typer(
+    name="mta",
+    help="A mail transfer agent that relays under one contract per partner.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+queue = typer.Typer(name="queue", help="Look at the queue of the live relay and change it.", no_args_is_help=True)
+app.add_typer(queue)
+
+Config = Annotated[str, typer.Option("--config", "-c", help="The configuration.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+_CONFIG = "connectors.yaml"
+
+
+def main() -> None:
+    """Run a command; exit 0 good, 1 the answer is no, 2 usage or configuration error."""
+    try:
+        app()
+    except ConfigurationError as error:
+        _say(*error.problems)
+        sys.exit(2)
+    except UsageError as error:
+        _say(f"mta: {error}")
+        sys.exit(2)
+    except MtaError as error:
+        _say(f"mta: {error}")
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"mta {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+    pass
+
+
+@app.command()
+def serve(config: Config = _CONFIG) -> None:
+    """Run the relay. SIGTERM drains and stops, SIGHUP reloads."""
+    from mta.app import serve as run
+
+    raise typer.Exit(run(config))
+
+
+@app.command(hidden=True)
+def worker() -> None:
+    """One worker process; the supervisor starts it."""
+    from mta.app import run_worker
+
+    raise typer.Exit(run_worker())
+
+
+@app.command()
+def check(config: Config = _CONFIG, json: Json = False) -> None:
+    """Report every problem of the configuration, each at its line."""
+    from mta.cli.check import check as run
+
+    raise typer.Exit(run(config, json))
+
+
+@app.command()
+def explain(
+    sender: Annotated[str, typer.Option("--from", help="Envelope sender; <> for the null sender.")] = "",
+    to: Annotated[list[str] | None, typer.Option("--to", help="Recipient; may be given several times.")] = None,
+    client_ip: Annotated[str, typer.Option("--client-ip", help="Address of the peer.")] = "192.0.2.1",
+    client_cert: Annotated[str, typer.Option("--client-cert", help="PEM chain that the peer shows.")] = "",
+    tls: Annotated[str, typer.Option("--tls", help="TLS version of the session, e.g. 1.3; none without.")] = "",
+    helo: Annotated[str, typer.Option("--helo", help="What the peer says in EHLO.")] = "",
+    message: Annotated[str, typer.Option("--message", help="A message whose header From is judged, too.")] = "",
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """Say what would happen to a message, and why: connectors, losers, TLS, route."""
+    from mta.cli.explain import ExplainOptions
+    from mta.cli.explain import explain as run
+
+    options = ExplainOptions(
+        config=config,
+        sender=sender,
+        recipients=tuple(to or ()),
+        client_ip=client_ip,
+        client_cert=client_cert,
+        tls=tls,
+        helo=helo,
+        message=message,
+        json_output=json,
+    )
+    raise typer.Exit(run(options))
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the first message.")] = False,
+    config: Annotated[str, typer.Option("--config", "-c", help="Run this configuration as the first company.")] = "",
+) -> None:
+    """Two companies on loopback, a throw-away PKI, one message between them by forced TLS."""
+    from mta.cli.demo import demo as run
+
+    raise typer.Exit(run(config, once=once))
+
+
+Id = Annotated[str, typer.Argument(help="Id of a message, or its beginning.")]
+Connector = Annotated[str, typer.Option("--connector", help="Recipients of this outbound connector.")]
+To = Annotated[str, typer.Option("--to", help="Recipient address or domain.")]
+From = Annotated[str, typer.Option("--from", help="Sender address or domain.")]
+Status = Annotated[str, typer.Option("--status", help="queued, held, delivered, failed, expired, deleted.")]
+Since = Annotated[str, typer.Option("--since", help="Not older than this: 30m, 4h, 2d, or 2026-11-23T10:00.")]
+Limit = Annotated[int, typer.Option("--limit", help="At most so many messages.")]
+Note = Annotated[str, typer.Option("--note", help="Why; kept in the message's history.")]
+All = Annotated[bool, typer.Option("--all", help="Every message that waits.")]
+
+
+@app.command()
+def trace(
+    id: Annotated[str, typer.Argument(help="Id of a message, or its beginning.")] = "",
+    sender: From = "",
+    to: To = "",
+    since: Since = "",
+    status: Status = "",
+    limit: Limit = 20,
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """The history of a message and the evidence of every connection."""
+    from mta.cli.trace import trace as run
+
+    request = {"id": id, "sender": sender, "recipient": to, "since": since, "state": status, "limit": limit}
+    raise typer.Exit(run(config, request, json))
+
+
+def _queue(command: str, config: str, json: bool, **request: object) -> None:
+    from mta.cli.queue import queue as run
+
+    raise typer.Exit(run(config, {"command": command, **request}, json))
+
+
+@queue.command("list")
+def queue_list(
+    connector: Connector = "",
+    to: To = "",
+    sender: From = "",
+    status: Status = "",
+    limit: Limit = 1000,
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """Messages that wait, oldest first."""
+    _queue("list", config, json, connector=connector, recipient=to, sender=sender, state=status, limit=limit)
+
+
+@queue.command("show")
+def queue_show(id: Id, config: Config = _CONFIG, json: Json = False) -> None:
+    """One message with its history."""
+    from mta.cli.trace import trace as run
+
+    raise typer.Exit(run(config, {"id": id}, json))
+
+
+def _change(command: str, text: str) -> None:
+    def change(
+        id: Annotated[str, typer.Argument(help="Id of a message, or its beginning.")] = "",
+        connector: Connector = "",
+        to: To = "",
+        sender: From = "",
+        status: Status = "",
+        all: All = False,
+        note: Note = "",
+        config: Config = _CONFIG,
+        json: Json = False,
+    ) -> None:
+        request = {"id": id, "connector": connector, "recipient": to, "sender": sender, "state": status}
+        _queue(command, config, json, **request, all=all, note=note, limit=1_000_000)
+
+    change.__doc__ = text
+    queue.command(command)(change)
+
+
+_change("hold", "Deliver no more until released.")
+_change("release", "Let held mail go on its way.")
+_change("retry", "Try now, held or not.")
+_change("delete", "Remove from the queue; the sender is not told.")

@@ -25,7 +25,7 @@ from mta.model.tls import TlsFacts
 
 RECORD = 16_384  # RFC 8446 §5.1: the most octets of plaintext in one record, and all that one recv can return
 BATCH = 8 * RECORD  # plaintext that is encrypted before it goes to the raw transport in one piece
-CIPHERTEXT = BATCH + 8 * 256  # RFC 8446 §5.2: a record grows by at most 256 octets (ours by 22)
+GROWTH = 256  # RFC 8446 §5.2: a record grows by at most so many octets (ours by 22)
 QUIET = 65_536  # octets received after which OpenSSL's own answers (key updates, alerts) are sent at the latest
 
 
@@ -232,7 +232,7 @@ class TlsLayer(asyncio.Protocol):
         for batch in range(0, len(data), BATCH):
             for start in range(batch, min(batch + BATCH, len(data)), RECORD):
                 send(data[start : start + RECORD])
-            self._flush()
+            self._flush(BATCH + 8 * GROWTH)
 
     def close(self) -> None:
         """Send close_notify after what was written, then close the raw transport once it is flushed."""
@@ -251,14 +251,14 @@ class TlsLayer(asyncio.Protocol):
         self._state = _State.CLOSED
         self.raw.abort()
 
-    def _flush(self) -> None:
-        """Move what OpenSSL wants sent to the raw transport."""
+    def _flush(self, size: int = RECORD + GROWTH) -> None:
+        """Move what OpenSSL wants sent to the raw transport, in pieces of `size`."""
         self._since_flush = 0
         try:
             while True:
-                data = self._connection.bio_read(CIPHERTEXT)
+                data = self._connection.bio_read(size)
                 self.raw.write(data)
-                if len(data) < CIPHERTEXT:
+                if len(data) < size:
                     return
         except SSL.WantReadError:
             return

@@ -12,7 +12,9 @@ from ipaddress import ip_address
 
 def match(pattern: str, presented: str) -> bool:
     """Whether the dNSName `presented` satisfies `pattern`; neither may be an IP address."""
-    pattern, presented = pattern.lower().removesuffix("."), presented.lower()  # RFC 9525 §6.3: ASCII case is ignored
+    if not (pattern.isascii() and presented.isascii()):  # before case is folded: the Kelvin sign would become a k
+        return False
+    pattern, presented = pattern.lower().removesuffix("."), presented.lower()  # RFC 9525 §6.3: case is ignored
     if _is_ip(pattern) or not _is_reference(pattern) or not _is_presentable(presented):
         return False
     if pattern.startswith("."):
@@ -48,7 +50,7 @@ def _is_reference(pattern: str) -> bool:
 def _is_presentable(name: str) -> bool:
     """RFC 9525 §6.3: the wildcard is the complete left-most label, or there is none."""
     labels = name.removeprefix("*.").split(".")
-    return name.isascii() and all(labels) and not any("*" in label for label in labels)
+    return all(labels) and not any("*" in label for label in labels)
 
 
 def _is_ip(text: str) -> bool:

@@ -171,6 +171,7 @@ class SmtpPeer:
         for sock in self._sockets:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
         for thread in (self._acceptor, *self._threads):
             thread.join(5)
 
@@ -182,7 +183,7 @@ class SmtpPeer:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
-            self._sockets.append(sock)
+            self._sockets.append(sock.dup())  # TLS takes the other one over
             thread = threading.Thread(target=_Session(self, sock).run, daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -215,7 +216,8 @@ class _Session:
                 self._command(self._line().decode("utf-8", "replace"))
         except (_Gone, OSError):
             with contextlib.suppress(OSError):
-                self.sock.close()
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+            self.sock.close()
 
     def _receive(self) -> None:
         data = self.sock.recv(65536)

@@ -1,0 +1,197 @@
+"""DNS by dnspython's stub resolver, with a cache that keeps to the records' times and shares look-ups under way.
+
+dnspython is imported when the first question is asked: it takes long to load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord
+
+if TYPE_CHECKING:
+    import dns.asyncresolver
+    import dns.message
+    import dns.resolver
+
+CACHE_ENTRIES = 10_000
+MAX_TTL = 86_400.0  # seconds; RFC 1035 knows years
+MAX_NEGATIVE_TTL = 900.0  # RFC 2308 §5: minutes to hours are sensible
+PAYLOAD = 1232  # octets of UDP: what passes without fragments
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one look-up came to, in dnspython's records; kept until `expires` (monotonic seconds)."""
+
+    status: DnsStatus
+    records: tuple[Any, ...] = ()
+    secure: bool = False
+    detail: str = ""
+    expires: float = 0.0
+
+
+class DnsResolver:
+    """ports.Resolver. `nameservers` are (address, port); without any the system's are asked.
+
+    The AD bit counts only with `trust_ad`: set it where the way to these name servers is safe and they validate
+    (RFC 6840 §5.8). `timeout`: seconds for one look-up, all retries included. Bad answers are data: SERVFAIL, timeouts,
+    loops and refusals are TEMPORARY, and are not kept.
+    """
+
+    def __init__(
+        self, nameservers: Sequence[tuple[str, int]] = (), trust_ad: bool = False, *, timeout: float = 10.0
+    ) -> None:
+        self._nameservers = tuple(nameservers)
+        self._trust_ad = trust_ad
+        self._timeout = timeout
+        self._resolver: dns.asyncresolver.Resolver | None = None
+        self._cache: dict[tuple[str, str], _Found] = {}
+        self._under_way: dict[tuple[str, str], asyncio.Task[_Found]] = {}
+
+    async def mx(self, domain: str) -> MxAnswer:
+        """The MX records of `domain` (A-labels), best first. The null MX (RFC 7505) has an empty host."""
+        if _known(domain) is not None:
+            return MxAnswer(DnsStatus.NODATA)
+        found = await self._look_up(domain, "MX")
+        records = [MxRecord(int(r.preference), _host(r.exchange)) for r in found.records]
+        ordered = tuple(sorted(records, key=lambda record: (record.preference, record.host)))
+        return MxAnswer(found.status, ordered, found.secure, found.detail)
+
+    async def addresses(self, host: str) -> AddressAnswer:
+        """The addresses of `host`, CNAMEs followed; `localhost` and address literals without a question."""
+        known = _known(host)
+        if known is not None:
+            return AddressAnswer(DnsStatus.OK, known)
+        both = self._kept(host, "AAAA"), self._kept(host, "A")
+        v6, v4 = both if all(both) else await asyncio.gather(self._look_up(host, "AAAA"), self._look_up(host, "A"))
+        assert v6 is not None
+        assert v4 is not None
+        return _merge(v6, v4)
+
+    # --- the cache
+
+    def _kept(self, name: str, rdtype: str) -> _Found | None:
+        found = self._cache.get((_plain(name), rdtype))
+        return found if found is not None and found.expires > time.monotonic() else None
+
+    async def _look_up(self, name: str, rdtype: str) -> _Found:
+        """From the cache, from a look-up that is under way, or from a new one."""
+        kept = self._kept(name, rdtype)
+        if kept is not None:
+            return kept
+        key = (_plain(name), rdtype)
+        task = self._under_way.get(key)
+        if task is None:
+            task = self._under_way[key] = asyncio.ensure_future(self._ask(*key))
+            task.add_done_callback(partial(self._done, key))
+        return await asyncio.shield(task)  # who gives up does not take the answer away from the others
+
+    def _done(self, key: tuple[str, str], task: asyncio.Task[_Found]) -> None:
+        self._under_way.pop(key, None)
+        if task.cancelled() or task.exception() is not None:
+            return
+        found = task.result()
+        if found.status is DnsStatus.TEMPORARY:
+            return
+        self._cache.pop(key, None)
+        if len(self._cache) >= CACHE_ENTRIES:
+            del self._cache[next(iter(self._cache))]  # the oldest
+        self._cache[key] = found
+
+    # --- dnspython
+
+    async def _ask(self, name: str, rdtype: str) -> _Found:
+        import dns.exception
+        import dns.name
+        import dns.resolver
+
+        try:
+            qname = dns.name.from_text(name + ".")
+        except (dns.exception.DNSException, UnicodeError) as error:
+            return _Found(DnsStatus.NXDOMAIN, detail=f"{name!r} is no domain name: {error}")
+        try:
+            answer = await self._get_resolver().resolve(qname, rdtype, raise_on_no_answer=False, search=False)
+        except dns.resolver.NXDOMAIN as error:
+            response = error.response(qname)  # type: ignore[no-untyped-call]
+            return self._found(DnsStatus.NXDOMAIN, (), response, _negative_ttl(response))
+        except (dns.exception.DNSException, OSError, ValueError) as error:
+            return _Found(DnsStatus.TEMPORARY, detail=f"{rdtype} of {name}: {error}")
+        if answer.rrset is None:
+            return self._found(DnsStatus.NODATA, (), answer.response, _negative_ttl(answer.response))
+        return self._found(DnsStatus.OK, tuple(answer.rrset), answer.response, answer.chaining_result.minimum_ttl)
+
+    def _found(
+        self, status: DnsStatus, records: tuple[Any, ...], response: dns.message.Message | None, ttl: float
+    ) -> _Found:
+        import dns.flags
+
+        secure = self._trust_ad and response is not None and bool(response.flags & dns.flags.AD)
+        return _Found(status, records, secure, expires=time.monotonic() + min(ttl, MAX_TTL))
+
+    def _get_resolver(self) -> dns.asyncresolver.Resolver:
+        """The resolver, made at the first question. Raises dnspython's error if the system names no server."""
+        if self._resolver is None:
+            import dns.asyncresolver
+            import dns.flags
+            import dns.nameserver
+
+            resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
+            if self._nameservers:
+                resolver.nameservers = [dns.nameserver.Do53Nameserver(*place) for place in self._nameservers]
+            resolver.lifetime = self._timeout
+            resolver.timeout = min(2.0, self._timeout / 2)  # of one try
+            resolver.use_edns(0, dns.flags.DO, PAYLOAD)
+            # RFC 6840 §5.7: AD in a query says that we understand it in the answer
+            resolver.flags = dns.flags.RD | dns.flags.AD if self._trust_ad else dns.flags.RD
+            self._resolver = resolver
+        return self._resolver
+
+
+def _merge(v6: _Found, v4: _Found) -> AddressAnswer:
+    """One answer of two. Addresses of one family are good without the other; without any, unknown comes first."""
+    addresses = tuple(str(record.address) for record in (*v6.records, *v4.records))
+    secure = v6.secure and v4.secure
+    if addresses:
+        return AddressAnswer(DnsStatus.OK, addresses, secure, v6.detail or v4.detail)
+    for status in (DnsStatus.TEMPORARY, DnsStatus.NODATA, DnsStatus.NXDOMAIN):
+        if status in (v6.status, v4.status):
+            return AddressAnswer(status, (), secure, v6.detail or v4.detail)
+    return AddressAnswer(DnsStatus.TEMPORARY, detail="neither records nor a reason")
+
+
+def _negative_ttl(response: dns.message.Message | None) -> float:
+    """RFC 2308 §5: the lesser of the SOA's own TTL and its MINIMUM; nothing is kept without an SOA."""
+    import dns.rdatatype
+
+    soas = [rrset for rrset in (response.authority if response else ()) if rrset.rdtype == dns.rdatatype.SOA]
+    return min([float(MAX_NEGATIVE_TTL), *(float(min(soa.ttl, soa[0].minimum)) for soa in soas)]) if soas else 0.0
+
+
+def _plain(name: str) -> str:
+    return name.lower().removesuffix(".")
+
+
+def _host(name: Any) -> str:
+    """A target of an MX as text: lower case, no final dot; the root (null MX) is empty."""
+    return str(name.to_text(omit_final_dot=True)).lower().removesuffix(".")
+
+
+def _known(host: str) -> tuple[str, ...] | None:
+    """Addresses that need no question: those of localhost (RFC 6761 §6.3) and of literals."""
+    name = _plain(host)
+    if name == "localhost" or name.endswith(".localhost"):
+        return ("::1", "127.0.0.1")
+    literal = name[1:-1].removeprefix("ipv6:") if name.startswith("[") and name.endswith("]") else name
+    if not literal or not (literal[-1].isdigit() or ":" in literal):
+        return None
+    try:
+        return (str(ipaddress.ip_address(literal)),)
+    except ValueError:
+        return None

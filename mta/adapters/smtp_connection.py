@@ -1,0 +1,384 @@
+"""Connections to next hops: `rfc/smtp/client.py` over asyncio, with the timeouts of RFC 5321 §4.5.3.2 and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from OpenSSL import SSL
+
+from mta.adapters.smtp_wire import Wire
+from mta.adapters.tls.context import client_context
+from mta.adapters.tls.layer import start_client_tls
+from mta.errors import ConfigurationError, ConnectFailed, RemoteProtocolError, StorageError, TlsFailed
+from mta.model.envelope import Envelope
+from mta.model.message import Content
+from mta.model.reply import Reply
+from mta.model.tls import TlsFacts
+from mta.ports import Capabilities, DialTarget, Transaction, TransactionReplies
+from mta.rfc.smtp.client import Answered, ClientEvent, ContentWanted, Finished, SmtpClient
+from mta.rfc.smtp.client_state import MAY_SAY, State
+from mta.rfc.smtp.next_hop import Cargo, can_carry
+
+PIECE = 262_144  # octets read from a spool file at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds, one for each wait; the names are the phases of `SmtpClient.phase` (RFC 5321 §4.5.3.2)."""
+
+    connect: float = 30.0
+    tls: float = 60.0
+    greeting: float = 300.0
+    helo: float = 300.0
+    command: float = 300.0  # STARTTLS, AUTH, RSET
+    mail: float = 300.0
+    rcpt: float = 300.0
+    data_init: float = 120.0
+    data_block: float = 180.0
+    data_final: float = 600.0
+    quit: float = 5.0
+
+
+ContextMaker = Callable[[str, tuple[Path, Path] | None], SSL.Context]
+Connector = Callable[[Callable[[], asyncio.Protocol], DialTarget], Awaitable[object]]
+
+
+class SmtpDialer:
+    """Opens connections (ports.Dialer). `sources`: addresses of ours to connect from, the first of a fitting family.
+
+    TLS contexts are kept by least version and certificate; `reload()` forgets them, for renewed certificates.
+    """
+
+    def __init__(
+        self,
+        timeouts: Timeouts | None = None,
+        *,
+        contexts: ContextMaker = client_context,
+        connector: Connector | None = None,
+        sources: tuple[str, ...] = (),
+    ) -> None:
+        self._timeouts = timeouts or Timeouts()
+        self._make_context = contexts
+        self._connector = connector or self._open
+        self._sources = sources
+        self._contexts: dict[tuple[str, str, str], SSL.Context] = {}
+
+    def reload(self) -> None:
+        """Read client certificates anew for the next connections."""
+        self._contexts.clear()
+
+    async def connect(self, target: DialTarget) -> OutboundConnection:
+        """A TCP connection (and TLS at once where implicit). Raises ConnectFailed or TlsFailed."""
+        connection = OutboundConnection(target, self._timeouts, self._context)
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                await self._connector(lambda: connection.wire, target)
+        except TimeoutError as error:
+            text = f"{connection.where}: no connection within {self._timeouts.connect:g} s"
+            raise ConnectFailed(text, phase="connect") from error
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise ConnectFailed(f"{connection.where}: {why}", phase="connect") from error
+        if target.implicit_tls:
+            await connection.handshake()
+        return connection
+
+    async def _open(self, protocol: Callable[[], asyncio.Protocol], target: DialTarget) -> None:
+        is_ipv6 = ":" in target.address
+        source = next(((address, 0) for address in self._sources if (":" in address) == is_ipv6), None)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(protocol, target.address, target.port, local_addr=source)
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _context(self, target: DialTarget) -> SSL.Context:
+        key = (target.min_version, target.certificate_chain, target.certificate_key)
+        if key not in self._contexts:
+            pair = (Path(target.certificate_chain), Path(target.certificate_key)) if target.certificate_chain else None
+            self._contexts[key] = self._make_context(target.min_version, pair)
+        return self._contexts[key]
+
+
+class OutboundConnection:
+    """An open connection to a next hop (ports.SmtpConnection).
+
+    Whatever breaks it closes it. ConnectFailed and RemoteProtocolError carry the `phase`; in `data_final` it is
+    unknown whether the message was taken, which makes it temporary like the rest.
+    """
+
+    def __init__(self, target: DialTarget, timeouts: Timeouts, contexts: Callable[[DialTarget], SSL.Context]) -> None:
+        self.host, self.port, self.address = target.host, target.port, target.address
+        self.where = f"{target.host} [{target.address}] port {target.port}"
+        self.wire = Wire(self._receive)
+        self._target = target
+        self._timeouts = timeouts
+        self._contexts = contexts
+        self._client = SmtpClient(implicit_tls=target.implicit_tls)
+        self._facts: TlsFacts | None = None
+
+    # --- what is known
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Of the last EHLO."""
+        return self._client.capabilities
+
+    @property
+    def tls(self) -> TlsFacts | None:
+        """Facts of the handshake, once there was one."""
+        return self._facts
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is still open and nothing unexpected has arrived."""
+        return self._client.usable and not self.wire.ended
+
+    # --- commands
+
+    async def greet(self, helo: str) -> Reply:
+        """Read the greeting (the first time), say EHLO, HELO if that is refused; the decisive reply."""
+        if self._client.state is State.GREETING:
+            greeting = await self._answer()
+            if not greeting.positive:
+                return greeting
+        self._client.ehlo(helo)
+        return await self._answer()
+
+    async def start_tls(self) -> Reply:
+        """STARTTLS; after a 220 the handshake. Any other reply is returned and the connection stays clear."""
+        self._client.starttls()
+        reply = await self._answer()
+        if reply.positive:
+            await self.handshake()
+            self._client.tls_established()
+        return reply
+
+    async def handshake(self) -> None:
+        """TLS on the connection as it stands. Raises TlsFailed, or RemoteProtocolError if clear text was in the way."""
+        transport = self.wire.transport
+        if self._client.has_event:
+            await self._event()  # raises: octets in clear after the 220 to STARTTLS
+        if transport is None or self.wire.ended:
+            raise TlsFailed(f"{self.where}: the connection was closed before the handshake")
+        try:
+            context = self._contexts(self._target)
+            secure = await start_client_tls(
+                transport, self.wire, context, sni=self._target.sni, timeout=self._timeouts.tls
+            )
+        except TlsFailed as error:
+            self.abort()
+            raise TlsFailed(f"{self.where}: {error}") from error
+        except ConfigurationError as error:
+            self.abort()
+            raise TlsFailed(f"{self.where}: our own certificate cannot be used: {error}") from error
+        self.wire.transport = secure
+        self._facts = secure.get_extra_info("tls_facts")
+
+    async def authenticate(self, user: str, password: str) -> Reply:
+        """AUTH PLAIN (RFC 4954), or LOGIN where only that is offered."""
+        offered = self.capabilities.extensions.get("AUTH", "").upper().split()
+        if "PLAIN" in offered:
+            self._client.auth_plain(user, password)
+        elif "LOGIN" in offered:
+            self._client.auth_login(user, password)
+        else:
+            return Reply(454, "4.7.0", ("neither AUTH PLAIN nor AUTH LOGIN is offered by the next hop",))
+        return await self._answer()
+
+    async def transact(self, transaction: Transaction) -> TransactionReplies:
+        """MAIL, RCPT…, DATA and the content; pipelined where offered. The connection may be used again after.
+
+        What the hop cannot carry by its own EHLO is answered in its place (`next_hop.can_carry`). Raises StorageError
+        if the spooled content cannot be read; what was sent of it is then left without an end.
+        """
+        cargo = await _cargo(transaction, "8BITMIME" in self.capabilities)
+        refusal = can_carry(transaction.envelope, cargo, self.capabilities)
+        if refusal is not None:
+            return TransactionReplies(refusal)
+        self._check_open()
+        self._client.begin(transaction.envelope, cargo)
+        event = await self._event()
+        if isinstance(event, ContentWanted):
+            await self._send(transaction)
+            event = await self._event()
+        return self._finished(event)
+
+    async def probe_recipient(self, envelope: Envelope) -> tuple[Reply, Reply | None]:
+        """MAIL and one RCPT, then RSET: what a call-out asks. The reply to MAIL, and to RCPT if it was sent."""
+        refusal = can_carry(envelope, Cargo(0), self.capabilities)
+        if refusal is not None:
+            return refusal, None
+        self._check_open()
+        self._client.probe(envelope)
+        replies = self._finished(await self._event())
+        return replies.mail, replies.recipients[0] if replies.recipients else None
+
+    async def quit(self) -> None:
+        """QUIT and close; never raises."""
+        if self._client.state in MAY_SAY["QUIT"] and not self.wire.ended:
+            with contextlib.suppress(ConnectFailed, RemoteProtocolError):  # nothing is lost with a QUIT
+                self._client.quit()
+                await self._answer()
+        self.wire.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.wire.abort()
+
+    # --- the loop of the client
+
+    def _receive(self, data: bytes) -> bool:
+        """Octets from the peer: whether there is something to tell."""
+        client = self._client
+        heard = client.heard
+        client.receive_data(data)
+        self.wire.write(client.data_to_send())
+        if client.has_event:
+            return True
+        if client.heard != heard:  # a reply in between, not a mere piece of one: the next one has its own time
+            self._arm()
+        return False
+
+    def _arm(self) -> None:
+        phase = self._client.phase
+        if phase:
+            self.wire.arm(getattr(self._timeouts, phase))
+        else:
+            self.wire.disarm()
+
+    async def _event(self) -> ClientEvent:
+        """Send what is to be said and wait for what comes of it."""
+        client, wire = self._client, self.wire
+        wire.write(client.data_to_send())
+        self._arm()
+        try:
+            while (event := client.next_event()) is None:
+                if wire.ended:
+                    self._lost()
+                await wire.changed()
+        except TimeoutError as error:
+            self._timed_out(error)
+        except BaseException:  # a cancelled wait leaves a reply outstanding: nobody may use this connection again
+            wire.abort()
+            raise
+        wire.disarm()
+        return event
+
+    async def _answer(self) -> Reply:
+        event = await self._event()
+        if not isinstance(event, Answered):
+            self.abort()
+            raise RemoteProtocolError(f"{self.where}: expected a reply, came to {event}")
+        return event.reply
+
+    def _finished(self, event: ClientEvent) -> TransactionReplies:
+        if not isinstance(event, Finished):
+            self.abort()
+            raise RemoteProtocolError(f"{self.where}: expected the end of a transaction, came to {event}")
+        if not self._client.usable:
+            self.abort()
+        return event.replies
+
+    def _check_open(self) -> None:
+        """A kept connection that died while idle: nothing was said yet, hence phase `mail`."""
+        if self.wire.ended:
+            raise ConnectFailed(f"{self.where}: the connection was closed while it was idle", phase="mail")
+
+    def _lost(self) -> NoReturn:
+        phase = self._client.phase
+        text = f"{self.where}: the connection was closed while we waited ({phase})"
+        raise ConnectFailed(f"{text}: {self.wire.reason}" if self.wire.reason else text, phase=phase)
+
+    def _timed_out(self, error: TimeoutError) -> NoReturn:
+        phase = self._client.phase
+        self.abort()
+        seconds = getattr(self._timeouts, phase, 0.0)
+        raise ConnectFailed(f"{self.where}: no answer within {seconds:g} s ({phase})", phase=phase) from error
+
+    # --- content
+
+    async def _send(self, transaction: Transaction) -> None:
+        """The content: in one write where it is in memory, else piece by piece at the peer's pace."""
+        content, client = transaction.content, self._client
+        try:
+            if content.data is not None:
+                self.wire.write(client.content(transaction.prefix, content.data, last=True))
+                await self._drain()
+                return
+            self.wire.write(client.content(transaction.prefix))
+            async with contextlib.aclosing(_pieces(content)) as pieces:
+                async for piece in pieces:
+                    if client.has_event or self.wire.ended:
+                        return  # an early reply or the end: the waiting that follows finds out which
+                    self.wire.write(client.content(piece))
+                    await self._drain()
+            if not client.has_event:
+                self.wire.write(client.content(last=True))
+        except BaseException:  # no final dot was sent: the connection must go, or the next command were content
+            self.abort()
+            raise
+
+    async def _drain(self) -> None:
+        """Wait while the transport is full; each wait has the time of a data block (RFC 5321 §4.5.3.2.5)."""
+        if not self.wire.paused:
+            return
+        self.wire.arm(self._timeouts.data_block)
+        try:
+            while self.wire.paused and not self.wire.ended and not self._client.has_event:
+                await self.wire.changed()
+        except TimeoutError as error:
+            text = f"{self.where}: no content was taken for {self._timeouts.data_block:g} s (data_block)"
+            raise ConnectFailed(text, phase="data_block") from error
+
+
+async def _cargo(transaction: Transaction, carries_8bit: bool) -> Cargo:
+    """What matters of the content. A spooled one is searched for 8-bit octets only where the hop does not take them."""
+    envelope, content = transaction.envelope, transaction.content
+    eight_bit = not (transaction.prefix.isascii() and content.beginning.isascii())
+    if content.data is None and not eight_bit:
+        eight_bit = envelope.body == "8BITMIME" if carries_8bit else await _has_8bit(content)
+    utf8_header = False
+    if envelope.smtputf8:
+        header, _, _ = content.beginning.partition(b"\r\n\r\n")
+        utf8_header = not (transaction.prefix.isascii() and header.isascii())
+    return Cargo(len(transaction.prefix) + content.size, eight_bit, utf8_header)
+
+
+async def _has_8bit(content: Content) -> bool:
+    found = False
+    async for piece in _pieces(content):
+        found = found or not piece.isascii()
+    return found
+
+
+async def _pieces(content: Content) -> AsyncGenerator[bytes, None]:
+    """A spooled content, read in a thread. Raises StorageError if it cannot be read or has not its size."""
+    loop = asyncio.get_running_loop()
+    path, left = content.path or "", content.size
+    file: BinaryIO | None = None
+    try:
+        file = await loop.run_in_executor(None, _open, path)
+        while piece := await loop.run_in_executor(None, file.read, PIECE):
+            left -= len(piece)
+            yield piece
+    except OSError as error:
+        raise StorageError(f"the content of a message cannot be read: {path}: {error.strerror or error}") from error
+    finally:
+        if file is not None:
+            file.close()
+    if left:
+        raise StorageError(
+            f"the content of a message has not its size: {path}: {content.size - left}, not {content.size}"
+        )
+
+
+def _open(path: str) -> BinaryIO:
+    return open(path, "rb", buffering=0)

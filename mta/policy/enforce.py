@@ -74,8 +74,10 @@ def _mail(hearing: _Hearing, claimant: Connector | None, sender: Mailbox | None)
     governing = claimant or hearing.identity.connector
     domain = sender.ascii_domain if sender else ""
     faults = () if governing.audits else hearing.unproven(governing)  # only `default` can come here in audit mode
-    faults += _own_sender(hearing, governing, sender)
     if faults:
+        faults += _own_sender(hearing, governing, sender)
+        return refuse(governing, faults, domain if claimant else "")
+    if faults := _own_sender(hearing, governing, sender):
         return refuse(governing, faults, domain)
     if claimant:
         why = Reason("claim", f"MAIL FROM {domain} is claimed by {claimant.name}, which it satisfies")

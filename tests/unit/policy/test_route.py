@@ -1,0 +1,177 @@
+"""Where mail goes: the connector, the destination, the order of MX hosts."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mta.config.contract import Connector, HostPort, Inbound, Outbound, OutboundTls
+from mta.model.attempt import Failure, Scope
+from mta.model.tls import TlsLevel
+from mta.policy.route import Destination, after_reload, choose, destination, order_mx
+from mta.ports import DnsStatus, MxAnswer, MxRecord
+from tests.unit.policy.world import CONTOSO, DEFAULT, FABRIKAM, configuration, index, mailbox
+
+EXACT_SUB = Connector("sub", domains=("eu.fabrikam.example",), inbound=Inbound(identity="none"))
+PINNED = Outbound(tls=OutboundTls(TlsLevel.PINNED))
+AUDITED = replace(FABRIKAM, mode="audit", outbound=PINNED)
+
+CHOICES = [
+    ("a domain of ours goes by its own connector", "alice@contoso.example", "internal", "contoso.example"),
+    ("a partner's domain", "bob@fabrikam.example", "fabrikam", None),
+    ("a partner's subdomain", "bob@de.fabrikam.example", "fabrikam", None),
+    ("exact beats *.x", "bob@eu.fabrikam.example", "sub", None),
+    ("everyone else", "eve@tailspin.example", "default", None),
+    ("an address literal", "eve@[192.0.2.1]", "default", None),
+]
+
+
+@pytest.mark.parametrize(("to", "connector", "own"), [row[1:] for row in CHOICES], ids=[row[0] for row in CHOICES])
+def test_every_recipient_has_one_outbound_connector(to, connector, own):
+    route = choose(index(EXACT_SUB), mailbox(to))
+    assert (route.connector.name, route.own.name if route.own else None, route.would) == (connector, own, None)
+
+
+def test_outbound_audit_behaves_as_default_and_records_the_difference():
+    route = choose(index(AUDITED), mailbox("bob@fabrikam.example"))
+    assert (route.connector.name, route.connector.outbound) == ("fabrikam", DEFAULT.outbound)
+    assert route.would == PINNED
+
+
+def test_default_in_audit_mode_stays_as_it_is():
+    route = choose(index(replace(DEFAULT, mode="audit", outbound=PINNED)), mailbox("eve@tailspin.example"))
+    assert (route.connector.outbound, route.would) == (PINNED, None)
+
+
+def test_a_connector_that_vanished_is_none_and_never_default():
+    assert after_reload(configuration(), "wingtip") is None
+    assert after_reload(configuration(), "fabrikam") is FABRIKAM
+
+
+def test_a_queued_recipient_of_an_audited_connector_goes_as_default_too():
+    found = after_reload(configuration(AUDITED), "fabrikam")
+    assert found is not None
+    assert found.outbound == DEFAULT.outbound
+
+
+SMART = Outbound(hosts=(HostPort("mx1.fabrikam.example", 25), HostPort("mx2.fabrikam.example", 2525)))
+SMART_NAME = "mx1.fabrikam.example:25,mx2.fabrikam.example:2525"
+DESTINATIONS = [
+    ("by MX", Outbound(), None, "tailspin.example", Destination("mx", "tailspin.example")),
+    ("by configured hosts", SMART, None, "fabrikam.example", Destination("hosts", SMART_NAME, SMART.hosts)),
+    ("a domain of ours", SMART, CONTOSO, "contoso.example",
+        Destination("hosts", "mail.contoso.example:25", CONTOSO.deliver_to)),
+    ("an IPv4 literal", Outbound(port=2525), None, "[192.0.2.1]",
+        Destination("hosts", "[192.0.2.1]", (HostPort("192.0.2.1", 2525),))),
+    ("an IPv6 literal", Outbound(), None, "[ipv6:2001:db8::1]",
+        Destination("hosts", "[ipv6:2001:db8::1]", (HostPort("2001:db8::1", 25),))),
+    ("a literal by a smart host", SMART, None, "[192.0.2.1]", Destination("hosts", SMART_NAME, SMART.hosts)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outbound", "own", "domain", "expected"), [r[1:] for r in DESTINATIONS], ids=[r[0] for r in DESTINATIONS]
+)
+def test_a_destination_groups_recipients(outbound, own, domain, expected):
+    found = destination(outbound, own, domain)
+    assert found == expected
+    assert hash(found) == hash(expected)
+
+
+def test_two_domains_behind_one_smart_host_share_a_destination():
+    assert destination(SMART, None, "a.example") == destination(SMART, None, "b.example")
+
+
+# --- MX --------------------------------------------------------------------------------------------------------------
+
+OWN = frozenset({"mx.contoso.example"})
+
+
+def answer(*records: tuple[int, str], status: DnsStatus = DnsStatus.OK) -> MxAnswer:
+    return MxAnswer(status, tuple(MxRecord(*record) for record in records), detail="SERVFAIL from 127.0.0.1")
+
+
+def backwards(names: list) -> None:
+    names.reverse()
+
+
+def hosts(found) -> list[str]:
+    assert not isinstance(found, Failure), found
+    return [host.host for host in found]
+
+
+ORDERS = [
+    ("preferences ascend", answer((20, "b.example"), (10, "a.example")), ["a.example", "b.example"]),
+    ("equal ones are mixed", answer((10, "a.example"), (10, "b.example"), (5, "c.example")),
+        ["c.example", "b.example", "a.example"]),
+    ("no MX: the domain itself", answer(status=DnsStatus.NODATA), ["x.example"]),
+    ("an empty answer: the domain itself", answer(), ["x.example"]),
+    ("a null MX beside others is none", answer((0, ""), (10, "a.example")), ["a.example"]),
+    ("an address is no host name", answer((5, "192.0.2.1"), (10, "a.example")), ["a.example"]),
+    ("an IPv6 address is no host name", answer((5, "2001:db8::1"), (10, "a.example")), ["a.example"]),
+    ("a bad name is skipped", answer((5, "a b.example"), (6, "-a.example"), (7, "x" * 64), (10, "a.example")),
+        ["a.example"]),
+    ("an underscore is no fault", answer((5, "_mx.a_b.example")), ["_mx.a_b.example"]),
+    ("one host named twice is tried once", answer((5, "a.example"), (10, "a.example")), ["a.example"]),
+    ("ourselves and what is no better is discarded",
+        answer((10, "mx.contoso.example"), (10, "b.example"), (20, "c.example"), (5, "a.example")), ["a.example"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given_answer", "expected"), [row[1:] for row in ORDERS], ids=[row[0] for row in ORDERS])
+def test_hosts_in_the_order_to_try_them(given_answer, expected):
+    assert hosts(order_mx(given_answer, "x.example", OWN, backwards, 25)) == expected
+
+
+FAILURES = [
+    ("the name server fails", answer(status=DnsStatus.TEMPORARY), "x.example", "451 4.4.3", "dns"),
+    ("no such domain", answer(status=DnsStatus.NXDOMAIN), "x.example", "550 5.1.2", "no-such-domain"),
+    ("null MX", answer((0, "")), "x.example", "556 5.1.10", "null-mx"),
+    ("no usable MX", answer((5, "192.0.2.1")), "x.example", "550 5.4.4", "no-usable-mx"),
+    ("we are the best MX", answer((5, "mx.contoso.example"), (10, "a.example")), "x.example", "554 5.4.6", "loop"),
+    ("the domain is our own name", answer(status=DnsStatus.NODATA), "mx.contoso.example", "554 5.4.6", "loop"),
+]
+
+
+@pytest.mark.parametrize(
+    ("given_answer", "domain", "status", "word"), [row[1:] for row in FAILURES], ids=[row[0] for row in FAILURES]
+)
+def test_why_there_is_no_host(given_answer, domain, status, word):
+    found = order_mx(given_answer, domain, OWN, backwards, 25)
+    assert isinstance(found, Failure)
+    assert (f"{found.reply.code} {found.reply.enhanced}", found.reason.split(":")[0]) == (status, word)
+    assert found.scope is Scope.DESTINATION
+    assert found.permanent is status.startswith("5")
+    assert domain in found.reason
+
+
+def test_a_temporary_answer_says_why():
+    found = order_mx(answer(status=DnsStatus.TEMPORARY), "x.example", OWN, backwards, 25)
+    assert isinstance(found, Failure)
+    assert "SERVFAIL from 127.0.0.1" in found.reason
+
+
+NAMES = st.sampled_from(["a.example", "b.example", "c.example", "mx.contoso.example", "192.0.2.1", "", "-bad"])
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), NAMES), max_size=8), st.integers())
+def test_order_never_brings_mail_back_nor_puts_a_worse_host_first(records, seed):
+    found = order_mx(answer(*records), "x.example", OWN, Random(seed).shuffle, 25)
+    if isinstance(found, Failure):
+        return
+    best = {name: min(p for p, other in records if other == name) for _, name in records} or {"x.example": 0}
+    order = [best[host.host] for host in found]
+    assert order == sorted(order)
+    assert len({host.host for host in found}) == len(found) > 0
+    ours = best.get("mx.contoso.example")
+    assert ours is None or all(preference < ours for preference in order)
+
+
+@given(st.integers())
+def test_the_shuffle_decides_nothing_but_the_order(seed):
+    records = ((10, "a.example"), (10, "b.example"), (10, "c.example"), (20, "d.example"))
+    mixed = hosts(order_mx(answer(*records), "x.example", OWN, Random(seed).shuffle, 25))
+    assert sorted(mixed) == ["a.example", "b.example", "c.example", "d.example"]
+    assert mixed[-1] == "d.example"

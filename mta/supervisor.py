@@ -75,7 +75,7 @@ class Supervisor:
         for worker in self._workers:
             await worker.ready.wait()
         addresses = [str(listener.address) for listener in self._configuration.server.listen]
-        ports = sorted({bound.getsockname()[1] for _, bound in self._plan.sockets[0]})
+        ports = [bound.getsockname()[1] for _, bound in self._plan.sockets[0]]
         self._plan.notify("READY=1")
         self._log.info(events.SERVER_READY, listen=addresses, ports=ports, workers=len(self._workers))
 

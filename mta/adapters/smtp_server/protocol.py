@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
+from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -66,8 +66,8 @@ class SmtpServerProtocol(Commands, SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = self.stream.transport = transport
+        # uvloop's transports are asyncio.Transport in all but their base class
+        self.transport = self.stream.transport = cast(asyncio.Transport, transport)
         self._task = self.loop.create_task(self._handle_client())
 
     def data_received(self, data: bytes) -> None:

@@ -1,0 +1,153 @@
+"""The real `mta serve` on a connectors.yaml written inline, for scenario tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 20.0  # seconds a story waits for something that must happen
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(what: Callable[[], Any], seconds: float = PATIENCE, *, describe: str = "") -> Any:
+    """Ask again and again, up to `seconds`, until the answer is true; that answer."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"did not happen within {seconds:g} s: {describe or what}")
+        time.sleep(0.02)
+
+
+@dataclass
+class RunningMta:
+    """A relay under test. `events` are its log lines so far, parsed."""
+
+    folder: Path
+    config: Path
+    port: int
+    process: subprocess.Popen[bytes]
+    events: list[dict[str, Any]] = field(default_factory=list)
+    raw: list[str] = field(default_factory=list)
+
+    def wait_for(self, event: str, seconds: float = PATIENCE, **fields: Any) -> dict[str, Any]:
+        """The first log line with this event name and these fields."""
+        found: dict[str, Any] = until(
+            lambda: next((line for line in tuple(self.events) if _fits(line, event, fields)), None),
+            seconds,
+            describe=f"{event} {fields}; the log says:\n{self.story()}",
+        )
+        return found
+
+    def seen(self, event: str, **fields: Any) -> list[dict[str, Any]]:
+        """All log lines with this event name and these fields so far."""
+        return [line for line in tuple(self.events) if _fits(line, event, fields)]
+
+    def story(self) -> str:
+        """The last of the log, for a failing test's message."""
+        return "\n".join(self.raw[-60:])
+
+    def command(self, *words: str, check: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run an mta command on this relay's configuration."""
+        return mta(*words, "--config", str(self.config), check=check)
+
+    def ask(self, *words: str) -> Any:
+        """Run a command with --json; the document."""
+        return json.loads(self.command(*words, "--json", check=True).stdout)
+
+    def reload(self, text: str | None = None) -> None:
+        """Write a new connectors.yaml (if given) and send SIGHUP."""
+        if text is not None:
+            self.config.write_text(textwrap.dedent(text))
+        self.process.send_signal(signal.SIGHUP)
+
+    def stop(self, seconds: float = PATIENCE) -> int:
+        """SIGTERM and wait; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL to the supervisor alone; its workers must follow by themselves."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def workers(self) -> list[int]:
+        """Process ids of its workers."""
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+
+def _fits(line: dict[str, Any], event: str, fields: dict[str, Any]) -> bool:
+    return line.get("event") == event and all(line.get(name) == value for name, value in fields.items())
+
+
+def mta(*words: str, check: bool = False, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run one mta command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "mta", *words], capture_output=True, text=True, timeout=60, check=check, **options
+    )
+
+
+@contextlib.contextmanager
+def running_mta(folder: Path, text: str, *, port: int | None = None, ready: bool = True) -> Iterator[RunningMta]:
+    """Start the relay in `folder` with connectors.yaml `text` (`{port}` is filled in); it is drained at the end."""
+    port = port or free_port()
+    config = folder / "connectors.yaml"
+    config.write_text(textwrap.dedent(text).replace("{port}", str(port)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mta", "serve", "--config", str(config)],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    relay = RunningMta(folder, config, port, process)
+    reader = threading.Thread(target=_read, args=(relay,), daemon=True)
+    reader.start()
+    try:
+        if ready:
+            until(
+                lambda: relay.seen("server.ready") or process.poll() is not None,
+                describe=f"the relay is ready; it says:\n{relay.story()}",
+            )
+            assert process.poll() is None, f"the relay did not start:\n{relay.story()}"
+        yield relay
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        reader.join(5)
+
+
+def _read(relay: RunningMta) -> None:
+    assert relay.process.stderr is not None
+    for raw in relay.process.stderr:
+        line = raw.decode("utf-8", "replace").rstrip("\n")
+        relay.raw.append(line)
+        with contextlib.suppress(ValueError):
+            document = json.loads(line)
+            if isinstance(document, dict):
+                relay.events.append(document)

@@ -1,0 +1,122 @@
+"""How deep a message may be nested."""
+
+import mmap
+import tempfile
+
+import pytest
+
+from mta.rfc.mime.header import scan_header
+from mta.rfc.mime.structure import Buffer, check_structure
+
+
+def nested(depth: int, kind: bytes = b"multipart/mixed") -> bytes:
+    parts = [b"From: a@b\r\n"]
+    for level in range(depth):
+        parts.append(b'Content-Type: %s; boundary="b%d"\r\n\r\n--b%d\r\n' % (kind, level, level))
+    return b"".join([*parts, b"\r\nhello\r\n", *(b"--b%d--\r\n" % level for level in reversed(range(depth)))])
+
+
+def check(content: bytes, nesting: int = 3, boundary_length: int = 20, buffer: Buffer | None = None) -> str:
+    return check_structure(buffer or content, scan_header(content, 10_000_000), nesting, boundary_length)
+
+
+def test_nesting_of_the_limit_is_taken_and_one_deeper_is_not() -> None:
+    assert check(nested(3)) == ""
+    assert check(nested(4)) == "MIME parts are nested deeper than 3"
+    assert check(nested(1), nesting=0) != ""
+    assert check(nested(100), nesting=100) == ""
+    assert check(nested(101), nesting=100) != ""
+
+
+def test_attached_messages_count() -> None:
+    message = b"Content-Type: message/rfc822\r\n\r\n"
+    assert check(message * 3 + b"\r\nx") == ""
+    assert check(message * 4 + b"\r\nx") != ""
+    inside = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    assert check(inside + message * 2 + b"\r\nx") == ""
+    assert check(inside + message * 3 + b"\r\nx") != ""
+    assert check(inside + message * 2 + nested(1)) != ""
+
+
+def test_parts_side_by_side_are_not_nested() -> None:
+    part = b"--b\r\nContent-Type: multipart/alternative; boundary=c%d\r\n\r\n--c%d\r\n\r\nx\r\n--c%d--\r\n"
+    siblings = b"".join(part % (n, n, n) for n in range(50))
+    unclosed = b"".join((part % (n, n, n)).replace(b"--c%d--\r\n" % n, b"") for n in range(50))
+    messages = b"--b\r\nContent-Type: message/rfc822\r\n\r\nA: b\r\n\r\nx\r\n" * 50
+    for body in (siblings, unclosed, messages):
+        assert check(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + body + b"--b--\r\n") == ""
+
+
+def test_what_follows_the_end_of_a_multipart_is_not_looked_at() -> None:
+    top = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n"
+    assert check(top + b"--b\r\n" + nested(5)) == ""
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'Content-Type: multipart/mixed; boundary="%s"',
+        b"content-type : MULTIPART/x;\r\n\tcharset=x; Boundary = %s",
+        b'Content-Type: multipart/mixed; x="; boundary=no"; boundary=%s',
+    ],
+)
+def test_a_boundary_of_the_limit_is_taken_and_an_octet_more_is_not(header: bytes) -> None:
+    inner = b"\r\n\r\n--%s\r\n" + nested(2)
+    assert check((header + inner) % (b"x" * 20, b"x" * 20)) == ""
+    assert "deeper" in check((header + inner) % (b"x" * 20, b"x" * 20), nesting=2)
+    assert check((header + inner) % (b"x" * 21, b"x" * 21)) == "a MIME boundary is longer than 20 octets"
+
+
+def test_quoted_pairs_in_a_boundary_are_read() -> None:
+    message = b'Content-Type: multipart/mixed; boundary="a\\"b"\r\n\r\n--a"b  \r\n'
+    assert "deeper" in check(message + nested(3))
+
+
+def test_a_boundary_in_pieces_is_refused() -> None:
+    assert "RFC 2231" in check(b"Content-Type: multipart/mixed; boundary*0=a; boundary*1=b\r\n\r\n")
+
+
+def test_a_part_whose_header_has_no_end_is_nested_all_the_same() -> None:
+    parts = [b"Content-Type: multipart/mixed; boundary=b0\r\n\r\n--b0\r\n"]
+    parts += [b"--odd\r\nContent-Type: multipart/mixed; boundary=b%d\r\n--b%d\r\n" % (n, n) for n in range(1, 4)]
+    assert check(b"".join(parts), nesting=4) == ""
+    assert check(b"".join(parts), nesting=3) != ""
+
+
+def test_a_boundary_used_again_inside_counts_again() -> None:
+    part = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    assert check(part * 3) == ""
+    assert check(part * 4) != ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\r\n--b\r\n",
+        b"Subject: x\r\n\r\n" + nested(9),
+        b"Content-Type: text/plain; boundary=b0\r\n\r\n" + nested(9),
+        b"Content-Type: multipart/mixed\r\n\r\n" + nested(9),
+        b"Content-Type: multipart/mixed; boundary=\r\n\r\n--\r\n" + nested(9),
+        b'Content-Type: multipart/mixed; boundary="unclosed\r\n\r\n',
+        b"Content-Type: message/rfc822\r\n\r\n",
+        b"Content-Type: message/rfc822",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b",
+        b"Content-Type: message/delivery-status\r\n\r\n" + nested(9),
+    ],
+)
+def test_what_holds_no_parts_is_fine(content: bytes) -> None:
+    assert check(content) == ""
+
+
+def test_memory_views_and_mapped_files_are_read_alike() -> None:
+    for depth in (3, 4):
+        content = nested(depth)
+        expected = check(content)
+        assert check(content, buffer=memoryview(content)) == expected
+        assert check(content, buffer=bytearray(content)) == expected
+        with tempfile.TemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                assert check(content, buffer=mapped) == expected

@@ -1,0 +1,195 @@
+"""`mta explain`: what would happen to a message, and why, decided by the functions that decide live mail."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Any
+
+from mta.app import chain_verifier, load
+from mta.config.contract import Configuration
+from mta.config.index import ConnectorIndex
+from mta.config.problems import one_line
+from mta.errors import ConfigurationError, UsageError
+from mta.model.address import Mailbox
+from mta.model.author import FromField
+from mta.model.session import SessionFacts
+from mta.model.tls import CertificateFacts, TlsFacts
+from mta.policy.explain import Question, accepted
+from mta.policy.explain import explain as answer
+from mta.rfc.mime.from_ import parse_from
+from mta.rfc.mime.header import HeaderError, scan_header
+from mta.rfc.pkix.certificate import certificate_facts
+from mta.rfc.smtp.address import parse_mailbox
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_VERSIONS = ("1.0", "1.1", "1.2", "1.3")
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainOptions:
+    """The command line as it was given: every value is text, empty where the option was left out.
+
+    An empty `sender` is the null sender, as is `<>`. A client certificate without `tls` implies TLS 1.3.
+    """
+
+    config: str = "connectors.yaml"
+    sender: str = ""
+    recipients: tuple[str, ...] = ()
+    client_ip: str = "192.0.2.1"
+    client_cert: str = ""
+    tls: str = ""
+    helo: str = ""
+    message: str = ""
+    json_output: bool = False
+
+
+def explain(options: ExplainOptions) -> int:
+    """Print the explanation; 0: the message would be taken for every recipient, 1: not, 2: it cannot be said.
+
+    Problems of the options or of the configuration go to standard error, one a line.
+    """
+    try:
+        configuration = load(options.config)
+        question = _question(options, configuration)
+    except ConfigurationError as error:
+        return _cannot(*error.problems)
+    except UsageError as error:
+        return _cannot(f"mta: {error}")
+    document = answer(ConnectorIndex(configuration), question, chain_verifier(), time.time())
+    if options.json_output:
+        print(json.dumps(document, indent=2))
+    else:
+        print("\n".join(one_line(line) for line in _lines(document)))
+    return 0 if accepted(document) else 1
+
+
+def _cannot(*lines: str) -> int:
+    for line in lines:
+        print(line, file=sys.stderr)
+    return 2
+
+
+# --- the question ------------------------------------------------------------------------------------------------
+
+
+def _question(options: ExplainOptions, configuration: Configuration) -> Question:
+    if not options.recipients:
+        raise UsageError("explain needs a recipient: --to ADDRESS")
+    sender = None if options.sender in ("", "<>") else _mailbox("--from", options.sender)
+    recipients = tuple(_mailbox("--to", text) for text in options.recipients)
+    facts = SessionFacts(_client(options.client_ip), helo=options.helo, esmtp=True, tls=_tls(options))
+    return Question(facts, sender, recipients, _author(options.message, configuration))
+
+
+def _mailbox(option: str, text: str) -> Mailbox:
+    bare = text[1:-1] if text.startswith("<") and text.endswith(">") else text
+    if option == "--to" and bare.lower() == "postmaster":
+        return Mailbox(bare, "", "")  # RFC 5321 §4.5.1: the one recipient that needs no domain
+    try:
+        return parse_mailbox(bare)
+    except ValueError as error:
+        raise UsageError(f"{option} {one_line(text)}: {error}") from error
+
+
+def _client(text: str) -> IPv4Address | IPv6Address:
+    try:
+        address = ip_address(text.strip("[]"))
+    except ValueError as error:
+        raise UsageError(f"--client-ip {one_line(text)}: expected an IPv4 or IPv6 address") from error
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _tls(options: ExplainOptions) -> TlsFacts | None:
+    if not options.tls and not options.client_cert:
+        return None
+    version = options.tls.lower().removeprefix("tlsv").removeprefix("tls") or "1.3"
+    if version not in _VERSIONS:
+        raise UsageError(f"--tls {one_line(options.tls)}: expected one of {', '.join(_VERSIONS)}")
+    return TlsFacts(version, cipher="", chain=_chain(options.client_cert) if options.client_cert else ())
+
+
+def _chain(path: str) -> tuple[CertificateFacts, ...]:
+    blocks = _PEM.findall(_read("--client-cert", path).decode("ascii", "replace"))
+    if not blocks:
+        raise UsageError(f"--client-cert {one_line(path)}: holds no PEM certificate (-----BEGIN CERTIFICATE-----)")
+    try:
+        return tuple(certificate_facts(ssl.PEM_cert_to_DER_cert(block)) for block in blocks)
+    except ValueError as error:
+        raise UsageError(f"--client-cert {one_line(path)}: cannot be read: {error}") from error
+
+
+def _author(path: str, configuration: Configuration) -> FromField | None:
+    if not path:
+        return None
+    limits = configuration.server.limits
+    try:
+        block = scan_header(_read("--message", path), limits.header_size)
+    except HeaderError as error:
+        raise UsageError(f"--message {one_line(path)}: {error}") from error
+    return parse_from(block, limits.header_addresses)
+
+
+def _read(option: str, path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{option} {one_line(path)}: {error.strerror or error}") from error
+
+
+# --- the answer in words -----------------------------------------------------------------------------------------
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    inbound = document["inbound"]
+    yield f"inbound: {inbound['decision']} by connector {inbound['connector']} ({inbound['mode']})"
+    yield from _outcome(inbound)
+    yield from _losers(inbound)
+    for recipient in document["recipients"]:
+        yield ""
+        yield f"to {recipient['address']}: {recipient['decision']}"
+        yield from _outcome(recipient)
+        if "mailbox" in recipient:
+            yield f"  mailbox     {recipient['mailbox']}"
+        yield f"  connector   {recipient['connector']} ({recipient['mode']})"
+        yield f"  route       {_route(recipient['route'])}"
+        yield f"  tls         {_level(recipient['tls'])}"
+        if "would" in recipient["tls"]:
+            yield f"  would be    {_level(recipient['tls']['would'])}"
+        yield from _losers(recipient)
+
+
+def _outcome(part: dict[str, Any]) -> Iterator[str]:
+    if part["reply"]:
+        yield f"  reply       {part['reply']}"
+    if part["would"]:
+        yield f"  would       {part['would']}, were it enforced"
+    for reason in part["reasons"]:
+        yield f"  because     {reason}"
+
+
+def _losers(part: dict[str, Any]) -> Iterator[str]:
+    for loser in part["losers"]:
+        yield f"  not {loser['connector']}: {loser['reason']}"
+
+
+def _route(route: Any) -> str:
+    return "by MX" if route == "mx" else ", ".join(route["hosts"])
+
+
+def _level(tls: dict[str, Any]) -> str:
+    words = [tls["level"]]
+    if tls["names"]:
+        words.append(f"name {' or '.join(tls['names'])}")
+    if tls["ca"]:
+        words.append(f"of {'a CA of the system' if tls['ca'] == 'system' else tls['ca']}")
+    words.extend(f"pin {pin}" for pin in tls["pins"])
+    return ", ".join((*words, f"TLS {tls['min_version']} or newer" if tls["level"] != "none" else "no TLS"))

@@ -156,10 +156,11 @@ def read(file: str, finding: Finding) -> bytes | None:
     """The octets of a regular file of at most MAX_FILE octets; None after a fault."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not make us wait
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            finding.fault(f"{file} is not a regular file")
+            return None
         with open(descriptor, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                finding.fault(f"{file} is not a file")
-                return None
             content = stream.read(MAX_FILE + 1)
     except (OSError, ValueError) as error:
         finding.fault(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}", _reading_hint(error))

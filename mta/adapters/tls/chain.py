@@ -100,9 +100,8 @@ class _Anchors:
     def _select(self, now: float) -> None:
         valid = tuple(anchor for anchor in self._anchors if _is_valid(anchor.facts, now))
         self._valid_now = self.all if len(valid) == len(self._anchors) else _store(valid)
-        ends = [anchor.facts.not_after for anchor in valid]
-        starts = [anchor.facts.not_before for anchor in self._anchors if anchor.facts.not_before > now]
-        self._from, self._until = now, min([*ends, *(start - 1 for start in starts), now + 86_400])
+        # One that becomes valid within the span is found by the second look, among all anchors.
+        self._from, self._until = now, min([now + 86_400, *(anchor.facts.not_after for anchor in valid)])
 
 
 def _judge(chain: Sequence[CertificateFacts], anchors: _Anchors, now: float) -> PathVerdict:

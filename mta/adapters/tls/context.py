@@ -29,7 +29,6 @@ def server_context(chain_path: Path, key_path: Path, *, ask_client: bool, min_ve
     context = _context(SSL.TLS_SERVER_METHOD, min_version)
     context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
     _load_pair(context, chain_path, key_path)
-    context.set_session_id(b"mta")
     if ask_client:
         # A resumed session would show what was proven in another one.
         context.set_options(SSL.OP_NO_TICKET)

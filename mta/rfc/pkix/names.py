@@ -15,7 +15,7 @@ def match(pattern: str, presented: str) -> bool:
     if not (pattern.isascii() and presented.isascii()):  # before case is folded: the Kelvin sign would become a k
         return False
     pattern, presented = pattern.lower().removesuffix("."), presented.lower()  # RFC 9525 §6.3: case is ignored
-    if _is_ip(pattern) or not _is_reference(pattern) or not _is_presentable(presented):
+    if _is_ip(pattern) or not _is_presentable(pattern.removeprefix(".")) or not _is_presentable(presented):
         return False
     if pattern.startswith("."):
         return presented.endswith(pattern)
@@ -41,10 +41,6 @@ def match_ip(pattern: str, addresses: Iterable[str]) -> bool:
         return any(ip_address(address) == wanted for address in addresses)
     except ValueError:
         return False
-
-
-def _is_reference(pattern: str) -> bool:
-    return _is_presentable(pattern.removeprefix(".")) and not pattern.startswith(".*")
 
 
 def _is_presentable(name: str) -> bool:

@@ -19,7 +19,7 @@ from mta.adapters.tls.chain import OpenSslChainVerifier
 from mta.errors import ConfigurationError
 from mta.model.tls import CertificateFacts, PathFault, TrustAnchors
 from mta.rfc.pkix.certificate import certificate_facts
-from tests.support.pki import Authority, Issued, anchors, facts, self_signed
+from tests.support.pki import Authority, Issued, anchors, facts, needs_openssl, self_signed
 
 NOW = time.time()
 DAY = 86_400
@@ -224,6 +224,8 @@ def test_the_systems_store_is_read_once_and_odd_roots_are_left_out(
     assert fresh.verify(facts(OTHER.issue()), system, NOW).fault == PathFault.UNTRUSTED
 
 
+@pytest.mark.peer
+@needs_openssl
 def test_openssl_itself_agrees(tmp_path: Path) -> None:
     """The same chains, judged by Debian's `openssl verify`."""
     ROOT.write(tmp_path / "ca.pem")

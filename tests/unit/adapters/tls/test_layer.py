@@ -402,6 +402,23 @@ def test_a_paused_application_gets_nothing_until_it_resumes(run: Run, world: Wor
     run(story())
 
 
+def test_tcps_end_is_told_after_what_a_paused_application_has_not_seen_yet(run: Run, world: World) -> None:
+    async def story() -> None:
+        pair = Pair(world)
+        await pair.shake_hands(1 << 20)
+        pair.server.transport.pause_reading()
+        pair.client.transport.write(b"QUIT\r\n")
+        pair.carry()
+        assert pair.raw_server.protocol.eof_received()
+        assert not pair.server.eof
+        pair.server.transport.resume_reading()
+        await pair.server.until(lambda: pair.server.eof)
+        assert pair.server.received == b"QUIT\r\n"
+        await pair.server.until(pair.server.lost.done)
+
+    run(story())
+
+
 def test_pausing_while_data_is_delivered_stops_after_that_record(run: Run, world: World) -> None:
     async def story() -> None:
         pair = Pair(world)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.rfc.pkix.certificate import certificate_facts, opaque_facts, public_key_info
-from tests.support.pki import Authority, make_key, self_signed
+from tests.support.pki import Authority, make_key, needs_openssl, self_signed
 
 SAN, EKU = "2.5.29.17", "2.5.29.37"
 
@@ -158,6 +158,8 @@ def openssl(command: str, data: bytes = b"") -> bytes:
     return subprocess.run(["openssl", *command.split()], input=data, capture_output=True, check=True).stdout
 
 
+@pytest.mark.peer
+@needs_openssl
 def test_a_pin_is_the_one_that_openssl_computes_even_for_an_unusual_encoding() -> None:
     """A compressed point is re-encoded by libraries; the pin is over the certificate's own octets."""
     request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -pkeyopt point-format:compressed"

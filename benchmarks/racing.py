@@ -1,0 +1,205 @@
+"""What the races share: a private Postfix, our relay, and the clock from the first byte to the last at the sink."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.support.pki import Authority
+from tests.support.running_mta import free_port, running_mta
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """One load: how many messages of which size, over how many sessions, kept or not, with TLS or not."""
+
+    messages: int = 2000
+    size: int = 4096
+    sessions: int = 20
+    keep: bool = False
+    tls: bool = False
+    seconds: float = 240.0
+
+
+@dataclass(frozen=True)
+class Track:
+    """Where the races take place: the sink's port, the sink's certificate and ours."""
+
+    folder: Path
+    sink: int
+    pem: str
+    chain: str
+    key: str
+    ca: str
+
+
+def make_track(folder: Path) -> Track:
+    """A throw-away PKI and a free port."""
+    authority = Authority("Race CA")
+    issued = authority.issue(dns_names=("sink.test", "mx.example.test", "localhost"))
+    chain, key = issued.write(folder, "race")
+    pem = folder / "both.pem"
+    pem.write_text(Path(chain).read_text() + Path(key).read_text())
+    ca = folder / "ca.pem"
+    authority.write(ca)
+    os.chmod(folder, 0o755)
+    return Track(folder, free_port(), str(pem), str(chain), str(key), str(ca))
+
+
+def rate(port: int, track: Track, run: Run) -> float:
+    """Messages per second through the relay at `port`, until the sink has all of them."""
+    sink = subprocess.Popen(
+        [sys.executable, str(HERE / "smtp_sink.py"), str(track.sink), str(run.messages)]
+        + (["--tls", track.pem] if run.tls else [])
+        + ["--seconds", str(run.seconds)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert sink.stdout is not None
+    sink.stdout.readline()
+    load = subprocess.run(
+        [sys.executable, str(HERE / "smtp_load.py"), f"127.0.0.1:{port}", "--messages", str(run.messages)]
+        + ["--sessions", str(run.sessions), "--size", str(run.size), "--seconds", str(run.seconds)]
+        + (["--keep"] if run.keep else [])
+        + (["--tls"] if run.tls else []),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    begun = json.loads(load.stdout)["begun"]
+    outcome = json.loads(sink.communicate()[0])
+    if outcome["last"] is None:
+        raise SystemExit(f"only {outcome['count']} of {run.messages} arrived through port {port}")
+    return run.messages / (outcome["last"] - begun)
+
+
+def rate_by_postfix_tools(port: int, track: Track, run: Run) -> float:
+    """The same in clear with Postfix's own smtp-source and smtp-sink, which cost less than Python."""
+    counter = tempfile.TemporaryFile()
+    sink = subprocess.Popen(["smtp-sink", "-u", "nobody", "-c", f"127.0.0.1:{track.sink}", "1024"], stdout=counter)
+    try:
+        time.sleep(0.5)
+        begun = time.time()
+        load = subprocess.Popen(
+            ["smtp-source", "-s", str(run.sessions), "-l", str(run.size), "-m", str(run.messages)]
+            + (["-d"] if run.keep else [])
+            + ["-f", "a@example.test", "-t", "b@example.test", "-M", "load.test", f"127.0.0.1:{port}"]
+        )
+        try:
+            while _counted(counter) < run.messages:
+                if time.time() > begun + run.seconds:
+                    raise SystemExit(f"only {_counted(counter)} of {run.messages} arrived through port {port}")
+                time.sleep(0.003)
+            return run.messages / (time.time() - begun)
+        finally:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                load.wait(10)
+            load.kill()
+    finally:
+        sink.kill()
+        sink.wait()
+
+
+def _counted(counter) -> int:
+    counter.seek(0, 2)
+    counter.seek(max(0, counter.tell() - 200))
+    seen = re.findall(rb"mesg=\s*(\d+)", counter.read())
+    return int(seen[-1]) if seen else 0
+
+
+def race_rate(port: int, track: Track, run: Run) -> float:
+    """With TLS our own load and sink, in clear Postfix's."""
+    return rate(port, track, run) if run.tls else rate_by_postfix_tools(port, track, run)
+
+
+@contextlib.contextmanager
+def relay(track: Track, run: Run, *, extra_connectors: str = "", workers: str = "auto") -> Iterator[object]:
+    """Our relay with default settings; with TLS it is required on both sides, the sink verified."""
+    folder = Path(tempfile.mkdtemp(prefix="race-mta-"))
+    level = "verified, names: [sink.test], ca: " + track.ca if run.tls else "none"
+    inbound = "{networks: [127.0.0.0/8], tls: required}" if run.tls else "{networks: [127.0.0.0/8]}"
+    text = f"""
+server:
+  hostname: mx.example.test
+  listen: [{{address: "127.0.0.1:{{port}}"}}]
+  certificate: {{chain: {track.chain}, key: {track.key}}}
+  workers: {workers}
+  log: {{format: json}}
+connectors:
+  internal:
+    relay: true
+    inbound: {inbound}
+  sink:
+    domains: [example.test]
+    inbound: {{identity: none}}
+    outbound: {{route: {{hosts: ["127.0.0.1:{track.sink}"]}}, tls: {{level: {level}}}}}
+{extra_connectors}"""
+    try:
+        with running_mta(folder, text) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def postfix(track: Track, run: Run) -> Iterator[int]:
+    """A private Postfix with default settings that relays to the sink; with TLS required on both sides."""
+    folder, port = Path(tempfile.mkdtemp(prefix="race-postfix-")), free_port()
+    os.chmod(folder, 0o755)
+    for name in ("conf", "queue", "data"):
+        (folder / name).mkdir()
+    shutil.chown(folder / "data", pwd.getpwnam("postfix").pw_name)
+    settings = {
+        "compatibility_level": "3.6",
+        "queue_directory": folder / "queue",
+        "data_directory": folder / "data",
+        "command_directory": "/usr/sbin",
+        "daemon_directory": "/usr/lib/postfix/sbin",
+        "mail_owner": "postfix",
+        "setgid_group": "postdrop",
+        "myhostname": "mx.example.test",
+        "mydestination": "",
+        "inet_interfaces": "127.0.0.1",
+        "inet_protocols": "ipv4",
+        "mynetworks": "127.0.0.0/8",
+        "relayhost": f"[127.0.0.1]:{track.sink}",
+        "maillog_file": folder / "maillog",
+        "maillog_file_prefixes": folder,
+        "alias_maps": "",
+        "alias_database": "",
+    }
+    if run.tls:
+        settings |= {
+            "smtpd_tls_security_level": "encrypt",
+            "smtpd_tls_chain_files": f"{track.key}, {track.chain}",
+            "smtp_tls_security_level": "secure",
+            "smtp_tls_secure_cert_match": "sink.test",
+            "smtp_tls_CAfile": track.ca,
+        }
+    (folder / "conf" / "main.cf").write_text("".join(f"{key} = {value}\n" for key, value in settings.items()))
+    master = Path("/usr/share/postfix/master.cf.dist").read_text()
+    master = re.sub(r"^smtp +inet .*$", f"127.0.0.1:{port} inet n - n - 100 smtpd", master, flags=re.M)
+    master = re.sub(r"^(\w\S* +(?:unix|fifo|pass|inet) +\S+ +\S+ +)[y-]( )", r"\1n\2", master, flags=re.M)
+    (folder / "conf" / "master.cf").write_text(master)
+    subprocess.run(["postfix", "-c", str(folder / "conf"), "start"], check=True, capture_output=True)
+    try:
+        time.sleep(1)
+        yield port
+    finally:
+        subprocess.run(["postfix", "-c", str(folder / "conf"), "stop"], capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,103 @@
+"""The house keeps its floors: imports run downward only, and the pure floors stay pure."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2] / "mta"
+EVERYWHERE = {"model", "errors", "observe"}
+
+# floor -> what its files may import of ours, besides their own floor
+MAY_IMPORT = {
+    "model": set(),
+    "observe": {"model"},
+    "errors": set(),
+    "rfc": EVERYWHERE | {"ports"},
+    "ports": EVERYWHERE,
+    "config": EVERYWHERE | {"rfc", "ports"},
+    "policy": EVERYWHERE | {"rfc", "ports", "config"},
+    "pipeline": EVERYWHERE | {"rfc", "ports", "config", "policy"},
+    "queue": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline"},
+    "adapters": EVERYWHERE | {"rfc", "ports"},
+    "worker": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline", "queue"},
+    "supervisor": EVERYWHERE | {"config"},
+    "app": EVERYWHERE
+    | {"rfc", "ports", "config", "policy", "pipeline", "queue", "adapters", "worker", "supervisor"},
+    "cli": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline", "queue", "app", "__init__"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+RFC_MAY_IMPORT = {"arc": {"dkim"}, "smime": {"mime"}, "dsn": {"mime", "smtp"}, "tlsrpt": {"mime"}, "mime": {"smtp"}}
+PURE = ("model", "policy", "rfc")
+FORBIDDEN_MODULES = {"socket", "random", "secrets", "ssl", "subprocess", "threading", "asyncio"}
+CLOCKS = {("time", "time"), ("time", "monotonic"), ("time", "localtime"), ("datetime", "now"), ("datetime", "utcnow")}
+
+
+def _files() -> list[Path]:
+    return sorted(path for path in ROOT.rglob("*.py"))
+
+
+def _floor(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+def _imports(tree: ast.AST) -> list[str]:
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.extend(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+            names.extend(f"{node.module}.{alias.name}" for alias in node.names if node.module == "mta")
+    return names
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_downward(path: Path) -> None:
+    """A file imports only floors below its own."""
+    floor = _floor(path)
+    assert floor in MAY_IMPORT, f"{path.name}: a new floor needs a place in the house"
+    for name in _imports(ast.parse(path.read_text())):
+        parts = name.split(".")
+        if parts[0] != "mta":
+            continue
+        target = parts[1] if len(parts) > 1 else "__init__"
+        if target == "__version__":
+            continue
+        assert target == floor or target in MAY_IMPORT[floor], f"{floor} must not import {name}"
+
+
+@pytest.mark.parametrize("path", [p for p in _files() if _floor(p) == "rfc"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_standards_know_little_of_each_other(path: Path) -> None:
+    """Inside rfc only the named concepts use another."""
+    concept = path.relative_to(ROOT / "rfc").parts[0]
+    for name in _imports(ast.parse(path.read_text())):
+        parts = name.split(".")
+        if parts[:2] == ["mta", "rfc"] and len(parts) > 2 and parts[2] != concept:
+            assert parts[2] in RFC_MAY_IMPORT.get(concept, set()), f"{concept} must not import {name}"
+
+
+@pytest.mark.parametrize("path", [p for p in _files() if _floor(p) in PURE], ids=lambda p: str(p.relative_to(ROOT)))
+def test_pure_floors_do_nothing(path: Path) -> None:
+    """No coroutine, socket, clock, randomness or file on the floors that decide and know."""
+    tree = ast.parse(path.read_text())
+    is_look_up = path.name == "check.py" and _floor(path) == "rfc"
+    for node in ast.walk(tree):
+        assert is_look_up or not isinstance(node, ast.AsyncFunctionDef), f"async def {getattr(node, 'name', '')}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "open", "open()"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert (node.value.id, node.attr) not in CLOCKS, f"{node.value.id}.{node.attr}"
+    for name in _imports(tree):
+        assert name.split(".")[0] not in FORBIDDEN_MODULES, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", [p for p in _files() if _floor(p) == "model"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_model_needs_the_standard_library_only(path: Path) -> None:
+    """The facts depend on nobody."""
+    for name in _imports(ast.parse(path.read_text())):
+        assert name.split(".")[0] in {"__future__", "dataclasses", "enum", "ipaddress", "typing", "mta"}, name

@@ -1,0 +1,141 @@
+"""Everything that is written to the queue file. Each function is (part of) one job of the writer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import apsw
+
+from mta.adapters.sqlite.rows import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, Incoming, event_out, plain
+from mta.adapters.sqlite.writer import Work
+from mta.errors import LocalProtocolError
+from mta.model.lifecycle import HELD, OPEN, QUEUED, STATES
+from mta.ports import Event, RecipientFate, Settlement
+
+OCTETS = "octets"  # the counter of undelivered content; every other counter is a state
+
+_INSERT_MESSAGE = f"INSERT INTO message ({MESSAGE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
+_INSERT_RECIPIENT = f"INSERT INTO recipient (message, {RECIPIENT_COLUMNS}, address) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608
+_INSERT_CONTENT = "INSERT INTO content (seq, data) VALUES (?, ?)"
+_INSERT_EVENT = "INSERT INTO event (message, n, at, name, recipients, detail) VALUES (?,?,?,?,?,?)"
+_UPDATE_RECIPIENT = (
+    "UPDATE recipient SET state = ?, reason = ?, due = ?, attempts = attempts + ?, warned = warned OR ?"
+    " WHERE message = ? AND idx = ?"
+)
+
+
+def insert_message(work: Work, incoming: Incoming) -> int:
+    """Write a new message; its `seq`. The file of a large content is made durable first."""
+    if incoming.spool:
+        incoming.spool.make_durable()
+        work.new_file = True
+    db = work.db
+    try:
+        db.execute(_INSERT_MESSAGE, incoming.row)
+    except apsw.ConstraintError as error:
+        raise LocalProtocolError(f"message {incoming.id} cannot be queued: {error}") from error
+    seq = db.last_insert_rowid()
+    if incoming.data is not None:
+        db.execute(_INSERT_CONTENT, (seq, incoming.data))
+    for row in incoming.recipients:
+        db.execute(_INSERT_RECIPIENT, (seq, *row))
+        work.count(str(row[2]), 1)
+    work.count(OCTETS, incoming.size)
+    if incoming.ended:
+        _end(work, seq, float(str(incoming.row[1])))
+    return seq
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A settlement made ready: events as rows, notices as rows."""
+
+    settlement: Settlement
+    events: tuple[tuple[object, ...], ...]
+    notices: tuple[Incoming, ...]
+
+
+def apply_settlement(work: Work, change: Change) -> int:
+    """Write fates, events and notices; the `seq` of the message. Raises LocalProtocolError if there is none."""
+    settlement, db = change.settlement, work.db
+    row = db.execute("SELECT seq, ended FROM message WHERE id = ?", (settlement.message_id,)).fetchone()
+    if row is None:
+        raise LocalProtocolError(f"message {settlement.message_id} cannot be settled: it is not in this queue")
+    seq, ended = row
+    finished = False
+    for fate in settlement.fates:
+        finished |= _apply_fate(work, seq, fate, settlement)
+    _append_events(work, seq, change.events)
+    for notice in change.notices:
+        insert_message(work, notice)
+    if finished and ended is None and not _has_open(work, seq):
+        _end(work, seq, settlement.at)
+    return int(seq)
+
+
+def _apply_fate(work: Work, seq: int, fate: RecipientFate, settlement: Settlement) -> bool:
+    """Write one fate; whether it is final. A recipient that came to its end meanwhile stays as it is."""
+    db, state = work.db, fate.state
+    row = db.execute("SELECT state FROM recipient WHERE message = ? AND idx = ?", (seq, fate.index)).fetchone()
+    if row is None or state not in STATES:
+        raise LocalProtocolError(
+            f"message {settlement.message_id} has no recipient {fate.index}, or there is no state {state!r}"
+        )
+    old = row[0]
+    if old not in OPEN:
+        return False  # an operator deleted it while an attempt was under way
+    if old == HELD and state == QUEUED and fate.counted:
+        state = HELD  # an attempt under way when the operator said `hold` does not lift it
+    values = (state, plain(fate.reason), fate.due, fate.counted, fate.warned, seq, fate.index)
+    db.execute(_UPDATE_RECIPIENT, values)
+    if old != state:
+        work.count(old, -1)
+        work.count(state, 1)
+    return state not in OPEN
+
+
+def _append_events(work: Work, seq: int, events: tuple[tuple[object, ...], ...]) -> None:
+    if events:
+        last = work.db.execute("SELECT max(n) FROM event WHERE message = ?", (seq,)).get
+        for number, event in enumerate(events, (last or 0) + 1):
+            work.db.execute(_INSERT_EVENT, (seq, number, *event))
+
+
+def _has_open(work: Work, seq: int) -> bool:
+    found = work.db.execute(
+        "SELECT 1 FROM recipient WHERE message = ? AND state IN ('queued', 'held') LIMIT 1", (seq,)
+    ).fetchone()
+    return found is not None
+
+
+def _end(work: Work, seq: int, at: float) -> None:
+    """The last recipient came to an end: the content goes, the history stays."""
+    db = work.db
+    size, file = db.execute("UPDATE message SET ended = ? WHERE seq = ? RETURNING size, file", (at, seq)).get
+    work.count(OCTETS, -size)
+    if file is None:
+        db.execute("DELETE FROM content WHERE seq = ?", (seq,))
+    else:
+        work.doomed.append(file)
+
+
+def quarantine(work: Work, seq: int, event: Event, why: str) -> None:
+    """Hold every open recipient of a message that cannot be read as it was written."""
+    indices = work.db.execute("SELECT idx FROM recipient WHERE message = ? AND state = 'queued'", (seq,)).fetchall()
+    for (index,) in indices:
+        work.db.execute(_UPDATE_RECIPIENT, (HELD, why, 0.0, False, False, seq, index))
+    work.count(QUEUED, -len(indices))
+    work.count(HELD, len(indices))
+    _append_events(work, seq, (event_out(event),))
+
+
+def purge(work: Work, before: float, limit: int) -> int:
+    """Forget up to `limit` messages that ended before `before`."""
+    db = work.db
+    ended = db.execute("SELECT seq FROM message WHERE ended < ? ORDER BY ended LIMIT ?", (before, limit)).fetchall()
+    for (seq,) in ended:
+        for (state,) in db.execute("DELETE FROM recipient WHERE message = ? RETURNING state", (seq,)):
+            work.count(state, -1)
+        db.execute("DELETE FROM event WHERE message = ?", (seq,))
+        db.execute("DELETE FROM message WHERE seq = ?", (seq,))
+    return len(ended)

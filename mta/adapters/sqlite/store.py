@@ -1,0 +1,289 @@
+"""The queue of one worker, kept in one SQLite file: `ports.QueueStore` over the writer thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mta.adapters.sqlite import changes, queries
+from mta.adapters.sqlite.rows import Incoming, event_out, prepare
+from mta.adapters.sqlite.shard import OpenShard, open_folder
+from mta.adapters.sqlite.spool import FileSpool, pieces, read_head, verify
+from mta.adapters.sqlite.writer import Tuning, Writer
+from mta.errors import LocalProtocolError, StorageError
+from mta.model.lifecycle import STATES
+from mta.model.message import Content, QueuedMessage
+from mta.ports import Event, QueueCounts, QueueFilter, Settlement, TraceRecord
+
+QUARANTINED = "message.quarantined"
+_LOAD = 50  # messages loaded in one go, so that commits get in between
+
+
+def open_shard(folder: Path, *, loop: asyncio.AbstractEventLoop, tuning: Tuning | None = None) -> SqliteQueueStore:
+    """Own and open the queue in `folder`, making it if there is none. Blocks; meant for before the loop serves.
+
+    Raises ShardLocked, SchemaTooNew or StorageError. A damaged file is set aside and told in `alarms`.
+    """
+    tuning = tuning or Tuning()
+    return SqliteQueueStore(open_folder(folder, tuning), loop=loop, tuning=tuning)
+
+
+class SqliteQueueStore:
+    """One shard. Its coroutines belong to the loop it was opened for; only claims live in memory alone."""
+
+    def __init__(self, shard: OpenShard, *, loop: asyncio.AbstractEventLoop, tuning: Tuning) -> None:
+        self._shard = shard
+        self._tuning = tuning
+        self._writer = Writer(shard.db, shard.content, loop=loop, tuning=tuning)
+        self._writer.alarms.extend(shard.alarms)
+        self._files = ThreadPoolExecutor(4, thread_name_prefix="queue-file")
+        self._spools: dict[str, FileSpool] = {}  # those that became content, by path
+        self._claims: dict[int, set[int]] = {}  # seq -> places of claimed recipients
+        self._seqs: dict[str, int] = {}  # of claimed messages
+
+    @property
+    def commits(self) -> int:
+        """Transactions made durable so far, one fsync each."""
+        return self._writer.commits
+
+    @property
+    def alarms(self) -> list[str]:
+        """What an administrator must know of: damage found, in words."""
+        return self._writer.alarms
+
+    @property
+    def siblings(self) -> int:
+        """How many sessions are between MAIL and the reply to their message, those inside `enqueue` included."""
+        return self._writer.siblings
+
+    @siblings.setter
+    def siblings(self, sessions: int) -> None:
+        self._writer.siblings = sessions
+
+    # --- taking mail ---------------------------------------------------------------------------------------------
+
+    def spool(self) -> FileSpool:
+        """Where a large message goes while it arrives."""
+        return FileSpool(self._shard.content, self._files, self._spools)
+
+    async def enqueue(self, message: QueuedMessage, *, claim: bool = False) -> None:
+        """Take responsibility for a message. Raises StorageFull or StorageError: then nothing was taken."""
+        incoming = await self._prepare(message)
+        after = partial(self._claim_new, incoming) if claim else None
+        try:
+            work = self._writer.write(
+                partial(changes.insert_message, incoming=incoming), "take a message", urgent=True, after=after
+            )
+            # Shielded: the commit cannot be called back. Whoever gave up waiting does not deliver it either.
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(partial(self._abandoned, (incoming,)))
+            raise
+        except BaseException:
+            _give_back(incoming)
+            raise
+
+    async def _prepare(self, message: QueuedMessage) -> Incoming:
+        content = message.content
+        if content.data is not None and len(content.data) > self._tuning.largest_blob:
+            message = replace(message, content=await self._to_file(content.data))
+        spool = self._spools.pop(message.content.path, None) if message.content.path is not None else None
+        if message.content.path is not None and spool is None:
+            raise LocalProtocolError(f"message {message.id}: its content is no finished spool of this queue")
+        if spool:
+            spool.take()
+        try:
+            return prepare(message, spool)
+        except BaseException:
+            if spool:
+                spool.give_back()
+            raise
+
+    async def _to_file(self, data: bytes) -> Content:
+        spool = self.spool()
+        try:
+            await spool.write(data)
+        except BaseException:
+            await spool.discard()
+            raise
+        end = data.find(b"\r\n\r\n")
+        return spool.content(data if end < 0 else data[: end + 4])
+
+    async def _prepare_all(self, messages: tuple[QueuedMessage, ...]) -> tuple[Incoming, ...]:
+        ready: list[Incoming] = []
+        try:
+            for message in messages:
+                ready.append(await self._prepare(message))
+        except BaseException:
+            _give_back(*ready)
+            raise
+        return tuple(ready)
+
+    def _claim_new(self, incoming: Incoming, seq: int) -> None:
+        if incoming.queued:
+            self._grant(incoming.id, seq, incoming.queued)
+
+    def _abandoned(self, incoming: tuple[Incoming, ...], work: asyncio.Future[Any]) -> None:
+        failed = work.cancelled() or work.exception() is not None
+        for one in incoming:
+            if failed:
+                _give_back(one)
+            else:
+                self._release(one.id)
+
+    # --- giving it away ------------------------------------------------------------------------------------------
+
+    async def claim(self, now: float, limit: int) -> list[QueuedMessage]:
+        """Due messages, earliest first; `states` holds only the due recipients. Damaged ones are held instead."""
+        run = partial(queries.pick_due, now=now, limit=limit, claims=self._claims)
+        work = self._writer.read(run, "look for due messages", after=self._grant_all)
+        try:
+            picked: list[queries.Picked] = await asyncio.shield(work)
+            return [message for one in picked if (message := await self._whole(one, now))]
+        except BaseException:
+            work.add_done_callback(self._claim_abandoned)
+            raise
+
+    def _grant_all(self, picked: list[queries.Picked]) -> None:
+        for one in picked:
+            self._grant(one.message.id, one.seq, one.indices)
+
+    async def _whole(self, picked: queries.Picked, now: float) -> QueuedMessage | None:
+        """The message with its content checked to the last octet; None if it had to be held."""
+        fault, stored = picked.fault, picked.stored
+        if stored and not fault:
+            run = asyncio.get_running_loop().run_in_executor
+            path = self._shard.content / (stored.file or "")
+            fault = await run(self._files, verify, path, stored.size, stored.crc)
+            if not fault:
+                head = await run(self._files, read_head, path, stored.head_size)
+                return replace(picked.message, content=Content(stored.size, path=str(path), head=head))
+        if not fault:
+            return picked.message
+        await self._quarantine(picked, now, fault)
+        return None
+
+    async def _quarantine(self, picked: queries.Picked, now: float, fault: str) -> None:
+        why = f"damaged: {fault}; held, nothing of it was sent"
+        self.alarms.append(f"{self._shard.folder}: message {picked.message.id} is {why}")
+        event = Event(now, QUARANTINED, {"reason": fault})
+        run = partial(changes.quarantine, seq=picked.seq, event=event, why=why)
+        try:
+            await self._writer.write(run, "hold a damaged message", urgent=False)
+        except StorageError:
+            return  # it stays claimed: never sent, in nobody's way, and looked at again after a restart
+        self._release(picked.message.id)
+
+    def _claim_abandoned(self, work: asyncio.Future[list[queries.Picked]]) -> None:
+        if not work.cancelled() and work.exception() is None:
+            for one in work.result():
+                self._release(one.message.id)
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Write fates, events and notices in one transaction and release the claim on these recipients."""
+        events = tuple(event_out(event) for event in settlement.events)
+        notices = await self._prepare_all(settlement.notices)
+        change = changes.Change(settlement, events, notices)
+        try:
+            work = self._writer.write(
+                partial(changes.apply_settlement, change=change),
+                "record a delivery",
+                urgent=False,
+                after=partial(self._settled, settlement),
+            )
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(partial(self._abandoned, notices))
+            raise
+        except BaseException:
+            _give_back(*notices)
+            raise
+
+    def _settled(self, settlement: Settlement, seq: int) -> None:
+        if settlement.by_operator:
+            return
+        claimed = self._claims.get(seq)
+        if claimed is not None:
+            claimed.difference_update(fate.index for fate in settlement.fates)
+            if not claimed:
+                self._release(settlement.message_id)
+
+    async def release_claim(self, message_id: str) -> None:
+        """Give a claim back untouched."""
+        self._release(message_id)
+
+    def _grant(self, message_id: str, seq: int, indices: frozenset[int]) -> None:
+        self._claims.setdefault(seq, set()).update(indices)
+        self._seqs[message_id] = seq
+
+    def _release(self, message_id: str) -> None:
+        seq = self._seqs.pop(message_id, None)
+        if seq is not None:
+            self._claims.pop(seq, None)
+
+    async def next_due(self) -> float | None:
+        """When the earliest unclaimed recipient is due; None: nothing waits."""
+        due: float | None = await self._writer.read(
+            partial(queries.next_due, claims=self._claims), "look for the next message"
+        )
+        return due
+
+    def read(self, content: Content) -> AsyncIterator[bytes]:
+        """The content in pieces of at most 256 KiB. Raises StorageError if it is not all there."""
+        return pieces(content, self._files)
+
+    # --- looking at it -------------------------------------------------------------------------------------------
+
+    async def search(self, which: QueueFilter) -> list[QueuedMessage]:
+        """Messages with any undelivered recipient, oldest first; content without its bytes."""
+        return [record.message for record in await self._records(which, undelivered=True)]
+
+    async def trace(self, which: QueueFilter) -> list[TraceRecord]:
+        """Messages, delivered ones too, with their history, newest first."""
+        return await self._records(which, undelivered=False)
+
+    async def _records(self, which: QueueFilter, *, undelivered: bool) -> list[TraceRecord]:
+        given = queries.conditions(which)
+        found: list[int] = []
+        after: int | None = None
+        while len(found) < which.limit:
+            find = queries.Find(given, undelivered, after, which.limit - len(found))
+            page: queries.Page = await self._writer.read(find, "search")
+            found += page.found
+            after = page.after
+            if after is None:
+                break
+        records: list[TraceRecord] = []
+        for start in range(0, len(found), _LOAD):
+            some = found[start : start + _LOAD]
+            records += await self._writer.read(partial(queries.load, seqs=some), "search")
+        return records
+
+    async def counts(self) -> QueueCounts:
+        """Recipients in each state, and octets of undelivered content, as of the last commit."""
+        counters = self._writer.counters
+        states = {name: value for name, value in counters.items() if name in STATES and value}
+        return QueueCounts(states, counters.get(changes.OCTETS, 0))
+
+    async def purge(self, before: float, limit: int = 1000) -> int:
+        """Forget the history of up to `limit` messages that ended before `before`; how many were forgotten."""
+        run = partial(changes.purge, before=before, limit=limit)
+        forgotten: int = await self._writer.write(run, "forget old messages", urgent=False)
+        return forgotten
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of the files."""
+        await self._writer.close()
+        self._files.shutdown()
+        self._shard.unlock()
+
+
+def _give_back(*messages: Incoming) -> None:
+    for incoming in messages:
+        if incoming.spool:
+            incoming.spool.give_back()

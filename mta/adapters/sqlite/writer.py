@@ -1,0 +1,280 @@
+"""Group commit: many jobs, one fsync.
+
+Jobs gather on the event loop and go to one thread in groups. The thread runs a group in one transaction; one COMMIT
+(one fsync) then answers for all of them. If a job fails, the group is run again with a SAVEPOINT around each, so that
+the bad one takes only itself back: savepoints cost a copy of every page touched, and jobs hardly ever fail. If the
+group fails as a whole, each job gets a transaction of its own.
+
+When a group goes: an urgent job (someone waits for a 250) goes as soon as the thread is free and every session that
+is in the middle of a message has arrived as well, or after `window` at the latest; a lazy job (a settlement) waits up
+to `patience` for an urgent one to travel with. While the thread commits, the next group gathers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import apsw
+
+from mta.adapters.sqlite.faults import DAMAGED, storage_error
+from mta.adapters.sqlite.spool import remove, sync_folder
+from mta.errors import StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How the queue file is driven. Times in seconds, sizes in octets; docs/architecture.md tells why."""
+
+    window: float = 0.001  # how long an urgent job waits for its siblings
+    patience: float = 0.02  # how long a lazy job waits for an urgent one
+    page_size: int = 4096
+    cache: int = 16 * 1024 * 1024
+    checkpoint_pages: int = 4000  # the write-ahead log is folded into the file when it has this many
+    check_up_to: int = 128 * 1024 * 1024  # files up to this size are read through and checked when opened
+    largest_blob: int = 1024 * 1024  # a larger content becomes a file
+    vfs: str | None = None  # SQLite's name of another file layer; tests break disks with it
+
+
+@dataclass(slots=True)
+class Work:
+    """What one job changes besides rows; thrown away with the job if it fails."""
+
+    db: apsw.Connection
+    counts: dict[str, int] = field(default_factory=dict)
+    doomed: list[str] = field(default_factory=list)  # content files that go once this is committed
+    new_file: bool = False
+
+    def count(self, name: str, change: int) -> None:
+        """Note a change of a counter."""
+        self.counts[name] = self.counts.get(name, 0) + change
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One unit of work. `after` runs on the loop once it is durable, before anything else is started."""
+
+    run: Callable[[Work], Any]
+    future: asyncio.Future[Any]
+    doing: str
+    after: Callable[[Any], None] | None = None
+    result: Any = None
+    fault: Exception | None = None
+    work: Work | None = None
+
+
+class Writer:
+    """Owns the connection: nobody else touches it, and only this thread does."""
+
+    def __init__(self, db: apsw.Connection, folder: Path, *, loop: asyncio.AbstractEventLoop, tuning: Tuning) -> None:
+        self.siblings = 0  # sessions between MAIL and the reply to their message, those waiting here included
+        self.commits = 0  # transactions made durable: one fsync each
+        self.alarms: list[str] = []
+        self.counters: dict[str, int] = dict(db.execute("SELECT name, value FROM counter"))  # of the last commit
+        self._db = db
+        self._folder = folder
+        self._loop = loop
+        self._tuning = tuning
+        self._jobs: list[Job] = []
+        self._reads: deque[Job] = deque()
+        self._urgent = 0
+        self._ripe = False  # something that waits has waited long enough
+        self._busy = False
+        self._closing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_urgent = False
+        self._idle = asyncio.Event()
+        self._groups: SimpleQueue[tuple[list[Job], list[Job]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name=f"queue {folder}", daemon=True)
+        self._thread.start()
+
+    # --- on the event loop ---------------------------------------------------------------------------------------
+
+    def write(
+        self, run: Callable[[Work], Any], doing: str, *, urgent: bool, after: Callable[[Any], None] | None = None
+    ) -> asyncio.Future[Any]:
+        """Have `run` done in a transaction; the future resolves when it is durable."""
+        job = self._job(run, doing, after)
+        self._jobs.append(job)
+        self._urgent += urgent
+        if not self._busy:
+            self._consider()
+        return job.future
+
+    def read(
+        self, run: Callable[[Work], Any], doing: str, after: Callable[[Any], None] | None = None
+    ) -> asyncio.Future[Any]:
+        """Have `run` done between two transactions."""
+        job = self._job(run, doing, after)
+        self._reads.append(job)
+        if not self._busy:
+            self._consider()
+        return job.future
+
+    def _job(self, run: Callable[[Work], Any], doing: str, after: Callable[[Any], None] | None) -> Job:
+        if self._closing:
+            raise StorageError(f"the queue could not {doing}: it is closed")
+        return Job(run, self._loop.create_future(), doing, after)
+
+    def _consider(self) -> None:
+        """Start the thread on what is ready, or see to it that we look again in time."""
+        if self._jobs and (self._ripe or self._closing or (self._urgent and self._urgent >= self.siblings)):
+            self._start(self._jobs)
+        elif self._reads:
+            self._start([])
+        elif self._jobs:
+            self._set_timer()
+        elif self._closing:
+            self._idle.set()
+
+    def _set_timer(self) -> None:
+        urgent = self._urgent > 0
+        if self._timer and self._timer_urgent >= urgent:
+            return
+        if self._timer:
+            self._timer.cancel()
+        self._timer_urgent = urgent
+        self._timer = self._loop.call_later(self._tuning.window if urgent else self._tuning.patience, self._ripen)
+
+    def _ripen(self) -> None:
+        self._timer = None
+        self._ripe = True
+        if not self._busy:
+            self._consider()
+
+    def _start(self, jobs: list[Job]) -> None:
+        reads = [self._reads.popleft()] if self._reads else []  # one: the next claim must see what this one took
+        if jobs:
+            self._jobs, self._urgent, self._ripe = [], 0, False
+            if self._timer:
+                self._timer.cancel()
+                self._timer = None
+        self._busy = True
+        self._groups.put((jobs, reads))
+
+    def _done(self, jobs: list[Job], reads: list[Job]) -> None:
+        self._busy = False
+        for job in (*reads, *jobs):
+            future = job.future
+            if job.fault is None:
+                if job.after:
+                    job.after(job.result)
+                if not future.done():
+                    future.set_result(job.result)
+            elif not future.done():
+                future.set_exception(job.fault)
+        self._consider()
+
+    async def close(self) -> None:
+        """Finish every job, then close the connection and end the thread."""
+        if not self._closing:
+            self._closing = True
+            if not self._busy:
+                self._consider()
+        await self._idle.wait()
+        self._groups.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    # --- in the writer thread ------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        while (group := self._groups.get()) is not None:
+            jobs, reads = group
+            for job in reads:
+                self._attempt(job)
+            if jobs:
+                self._commit(jobs)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+                self._loop.call_soon_threadsafe(self._done, jobs, reads)
+        with contextlib.suppress(apsw.Error):  # folding the log failed: the next opening does it
+            self._db.close()
+
+    def _commit(self, jobs: list[Job]) -> None:
+        done = self._transaction(jobs, self._attempt_or_fail)
+        if done or len(jobs) == 1 or self._transaction(jobs, self._attempt_apart):
+            return
+        for job in jobs:  # all together were too much for the disk: alone, the small ones may still fit
+            self._transaction([job], self._attempt_or_fail)
+
+    def _transaction(self, jobs: list[Job], attempt: Callable[[Job], bool]) -> bool:
+        """Do `jobs` in one transaction; whether it was committed. If not, each has a fault."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            done = [job for job in jobs if attempt(job)]
+            counters = self._write_counters(done)
+            if any(job.work and job.work.new_file for job in done):
+                sync_folder(self._folder)
+            self._db.execute("COMMIT")
+        except Exception as error:  # whatever it is, those who wait must hear of it and the thread must live
+            self._roll_back()
+            fault = self._explain(error, "commit")
+            for job in jobs:
+                job.fault = job.fault or fault
+            return False
+        self.commits += 1
+        self.counters = counters
+        for job in done:
+            for name in job.work.doomed if job.work else ():
+                remove(self._folder / name)
+        return True
+
+    def _attempt_or_fail(self, job: Job) -> bool:
+        self._attempt(job)
+        if job.fault is not None:
+            raise job.fault
+        return True
+
+    def _attempt_apart(self, job: Job) -> bool:
+        """Do a job in its SAVEPOINT; False if it alone failed. Raises if the transaction is gone."""
+        db = self._db
+        db.execute("SAVEPOINT job")
+        self._attempt(job)
+        if job.fault is None:
+            db.execute("RELEASE job")
+            return True
+        if not db.in_transaction:  # SQLite took everything back: disk full, I/O error
+            raise job.fault
+        db.execute("ROLLBACK TO job")
+        db.execute("RELEASE job")
+        return False
+
+    def _attempt(self, job: Job) -> None:
+        job.fault = None
+        job.work = Work(self._db)
+        try:
+            job.result = job.run(job.work)
+        except Exception as error:  # whatever it is, it belongs to the one who waits for this job
+            known = isinstance(error, (apsw.Error, OSError))
+            job.fault = self._explain(error, job.doing) if known else error
+
+    def _write_counters(self, done: list[Job]) -> dict[str, int]:
+        changes: dict[str, int] = {}
+        for job in done:
+            for name, change in job.work.counts.items() if job.work else ():
+                changes[name] = changes.get(name, 0) + change
+        if not changes:
+            return self.counters
+        counters = dict(self.counters)
+        for name, change in changes.items():
+            if change:
+                counters[name] = counters.get(name, 0) + change
+                self._db.execute("INSERT OR REPLACE INTO counter VALUES (?, ?)", (name, counters[name]))
+        return counters
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            with contextlib.suppress(apsw.Error):  # then BEGIN says what is the matter, to those who come next
+                self._db.execute("ROLLBACK")
+
+    def _explain(self, error: Exception, doing: str) -> Exception:
+        fault = storage_error(error, doing)
+        if isinstance(error, DAMAGED) and str(fault) not in self.alarms:
+            self.alarms.append(str(fault))
+        return fault

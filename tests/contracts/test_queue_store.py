@@ -1,0 +1,463 @@
+"""What every queue store promises (ports.QueueStore), whatever it is kept in."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from mta.adapters.sqlite import open_shard
+from mta.errors import LocalProtocolError
+from mta.model.envelope import Envelope, Recipient
+from mta.model.message import Content, QueuedMessage, RecipientState
+from mta.ports import Event, QueueFilter, QueueStore, RecipientFate
+from tests.support.mail import BODY, NOW, mailbox, queued, settlement
+
+LATER = NOW + 1000
+
+
+class Place(Protocol):
+    """Somewhere a store keeps its mail, which outlives the store."""
+
+    async def open(self) -> QueueStore: ...
+
+
+class SqlitePlace:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    async def open(self) -> QueueStore:
+        return open_shard(self.folder, loop=asyncio.get_running_loop())
+
+
+@pytest.fixture(params=["sqlite"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return {"sqlite": SqlitePlace}[request.param](tmp_path / "queue")
+
+
+@pytest.fixture
+async def store(place: Place) -> AsyncIterator[QueueStore]:
+    store = await place.open()
+    yield store
+    await store.close()
+
+
+Reopen = Callable[[], Awaitable[QueueStore]]
+
+
+@pytest.fixture
+async def reopened(place: Place) -> AsyncIterator[Reopen]:
+    """Close the last store this made, if any, and open the place again."""
+    opened: list[QueueStore] = []
+
+    async def reopen() -> QueueStore:
+        if opened:
+            await opened[-1].close()
+        opened.append(await place.open())
+        return opened[-1]
+
+    yield reopen
+    if opened:
+        await opened[-1].close()
+
+
+async def content_of(store: QueueStore, message: QueuedMessage) -> bytes:
+    return b"".join([piece async for piece in store.read(message.content)])
+
+
+async def spooled(store: QueueStore, id_: str, body: bytes, piece: int = 65_536) -> QueuedMessage:
+    spool = store.spool()
+    for start in range(0, len(body), piece):
+        await spool.write(body[start : start + piece])
+    return queued(id_, content=spool.content(body[:20]))
+
+
+def ids(messages: list[QueuedMessage]) -> list[str]:
+    return [message.id for message in messages]
+
+
+async def test_a_message_comes_back_as_it_was_given_even_after_reopening(reopened: Reopen) -> None:
+    envelope = Envelope(
+        mailbox("Älice@Fabrikam.example"),
+        (
+            Recipient(mailbox('"Bob B"@contoso.example'), ("FAILURE", "DELAY"), "rfc822;bob+2B@contoso.example"),
+            Recipient(mailbox("carol@contoso.example")),
+        ),
+        body="8BITMIME",
+        smtputf8=True,
+        ret="HDRS",
+        envid="x+2By",
+        size=77,
+    )
+    states = (
+        RecipientState(0, "partner", due=NOW, attempts=3, reason="452 \udcff full", warned=True),
+        RecipientState(1, "default", due=NOW),
+    )
+    message = queued("m1", envelope=envelope, states=states, hops=4, evidence={"a": [1, None, "ü"]})
+    await (await reopened()).enqueue(message)
+    [found] = await (await reopened()).claim(NOW, 10)
+    whole = replace(message, states=(replace(states[0], reason="452 \\udcff full"), states[1]))
+    assert found == whole
+
+
+async def test_the_null_sender_and_an_empty_body_are_kept(reopened: Reopen) -> None:
+    await (await reopened()).enqueue(queued("m1", sender="", body=b""))
+    [found] = await (await reopened()).claim(NOW, 10)
+    assert found.envelope.sender is None
+    assert found.content == Content(0, data=b"")
+
+
+async def test_a_large_message_is_spooled_and_comes_back_whole(reopened: Reopen) -> None:
+    store = await reopened()
+    body = b"Subject: large\r\n\r\n" + os.urandom(1_500_000)
+    message = await spooled(store, "m1", body)
+    assert await content_of(store, message) == body  # before it is enqueued
+    await store.enqueue(message, claim=True)
+    assert await content_of(store, message) == body  # with the very content that was enqueued
+    store = await reopened()
+    [found] = await store.claim(NOW, 10)
+    assert found.content.data is None
+    assert found.content.size == len(body)
+    assert found.content.head == body[:20]
+    pieces = [piece async for piece in store.read(found.content)]
+    assert b"".join(pieces) == body
+    assert max(map(len, pieces)) <= 262_144
+
+
+async def test_a_large_message_that_is_handed_over_in_memory_is_kept_too(reopened: Reopen) -> None:
+    body = b"Subject: large\r\n\r\n" + os.urandom(3_000_000)
+    await (await reopened()).enqueue(queued("m1", body=body))
+    store = await reopened()
+    [found] = await store.claim(NOW, 10)
+    assert found.content.beginning.startswith(b"Subject: large\r\n\r\n")
+    assert await content_of(store, found) == body
+
+
+async def test_content_in_memory_is_read_in_pieces(store: QueueStore) -> None:
+    body = os.urandom(600_000)
+    pieces = [piece async for piece in store.read(Content(len(body), data=body))]
+    assert b"".join(pieces) == body
+    assert max(map(len, pieces)) <= 262_144
+
+
+async def test_a_discarded_spool_cannot_be_enqueued(store: QueueStore) -> None:
+    spool = store.spool()
+    await spool.write(b"x" * 300_000)
+    content = spool.content(b"x")
+    await spool.discard()
+    await spool.discard()
+    with pytest.raises(LocalProtocolError, match="m1"):
+        await store.enqueue(queued("m1", content=content))
+    assert await store.next_due() is None
+
+
+async def test_discarding_a_spool_that_belongs_to_the_queue_does_nothing(store: QueueStore) -> None:
+    spool = store.spool()
+    await spool.write(b"x" * 300_000)
+    await store.enqueue(queued("m1", content=spool.content(b"x")))
+    await spool.discard()
+    [found] = await store.claim(NOW, 1)
+    assert await content_of(store, found) == b"x" * 300_000
+
+
+async def test_what_is_due_is_claimed_earliest_first_and_once(store: QueueStore) -> None:
+    for number, due in enumerate((NOW - 1, NOW - 3, NOW + 5, NOW - 2)):
+        await store.enqueue(queued(f"m{number}", states=(RecipientState(0, "default", due=due),)))
+    assert ids(await store.claim(NOW, 2)) == ["m1", "m3"]
+    assert ids(await store.claim(NOW, 10)) == ["m0"]
+    assert await store.claim(NOW, 10) == []
+    assert await store.next_due() == NOW + 5
+
+
+async def test_two_who_claim_at_once_never_get_the_same(store: QueueStore) -> None:
+    await asyncio.gather(*(store.enqueue(queued(f"m{number}")) for number in range(30)))
+    shares = await asyncio.gather(*(store.claim(NOW, 7) for _ in range(6)))
+    assert sorted(ids([message for share in shares for message in share])) == sorted(f"m{n}" for n in range(30))
+
+
+async def test_a_message_enqueued_as_claimed_belongs_to_the_caller(store: QueueStore) -> None:
+    await store.enqueue(queued("m1"), claim=True)
+    assert await store.claim(NOW, 10) == []
+    assert await store.next_due() is None
+    await store.release_claim("m1")
+    assert ids(await store.claim(NOW, 10)) == ["m1"]
+
+
+async def test_claims_end_with_the_store(reopened: Reopen) -> None:
+    await (await reopened()).enqueue(queued("m1"), claim=True)
+    assert ids(await (await reopened()).claim(NOW, 10)) == ["m1"]
+
+
+async def test_releasing_what_is_not_claimed_does_nothing(store: QueueStore) -> None:
+    await store.release_claim("m1")
+    await store.enqueue(queued("m1"))
+    await store.release_claim("m1")
+    assert ids(await store.claim(NOW, 10)) == ["m1"]
+
+
+async def test_only_due_recipients_are_claimed(store: QueueStore) -> None:
+    states = (
+        RecipientState(0, "default", due=NOW),
+        RecipientState(1, "default", due=NOW + 10),
+        RecipientState(2, "default", state="held", due=NOW),
+    )
+    await store.enqueue(queued("m1", "a@x.example", "b@x.example", "c@x.example", states=states))
+    [first] = await store.claim(NOW, 10)
+    assert first.states == states[:1]
+    assert len(first.envelope.recipients) == 3
+    [second] = await store.claim(NOW + 10, 10)
+    assert second.states == states[1:2]
+
+
+async def test_a_retry_is_due_again_at_its_time_with_its_attempts_counted(reopened: Reopen) -> None:
+    store = await reopened()
+    await store.enqueue(queued("m1"), claim=True)
+    fate = RecipientFate(0, "queued", "450 busy", due=NOW + 300, warned=True)
+    await store.settle(settlement("m1", fate))
+    store = await reopened()
+    assert await store.claim(NOW + 299, 10) == []
+    [found] = await store.claim(NOW + 300, 10)
+    assert found.states == (RecipientState(0, "default", "queued", NOW + 300, 1, "450 busy", True),)
+    again = RecipientFate(0, "queued", "450 busy", due=NOW + 900, counted=False)
+    await store.settle(settlement("m1", again))
+    [found] = await store.claim(NOW + 900, 10)
+    assert (found.states[0].attempts, found.states[0].warned) == (1, True)
+
+
+async def test_recipients_are_settled_one_by_one_and_the_others_stay_claimed(store: QueueStore) -> None:
+    await store.enqueue(queued("m1", "a@x.example", "b@x.example"), claim=True)
+    await store.settle(settlement("m1", RecipientFate(0, "queued", "450", due=NOW)))
+    [found] = await store.claim(NOW, 10)
+    assert [state.index for state in found.states] == [0]
+    await store.settle(settlement("m1", RecipientFate(1, "delivered", "250")))
+    [shown] = await store.search(QueueFilter())
+    assert [state.state for state in shown.states] == ["queued", "delivered"]
+    assert shown.content == Content(len(BODY))
+
+
+async def test_a_message_that_ended_is_never_claimed_and_keeps_its_history(reopened: Reopen) -> None:
+    store = await reopened()
+    await store.enqueue(queued("m1"), claim=True)
+    event = Event(NOW + 1, "delivery.attempted", {"host": "mx.example", "tls": None}, (0,))
+    await store.settle(settlement("m1", events=(event, replace(event, at=NOW))))
+    store = await reopened()
+    assert await store.claim(LATER, 10) == []
+    assert await store.search(QueueFilter()) == []
+    [record] = await store.trace(QueueFilter(id="m1"))
+    assert record.message.states[0].state == "delivered"
+    assert record.events == (event, replace(event, at=NOW))
+    assert record.message.evidence == queued("m1").evidence
+
+
+async def test_notices_become_durable_with_the_settlement(reopened: Reopen) -> None:
+    store = await reopened()
+    await store.enqueue(queued("m1"), claim=True)
+    bounce = queued("n1", "alice@fabrikam.example", sender="")
+    await store.settle(settlement("m1", RecipientFate(0, "failed", "550"), notices=(bounce,)))
+    assert await (await reopened()).claim(NOW, 10) == [bounce]
+
+
+async def test_a_settlement_that_cannot_be_written_changes_nothing(store: QueueStore) -> None:
+    await store.enqueue(queued("m1"), claim=True)
+    await store.enqueue(queued("taken"), claim=True)
+    with pytest.raises(LocalProtocolError, match="taken"):
+        await store.settle(settlement("m1", notices=(queued("n1"), queued("taken"))))
+    assert (await store.counts()).states == {"queued": 2}
+    [record] = await store.trace(QueueFilter(id="m1"))
+    assert record.events == ()
+    assert await store.trace(QueueFilter(id="n1")) == []
+    assert await store.claim(NOW, 10) == []  # it is still the caller's, who may settle again
+
+
+@pytest.mark.parametrize(
+    ("id_", "fate"),
+    [
+        ("unknown", RecipientFate(0, "delivered", "")),
+        ("m1", RecipientFate(7, "delivered", "")),
+        ("m1", RecipientFate(0, "vanished", "")),
+    ],
+)
+async def test_settling_what_does_not_exist_is_a_defect_of_ours(
+    store: QueueStore, id_: str, fate: RecipientFate
+) -> None:
+    await store.enqueue(queued("m1"))
+    with pytest.raises(LocalProtocolError, match=id_):
+        await store.settle(settlement(id_, fate))
+    assert (await store.counts()).states == {"queued": 1}
+
+
+async def test_an_id_can_be_queued_once(store: QueueStore) -> None:
+    await store.enqueue(queued("m1"))
+    with pytest.raises(LocalProtocolError, match="m1"):
+        await store.enqueue(queued("m1", "else@x.example"))
+    assert (await store.counts()).states == {"queued": 1}
+
+
+async def test_evidence_that_is_not_json_is_refused(store: QueueStore) -> None:
+    with pytest.raises(LocalProtocolError, match="JSON"):
+        await store.enqueue(queued("m1", evidence={"x": object()}))
+    assert await store.next_due() is None
+
+
+async def test_held_mail_waits_until_it_is_released(store: QueueStore) -> None:
+    await store.enqueue(queued("m1"))
+    hold = RecipientFate(0, "held", "by hand", counted=False)
+    await store.settle(settlement("m1", hold, by_operator=True))
+    assert await store.claim(LATER, 10) == []
+    release = RecipientFate(0, "queued", "by hand", due=LATER, counted=False)
+    await store.settle(settlement("m1", release, by_operator=True))
+    assert ids(await store.claim(LATER, 10)) == ["m1"]
+
+
+async def test_an_operators_command_leaves_the_claim_of_an_attempt_under_way(store: QueueStore) -> None:
+    await store.enqueue(queued("m1"), claim=True)
+    retry = RecipientFate(0, "queued", "by hand", due=NOW, counted=False)
+    await store.settle(settlement("m1", retry, by_operator=True))
+    assert await store.claim(LATER, 10) == []
+
+
+@pytest.mark.parametrize(("outcome", "after"), [("queued", "held"), ("delivered", "delivered"), ("failed", "failed")])
+async def test_an_attempt_that_was_under_way_when_it_was_held(store: QueueStore, outcome: str, after: str) -> None:
+    """A retry does not lift the hold; a delivery that happened has happened."""
+    await store.enqueue(queued("m1"), claim=True)
+    hold = RecipientFate(0, "held", "by hand", counted=False)
+    await store.settle(settlement("m1", hold, by_operator=True))
+    await store.settle(settlement("m1", RecipientFate(0, outcome, "an attempt", due=NOW)))
+    assert (await store.counts()).states == {after: 1}
+
+
+async def test_an_attempt_that_was_under_way_when_it_was_deleted_is_told_in_the_history(store: QueueStore) -> None:
+    await store.enqueue(queued("m1"), claim=True)
+    delete = RecipientFate(0, "deleted", "by hand", counted=False)
+    await store.settle(settlement("m1", delete, by_operator=True))
+    await store.settle(settlement("m1"))
+    assert (await store.counts()).states == {"deleted": 1}
+    [record] = await store.trace(QueueFilter(id="m1"))
+    assert len(record.events) == 2
+
+
+async def test_counts_follow_every_change_and_survive_reopening(reopened: Reopen) -> None:
+    store = await reopened()
+    assert (await store.counts()).states == {}
+    await store.enqueue(queued("m1", "a@x.example", "b@x.example"))
+    await store.enqueue(queued("m2", body=b"x" * 100))
+    counts = await store.counts()
+    assert (counts.states, counts.octets) == ({"queued": 3}, len(BODY) + 100)
+    await store.settle(settlement("m2"))
+    await store.settle(settlement("m1", RecipientFate(1, "held", "")))
+    for counts in (await store.counts(), await (await reopened()).counts()):
+        assert (counts.states, counts.octets) == ({"queued": 1, "held": 1, "delivered": 1}, len(BODY))
+
+
+async def test_purge_forgets_what_ended_before_and_nothing_else(store: QueueStore) -> None:
+    for number in range(5):
+        await store.enqueue(queued(f"m{number}"))
+        if number < 4:
+            await store.settle(settlement(f"m{number}", at=NOW + number))
+    assert await store.purge(NOW + 3, limit=2) == 2
+    assert await store.purge(NOW + 3, limit=2) == 1
+    assert await store.purge(NOW + 3) == 0
+    assert {record.message.id for record in await store.trace(QueueFilter())} == {"m3", "m4"}
+    assert (await store.counts()).states == {"queued": 1, "delivered": 1}
+
+
+@pytest.fixture
+async def assorted(store: QueueStore) -> QueueStore:
+    """Four messages; `aa2` has been delivered to its only recipient."""
+    partner = (RecipientState(0, "partner", due=NOW),)
+    await store.enqueue(queued("aa1", "bob@contoso.example", sender="alice@fabrikam.example"))
+    await store.enqueue(queued("aa2", "Bob@contoso.example", sender="carol@fabrikam.example", states=partner))
+    await store.enqueue(queued("ab1", "dave@x.contoso.example", sender="", received=NOW + 50))
+    two = (RecipientState(0, "partner", state="held"), RecipientState(1, "default", due=NOW))
+    await store.enqueue(queued("b1", "eve@contoso.example", "bob@other.example", states=two, received=NOW + 60))
+    await store.settle(settlement("aa2"))
+    return store
+
+
+FILTERS = [
+    (QueueFilter(), ["b1", "ab1", "aa2", "aa1"]),
+    (QueueFilter(id="aa"), ["aa2", "aa1"]),
+    (QueueFilter(id="aa1"), ["aa1"]),
+    (QueueFilter(id="a_1"), []),
+    (QueueFilter(connector="partner"), ["b1", "aa2"]),
+    (QueueFilter(recipient="BOB@Contoso.example"), ["aa2", "aa1"]),
+    (QueueFilter(recipient="contoso.example"), ["b1", "aa2", "aa1"]),
+    (QueueFilter(recipient="@contoso.example"), ["b1", "aa2", "aa1"]),
+    (QueueFilter(recipient="ontoso.example"), []),
+    (QueueFilter(sender="carol@fabrikam.example"), ["aa2"]),
+    (QueueFilter(sender="fabrikam.example"), ["b1", "aa2", "aa1"]),
+    (QueueFilter(sender="<>"), ["ab1"]),
+    (QueueFilter(state="delivered"), ["aa2"]),
+    (QueueFilter(state="held"), ["b1"]),
+    (QueueFilter(since=NOW + 50), ["b1", "ab1"]),
+    (QueueFilter(sender="fabrikam.example", since=NOW + 50), ["b1"]),
+    (QueueFilter(recipient="contoso.example", connector="partner", state="held"), ["b1"]),
+    (QueueFilter(limit=2), ["b1", "ab1"]),
+    (QueueFilter(recipient="contoso.example", limit=1), ["b1"]),
+]
+
+
+@pytest.mark.parametrize(("which", "expected"), FILTERS)
+async def test_trace_finds_by_every_condition_newest_first(
+    assorted: QueueStore, which: QueueFilter, expected: list[str]
+) -> None:
+    assert [record.message.id for record in await assorted.trace(which)] == expected
+
+
+@pytest.mark.parametrize(("which", "expected"), [case for case in FILTERS if case[0].limit == 1000])
+async def test_search_finds_the_undelivered_ones_oldest_first(
+    assorted: QueueStore, which: QueueFilter, expected: list[str]
+) -> None:
+    assert ids(await assorted.search(which)) == [id_ for id_ in reversed(expected) if id_ != "aa2"]
+
+
+async def test_search_heeds_its_limit(assorted: QueueStore) -> None:
+    assert ids(await assorted.search(QueueFilter(limit=2))) == ["aa1", "ab1"]
+
+
+async def test_many_at_once_are_all_kept(reopened: Reopen) -> None:
+    store = await reopened()
+
+    async def one(number: int) -> None:
+        await store.enqueue(queued(f"m{number:03}", body=b"%d" % number), claim=True)
+        if number % 2:
+            await store.settle(settlement(f"m{number:03}"))
+
+    await asyncio.gather(*(one(number) for number in range(200)))
+    found = await (await reopened()).claim(NOW, 500)
+    assert {message.id: message.content.data for message in found} == {
+        f"m{number:03}": b"%d" % number for number in range(0, 200, 2)
+    }
+
+
+async def test_who_gives_up_waiting_for_an_enqueue_leaves_no_claim_behind(store: QueueStore) -> None:
+    task = asyncio.ensure_future(store.enqueue(queued("m1"), claim=True))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await store.enqueue(queued("m2"), claim=True)
+    assert ids(await store.claim(NOW, 10)) == ["m1"]
+
+
+async def test_who_gives_up_waiting_for_a_claim_leaves_none_behind(store: QueueStore) -> None:
+    await store.enqueue(queued("m1"))
+    task = asyncio.ensure_future(store.claim(NOW, 10))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await store.next_due()
+    assert ids(await store.claim(NOW, 10)) == ["m1"]
+
+
+async def test_a_closed_store_takes_nothing(reopened: Reopen) -> None:
+    store = await reopened()
+    await reopened()
+    with pytest.raises(Exception, match="closed"):
+        await store.enqueue(queued("m1"))

@@ -6,27 +6,26 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 from OpenSSL import SSL
 
+from mta.adapters.smtp_content import cargo_of, pieces_of
 from mta.adapters.smtp_wire import Wire
 from mta.adapters.tls.context import client_context
 from mta.adapters.tls.layer import start_client_tls
-from mta.errors import ConfigurationError, ConnectFailed, RemoteProtocolError, StorageError, TlsFailed
+from mta.errors import ConfigurationError, ConnectFailed, RemoteProtocolError, TlsFailed
 from mta.model.envelope import Envelope
-from mta.model.message import Content
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts
 from mta.ports import Capabilities, DialTarget, Transaction, TransactionReplies
-from mta.rfc.smtp.client import Answered, ClientEvent, ContentWanted, Finished, SmtpClient
+from mta.rfc.smtp.client import SmtpClient
+from mta.rfc.smtp.client_events import Answered, ClientEvent, ContentWanted, Finished
 from mta.rfc.smtp.client_state import MAY_SAY, State
 from mta.rfc.smtp.next_hop import Cargo, can_carry
-
-PIECE = 262_144  # octets read from a spool file at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +122,7 @@ class OutboundConnection:
         self._contexts = contexts
         self._client = SmtpClient(implicit_tls=target.implicit_tls)
         self._facts: TlsFacts | None = None
+        self._greeted = False
 
     # --- what is known
 
@@ -145,7 +145,8 @@ class OutboundConnection:
 
     async def greet(self, helo: str) -> Reply:
         """Read the greeting (the first time), say EHLO, HELO if that is refused; the decisive reply."""
-        if self._client.state is State.GREETING:
+        if not self._greeted:  # it may have arrived before we were asked
+            self._greeted = True
             greeting = await self._answer()
             if not greeting.positive:
                 return greeting
@@ -199,7 +200,7 @@ class OutboundConnection:
         What the hop cannot carry by its own EHLO is answered in its place (`next_hop.can_carry`). Raises StorageError
         if the spooled content cannot be read; what was sent of it is then left without an end.
         """
-        cargo = await _cargo(transaction, "8BITMIME" in self.capabilities)
+        cargo = await cargo_of(transaction, "8BITMIME" in self.capabilities)
         refusal = can_carry(transaction.envelope, cargo, self.capabilities)
         if refusal is not None:
             return TransactionReplies(refusal)
@@ -289,7 +290,7 @@ class OutboundConnection:
 
     def _check_open(self) -> None:
         """A kept connection that died while idle: nothing was said yet, hence phase `mail`."""
-        if self.wire.ended:
+        if self.wire.ended or self._client.state is State.CLOSED:
             raise ConnectFailed(f"{self.where}: the connection was closed while it was idle", phase="mail")
 
     def _lost(self) -> NoReturn:
@@ -314,7 +315,7 @@ class OutboundConnection:
                 await self._drain()
                 return
             self.wire.write(client.content(transaction.prefix))
-            async with contextlib.aclosing(_pieces(content)) as pieces:
+            async with contextlib.aclosing(pieces_of(content)) as pieces:
                 async for piece in pieces:
                     if client.has_event or self.wire.ended:
                         return  # an early reply or the end: the waiting that follows finds out which
@@ -337,48 +338,3 @@ class OutboundConnection:
         except TimeoutError as error:
             text = f"{self.where}: no content was taken for {self._timeouts.data_block:g} s (data_block)"
             raise ConnectFailed(text, phase="data_block") from error
-
-
-async def _cargo(transaction: Transaction, carries_8bit: bool) -> Cargo:
-    """What matters of the content. A spooled one is searched for 8-bit octets only where the hop does not take them."""
-    envelope, content = transaction.envelope, transaction.content
-    eight_bit = not (transaction.prefix.isascii() and content.beginning.isascii())
-    if content.data is None and not eight_bit:
-        eight_bit = envelope.body == "8BITMIME" if carries_8bit else await _has_8bit(content)
-    utf8_header = False
-    if envelope.smtputf8:
-        header, _, _ = content.beginning.partition(b"\r\n\r\n")
-        utf8_header = not (transaction.prefix.isascii() and header.isascii())
-    return Cargo(len(transaction.prefix) + content.size, eight_bit, utf8_header)
-
-
-async def _has_8bit(content: Content) -> bool:
-    found = False
-    async for piece in _pieces(content):
-        found = found or not piece.isascii()
-    return found
-
-
-async def _pieces(content: Content) -> AsyncGenerator[bytes, None]:
-    """A spooled content, read in a thread. Raises StorageError if it cannot be read or has not its size."""
-    loop = asyncio.get_running_loop()
-    path, left = content.path or "", content.size
-    file: BinaryIO | None = None
-    try:
-        file = await loop.run_in_executor(None, _open, path)
-        while piece := await loop.run_in_executor(None, file.read, PIECE):
-            left -= len(piece)
-            yield piece
-    except OSError as error:
-        raise StorageError(f"the content of a message cannot be read: {path}: {error.strerror or error}") from error
-    finally:
-        if file is not None:
-            file.close()
-    if left:
-        raise StorageError(
-            f"the content of a message has not its size: {path}: {content.size - left}, not {content.size}"
-        )
-
-
-def _open(path: str) -> BinaryIO:
-    return open(path, "rb", buffering=0)

@@ -317,8 +317,12 @@ class _Session:
             self._do(self.peer.action("CONTENT", ""))
         data = self._content()
         reply = self.peer.action("DOT", "250 2.0.0 taken" if self.rcpts else "554 5.5.1 no valid recipients")
-        if self._do(reply) == "2":
-            self.peer.took(self._message(data))
+        heard = ""
+        for part in reply if isinstance(reply, tuple) else (reply,):  # taken is taken, whatever follows the 250
+            digit = self._do(part)
+            if digit == "2" and not heard:
+                self.peer.took(self._message(data))
+            heard = heard or digit
         self.mail, self.rcpts = None, []
 
     def _content(self) -> bytes:

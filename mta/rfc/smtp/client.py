@@ -13,49 +13,27 @@ are given first. LocalProtocolError is a defect of the caller.
 
 from __future__ import annotations
 
-import base64
 from collections import deque
-from dataclasses import dataclass
 
 from mta.errors import LocalProtocolError, RemoteProtocolError
 from mta.model.envelope import Envelope
 from mta.model.reply import Reply
-from mta.ports import Capabilities, TransactionReplies
+from mta.ports import Capabilities
+from mta.rfc.smtp.client_events import Answered, ClientEvent, ContentWanted, Finished
 from mta.rfc.smtp.client_state import MAY_SAY, ON_REPLY, PHASES, State
 from mta.rfc.smtp.client_transaction import Exchange, Step
 from mta.rfc.smtp.data import DotStuffer
 from mta.rfc.smtp.next_hop import (
     Cargo,
+    base64_line,
     can_carry_recipient,
+    ehlo_word,
     mail_command,
     rcpt_command,
     read_capabilities,
     speaks_utf8,
 )
 from mta.rfc.smtp.reply import ReplyReader
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The reply to one of `greeting`, `ehlo`, `helo`, `starttls`, `auth`, `rset`, `quit`."""
-
-    command: str
-    reply: Reply
-
-
-@dataclass(frozen=True, slots=True)
-class ContentWanted:
-    """354 was said, and at least one recipient was taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A transaction is over. `data` is None only where no recipient was taken (and for a probe)."""
-
-    replies: TransactionReplies
-
-
-ClientEvent = Answered | ContentWanted | Finished
 
 
 class SmtpClient:
@@ -127,12 +105,12 @@ class SmtpClient:
 
     def ehlo(self, name: str) -> None:
         """EHLO, and HELO by itself if that is refused with 5yz; `Answered` tells of the last of them."""
-        self._say("EHLO", State.EHLO, b"EHLO " + _word(name))
+        self._say("EHLO", State.EHLO, b"EHLO " + ehlo_word(name))
         self._name = name
 
     def helo(self, name: str) -> None:
         """HELO; the hop then has no extensions."""
-        self._say("HELO", State.HELO, b"HELO " + _word(name))
+        self._say("HELO", State.HELO, b"HELO " + ehlo_word(name))
 
     def starttls(self) -> None:
         """STARTTLS; after 220 nothing may be said until `tls_established()`."""
@@ -155,13 +133,13 @@ class SmtpClient:
         self._demand_secrecy()
         if "\0" in user + password:
             raise LocalProtocolError("a user or password with a NUL cannot be sent by AUTH PLAIN")
-        self._say("AUTH", State.AUTH, b"AUTH PLAIN " + _base64(f"\0{user}\0{password}"))
+        self._say("AUTH", State.AUTH, b"AUTH PLAIN " + base64_line(f"\0{user}\0{password}"))
 
     def auth_login(self, user: str, password: str) -> None:
         """AUTH LOGIN, for servers that know nothing better. Only inside TLS."""
         self._demand_secrecy()
         self._say("AUTH", State.AUTH_USER, b"AUTH LOGIN")
-        self._secrets = [_base64(user), _base64(password)]
+        self._secrets = [base64_line(user), base64_line(password)]
 
     def rset(self) -> None:
         """RSET outside a transaction: a sign of life."""
@@ -266,9 +244,8 @@ class SmtpClient:
         if state is State.CLOSED:
             return
         self.heard += 1
-        if (
-            reply.code == 421 and state is not State.TLS
-        ):  # RFC 5321 §3.8: may be said at any time, the channel is closing
+        # RFC 5321 §3.8: 421 may be said at any time, the channel is closing; between 220 and handshake nobody may speak
+        if reply.code == 421 and state is not State.TLS:
             self._close(reply)
             return
         leads_to = ON_REPLY.get(state)
@@ -359,14 +336,3 @@ class SmtpClient:
         self._awaited.clear()
         self._out.clear()
         self._secrets = []
-
-
-def _word(name: str) -> bytes:
-    """A name for EHLO: printable ASCII without a space."""
-    if not name or not name.isascii() or not name.isprintable() or " " in name:
-        raise LocalProtocolError(f"a name that cannot be said in EHLO: {name!r}")
-    return name.encode()
-
-
-def _base64(text: str) -> bytes:
-    return base64.b64encode(text.encode())

@@ -402,6 +402,7 @@ async def test_a_kept_connection_that_the_peer_leaves_is_not_usable(farewell: ob
                 await asyncio.sleep(0.01)
         with pytest.raises((ConnectFailed, RemoteProtocolError)):
             await connection.transact(transaction())
+        assert len(peer.messages) == 1
 
 
 async def test_a_cancelled_transaction_leaves_nothing_to_be_used_again() -> None:
@@ -422,6 +423,15 @@ async def test_quit_never_raises(farewell: object) -> None:
         await connection.quit()
         assert not connection.usable
         await connection.quit()
+
+
+async def test_a_greeting_may_arrive_before_it_is_waited_for() -> None:
+    with smtp_peer() as peer:
+        connection = await SmtpDialer().connect(target(peer))
+        await asyncio.sleep(0.05)
+        assert (await connection.greet("me")).text[0] == "peer.example greets you"
+        await connection.transact(transaction())
+        peer.wait_for(1)
 
 
 async def test_a_refused_greeting_is_the_reply() -> None:

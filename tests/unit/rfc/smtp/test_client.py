@@ -13,7 +13,8 @@ from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
 from mta.model.reply import Reply
 from mta.ports import TransactionReplies
-from mta.rfc.smtp.client import Answered, ClientEvent, ContentWanted, Finished, SmtpClient
+from mta.rfc.smtp.client import SmtpClient
+from mta.rfc.smtp.client_events import Answered, ClientEvent, ContentWanted, Finished
 from mta.rfc.smtp.next_hop import Cargo
 
 SENDER = Mailbox("a", "a.example", "a.example")

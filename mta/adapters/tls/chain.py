@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -27,6 +28,7 @@ from mta.rfc.pkix.certificate import certificate_facts
 MAX_CERTIFICATES = 10
 MAX_OCTETS = 102_400
 MAX_PREPARED = 4096  # anchor sets that are kept ready
+MAX_PATHS = 1024  # paths that were found before: a partner's chain comes again and again
 
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which pyOpenSSL does not name
 # X509_V_ERR_*: no issuer (2, 20), self-signed (18, 19), one certificate alone (21), not trusted (27)
@@ -38,12 +40,15 @@ SMALLEST_CURVE = 224  # bits; both are 112 bits of security, OpenSSL's own floor
 SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
+_T = TypeVar("_T")
+
 
 class OpenSslChainVerifier:
     """Implements ports.ChainVerifier. Anchor sets are prepared once; the system's is read at its first use."""
 
     def __init__(self) -> None:
         self._prepared: dict[object, _Anchors] = {}
+        self._paths: dict[object, list[CertificateFacts]] = {}
 
     def verify(self, chain: Sequence[CertificateFacts], anchors: TrustAnchors, now: float) -> PathVerdict:
         """Whether `chain` (leaf first, as sent) leads to one of `anchors` at epoch second `now`.
@@ -56,16 +61,34 @@ class OpenSslChainVerifier:
         octets = sum(len(certificate.der) for certificate in chain)
         if len(chain) > MAX_CERTIFICATES or octets > MAX_OCTETS:
             return PathVerdict(PathFault.INVALID, f"{len(chain)} certificates of {octets} octets are too many")
-        return _judge(chain, self._anchors(anchors), now)
+        known = (_key(anchors), *(certificate.sha256 for certificate in chain))
+        path = self._paths.get(known)
+        if path and all(_is_valid(certificate, now) for certificate in path):
+            return _strength(path)  # its signatures are what they were
+        outcome = _judge(chain, self._anchors(anchors), now)
+        if not outcome.path:
+            return _fault(outcome)
+        _keep(self._paths, known, outcome.path, MAX_PATHS)
+        return _time_fault(outcome.path, now)
 
     def _anchors(self, anchors: TrustAnchors) -> _Anchors:
-        key = "system" if anchors.is_system else anchors.digest or anchors.certificates
-        found = self._prepared.get(key)
+        found = self._prepared.get(_key(anchors))
         if found is None:
-            if len(self._prepared) >= MAX_PREPARED:
-                del self._prepared[next(iter(self._prepared))]
-            found = self._prepared[key] = _Anchors(_system_anchors() if anchors.is_system else _explicit(anchors))
+            found = _Anchors(_system_anchors() if anchors.is_system else _explicit(anchors))
+            _keep(self._prepared, _key(anchors), found, MAX_PREPARED)
         return found
+
+
+def _key(anchors: TrustAnchors) -> object:
+    return "system" if anchors.is_system else anchors.digest or anchors.certificates
+
+
+def _keep(cache: dict[object, _T], key: object, value: _T, most: int) -> None:
+    """Remember, at the price of the oldest."""
+    cache.pop(key, None)
+    if len(cache) >= most:
+        del cache[next(iter(cache))]
+    cache[key] = value
 
 
 @dataclass(slots=True)
@@ -104,16 +127,14 @@ class _Anchors:
         self._from, self._until = now, min([now + 86_400, *(anchor.facts.not_after for anchor in valid)])
 
 
-def _judge(chain: Sequence[CertificateFacts], anchors: _Anchors, now: float) -> PathVerdict:
-    outcome = None
-    if _is_valid(chain[0], now):
-        valid = [certificate for certificate in chain if _is_valid(certificate, now)]
-        outcome = _find_path(valid, anchors.valid_at(now))
-        if outcome.path:
-            return _strength(outcome.path)
-    if outcome is None or len(valid) < len(chain) or anchors.valid_at(now) is not anchors.all:
-        outcome = _find_path(chain, anchors.all)
-    return _time_fault(outcome.path, now) if outcome.path else _fault(outcome)
+def _judge(chain: Sequence[CertificateFacts], anchors: _Anchors, now: float) -> _Outcome:
+    """A path that is valid now; else any path at all, whose time is then its fault."""
+    valid = [certificate for certificate in chain if _is_valid(certificate, now)]
+    store = anchors.valid_at(now)
+    outcome = _find_path(valid, store) if _is_valid(chain[0], now) else _Outcome()
+    if outcome.path or (len(valid) == len(chain) and store is anchors.all):
+        return outcome
+    return _find_path(chain, anchors.all)
 
 
 def _find_path(chain: Sequence[CertificateFacts], store: crypto.X509Store) -> _Outcome:

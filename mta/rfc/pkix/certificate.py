@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 
 from mta.model.tls import CertificateFacts
 
@@ -66,6 +68,13 @@ def public_key_info(der: bytes) -> bytes:
 
 
 def _read(der: bytes) -> CertificateFacts:
+    with warnings.catch_warnings():
+        # What a stranger's certificate does wrong is no news for our standard error.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return _facts(der)
+
+
+def _facts(der: bytes) -> CertificateFacts:
     try:
         certificate = x509.load_der_x509_certificate(der)
         not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc

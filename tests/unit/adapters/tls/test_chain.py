@@ -210,6 +210,21 @@ def test_prepared_stores_are_kept_and_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert len(fresh._prepared) == 2
 
 
+def test_a_path_is_searched_once_but_its_time_is_judged_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PATHS", 2)
+    fresh, trusted, searches = OpenSslChainVerifier(), anchors(ROOT), []
+    search = module._find_path
+    monkeypatch.setattr(module, "_find_path", lambda chain, store: searches.append(chain) or search(chain, store))
+    assert [fresh.verify(facts(GOOD), trusted, NOW).fault for _ in range(3)] == ["", "", ""]
+    assert len(searches) == 1
+    assert fresh.verify(facts(GOOD), trusted, NOW + 200 * DAY).fault == PathFault.EXPIRED
+    assert fresh.verify(facts(GOOD), anchors(OTHER), NOW).fault == PathFault.UNTRUSTED
+    assert fresh.verify(facts(GOOD)[:1], trusted, NOW).fault == PathFault.UNTRUSTED
+    for name in ("a.example", "b.example", "c.example"):
+        assert fresh.verify(facts(BELOW.issue(dns_names=[name])), trusted, NOW).trusted
+    assert len(fresh._paths) == 2
+
+
 def test_the_systems_store_is_read_once_and_odd_roots_are_left_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -118,6 +118,14 @@ def test_control_characters_of_a_subject_are_escaped() -> None:
     assert facts.subject.isprintable()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_serial_number_of_zero_is_read_without_a_warning() -> None:
+    der = odd()
+    zero = der.replace(b"\x02\x01\x07", b"\x02\x01\x00", 1)
+    assert zero != der
+    assert certificate_facts(zero).serial == "0"
+
+
 @pytest.mark.parametrize("der", [b"", b"\x30", b"\x30\x00", b"\x30\x84\xff\xff\xff\xff", b"-----BEGIN", b"\0" * 50])
 def test_what_is_no_certificate_raises_valueerror(der: bytes) -> None:
     with pytest.raises(ValueError, match="no certificate"):

@@ -30,7 +30,7 @@ def validate(document: Document, report: Report) -> Settings | None:
         except ValidationError as error:
             faults = [(_path(fault["loc"]), fault) for fault in error.errors(include_url=False)]
             for path, fault in faults:
-                if turn == 0 and path not in told and path not in document.holes:
+                if turn == 0 and path not in document.holes:
                     told[path] = _tell(report, document, path, fault)
             if not _prune(data, [(path, str(fault["type"])) for path, fault in faults], report):
                 break

@@ -268,6 +268,18 @@ def test_a_password_needs_a_fixed_host_that_proves_itself(tmp_path: Path):
     assert "secret" not in repr(outbound)
 
 
+def test_a_network_of_everyone_is_no_proof_where_it_alone_can_do(tmp_path: Path):
+    inbound = "networks: ['::/0'], tls: {client_certificate: {names: [m.example]}}"
+    assert built(connectors(f"a: {{relay: true, inbound: {{{inbound}}}}}")).connectors["a"].relay
+    [line] = lines(examined(connectors(f"a: {{relay: true, inbound: {{{inbound}, combine: any}}}}")))
+    assert "an open relay: ::/0 is everyone" in line
+
+
+def test_a_listener_on_loopback_is_not_what_our_name_leads_to():
+    text = "domains: {own.example: {deliver_to: ['mx.contoso.example:2525']}}\n" + SERVER
+    assert built(text).domains["own.example"].deliver_to == (HostPort("mx.contoso.example", 2525),)
+
+
 def test_a_client_certificate_without_tls_is_a_contradiction(tmp_path: Path):
     root().issue(dns_names=["x.example"], not_before=NOW).write(tmp_path, "x")
     text = connectors(
@@ -280,6 +292,10 @@ def test_a_client_certificate_without_tls_is_a_contradiction(tmp_path: Path):
 
 
 WARNINGS = [
+    (
+        connectors("a: {domains: [p.example, P.example], inbound: {networks: [192.0.2.1]}}"),
+        "3:28: connectors.a.domains[1]: p.example is listed twice (remove one)",
+    ),
     (
         connectors(f"a: {{mode: audit, {PARTNER}, outbound: {{}}}}"),
         "3:79: connectors.a.outbound: in audit mode mail goes out",

@@ -154,7 +154,7 @@ class SmtpClient:
 
         The caller has asked `can_carry`; a recipient that this hop cannot be given gets our reply instead.
         """
-        transaction = self._open(envelope, cargo)
+        transaction = self._prepare(envelope, cargo)
         if transaction.unsent:
             transaction.unsent.append(Step(State.DATA, b"DATA\r\n"))
         self._start(envelope, cargo, transaction)
@@ -162,7 +162,7 @@ class SmtpClient:
     def probe(self, envelope: Envelope) -> None:
         """MAIL, RCPT and RSET: asks whether recipients would be taken. Ends with `Finished`, `data` None."""
         cargo = Cargo(0)
-        transaction = self._open(envelope, cargo)
+        transaction = self._prepare(envelope, cargo)
         transaction.unsent.append(Step(State.RSET, b"RSET\r\n"))
         self._start(envelope, cargo, transaction)
 
@@ -199,7 +199,7 @@ class SmtpClient:
         if not self.secure:
             raise LocalProtocolError("a password is not sent in clear")
 
-    def _open(self, envelope: Envelope, cargo: Cargo) -> Exchange:
+    def _prepare(self, envelope: Envelope, cargo: Cargo) -> Exchange:
         """A transaction with a step for each recipient that the hop can be given."""
         self._require("MAIL")
         if not envelope.recipients:

@@ -60,7 +60,7 @@ def _resolve_postmaster(index: ConnectorIndex, recipient: Mailbox, known: bool |
     ours = recipient.ascii_domain in _our_names(configuration)
     own = index.our_domain(recipient.ascii_domain)
     missing = own is not None and _exists(own, recipient, known) is False
-    if ours or missing or recipient.key == appointed.key:
+    if ours or missing:
         return appointed, True
     return recipient, False
 

@@ -156,6 +156,8 @@ AUDITS = [
         ("internal", "audit", "accept"), ("internal", "accept")),
     ("default itself", STRANGER, EVE, [replace(FORCED, mode="audit")],
         ("default", "audit", "accept"), ("default", "refuse")),
+    ("default itself, satisfied", ENCRYPTED, EVE, [replace(FORCED, mode="audit")],
+        ("default", "audit", "accept"), ("default", "accept")),
     ("an enforced claim from an audited network", facts("10.1.2.3"), BOB, [replace(INTERNAL, mode="audit")],
         ("fabrikam", "enforce", "refuse"), None),
 ]  # fmt: skip

@@ -108,6 +108,12 @@ def test_an_audited_header_from_is_not_hidden_by_a_good_mail_from():
     assert (document["inbound"]["connector"], document["inbound"]["would"]) == ("fabrikam", "refuse")
 
 
+def test_of_two_audits_the_one_that_would_refuse_is_told():
+    tailspin = Connector("tailspin", "audit", ("tailspin.example",), inbound=Inbound(tls=demanding(min_version="1.4")))
+    document = ask(PARTNER, BOB, AUDITED, tailspin, author=from_(EVE))
+    assert (document["inbound"]["connector"], document["inbound"]["would"]) == ("tailspin", "refuse")
+
+
 def test_outbound_levels_names_and_routes():
     partner = replace(FABRIKAM, outbound=Outbound(tls=OutboundTls(TlsLevel.VERIFIED, ca=FABRIKAM_CA)))
     document = ask(INSIDER, ALICE, partner, to=(BOB, EVE))

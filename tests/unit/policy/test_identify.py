@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.config.contract import Connector, Inbound
-from mta.policy.identify import judge_proof, session, version
+from mta.policy.identify import Identity, can_identify, judge_proof, session, version
 from tests.unit.policy.world import (
     ANY_USAGE,
     CERTIFICATE,
@@ -91,6 +91,7 @@ PROOFS = [
     ("any one pin suffices", want(pins=(OTHER_PIN, GOOD_PIN)), shows(), []),
     ("no pin matches", want(pins=(OTHER_PIN,)), shows(), ["certificate-pin"]),
     ("a pinned leaf may not be expired", want(pins=(GOOD_PIN,)), shows(**EXPIRED), ["certificate-expired"]),
+    ("a pinned leaf may not be early", want(pins=(GOOD_PIN,)), shows(**EARLY), ["certificate-not-yet-valid"]),
     ("a pin replaces no CA", want(pins=(GOOD_PIN,), ca=OTHER_CA), shows(), ["certificate-untrusted"]),
     ("a pin replaces no name", want(pins=(GOOD_PIN,), ca=CA, names=("x.example",)), shows(), ["certificate-name"]),
     ("a CA and a name replace no pin", want(pins=(OTHER_PIN,), ca=CA, names=NAME), shows(), ["certificate-pin"]),
@@ -210,6 +211,13 @@ def test_an_audit_does_not_stand_before_an_enforced_network():
 def test_a_relay_connector_that_demands_no_proof_identifies_nobody():
     careless = Connector("careless", relay=True, inbound=Inbound(identity="none"))
     assert who(STRANGER, careless).connector is DEFAULT
+    assert not can_identify(careless)
+
+
+def test_no_identity_of_an_audited_connector_relays():
+    assert Identity(INTERNAL, proven=True).relays
+    assert not Identity(replace(INTERNAL, mode="audit"), proven=True).relays
+    assert not Identity(INTERNAL, proven=False).relays
 
 
 # --- properties ------------------------------------------------------------------------------------------------------

@@ -78,9 +78,25 @@ def test_a_boundary_in_pieces_is_refused() -> None:
 
 def test_a_part_whose_header_has_no_end_is_nested_all_the_same() -> None:
     parts = [b"Content-Type: multipart/mixed; boundary=b0\r\n\r\n--b0\r\n"]
-    parts += [b"--odd\r\nContent-Type: multipart/mixed; boundary=b%d\r\n--b%d\r\n" % (n, n) for n in range(1, 4)]
+    parts += [
+        b"A: b\r\n--odd\r\nContent-Type: multipart/mixed; boundary=b%d\r\n--b%d\r\n" % (n, n) for n in range(1, 4)
+    ]
     assert check(b"".join(parts), nesting=4) == ""
     assert check(b"".join(parts), nesting=3) != ""
+
+
+def test_a_multipart_ends_with_the_part_it_is_in() -> None:
+    top = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    unclosed = b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n"
+    assert check(top + unclosed + b"--c\r\n" + nested(2)) != ""
+    assert check(top + unclosed + b"--b\r\n\r\ntext\r\n--c\r\n" + nested(2)) == ""
+
+
+def test_a_boundary_used_again_means_the_outer_one_once_the_inner_has_ended() -> None:
+    part = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    assert check(part + part + b"--b--\r\n--b\r\n" + nested(2)) == ""
+    assert check(part + part + b"--b--\r\n--b\r\n" + nested(3)) != ""
+    assert check(part + part + b"--b--\r\n--b--\r\n--b\r\n" + nested(3)) == ""
 
 
 def test_a_boundary_used_again_inside_counts_again() -> None:

@@ -172,7 +172,11 @@ class SmtpServerProtocol(Commands, SMTP):
         """Run the handshake and speak TLS from now on. Raises TlsFailed."""
         assert self.transport is not None
         assert self.settings.tls is not None
-        transport = await start_server_tls(self.transport, self, self.settings.tls, timeout=self.settings.tls_timeout)
+        early = self.stream.take_all()  # of an implicit TLS client, that does not wait for us; empty at STARTTLS
+        handshake = start_server_tls(self.transport, self, self.settings.tls, timeout=self.settings.tls_timeout)
+        if early:
+            cast(asyncio.Protocol, self.transport.get_protocol()).data_received(early)
+        transport = await handshake
         self.transport = self.stream.transport = transport
         self.facts = replace(self.facts, tls=transport.get_extra_info("tls_facts"))
 

@@ -86,9 +86,9 @@ class ClientStream:
         """Give back what belongs to the next command."""
         self._buffer[:0] = data
 
-    def clear(self) -> None:
-        """Forget what has arrived."""
-        self._buffer.clear()
+    def take_all(self) -> bytes:
+        """Everything that has arrived."""
+        return self._take(len(self._buffer))
 
     async def _skip_line(self) -> None:
         while (found := self._buffer.find(b"\n")) < 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mta.adapters.control import ask as ask_worker
-from mta.config.contract import Configuration, Listener, Server
+from mta.config.contract import Configuration, HostPort, KeyPair, Listener, Server
 from mta.errors import ShardLocked, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
@@ -62,7 +63,7 @@ def queue_folder(configuration: Configuration) -> Path:
     kind, _, place = configuration.server.queue.partition(":")
     if kind != "sqlite":
         raise UsageError(f"server.queue.store: only sqlite:FOLDER is known, not {configuration.server.queue!r}")
-    return Path(configuration.path).resolve().parent / place
+    return Path(configuration.path).resolve().parent / place  # an absolute place stands for itself
 
 
 def shard_folders(configuration: Configuration) -> dict[int, Path]:
@@ -106,12 +107,14 @@ async def open_offline(configuration: Configuration, numbers: list[int]) -> Asyn
 # --- the supervisor -----------------------------------------------------------------------------------------------
 
 
-def serve(path: str) -> int:
-    """`mta serve`: bind, drop privileges, start the workers, watch them."""
-    from mta.adapters.process import drop_privileges, own
+def serve(path: str, parent: int = 0) -> int:
+    """`mta serve`: bind, drop privileges, start the workers, watch them. With a `parent` it does not outlive it."""
+    from mta.adapters.process import die_with_parent, drop_privileges, own
     from mta.adapters.sockets import notify
     from mta.supervisor import Plan, Supervisor
 
+    if parent:
+        die_with_parent(parent)
     configuration = load(path)
     log = EventLog(2, configuration.server.log_format)
     capture_libraries(log)
@@ -155,6 +158,30 @@ def _bind(configuration: Configuration) -> tuple[tuple[tuple[int, Any], ...], ..
     return tuple(
         tuple((number, column[worker]) for number, column in enumerate(columns)) for worker in range(server.workers)
     )
+
+
+# --- the demo -----------------------------------------------------------------------------------------------------
+
+
+def make_demo_pki(folder: str) -> bool:
+    """Make the demo's PKI in `folder` unless a usable one is there; whether it was made. Raises UsageError."""
+    from mta.adapters.demo_pki import ensure_demo_pki
+
+    return ensure_demo_pki(Path(folder), time.time())
+
+
+async def open_mailbox(
+    address: HostPort, hostname: str, pair: KeyPair, folder: str, arrived: Callable[[Any], None]
+) -> asyncio.AbstractServer:
+    """A mailbox host of the demo; `arrived` hears of each message (mailbox_sink.Arrival). Raises UsageError."""
+    from mta.adapters.mailbox_sink import SinkPlace, open_sink
+
+    place = SinkPlace(address.host, address.port, hostname, Path(pair.chain), Path(pair.key), Path(folder))
+    try:
+        return await open_sink(place, arrived)
+    except OSError as error:
+        reason = "is in use by another process" if error.errno == errno.EADDRINUSE else error.strerror
+        raise UsageError(f"{address.host} port {address.port} {reason}: is a demo running already?") from error
 
 
 # --- a worker -----------------------------------------------------------------------------------------------------
@@ -234,6 +261,7 @@ async def _build(orders: Orders) -> Any:
     listening = Listeners(orders, contract, log)
 
     def renew(fresh: Contract) -> None:
+        site.verifier = chain_verifier()
         site.resolver = _resolver(fresh.configuration)
         site.dialer = SmtpDialer(_timeouts(fresh.configuration.server))
 

@@ -59,11 +59,14 @@ def _common(version: Annotated[bool, typer.Option("--version", callback=_version
 
 
 @app.command()
-def serve(config: Config = _CONFIG) -> None:
+def serve(
+    config: Config = _CONFIG,
+    parent: Annotated[int, typer.Option("--parent", hidden=True, help="Do not outlive this process.")] = 0,
+) -> None:
     """Run the relay. SIGTERM drains and stops, SIGHUP reloads."""
     from mta.app import serve as run
 
-    raise typer.Exit(run(config))
+    raise typer.Exit(run(config, parent))
 
 
 @app.command(hidden=True)
@@ -84,8 +87,8 @@ def check(config: Config = _CONFIG, json: Json = False) -> None:
 
 @app.command()
 def explain(
-    sender: Annotated[str, typer.Option("--from", help="Envelope sender; <> for the null sender.")] = "",
-    to: Annotated[list[str] | None, typer.Option("--to", help="Recipient; may be given several times.")] = None,
+    sender: Annotated[str, typer.Option("--from", help="Envelope sender; <> for the null sender.")],
+    to: Annotated[list[str], typer.Option("--to", help="Recipient; may be given several times.")],
     client_ip: Annotated[str, typer.Option("--client-ip", help="Address of the peer.")] = "192.0.2.1",
     client_cert: Annotated[str, typer.Option("--client-cert", help="PEM chain that the peer shows.")] = "",
     tls: Annotated[str, typer.Option("--tls", help="TLS version of the session, e.g. 1.3; none without.")] = "",
@@ -101,7 +104,7 @@ def explain(
     options = ExplainOptions(
         config=config,
         sender=sender,
-        recipients=tuple(to or ()),
+        recipients=tuple(to),
         client_ip=client_ip,
         client_cert=client_cert,
         tls=tls,

@@ -1,0 +1,84 @@
+"""The demo's PKI: two companies with a CA each, their relays and mailboxes, and a stranger who calls itself Fabrikam.
+
+Throw-away: the CAs' own keys are never written, so nothing can be issued later; after a while everything is made anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from mta.adapters.pki import Authority
+from mta.errors import UsageError
+
+MARK = "THROW-AWAY"
+_MARK_TEXT = (
+    "mta demo made the files of this folder and makes them anew when they expire. Keep nothing of yours here.\n"
+)
+_DAY = 86_400.0
+_CAS = ("contoso", "fabrikam")
+_HOSTS = {  # file name -> (CA, names)
+    "mx.contoso.example": ("contoso", ("mx.contoso.example",)),
+    "mailbox.contoso.example": ("contoso", ("mailbox.contoso.example",)),
+    "mail.fabrikam.example": ("fabrikam", ("mail.fabrikam.example",)),
+    "mailbox.fabrikam.example": ("fabrikam", ("mailbox.fabrikam.example",)),
+    "stranger": ("", ("mail.fabrikam.example",)),
+}
+
+
+def ensure_demo_pki(folder: Path, now: float) -> bool:
+    """Make the PKI in `folder` unless a usable one is there; whether it was made.
+
+    Raises UsageError where files of these names are unusable and were not made by the demo: they are not overwritten.
+    """
+    present = [path for path in _files(folder) if path.exists()]
+    if len(present) == len(_files(folder)) and _usable(folder, now):
+        return False
+    if present and not (folder / MARK).exists():
+        names = ", ".join(sorted(path.name for path in present))
+        raise UsageError(
+            f"{folder}: {names}: incomplete, expired or not matching, and not made by the demo: move them away"
+        )
+    _make(folder)
+    return True
+
+
+def _files(folder: Path) -> list[Path]:
+    hosts = [folder / f"{name}.{kind}" for name in _HOSTS for kind in ("pem", "key")]
+    return [folder / f"{company}-ca.pem" for company in _CAS] + hosts
+
+
+def _usable(folder: Path, now: float) -> bool:
+    """Whether each certificate holds for another day, belongs to its key and to its CA."""
+    try:
+        cas = {company: _certificate(folder / f"{company}-ca.pem") for company in _CAS}
+        for name, (company, _) in _HOSTS.items():
+            certificate = _certificate(folder / f"{name}.pem")
+            key = load_pem_private_key((folder / f"{name}.key").read_bytes(), None)
+            if certificate.public_key() != key.public_key():
+                return False
+            if certificate.not_valid_after_utc.timestamp() < now + _DAY:
+                return False
+            if company:
+                certificate.verify_directly_issued_by(cas[company])
+    except Exception:  # whatever is wrong with a file, it cannot be used: the caller says so
+        return False
+    return True
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / MARK).write_text(_MARK_TEXT, encoding="utf-8")
+    authorities = {company: Authority(f"{company.capitalize()} Root CA") for company in _CAS}
+    authorities[""] = Authority("Stranger Root CA")
+    for company in _CAS:
+        authorities[company].write(folder / f"{company}-ca.pem")
+    for name, (company, dns_names) in _HOSTS.items():
+        # The address is there for clients that are told to connect to 127.0.0.1 and check what they reach.
+        authorities[company].issue(dns_names=dns_names, ips=["127.0.0.1"]).write(folder, name)

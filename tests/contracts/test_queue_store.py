@@ -416,6 +416,17 @@ async def test_search_finds_the_undelivered_ones_oldest_first(
     assert ids(await assorted.search(which)) == [id_ for id_ in reversed(expected) if id_ != "aa2"]
 
 
+@pytest.mark.parametrize(("which", "expected"), FILTERS)
+async def test_it_finds_the_same_in_a_history_too_long_for_one_look(
+    assorted: QueueStore, which: QueueFilter, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mta.adapters.sqlite.queries.WINDOW", 1)
+    assert [record.message.id for record in await assorted.trace(which)] == expected
+    undelivered = [id_ for id_ in reversed(expected) if id_ != "aa2"]
+    if which.limit == 1000:
+        assert ids(await assorted.search(which)) == undelivered
+
+
 async def test_search_heeds_its_limit(assorted: QueueStore) -> None:
     assert ids(await assorted.search(QueueFilter(limit=2))) == ["aa1", "ab1"]
 

@@ -119,33 +119,37 @@ WINDOW = 2000  # messages looked at in one go where no index answers, so that co
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
-    """A QueueFilter as SQL over `m` (message). `indexed`: an index finds the messages."""
+class Condition:
+    """One condition over `m` (message). `driver` selects the same messages by an index, where there is one."""
 
     sql: str
     values: tuple[object, ...]
-    indexed: bool
+    driver: str = ""
 
 
-def conditions(which: QueueFilter) -> Conditions:
+def conditions(which: QueueFilter) -> tuple[Condition, ...]:
     """Every condition that is set, all of which must hold."""
-    parts: list[tuple[str, tuple[object, ...]]] = []
+    parts: list[Condition] = []
     if which.id:
-        parts.append(("m.id >= ? AND m.id < ?", (which.id, which.id + "\U0010ffff")))
+        sql = "id >= ? AND id < ?"
+        parts.append(Condition(sql, (which.id, which.id + "\U0010ffff"), f"SELECT seq FROM message WHERE {sql}"))  # noqa: S608
     if which.sender:
-        parts.append(_address("m.sender", which.sender))
+        sql, values = _address("sender", which.sender)
+        parts.append(Condition(sql, values, f"SELECT seq FROM message WHERE {sql}"))  # noqa: S608
     if which.recipient:
         sql, values = _address("address", which.recipient)
-        parts.append((f"m.seq IN (SELECT message FROM recipient WHERE {sql})", values))  # noqa: S608
-    indexed = bool(parts)
+        parts.append(Condition(_any_recipient(sql), values, f"SELECT message FROM recipient WHERE {sql}"))  # noqa: S608
+    if which.connector:
+        parts.append(Condition(_any_recipient("connector = ?"), (which.connector,)))
+    if which.state:
+        parts.append(Condition(_any_recipient("state = ?"), (which.state,)))
     if which.since:
-        parts.append(("m.received >= ?", (which.since,)))
-    for column, value in (("connector", which.connector), ("state", which.state)):
-        if value:
-            of_recipient = f"SELECT 1 FROM recipient r WHERE r.message = m.seq AND r.{column} = ?"  # noqa: S608
-            parts.append((f"EXISTS ({of_recipient})", (value,)))
-    values = tuple(value for _, some in parts for value in some)
-    return Conditions(" AND ".join(sql for sql, _ in parts) or "1", values, indexed)
+        parts.append(Condition("received >= ?", (which.since,)))
+    return tuple(parts)
+
+
+def _any_recipient(sql: str) -> str:
+    return f"EXISTS (SELECT 1 FROM recipient WHERE message = m.seq AND {sql})"  # noqa: S608
 
 
 def _address(column: str, text: str) -> tuple[str, tuple[object, ...]]:
@@ -170,26 +174,48 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """One step of a search for up to `limit` messages: the undelivered ones oldest first, or all newest first."""
+    """One step of a search for up to `limit` messages: the undelivered ones oldest first, or all newest first.
 
-    given: Conditions
+    If an index narrows it down to a few, those are judged; else the next WINDOW messages are. Either way a step is
+    short, however long the history.
+    """
+
+    given: tuple[Condition, ...]
     undelivered: bool
     after: int | None
     limit: int
 
     def __call__(self, work: Work) -> Page:
         """Take the step."""
-        order, beyond = ("ASC", ">") if self.undelivered else ("DESC", "<")
-        ended = "ended IS NULL" if self.undelivered else "1"
-        condition, values = self.given.sql, self.given.values
-        if self.given.indexed:
-            sql = f"SELECT m.seq FROM message m WHERE {condition} AND {ended} ORDER BY m.seq {order} LIMIT ?"  # noqa: S608
-            return Page([seq for (seq,) in work.db.execute(sql, (*values, self.limit))], None)
-        sql = (
-            f"SELECT m.seq, {condition} FROM (SELECT seq, received FROM message WHERE {ended} AND seq {beyond} ?"  # noqa: S608
-            f" ORDER BY seq {order} LIMIT ?) m ORDER BY m.seq {order}"
+        where = " AND ".join(condition.sql for condition in self.given) or "1"
+        values = tuple(value for condition in self.given for value in condition.values)
+        narrow = self._narrowest(work) if self.after is None else None
+        if narrow:
+            return self._judge_few(work, narrow, where, values)
+        return self._judge_window(work, where, values)
+
+    def _narrowest(self, work: Work) -> Condition | None:
+        for condition in self.given:
+            if condition.driver:
+                sql = f"SELECT count(*) FROM ({condition.driver} LIMIT ?)"  # noqa: S608
+                if work.db.execute(sql, (*condition.values, WINDOW + 1)).get <= WINDOW:
+                    return condition
+        return None
+
+    def _judge_few(self, work: Work, narrow: Condition, where: str, values: tuple[object, ...]) -> Page:
+        order, ended = ("ASC", "+m.ended IS NULL") if self.undelivered else ("DESC", "1")
+        sql = f"SELECT seq FROM message m WHERE seq IN ({narrow.driver}) AND {where} AND {ended}"  # noqa: S608
+        rows = work.db.execute(f"{sql} ORDER BY seq {order} LIMIT ?", (*narrow.values, *values, self.limit))
+        return Page([seq for (seq,) in rows], None)
+
+    def _judge_window(self, work: Work, where: str, values: tuple[object, ...]) -> Page:
+        order, beyond, ended = ("ASC", ">", "ended IS NULL") if self.undelivered else ("DESC", "<", "1")
+        window = (
+            f"SELECT seq, id, sender, received FROM message WHERE {ended} AND seq {beyond} ?"  # noqa: S608
+            f" ORDER BY seq {order} LIMIT ?"
         )
         start = self.after if self.after is not None else (-1 if self.undelivered else 1 << 62)
+        sql = f"SELECT seq, {where} FROM ({window}) m ORDER BY seq {order}"  # noqa: S608
         rows: list[Any] = work.db.execute(sql, (*values, start, WINDOW)).fetchall()
         found = [seq for seq, wanted in rows if wanted][: self.limit]
         return Page(found, rows[-1][0] if len(rows) == WINDOW else None)

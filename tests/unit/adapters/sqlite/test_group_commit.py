@@ -11,7 +11,7 @@ import pytest
 
 from mta.adapters.sqlite import SqliteQueueStore, Tuning, open_shard
 from mta.errors import LocalProtocolError
-from mta.ports import QueueFilter
+from mta.ports import QueueFilter, RecipientFate
 from tests.support.mail import NOW, queued, settlement
 
 PATIENT = Tuning(window=5.0, patience=5.0)  # a test that waits for either fails by its time
@@ -65,11 +65,15 @@ async def test_the_group_goes_as_soon_as_every_sibling_has_arrived(patient: Sqli
     assert patient.commits == 1
 
 
-async def test_siblings_that_do_not_arrive_are_not_waited_for_longer_than_the_window(store: SqliteQueueStore) -> None:
+async def test_siblings_that_do_not_arrive_are_waited_for_no_longer_than_the_window(tmp_path: Path) -> None:
+    store = open_shard(tmp_path / "q", loop=asyncio.get_running_loop(), tuning=Tuning(window=0.001, patience=5.0))
+    settling = asyncio.ensure_future(store.settle(settlement("m1")))  # its timer is long, and runs already
+    await asyncio.sleep(0)
     store.siblings = 20
     async with asyncio.timeout(2):
         await store.enqueue(queued("m1"))
-    assert store.commits == 1
+    assert (await asyncio.gather(settling, return_exceptions=True)) != [None]
+    await store.close()
 
 
 async def test_a_settlement_travels_with_the_next_enqueue(patient: SqliteQueueStore) -> None:
@@ -107,7 +111,21 @@ async def test_a_job_that_fails_takes_only_itself_back(patient: SqliteQueueStore
     assert isinstance(bad, LocalProtocolError)
     assert patient.commits == 2
     assert (await patient.counts()).states == {"queued": 3}
-    assert [message.id for message in await patient.search(QueueFilter())] == ["taken", "m1", "m2"]
+
+
+async def test_a_job_that_fails_half_way_is_taken_back_whole(patient: SqliteQueueStore) -> None:
+    await patient.enqueue(queued("taken"))
+    bounced = settlement("taken", RecipientFate(0, "failed", "550"), notices=(queued("n1"), queued("taken")))
+    settling = asyncio.ensure_future(patient.settle(bounced))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(2):
+        await patient.enqueue(queued("m1"))
+        with pytest.raises(LocalProtocolError):
+            await settling
+    assert (await patient.counts()).states == {"queued": 2}
+    [record] = await patient.trace(QueueFilter(id="taken"))
+    assert (record.message.states[0].state, record.events) == ("queued", ())
+    assert [message.id for message in await patient.search(QueueFilter())] == ["taken", "m1"]
 
 
 async def test_reading_does_not_wait_for_a_group_that_gathers(patient: SqliteQueueStore) -> None:

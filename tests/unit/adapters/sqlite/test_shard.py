@@ -107,6 +107,16 @@ async def test_files_no_record_names_are_removed_and_the_others_kept(tmp_path: P
     await store.close()
 
 
+async def test_the_content_of_a_message_that_ended_is_gone_from_the_file(tmp_path: Path) -> None:
+    await filled(tmp_path, 2)
+    store = reopen(tmp_path)
+    await store.settle(settlement("m1"))
+    await store.close()
+    db = apsw.Connection(str(tmp_path / "queue.db"))
+    assert db.execute("SELECT seq FROM content").fetchall() == [(1,)]
+    db.close()
+
+
 async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match="file"):

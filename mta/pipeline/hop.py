@@ -14,11 +14,12 @@ from mta.config.contract import HostPort, Outbound
 from mta.errors import ConnectFailed, RemoteProtocolError, TlsFailed
 from mta.model.attempt import Failure, HostAttempt, Scope
 from mta.model.reply import Reply
-from mta.model.tls import TlsLevel
+from mta.model.tls import TlsFacts, TlsLevel
 from mta.pipeline.site import Site
 from mta.policy.deliver import TlsJudgement, TlsRequirement, judge_offer, judge_tls, may_authenticate
 from mta.ports import DialTarget, SmtpConnection
 
+_TLS_FAILED = "tls-failed"
 _JUDGEMENT_KEPT = 60.0  # seconds: dates are looked at again after this
 
 
@@ -52,6 +53,16 @@ class Opened:
     attempt: HostAttempt | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Dialled:
+    """What a dial came to; `tls` and `verdict` are evidence also where it failed."""
+
+    hop: Hop | None = None
+    failure: Failure | None = None
+    tls: TlsFacts | None = None
+    verdict: str = ""
+
+
 class Hops:
     """Opens hops and keeps them. `forget()` at a reload: nothing of the old contract is used again."""
 
@@ -67,13 +78,15 @@ class Hops:
         begun = time.monotonic()
         kept = self._take(key)
         if kept:
-            return Opened(kept, None, _attempt(key, started, kept, begun))
-        if failure := self._backing_off(key):
-            return Opened(None, failure, _attempt(key, started, None, begun, failure))
-        hop, failure = await self._dial(key, outbound)
-        if failure and failure.scope in (Scope.SESSION, Scope.HOST) and not failure.permanent:
-            self._back_off(key, failure)
-        return Opened(hop, failure, _attempt(key, started, hop, begun, failure))
+            dialled = _Dialled(kept, None, kept.connection.tls, kept.judgement.verdict)
+        elif failure := self._backing_off(key):
+            dialled = _Dialled(failure=failure)
+        else:
+            dialled = await self._dial(key, outbound)
+            failure = dialled.failure
+            if failure and failure.scope in (Scope.SESSION, Scope.HOST) and not failure.permanent:
+                self._back_off(key, failure)
+        return Opened(dialled.hop, dialled.failure, _attempt(key, started, begun, dialled))
 
     def keep(self, hop: Hop) -> None:
         """Give a hop back after a transaction; it is closed if it cannot serve again."""
@@ -133,34 +146,42 @@ class Hops:
         if wait > 0:
             self._down[_place(key)] = (self._site.clock.monotonic() + wait, failure)
 
-    async def _dial(self, key: HopKey, outbound: Outbound) -> tuple[Hop | None, Failure | None]:
+    async def _dial(self, key: HopKey, outbound: Outbound) -> _Dialled:
         """A new connection, in clear a second time only where the level itself permits clear."""
-        hop, failure = await self._try(key, outbound, use_tls=key.requirement.level is not TlsLevel.NONE)
-        if failure and failure.reason.startswith("tls-failed") and key.requirement.level is TlsLevel.OPPORTUNISTIC:
-            hop, failure = await self._try(key, outbound, use_tls=False)
-        return hop, failure
+        dialled = await self._try(key, outbound, use_tls=key.requirement.level is not TlsLevel.NONE)
+        failed = dialled.failure is not None and dialled.failure.reason.startswith(_TLS_FAILED)
+        if failed and key.requirement.level is TlsLevel.OPPORTUNISTIC:
+            dialled = await self._try(key, outbound, use_tls=False)
+        return dialled
 
-    async def _try(self, key: HopKey, outbound: Outbound, *, use_tls: bool) -> tuple[Hop | None, Failure | None]:
-        where = f"{key.target.host}[{key.target.address}]:{key.target.port}"
+    async def _try(self, key: HopKey, outbound: Outbound, *, use_tls: bool) -> _Dialled:
         try:
             connection = await self._site.dialer.connect(key.target)
         except ConnectFailed as error:
-            return None, _unreachable(f"connect: {error}")
+            return _Dialled(failure=_unreachable(f"connect: {error}"))
+        except TlsFailed as error:
+            return _Dialled(failure=_tls_failed(f"{_TLS_FAILED}: {error}"))
         try:
-            failure = await self._prepare(key, connection, use_tls=use_tls)
-            if failure is None:
-                judgement = judge_tls(key.requirement, connection.tls, self._site.verifier, self._site.clock.now())
-                failure = judgement.failure or await self._authenticate(key, outbound, connection, judgement)
+            return await self._secure(key, outbound, connection, use_tls=use_tls)
         except TlsFailed as error:
             connection.abort()
-            return None, _tls_failed(key, f"tls-failed: the TLS handshake with {where} failed: {error}")
+            return _Dialled(failure=_tls_failed(f"{_TLS_FAILED}: the handshake failed: {error}"))
         except (ConnectFailed, RemoteProtocolError) as error:
             connection.abort()
-            return None, _unreachable(f"conversation: {where}: {error}")
-        if failure:
-            await connection.quit()
-            return None, failure
-        return Hop(key, connection, judgement, self._site.clock.monotonic()), None
+            return _Dialled(failure=_unreachable(f"conversation: {error}"), tls=connection.tls)
+
+    async def _secure(self, key: HopKey, outbound: Outbound, connection: SmtpConnection, *, use_tls: bool) -> _Dialled:
+        """Greeting, TLS, judgement, AUTH: a hop, or the connection ends here."""
+        failure = await self._prepare(key, connection, use_tls=use_tls)
+        judgement = TlsJudgement(None, "")
+        if failure is None:
+            judgement = judge_tls(key.requirement, connection.tls, self._site.verifier, self._site.clock.now())
+            failure = judgement.failure or await self._authenticate(key, outbound, connection, judgement)
+        if failure is None:
+            hop = Hop(key, connection, judgement, self._site.clock.monotonic())
+            return _Dialled(hop, None, connection.tls, judgement.verdict)
+        await connection.quit()
+        return _Dialled(None, failure, connection.tls, judgement.verdict)
 
     async def _prepare(self, key: HopKey, connection: SmtpConnection, *, use_tls: bool) -> Failure | None:
         """Greeting and EHLO; STARTTLS and EHLO again (RFC 3207 §4.2)."""
@@ -208,18 +229,18 @@ def _place(key: HopKey) -> tuple[str, int, str]:
     return (key.target.address, key.target.port, key.requirement.word)
 
 
-def _attempt(key: HopKey, started: float, hop: Hop | None, begun: float, failure: Failure | None = None) -> HostAttempt:
+def _attempt(key: HopKey, started: float, begun: float, dialled: _Dialled) -> HostAttempt:
     return HostAttempt(
         host=key.target.host,
         port=key.target.port,
         address=key.target.address,
         started=started,
         seconds=time.monotonic() - begun,
-        tls=hop.connection.tls if hop else None,
+        tls=dialled.tls,
         requirement=key.requirement.word,
-        verdict=hop.judgement.verdict if hop else "",
-        failure=failure,
-        reused=bool(hop and hop.used),
+        verdict=dialled.verdict,
+        failure=dialled.failure,
+        reused=bool(dialled.hop and dialled.hop.used),
     )
 
 
@@ -243,5 +264,5 @@ def _unreachable(reason: str) -> Failure:
     return Failure(Scope.SESSION, Reply(450, "4.4.1", ("No answer from host",)), reason, permanent=False)
 
 
-def _tls_failed(key: HopKey, reason: str) -> Failure:
+def _tls_failed(reason: str) -> Failure:
     return Failure(Scope.HOST, Reply(450, "4.7.5", ("TLS handshake failed",)), reason, permanent=False)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.rfc.dsn.xtext import XtextError, decode_xtext
+from mta.rfc.smtp.xtext import XtextError, decode_xtext
 from mta.rfc.smtp.address import AddressError, parse_mailbox, parse_path
 from mta.rfc.smtp.command import CommandError, parse_command, valid_helo
 from mta.rfc.smtp.data import DataReader, DotStuffer

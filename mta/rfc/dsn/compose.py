@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from mta.rfc.dsn.text import fold, header_value, plain_line, printable, wrap
-from mta.rfc.dsn.xtext import decode_xtext
 from mta.rfc.mime.date import format_date
+from mta.rfc.smtp.xtext import decode_xtext
 
 FULL, HEADERS, NOTHING = "full", "headers", "none"
 FAILED, DELAYED, RELAYED, EXPANDED, DELIVERED = "failed", "delayed", "relayed", "expanded", "delivered"

@@ -16,7 +16,8 @@ import idna
 
 from mta.model.address import Mailbox
 
-MAX_LOCAL = 64  # RFC 5321 §4.5.3.1.1
+# RFC 5321 §4.5.3.1.1 names 64 octets and §4.5.3.1 prefers no limit: return paths of lists (VERP, SRS) are longer
+MAX_LOCAL = 250
 MAX_DOMAIN = 255  # RFC 5321 §4.5.3.1.2
 MAX_PATH = 256  # RFC 5321 §4.5.3.1.3: with its brackets, at-signs and route
 MAX_LABEL = 63  # RFC 1035 §2.3.4

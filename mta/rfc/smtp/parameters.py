@@ -11,8 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from mta.model.reply import Reply
-from mta.rfc.dsn.xtext import XtextError, decode_xtext
 from mta.rfc.smtp.address import is_unprintable
+from mta.rfc.smtp.xtext import XtextError, decode_xtext
 
 MAX_ENVID = 100  # RFC 3461 §4.4
 MAX_ORCPT = 500  # RFC 3461 §4.2

@@ -1,0 +1,27 @@
+"""xtext, the armour of ENVID and ORCPT: RFC 3461 §4."""
+
+from __future__ import annotations
+
+import re
+
+_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*+")
+_ESCAPE = re.compile(r"\+([0-9A-Fa-f]{2})")
+_UNSAFE = re.compile(rb"[^!-*,-<>-~]")
+
+
+class XtextError(ValueError):
+    """Not xtext."""
+
+
+def encode_xtext(value: bytes) -> str:
+    """`value` in xtext; what is not a visible ASCII character, and `+` and `=`, becomes `+HH`."""
+    return _UNSAFE.sub(lambda found: b"+%02X" % found[0][0], value).decode("ascii")
+
+
+def decode_xtext(text: str) -> bytes:
+    """The octets that `text` stands for. Digits `a`-`f` are understood too. Raises XtextError."""
+    if _XTEXT.fullmatch(text) is None:
+        raise XtextError(f"not xtext: {text[:80]!r}")
+    if "+" not in text:
+        return text.encode("ascii")
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text).encode("latin-1")

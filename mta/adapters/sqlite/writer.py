@@ -31,7 +31,7 @@ from mta.errors import StorageError
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How the queue file is driven. Times in seconds, sizes in octets; docs/architecture.md tells why."""
+    """How the queue file is driven. Times in seconds, sizes in octets."""
 
     window: float = 0.001  # how long an urgent job waits for its siblings
     patience: float = 0.02  # how long a lazy job waits for an urgent one

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.support.pki import Authority
-from tests.support.running_mta import free_port, running_mta
+from tests.support.running_mta import free_port, until
 
 HERE = Path(__file__).resolve().parent
 
@@ -90,7 +90,7 @@ def rate(port: int, track: Track, run: Run) -> float:
 
 def rate_by_postfix_tools(port: int, track: Track, run: Run) -> float:
     """The same in clear with Postfix's own smtp-source and smtp-sink, which cost less than Python."""
-    counter = tempfile.TemporaryFile()
+    counter = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the sink
     sink = subprocess.Popen(["smtp-sink", "-u", "nobody", "-c", f"127.0.0.1:{track.sink}", "1024"], stdout=counter)
     try:
         time.sleep(0.5)
@@ -128,7 +128,7 @@ def race_rate(port: int, track: Track, run: Run) -> float:
 
 
 @contextlib.contextmanager
-def relay(track: Track, run: Run, *, extra_connectors: str = "", workers: str = "auto") -> Iterator[object]:
+def relay(track: Track, run: Run, *, extra_connectors: str = "", workers: str = "auto") -> Iterator[Ours]:
     """Our relay with default settings; with TLS it is required on both sides, the sink verified."""
     folder = Path(tempfile.mkdtemp(prefix="race-mta-"))
     level = "verified, names: [sink.test], ca: " + track.ca if run.tls else "none"
@@ -149,11 +149,34 @@ connectors:
     inbound: {{identity: none}}
     outbound: {{route: {{hosts: ["127.0.0.1:{track.sink}"]}}, tls: {{level: {level}}}}}
 {extra_connectors}"""
+    port = free_port()
+    config, log = folder / "connectors.yaml", folder / "log"
+    config.write_text(text.replace("{port}", str(port)))
+    with log.open("wb") as written:
+        process = subprocess.Popen([sys.executable, "-m", "mta", "serve", "-c", str(config)], stderr=written)
     try:
-        with running_mta(folder, text) as running:
-            yield running
+        until(lambda: b"server.ready" in log.read_bytes() or process.poll() is not None)
+        if process.poll() is not None:
+            raise SystemExit(log.read_text())
+        yield Ours(port, process.pid, config)
     finally:
+        process.terminate()
+        process.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A relay of ours that is running."""
+
+    port: int
+    supervisor: int
+    config: Path
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers."""
+        children = Path(f"/proc/{self.supervisor}/task/{self.supervisor}/children")
+        return [int(number) for number in children.read_text().split()]
 
 
 @contextlib.contextmanager

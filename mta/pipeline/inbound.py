@@ -143,7 +143,7 @@ class RelaySession:
         if not decision.accepted:
             self._refused(facts, decision, transaction.envelope.sender_text, "DATA")
             return _reply(decision)
-        if decision.would and not transaction.decision.would:
+        if _worse(decision, transaction.decision):
             transaction.decision = decision
         message = compose(self._site, transaction, facts, content)
         return await self._store(facts, transaction, message)
@@ -208,7 +208,7 @@ class RelaySession:
 
     def _accepted(self, facts: SessionFacts, transaction: Transaction, message: QueuedMessage) -> None:
         decision = transaction.decision
-        if decision.would:
+        if decision.would and not decision.would.accepted:
             self._site.log.warning(
                 events.MAIL_WOULD_REFUSE, message=message.id, connector=decision.connector, **would(decision)
             )
@@ -227,3 +227,9 @@ class RelaySession:
 
 def _reply(decision: Decision) -> Reply:
     return decision.reply or Reply(451, "4.7.0", ("Try again later",))
+
+
+def _worse(header: Decision, mail: Decision) -> bool:
+    """Whether an audit of the header From found what the audit of MAIL FROM had not."""
+    refused = header.would is not None and not header.would.accepted
+    return refused and (mail.would is None or mail.would.accepted)

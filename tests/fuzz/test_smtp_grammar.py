@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.rfc.smtp.xtext import XtextError, decode_xtext
 from mta.rfc.smtp.address import AddressError, parse_mailbox, parse_path
 from mta.rfc.smtp.command import CommandError, parse_command, valid_helo
 from mta.rfc.smtp.data import DataReader, DotStuffer
 from mta.rfc.smtp.parameters import ParameterError, parse_mail_parameters, parse_rcpt_parameters
 from mta.rfc.smtp.proxy import SIGNATURE, ProxyError, parse_proxy
+from mta.rfc.smtp.xtext import XtextError, decode_xtext
 from tests.support.effort import growth
 
 EXTENSIONS = {"SIZE", "8BITMIME", "SMTPUTF8", "DSN"}

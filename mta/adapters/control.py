@@ -7,13 +7,14 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from mta.errors import UsageError
 from mta.observe.log import EventLog
 
 _LONGEST_REQUEST = 64 * 1024
+_LONGEST_ADDRESS = 107  # octets of sun_path without its final NUL
 _PATIENCE = 30.0  # seconds
 
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -37,9 +38,23 @@ async def serve_control(path: str, handler: Handler, log: EventLog) -> asyncio.A
 
     before = os.umask(0o177)
     try:
-        return await asyncio.start_unix_server(converse, path, limit=_LONGEST_REQUEST)
+        with _reachable(path) as short:
+            return await asyncio.start_unix_server(converse, short, limit=_LONGEST_REQUEST)
     finally:
         os.umask(before)
+
+
+@contextlib.contextmanager
+def _reachable(path: str) -> Iterator[str]:
+    """A name for `path` that fits into a socket address (unix(7): 107 octets), however deep the queue's folder is."""
+    if len(os.fsencode(path)) <= _LONGEST_ADDRESS:
+        yield path
+        return
+    folder = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{os.path.basename(path)}"
+    finally:
+        os.close(folder)
 
 
 async def _answer(line: bytes, handler: Handler, log: EventLog) -> dict[str, Any]:
@@ -62,7 +77,8 @@ def ask(path: str, request: dict[str, Any]) -> dict[str, Any]:
     """Ask a running worker. Raises ConnectionError (nobody answers there) or UsageError (its refusal)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         channel.settimeout(_PATIENCE)
-        channel.connect(path)
+        with _reachable(path) as short:
+            channel.connect(short)
         channel.sendall(json.dumps(request).encode() + b"\n")
         parts = []
         while part := channel.recv(1 << 20):

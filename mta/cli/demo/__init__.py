@@ -18,12 +18,12 @@ def demo(config: str, *, once: bool) -> int:
     Ends after the first message with `once`, otherwise with SIGINT or SIGTERM. 0 if the message arrived, else 1.
     """
     if config:
-        return _play(Path(config), once=once, made_here=False)
+        return _play(Path(config), once=once)
     with tempfile.TemporaryDirectory(prefix="mta-demo-") as folder:
-        return _play(scratch(Path(folder)), once=once, made_here=True)
+        return _play(scratch(Path(folder)), once=once)
 
 
-def _play(config: Path, *, once: bool, made_here: bool) -> int:
+def _play(config: Path, *, once: bool) -> int:
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    play = Play(prepare(config, any_port=made_here), sys.stdout, os.getpid())
+    play = Play(prepare(config), sys.stdout, os.getpid())
     return asyncio.run(play.run(once=once))

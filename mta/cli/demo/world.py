@@ -85,7 +85,7 @@ def scratch(folder: Path) -> Path:
     return config
 
 
-def prepare(config: Path, *, any_port: bool) -> World:
+def prepare(config: Path) -> World:
     """The stage for the company of `config`: its PKI in `certs` beside it, its partner below `var`.
 
     Raises ConfigurationError, or UsageError where this configuration has no Contoso with a partner on loopback.
@@ -101,7 +101,8 @@ def prepare(config: Path, *, any_port: bool) -> World:
         raise UsageError(f"{config}: the demo needs a listener with STARTTLS")
     relay = HostPort("127.0.0.1", listener.address.port)
     partner_relay, mailbox = _partner_relay(known), _own_mailbox(known)
-    partner_mailbox = HostPort("127.0.0.1", free_ports(1)[0] if any_port else _PARTNER_MAILBOX)
+    fixed = partner_relay.port == _PARTNER_RELAY
+    partner_mailbox = HostPort("127.0.0.1", _PARTNER_MAILBOX if fixed else free_ports(1)[0])
     ports = {
         _RELAY: relay.port,
         _MAILBOX: mailbox.port,

@@ -1,0 +1,199 @@
+"""What a newcomer does first: the demo, then the lines of the README against it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mta.cli.demo.words import TRIES
+from mta.cli.demo.world import free_ports, template, with_ports
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+MTA = (sys.executable, "-m", "mta")
+PATIENCE = 30.0
+PORTS = (2525, 4650, 2625, 3525)
+LINE = re.compile(r"^# (?P<title>.+)\n(?P<command>swaks .+)\n# -> (?P<expect>.+)$", re.MULTILINE)
+LINES = [found.group("title", "command", "expect") for found in LINE.finditer(README)]
+
+
+def until(what: Callable[[], bool], story: Callable[[], str]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < end, story()
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    return False
+
+
+def descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            found += [int(child), *descendants(int(child))]
+    return found
+
+
+@dataclass
+class Demo:
+    folder: Path
+    ports: dict[int, int]
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def wait_for(self, words: str) -> None:
+        until(lambda: words in self.text() or self.process.poll() is not None, lambda: f"{words}?\n{self.text()}")
+        assert words in self.text(), self.text()
+
+
+def start(folder: Path) -> Demo:
+    """`mta demo --config` on the repository's connectors.yaml, its ports exchanged for free ones."""
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    text = with_ports((ROOT / "connectors.yaml").read_text(), ports)
+    (folder / "connectors.yaml").write_text(text)
+    output = folder / "output"
+    with output.open("wb") as sink:
+        process = subprocess.Popen((*MTA, "demo", "--config", "connectors.yaml"), cwd=folder, stdout=sink, stderr=sink)
+    return Demo(folder, ports, process, output)
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Demo]:
+    demo = start(folder)
+    try:
+        demo.wait_for("Both relays stay up until Ctrl-C")
+        yield demo
+    finally:
+        demo.process.send_signal(signal.SIGTERM)
+        demo.process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with running(tmp_path_factory.mktemp("demo")) as ready:
+        yield ready
+
+
+def test_once_sends_a_message_by_verified_tls_and_ends() -> None:
+    begun = time.monotonic()
+    done = subprocess.run((*MTA, "demo", "--once"), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert "Fabrikam's mailbox host got" in done.stdout
+    ours, theirs = done.stdout.split("What Contoso's relay knows of it")[1].split("What Fabrikam's relay knows of it")
+    assert "required verified:mail.fabrikam.example: tls=verified" in ours
+    assert "the host showed CN=mail.fabrikam.example" in ours
+    assert "under connector contoso" in theirs
+    assert "the client showed CN=mx.contoso.example" in theirs
+    assert "required verified:mailbox.fabrikam.example: tls=verified" in theirs
+    assert "\x1b[" not in done.stdout
+    assert time.monotonic() - begun < 15
+
+
+def test_once_leaves_nothing_behind(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run((*MTA, "demo", "--once"), capture_output=True, timeout=60, check=True, env=environment)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_repositorys_configuration_is_the_demos() -> None:
+    assert (ROOT / "connectors.yaml").read_text() == template("contoso")
+
+
+def test_the_readme_shows_the_lines_that_the_demo_prints() -> None:
+    assert [(one.title, one.command, one.expect) for one in TRIES] == LINES
+
+
+@pytest.mark.peer
+@pytest.mark.xdist_group("demo")
+@pytest.mark.parametrize(("title", "command", "expect"), LINES, ids=[line[0] for line in LINES])
+def test_a_line_of_the_readme_gives_what_it_promises(demo: Demo, title: str, command: str, expect: str) -> None:
+    if shutil.which("swaks") is None:
+        pytest.skip("swaks is not installed: apt-get install swaks")
+    done = subprocess.run(
+        with_ports(command, demo.ports), shell=True, cwd=demo.folder, capture_output=True, text=True, timeout=60
+    )
+    assert expect in done.stdout, done.stdout + done.stderr
+    assert (done.returncode != 0) == title.startswith("refused"), done.stdout
+
+
+@pytest.mark.xdist_group("demo")
+def test_the_demos_files_are_where_the_readme_says_and_keys_are_private(demo: Demo) -> None:
+    assert list((demo.folder / "var/mailboxes/fabrikam.example").glob("*.eml"))
+    keys = list((demo.folder / "certs").glob("*.key"))
+    assert len(keys) == 5
+    assert {key.stat().st_mode & 0o777 for key in keys} == {0o600}
+
+
+@pytest.mark.xdist_group("demo")
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("check",), "connectors.yaml: good"),
+        (("trace", "--to", "partner@fabrikam.example"), "tls=verified"),
+        (("queue", "list"), "nothing waits"),
+    ],
+)
+def test_the_first_ten_minutes(demo: Demo, command: tuple[str, ...], words: str) -> None:
+    done = subprocess.run((*MTA, *command), cwd=demo.folder, capture_output=True, text=True, timeout=60, check=True)
+    assert words in done.stdout
+
+
+@pytest.mark.xdist_group("demo")
+def test_explain_says_what_the_readme_says(demo: Demo) -> None:
+    line = next(line for line in README.splitlines() if line.strip().startswith("mta explain"))
+    words = line.split()[1:]
+    done = subprocess.run((*MTA, *words), cwd=demo.folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    promised = README.split("```\ninbound: refuse")[1].split("\n```")[0]
+    for expected in ("inbound: refuse" + promised).replace(".../certs", str(demo.folder / "certs")).splitlines():
+        assert expected in done.stdout
+
+
+@pytest.mark.xdist_group("demo")
+def test_a_second_demo_on_the_same_ports_says_what_is_wrong(demo: Demo) -> None:
+    again = (*MTA, "demo", "--config", "connectors.yaml", "--once")
+    done = subprocess.run(again, cwd=demo.folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "in use by another process: is a demo running already?" in done.stderr
+
+
+def test_a_relay_port_in_use_is_named(tmp_path: Path) -> None:
+    demo_ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    (tmp_path / "connectors.yaml").write_text(with_ports(template("contoso"), demo_ports))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", demo_ports[2525]))
+        taken.listen()
+        command = (*MTA, "demo", "--config", "connectors.yaml", "--once")
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"127.0.0.1 port {demo_ports[2525]} is in use by another process" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_however_the_demo_ends_no_process_of_it_is_left(number: signal.Signals, tmp_path: Path) -> None:
+    with running(tmp_path) as ready:
+        children = descendants(ready.process.pid)
+        assert len(children) >= 4  # two relays with a worker each, at the least
+        ready.process.send_signal(number)
+        assert ready.process.wait(PATIENCE) == (-number if number is signal.SIGKILL else 0)
+        until(lambda: not any(map(alive, children)), ready.text)

@@ -68,6 +68,11 @@ class Worker:
         for scheduler in self.schedulers:
             scheduler.wake()
 
+    def nudge(self) -> None:
+        """An administrator has changed the queue: what may go on does so now, also to hosts that were left alone."""
+        self.outbound.hops.forgive()
+        self.wake()
+
     async def run(self, lifeline: asyncio.Event) -> None:
         """Until SIGTERM, or until `lifeline` says that the supervisor has gone."""
         loop = asyncio.get_running_loop()

@@ -123,11 +123,17 @@ def _event(event: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
         yield f"{_IN}under connector {paint('name', event['connector'])} to {paint('name', event['destination'])}"
     for attempt in event.get("attempts", ()):
         yield from _attempt(attempt, now, paint)
-    if event.get("reason"):
+    if event.get("reason") and not _told(event):
         yield f"{_IN}{paint(kind, event['reason'])}"
     if "next" in event:
         yield f"{_IN}next attempt at {clock(event['next'])}"
     yield from (f"{_IN}{paint('dim', key)}: {paint('dim', event[key])}" for key in _others(event))
+
+
+def _told(event: dict[str, Any]) -> bool:
+    """Whether the reason is the failure that was just shown."""
+    failures = (attempt.get("failure") for attempt in event.get("attempts", ()))
+    return any(failure and failure["reason"] in event["reason"] for failure in failures)
 
 
 def _others(event: dict[str, Any]) -> list[str]:
@@ -135,7 +141,8 @@ def _others(event: dict[str, Any]) -> list[str]:
 
 
 def _attempt(attempt: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
-    where = f"{attempt['host']}[{attempt['address']}]:{attempt['port']}"
+    host, address = attempt["host"], attempt["address"]
+    where = f"{host}:{attempt['port']}" if address in ("", host) else f"{host}[{address}]:{attempt['port']}"
     how = "over an open connection" if attempt.get("reused") else f"in {attempt['seconds']:.2f} s"
     yield f"{_IN}asked {paint('name', where)} {how}"
     verdict = paint("bad" if "!" in attempt["verdict"] or attempt.get("failure") else "good", attempt["verdict"])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from mta.config.contract import Configuration, Connector, Domain
 from mta.model.tls import CertificateFacts
+
+REMEMBERED = 16_384  # domains whose claimant is kept: the same few come again and again
 
 
 class ConnectorIndex:
@@ -17,6 +20,7 @@ class ConnectorIndex:
         self.configuration = configuration
         self._domains = dict(configuration.domains)
         self._claims = _Claims(connectors)
+        self._winner = lru_cache(maxsize=REMEMBERED)(self._claims.winner)
         identifying = [connector for connector in connectors if _identifies(connector)]
         self._networks = _Networks(identifying)
         self._certificates = _Certificates(identifying)
@@ -29,7 +33,7 @@ class ConnectorIndex:
 
     def claim(self, ascii_domain: str) -> Connector | None:
         """The connector that claims this domain: exact beats `*.x`, of several `*.x` the longest wins."""
-        return self._claims.winner(ascii_domain)
+        return self._winner(ascii_domain)
 
     def claim_trace(self, ascii_domain: str) -> list[tuple[str, str]]:
         """Connectors that could be meant but do not claim this domain, each with the reason."""

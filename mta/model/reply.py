@@ -38,6 +38,8 @@ class Reply:
 
     def render(self) -> bytes:
         """The bytes on the wire; every line of a multi-line reply repeats the codes (RFC 2034 §4)."""
+        if len(self.text) == 1 and self.enhanced:
+            return f"{self.code} {self.enhanced} {self.text[0]}\r\n".encode("utf-8", "replace")
         lines = self.text or ("",)
         status = f"{self.enhanced} " if self.enhanced else ""
         last = len(lines) - 1

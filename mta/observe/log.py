@@ -17,6 +17,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from pydantic_core import to_json
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SECRET_KEYS = frozenset({"password", "secret", "token", "key_pem", "authorization"})
 _BRIGHT = {"info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
@@ -108,7 +110,10 @@ class EventLog:
 
     def _as_json(self, now: float, level: str, event: str, fields: dict[str, Any]) -> bytes:
         record = {"time": round(now, 6), "level": level, "event": event, **self._base, **fields}
-        return json.dumps(record, default=str, separators=(",", ":")).encode() + b"\n"
+        try:
+            return to_json(record, serialize_unknown=True) + b"\n"
+        except ValueError:  # a lone surrogate, of a file name for one
+            return json.dumps(record, default=str, separators=(",", ":")).encode() + b"\n"
 
     def _as_text(self, now: float, level: str, event: str, fields: dict[str, Any]) -> bytes:
         stamp = time.strftime("%H:%M:%S", time.localtime(now))

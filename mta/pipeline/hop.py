@@ -116,6 +116,10 @@ class Hops:
         self._idle.clear()
         self._down.clear()
 
+    def forgive(self) -> None:
+        """Dial again whoever could not be reached: an administrator says that it is worth it."""
+        self._down.clear()
+
     def _take(self, key: HopKey) -> Hop | None:
         hops = self._idle.get(key)
         now = self._site.clock.monotonic()

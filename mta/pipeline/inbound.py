@@ -151,10 +151,9 @@ class RelaySession:
     async def _store(self, facts: SessionFacts, transaction: Transaction, message: QueuedMessage) -> Reply:
         relay = self._relay
         claim = relay.outbound.capacity > 0
-        # Shielded: a client that vanishes now must not tear the commit (design: 250 means durable).
-        commit = asyncio.ensure_future(relay.shard.store.enqueue(message, claim=claim))
         try:
-            await asyncio.shield(commit)
+            # A client that vanishes now does not tear the commit: nothing cancels a session in a command.
+            await relay.shard.store.enqueue(message, claim=claim)
         except StorageError as error:
             self._site.log.error(events.MESSAGE_NOT_STORED, session=facts.session_id, error=str(error))
             return _NO_STORAGE if isinstance(error, StorageFull) else _STORAGE_TROUBLE

@@ -12,8 +12,6 @@ from mta.config.index import ConnectorIndex
 from mta.observe.log import EventLog
 from mta.ports import ChainVerifier, Clock, Dialer, QueueStore, Resolver
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no letter that reads like a digit
-
 
 @dataclass(frozen=True, slots=True)
 class Contract:
@@ -30,24 +28,16 @@ class Contract:
 
 
 class MessageIds:
-    """Ids that sort by time and never meet: milliseconds, the process, a counter, each in Crockford's base 32."""
+    """Ids that sort by time and never meet: milliseconds, the process, a counter, in hexadecimal."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._counter = itertools.count(int.from_bytes(os.urandom(2), "big"))
-        self._process = _base32(int.from_bytes(os.urandom(3), "big") & 0xFFFFF, 4)
+        self._counter = itertools.count()
+        self._process = os.urandom(2).hex()
 
     def next(self) -> str:
-        """A new id: 16 characters."""
-        return _base32(int(self._clock.now() * 1000), 9)[-9:] + self._process[:4] + _base32(next(self._counter), 3)[-3:]
-
-
-def _base32(number: int, digits: int) -> str:
-    letters = []
-    for _ in range(digits):
-        number, digit = divmod(number, 32)
-        letters.append(_ALPHABET[digit])
-    return "".join(reversed(letters))
+        """A new id: 19 characters."""
+        return f"{int(self._clock.now() * 1000):011x}{self._process}{next(self._counter) & 0xFFFF:04x}"
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import ip_address
 from itertools import groupby
 from typing import Any
@@ -87,6 +88,7 @@ def _literal(domain: str) -> str:
     return text if is_address(text) else ""
 
 
+@lru_cache(maxsize=4096)
 def is_address(text: str) -> bool:
     """Whether this is an IP address rather than a name."""
     try:

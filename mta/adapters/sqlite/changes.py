@@ -9,7 +9,7 @@ import apsw
 from mta.adapters.sqlite.rows import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, Incoming, event_out, plain
 from mta.adapters.sqlite.writer import Work
 from mta.errors import LocalProtocolError
-from mta.model.lifecycle import HELD, OPEN, QUEUED, STATES
+from mta.model.lifecycle import FINAL, HELD, OPEN, QUEUED, STATES
 from mta.ports import Event, RecipientFate, Settlement
 
 OCTETS = "octets"  # the counter of undelivered content; every other counter is a state
@@ -17,10 +17,18 @@ OCTETS = "octets"  # the counter of undelivered content; every other counter is 
 _INSERT_MESSAGE = f"INSERT INTO message ({MESSAGE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
 _INSERT_RECIPIENT = f"INSERT INTO recipient (message, {RECIPIENT_COLUMNS}, address) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608
 _INSERT_CONTENT = "INSERT INTO content (seq, data) VALUES (?, ?)"
-_INSERT_EVENT = "INSERT INTO event (message, n, at, name, recipients, detail) VALUES (?,?,?,?,?,?)"
+_INSERT_EVENT = (
+    "INSERT INTO event (message, n, at, name, recipients, detail)"
+    " VALUES (?1, (SELECT coalesce(max(n), 0) + 1 FROM event WHERE message = ?1), ?2, ?3, ?4, ?5)"
+)
 _UPDATE_RECIPIENT = (
     "UPDATE recipient SET state = ?, reason = ?, due = ?, attempts = attempts + ?, warned = warned OR ?"
     " WHERE message = ? AND idx = ?"
+)
+_UPDATE_QUEUED = f"{_UPDATE_RECIPIENT} AND state = 'queued'"
+_END_IF_NONE_IS_OPEN = (
+    "UPDATE message SET ended = ?1 WHERE seq = ?2 AND ended IS NULL AND NOT EXISTS"
+    " (SELECT 1 FROM recipient WHERE message = ?2 AND state IN ('queued', 'held')) RETURNING size, file"
 )
 
 
@@ -53,29 +61,41 @@ class Change:
     settlement: Settlement
     events: tuple[tuple[object, ...], ...]
     notices: tuple[Incoming, ...]
+    seq: int | None = None  # where it is known: of a claimed message
 
 
 def apply_settlement(work: Work, change: Change) -> int:
     """Write fates, events and notices; the `seq` of the message. Raises LocalProtocolError if there is none."""
-    settlement, db = change.settlement, work.db
-    row = db.execute("SELECT seq, ended FROM message WHERE id = ?", (settlement.message_id,)).fetchone()
-    if row is None:
-        raise LocalProtocolError(f"message {settlement.message_id} cannot be settled: it is not in this queue")
-    seq, ended = row
+    settlement = change.settlement
+    seq = change.seq if change.seq is not None else _seq_of(work, settlement.message_id)
     finished = False
     for fate in settlement.fates:
         finished |= _apply_fate(work, seq, fate, settlement)
     _append_events(work, seq, change.events)
     for notice in change.notices:
         insert_message(work, notice)
-    if finished and ended is None and not _has_open(work, seq):
+    if finished:
         _end(work, seq, settlement.at)
-    return int(seq)
+    return seq
+
+
+def _seq_of(work: Work, message_id: str) -> int:
+    row = work.db.execute("SELECT seq FROM message WHERE id = ?", (message_id,)).fetchone()
+    if row is None:
+        raise LocalProtocolError(f"message {message_id} cannot be settled: it is not in this queue")
+    return int(row[0])
 
 
 def _apply_fate(work: Work, seq: int, fate: RecipientFate, settlement: Settlement) -> bool:
     """Write one fate; whether it is final. A recipient that came to its end meanwhile stays as it is."""
     db, state = work.db, fate.state
+    values = (plain(fate.reason), fate.due, fate.counted, fate.warned, seq, fate.index)
+    if state in FINAL:  # nearly always the case: a recipient that was queued has come to its end
+        db.execute(_UPDATE_QUEUED, (state, *values))
+        if db.changes():
+            work.count(QUEUED, -1)
+            work.count(state, 1)
+            return True
     row = db.execute("SELECT state FROM recipient WHERE message = ? AND idx = ?", (seq, fate.index)).fetchone()
     if row is None or state not in STATES:
         raise LocalProtocolError(
@@ -86,8 +106,7 @@ def _apply_fate(work: Work, seq: int, fate: RecipientFate, settlement: Settlemen
         return False  # an operator deleted it while an attempt was under way
     if old == HELD and state == QUEUED and fate.counted:
         state = HELD  # an attempt under way when the operator said `hold` does not lift it
-    values = (state, plain(fate.reason), fate.due, fate.counted, fate.warned, seq, fate.index)
-    db.execute(_UPDATE_RECIPIENT, values)
+    db.execute(_UPDATE_RECIPIENT, (state, *values))
     if old != state:
         work.count(old, -1)
         work.count(state, 1)
@@ -95,23 +114,17 @@ def _apply_fate(work: Work, seq: int, fate: RecipientFate, settlement: Settlemen
 
 
 def _append_events(work: Work, seq: int, events: tuple[tuple[object, ...], ...]) -> None:
-    if events:
-        last = work.db.execute("SELECT max(n) FROM event WHERE message = ?", (seq,)).get
-        for number, event in enumerate(events, (last or 0) + 1):
-            work.db.execute(_INSERT_EVENT, (seq, number, *event))
-
-
-def _has_open(work: Work, seq: int) -> bool:
-    found = work.db.execute(
-        "SELECT 1 FROM recipient WHERE message = ? AND state IN ('queued', 'held') LIMIT 1", (seq,)
-    ).fetchone()
-    return found is not None
+    for event in events:
+        work.db.execute(_INSERT_EVENT, (seq, *event))
 
 
 def _end(work: Work, seq: int, at: float) -> None:
-    """The last recipient came to an end: the content goes, the history stays."""
+    """If that was the last recipient, the message has come to its end: the content goes, the history stays."""
     db = work.db
-    size, file = db.execute("UPDATE message SET ended = ? WHERE seq = ? RETURNING size, file", (at, seq)).get
+    row = db.execute(_END_IF_NONE_IS_OPEN, (at, seq)).fetchone()
+    if row is None:
+        return
+    size, file = row
     work.count(OCTETS, -size)
     if file is None:
         db.execute("DELETE FROM content WHERE seq = ?", (seq,))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
+from pydantic_core import to_json as fast_json
+
 from mta.adapters.sqlite.spool import FileSpool
 from mta.errors import LocalProtocolError, StorageError
 from mta.model.address import Mailbox
@@ -25,7 +27,11 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def to_json(value: object) -> str:
-    """Compact ASCII JSON. Raises LocalProtocolError for anything but JSON types."""
+    """Compact JSON. Raises LocalProtocolError for anything but JSON types."""
+    try:
+        return fast_json(value).decode()
+    except ValueError:  # a lone surrogate (an undecodable byte of a peer): as an escape; or no JSON type
+        pass
     try:
         return _encode(value)
     except (TypeError, ValueError) as error:

@@ -188,7 +188,7 @@ class SqliteQueueStore:
         """Write fates, events and notices in one transaction and release the claim on these recipients."""
         events = tuple(event_out(event) for event in settlement.events)
         notices = await self._prepare_all(settlement.notices)
-        change = changes.Change(settlement, events, notices)
+        change = changes.Change(settlement, events, notices, self._seqs.get(settlement.message_id))
         try:
             work = self._writer.write(
                 partial(changes.apply_settlement, change=change),

@@ -20,7 +20,7 @@ CREATE TABLE message (
 );
 CREATE UNIQUE INDEX message_id ON message (id);
 CREATE INDEX message_sender ON message (sender);
-CREATE INDEX message_ended ON message (ended);
+CREATE INDEX message_ended ON message (ended) WHERE ended IS NOT NULL;
 
 -- Small contents stand apart, so that deleting one does not rewrite the message.
 CREATE TABLE content (

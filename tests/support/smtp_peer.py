@@ -107,7 +107,7 @@ class PeerMessage:
 class SmtpPeer:
     """The running peer: what it heard, and what it took."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, port: int = 0) -> None:
         self.script = script
         self.messages: list[PeerMessage] = []
         self.commands: list[str] = []
@@ -118,7 +118,7 @@ class SmtpPeer:
         self._turns: dict[int, int] = {}
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
@@ -366,9 +366,9 @@ def _path(text: str) -> str:
 
 
 @contextlib.contextmanager
-def smtp_peer(script: Script | None = None) -> Iterator[SmtpPeer]:
-    """A peer on a free port of 127.0.0.1, for as long as the block lasts."""
-    peer = SmtpPeer(script or Script())
+def smtp_peer(script: Script | None = None, *, port: int = 0) -> Iterator[SmtpPeer]:
+    """A peer on `port` of 127.0.0.1 (0: a free one), for as long as the block lasts."""
+    peer = SmtpPeer(script or Script(), port)
     try:
         yield peer
     finally:

@@ -128,12 +128,24 @@ def test_a_deferral_tells_why_and_when_it_goes_on() -> None:
     failure = {"scope": "host", "permanent": False, "reply": "450 4.7.5 x", "reason": "certificate-expired: since May"}
     broken = attempt(verdict="tls=encrypted!verified", failure=failure)
     waiting = {"state": "queued", "due": NOW + 300, "attempts": 2}
-    text = told(happened("delivery.deferred", attempts=[broken], next=NOW + 300), recipient=waiting)
+    words = "mx.fabrikam.example: certificate-expired: since May"
+    text = told(happened("delivery.deferred", attempts=[broken], next=NOW + 300, reason=words), recipient=waiting)
+    assert text.count("certificate-expired") == 1
     assert "not delivered yet: bob@fabrikam.example" in text
     assert "tls=encrypted!verified" in text
     assert "certificate-expired: since May (for now, concerns the host)" in text
     assert f"next attempt at {clock(NOW + 300)}" in text
     assert "is queued after 2 attempts; next: an attempt in 5m" in text
+
+
+def test_what_the_peer_said_to_a_recipient_is_told_though_the_attempt_went_well() -> None:
+    text = told(happened("delivery.failed", attempts=[attempt()], reason="mx said 550 5.1.1 who?"))
+    assert "mx said 550 5.1.1 who?" in text
+
+
+def test_an_address_literal_is_written_once() -> None:
+    text = told(happened("delivery.delivered", attempts=[attempt(host="192.0.2.1")]))
+    assert "asked 192.0.2.1:25 in" in text
 
 
 def test_an_attempt_that_reached_no_tls_says_so() -> None:

@@ -10,13 +10,14 @@ import gc
 import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mta.adapters.control import ask as ask_worker
 from mta.config.contract import Configuration, HostPort, KeyPair, Listener, Server
@@ -24,6 +25,9 @@ from mta.errors import ShardLocked, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
 from mta.ports import ChainVerifier
+
+if TYPE_CHECKING:
+    from mta.supervisor import Loaded
 
 __all__ = ["ask_worker", "chain_verifier", "control_paths", "open_offline", "run_worker", "serve"]
 
@@ -56,6 +60,13 @@ def load(path: str) -> Configuration:
     return read(path, now=time.time(), cpus=os.cpu_count() or 1)
 
 
+def load_text(text: str, path: str) -> Configuration:
+    """The same of `text` that stood in `path`. Raises ConfigurationError."""
+    from mta.config.load import load_text as read
+
+    return read(text, path, now=time.time(), cpus=os.cpu_count() or 1)
+
+
 # --- the queue's files --------------------------------------------------------------------------------------------
 
 
@@ -79,12 +90,11 @@ def shard_folders(configuration: Configuration) -> dict[int, Path]:
 
 
 def control_paths(configuration: Configuration) -> list[tuple[int, str]]:
-    """Every shard with the control socket of its owner: shard n belongs to worker n modulo their number."""
-    workers = configuration.server.workers
-    folders = shard_folders(configuration)
-    return [(number, str(folders[number % workers] / "control.sock")) for number in folders if number < workers] + [
-        (number, str(folders[number % workers] / "control.sock")) for number in folders if number >= workers
-    ]
+    """Every shard, with the control socket that is there if a worker has it for its own.
+
+    A worker that adopted further shards answers for those, too (`shards` of its answer says for which).
+    """
+    return [(number, str(folder / "control.sock")) for number, folder in shard_folders(configuration).items()]
 
 
 @contextlib.asynccontextmanager
@@ -110,24 +120,28 @@ async def open_offline(configuration: Configuration, numbers: list[int]) -> Asyn
 
 def serve(path: str, parent: int = 0) -> int:
     """`mta serve`: bind, drop privileges, start the workers, watch them. With a `parent` it does not outlive it."""
-    from mta.adapters.process import die_with_parent, drop_privileges, own
+    from mta.adapters.process import die_with_parent, drop_privileges, make_private, own
     from mta.adapters.sockets import notify
     from mta.supervisor import Plan, Supervisor
 
-    if parent:
-        die_with_parent(parent)
-    configuration = load(path)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    loaded = _load_checked(path)
+    configuration, user = loaded.configuration, loaded.configuration.server.user
     log = EventLog(2, configuration.server.log_format)
     capture_libraries(log)
     for warning in configuration.warnings:
         log.warning(events.CONFIG_WARNING, text=warning)
     folder = queue_folder(configuration)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    own(str(folder), configuration.server.user)
+    make_private(folder)
+    own(str(folder), user)
     lock = _lock(folder)
+    own(lock.name, user)
     sockets = _bind(configuration)
-    drop_privileges(configuration.server.user)
-    plan = Plan(str(Path(path).resolve()), configuration, sockets, lambda: load(path), notify)
+    if drop_privileges(user):
+        loaded = _load_checked(path)  # with the eyes of the user: what it may not read is told now, in full
+    if parent:
+        die_with_parent(parent)  # a change of the user would have ended this
+    plan = Plan(str(Path(path).resolve()), loaded, sockets, lambda: _load_checked(path), notify)
     log.info(events.SERVER_STARTED, hostname=configuration.server.hostname, workers=configuration.server.workers)
     try:
         return asyncio.run(Supervisor(plan, log).run())
@@ -135,9 +149,23 @@ def serve(path: str, parent: int = 0) -> int:
         lock.close()
 
 
+def _load_checked(path: str) -> Loaded:
+    """The configuration with the text it was made of. Raises ConfigurationError."""
+    from mta.supervisor import Loaded
+
+    try:
+        text = Path(path).read_bytes().decode()
+    except (OSError, UnicodeDecodeError):
+        return Loaded(load(path), "")  # raises: it knows the words for it
+    return Loaded(load_text(text, path), text)
+
+
 def _lock(folder: Path) -> IO[str]:
     """One relay a queue: a second one would share its ports and never see its shards."""
-    lock = open(folder / "serve.lock", "a", encoding="utf-8")  # noqa: SIM115 - held for life
+    try:
+        lock = open(folder / "serve.lock", "a", encoding="utf-8")  # noqa: SIM115 - held for life
+    except OSError as error:
+        raise UsageError(f"the queue {folder} cannot be used: {error.strerror}: {error.filename}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -193,6 +221,7 @@ class Orders:
     """What the supervisor wrote into the first line of a worker's standard input."""
 
     config: str
+    text: str  # of connectors.yaml, as the supervisor found it good
     worker: int
     workers: int
     sockets: tuple[tuple[int, int], ...]
@@ -202,33 +231,44 @@ class Orders:
 
 def run_worker() -> int:
     """`mta worker`: one process, started by the supervisor."""
-    line = sys.stdin.buffer.readline()
-    if not line:
+    from mta.adapters.process import die_with_parent, ignore_terminal, lines
+
+    ignore_terminal()
+    told = lines(0)
+    line = next(told, b"")
+    if not line.startswith(b"{"):
         raise UsageError("a worker is started by `mta serve`")
     document = json.loads(line)
     document["sockets"] = tuple((number, descriptor) for number, descriptor in document["sockets"])
     orders = Orders(**document)
-    from mta.adapters.process import die_with_parent
-
     die_with_parent(orders.parent)
     import uvloop
 
     uvloop.install()
     _tune_garbage_collection()
-    asyncio.run(_work(orders))
+    asyncio.run(_work(orders, told))
     return 0
 
 
-async def _work(orders: Orders) -> None:
+async def _work(orders: Orders, told: Iterator[bytes]) -> None:
     from mta.worker import Worker
 
     loop = asyncio.get_running_loop()
     parts = await _build(orders)
     parts.site.log.gather_with(loop.call_soon)
     lifeline = asyncio.Event()
-    threading.Thread(target=_watch, args=(loop, lifeline), daemon=True, name="lifeline").start()
+    worker = Worker(parts)
+
+    def listen() -> None:
+        """Every further line is a new configuration; standard input ends when the supervisor does, however it does."""
+        with contextlib.suppress(RuntimeError):  # the loop may have ended first
+            for line in told:
+                loop.call_soon_threadsafe(worker.reload, json.loads(line)["text"])
+            loop.call_soon_threadsafe(lifeline.set)
+
+    threading.Thread(target=listen, daemon=True, name="lifeline").start()
     try:
-        await Worker(parts).run(lifeline)
+        await worker.run(lifeline)
     finally:
         parts.site.log.gather_with(None)
 
@@ -240,21 +280,13 @@ def _tune_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _watch(loop: asyncio.AbstractEventLoop, lifeline: asyncio.Event) -> None:
-    """Standard input ends when the supervisor does, however it ended."""
-    while os.read(0, 1024):
-        pass
-    with contextlib.suppress(RuntimeError):  # the loop may have ended first
-        loop.call_soon_threadsafe(lifeline.set)
-
-
 async def _build(orders: Orders) -> Any:
     from mta.adapters.smtp_connection import SmtpDialer
     from mta.config.index import ConnectorIndex
     from mta.pipeline.site import Contract, MessageIds, Site
     from mta.worker import Parts
 
-    configuration = load(orders.config)
+    configuration = load_text(orders.text, orders.config)
     log = EventLog(2, configuration.server.log_format, worker=orders.worker)
     capture_libraries(log)
     clock = SystemClock()
@@ -281,7 +313,7 @@ async def _build(orders: Orders) -> Any:
         site=site,
         shards=_shards(orders, configuration, log),
         listening=listening,
-        load=lambda: contract_of(load(orders.config)),
+        load=lambda text: contract_of(load_text(text, orders.config)),
         renew=renew,
         control=lambda worker: _control(worker, configuration, orders, log),
         ready=ready,
@@ -317,7 +349,8 @@ async def _control(worker: Any, configuration: Configuration, orders: Orders, lo
     from mta.queue.operations import answer
 
     async def handle(request: dict[str, Any]) -> dict[str, Any]:
-        return await answer(worker.shards, request, time.time(), worker.nudge)
+        known = await answer(worker.shards, request, time.time(), worker.nudge)
+        return {**known, "shards": [shard.number for shard in worker.shards]}
 
     path = shard_folders(configuration)[orders.worker] / "control.sock"
     return await serve_control(str(path), handle, log)
@@ -393,6 +426,11 @@ class Listeners:
             server.close()
         for connection in tuple(self._open):
             connection.shut_down()
+
+    def cut(self) -> None:
+        """Tell every client that is still there, and hang up."""
+        for connection in tuple(self._open):
+            connection.cut()
 
 
 def _server_tls(server: Server, ask_client: bool) -> Any:

@@ -1,12 +1,14 @@
 """The processes: bind, drop privileges, start the workers, watch them, drain, reload.
 
 The supervisor relays nothing itself. It holds every listening socket, so connections that wait for a dead worker
-wait for its successor; a worker's standard input is its lifeline and ends with the supervisor.
+wait for its successor. A worker's standard input is its lifeline: it brings the orders, then every new configuration,
+and ends with the supervisor.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -27,13 +29,21 @@ _GRACE = 5.0  # seconds beyond shutdown_timeout before a worker is killed
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that was found good, and the text it was made of: what the workers are given."""
+
+    configuration: Configuration
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What the supervisor was told to run. `sockets[worker]` holds (listener number, socket) pairs."""
 
     path: str
-    configuration: Configuration
+    loaded: Loaded
     sockets: tuple[tuple[tuple[int, socket.socket], ...], ...]
-    load: Callable[[], Configuration]
+    load: Callable[[], Loaded]
     notify: Callable[[str], None]
 
 
@@ -45,6 +55,16 @@ class _Worker:
     started: float = 0.0
     pause: float = 0.0
 
+    def running(self) -> asyncio.subprocess.Process | None:
+        """Its process, as long as that lives."""
+        return self.process if self.process is not None and self.process.returncode is None else None
+
+    def tell(self, document: dict[str, object]) -> None:
+        """One line into its standard input; a worker that dies meanwhile is told again when it is started."""
+        process = self.running()
+        if process is not None and process.stdin is not None and not process.stdin.is_closing():
+            process.stdin.write(json.dumps(document).encode() + b"\n")
+
 
 class Supervisor:
     """Runs one `mta serve`."""
@@ -54,7 +74,7 @@ class Supervisor:
         self._log = log
         self._workers = [_Worker(number) for number in range(len(plan.sockets))]
         self._stopping = asyncio.Event()
-        self._configuration = plan.configuration
+        self._loaded = plan.loaded
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
@@ -74,7 +94,7 @@ class Supervisor:
     async def _announce(self) -> None:
         for worker in self._workers:
             await worker.ready.wait()
-        addresses = [str(listener.address) for listener in self._configuration.server.listen]
+        addresses = [str(listener.address) for listener in self._loaded.configuration.server.listen]
         ports = [bound.getsockname()[1] for _, bound in self._plan.sockets[0]]
         self._plan.notify("READY=1")
         self._log.info(events.SERVER_READY, listen=addresses, ports=ports, workers=len(self._workers))
@@ -84,6 +104,8 @@ class Supervisor:
         while not self._stopping.is_set():
             await self._start(worker)
             assert worker.process is not None
+            if self._stopping.is_set():
+                worker.process.terminate()  # the order to stop came while it was being started
             code = await worker.process.wait()
             worker.ready.clear()
             if self._stopping.is_set():
@@ -93,7 +115,8 @@ class Supervisor:
             self._log.error(
                 events.WORKER_DIED, worker=worker.number, status=code, lived=round(lived, 1), again_in=worker.pause
             )
-            await asyncio.sleep(worker.pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), worker.pause)
 
     async def _start(self, worker: _Worker) -> None:
         """A new process: sockets by inheritance, its orders in the first line of standard input."""
@@ -101,6 +124,7 @@ class Supervisor:
         report, worker_end = os.pipe()
         orders = {
             "config": self._plan.path,
+            "text": self._loaded.text,
             "worker": worker.number,
             "workers": len(self._workers),
             "sockets": [[number, bound.fileno()] for number, bound in pairs],
@@ -117,8 +141,7 @@ class Supervisor:
             pass_fds=(*(bound.fileno() for _, bound in pairs), worker_end),
         )
         os.close(worker_end)
-        assert worker.process.stdin is not None
-        worker.process.stdin.write(json.dumps(orders).encode() + b"\n")
+        worker.tell(orders)
         self._follow(worker, report)
 
     def _follow(self, worker: _Worker, report: int) -> None:
@@ -141,27 +164,27 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
 
     async def _reload_checked(self) -> None:
-        """The new file is checked here first: a bad one reaches no worker."""
+        """The new file is checked here first: a bad one reaches no worker, not even one that is started later."""
         try:
             fresh = await asyncio.to_thread(self._plan.load)
         except ConfigurationError as error:
             self._log.error(events.SERVER_RELOAD_REFUSED, problems=list(error.problems))
             return
-        fixed = [key for key in ("listen", "queue", "user", "workers") if _differs(self._configuration, fresh, key)]
+        old, new = self._loaded.configuration, fresh.configuration
+        fixed = [key for key in ("listen", "queue", "user", "workers") if _differs(old, new, key)]
         if fixed:
             names = ", ".join(f"server.{key}" for key in fixed)
             self._log.warning(events.CONFIG_WARNING, text=f"{names}: takes effect at a restart only")
-        self._configuration = fresh
+        self._loaded = fresh
         for worker in self._workers:
-            if worker.process is not None and worker.process.returncode is None:
-                worker.process.send_signal(signal.SIGHUP)
-        self._log.info(events.SERVER_RELOADED, digest=fresh.digest[:12])
+            worker.tell({"text": fresh.text})
+        self._log.info(events.SERVER_RELOADED, digest=new.digest[:12])
 
     async def _stop(self, keepers: list[asyncio.Task[None]]) -> int:
-        running = [worker.process for worker in self._workers if worker.process and worker.process.returncode is None]
+        running = [process for worker in self._workers if (process := worker.running())]
         for process in running:
             process.terminate()
-        patience = self._configuration.server.limits.shutdown_timeout + _GRACE
+        patience = self._loaded.configuration.server.limits.shutdown_timeout + _GRACE
         _, late = await asyncio.wait(keepers, timeout=patience)
         for process in running:
             if process.returncode is None:

@@ -37,6 +37,10 @@ class Listening(Protocol):
         """Accept no more; tell every client at the next pause."""
         ...
 
+    def cut(self) -> None:
+        """Tell every client that is still there, and hang up."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -45,7 +49,7 @@ class Parts:
     site: Site
     shards: tuple[Shard, ...]
     listening: Listening
-    load: Callable[[], Contract]
+    load: Callable[[str], Contract]  # from the text of connectors.yaml; blocks
     renew: Callable[[Contract], None]  # the adapters that know the configuration
     control: Callable[[Worker], Awaitable[asyncio.AbstractServer]]
     ready: Callable[[], None]
@@ -62,6 +66,8 @@ class Worker:
         self.schedulers = [Scheduler(parts.site, shard, self.outbound) for shard in parts.shards]
         self.relay = InboundRelay(parts.site, parts.shards[0], self.outbound, self.wake)
         self._stopping = asyncio.Event()
+        self._fresh = ""  # the text of a configuration to take over
+        self._reloading: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Something may be due."""
@@ -77,8 +83,6 @@ class Worker:
         """Until SIGTERM, or until `lifeline` says that the supervisor has gone."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
-        loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's interrupt is the supervisor's to handle
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
         self.outbound.on_waiting = self.wake
         background = [loop.create_task(scheduler.run()) for scheduler in self.schedulers]
         background.append(loop.create_task(self._keep_house()))
@@ -90,36 +94,51 @@ class Worker:
         await self._drain(background, 0.5 if lifeline.is_set() else None)
         control.close()
 
-    def reload(self) -> None:
-        """Take over a new configuration between two instructions; a bad one leaves everything as it is."""
-        try:
-            contract = self._parts.load()
-            self._parts.renew(contract)
-            self._parts.listening.renew(contract)
-        except ConfigurationError as error:
-            self.site.log.error(events.SERVER_RELOAD_REFUSED, problems=list(error.problems))
-            return
-        except MtaError as error:
-            self.site.log.error(events.SERVER_RELOAD_REFUSED, problems=[str(error)])
-            return
+    def reload(self, text: str) -> None:
+        """Take over a new configuration; of several in a row the last counts."""
+        self._fresh = text
+        if self._reloading is None:
+            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+
+    async def _reload(self) -> None:
+        while self._fresh:
+            text, self._fresh = self._fresh, ""
+            try:
+                self._take_over(await asyncio.to_thread(self._parts.load, text))  # sessions go on meanwhile
+            except ConfigurationError as error:
+                self.site.log.error(events.SERVER_RELOAD_REFUSED, problems=list(error.problems))
+            except MtaError as error:
+                self.site.log.error(events.SERVER_RELOAD_REFUSED, problems=[str(error)])
+            except Exception as error:  # a defect must not leave us deaf to the next configuration
+                self.site.log.defect("reload", error)
+        self._reloading = None
+
+    def _take_over(self, contract: Contract) -> None:
+        """Between two instructions; a certificate that cannot be used raises before anything has changed."""
+        self._parts.listening.renew(contract)
+        self._parts.renew(contract)
         self.site.contract = contract
-        self.outbound.hops.forget()
+        self.outbound.renew()
         self.wake()
         self.site.log.info(events.SERVER_RELOADED, digest=contract.configuration.digest[:12])
 
     async def _drain(self, background: list[asyncio.Task[None]], seconds: float | None) -> None:
-        """New connections are refused, sessions end after their command, deliveries after their reply."""
+        """No new connections; sessions end after their command, deliveries after their reply, both in one time."""
         patience = seconds or self.site.contract.configuration.server.limits.shutdown_timeout
-        self._parts.listening.close()
         for task in background:
             task.cancel()
+        self.outbound.draining = True  # what is accepted from now on waits for the next start
+        self._parts.listening.close()
+        await asyncio.gather(self._end_sessions(patience), self.outbound.drain(patience))
+        for shard in self.shards:
+            await shard.store.close()
+
+    async def _end_sessions(self, patience: float) -> None:
         try:
             await asyncio.wait_for(self.relay.idle.wait(), patience)
         except TimeoutError:
             self.site.log.warning(events.SERVER_STOPPING, sessions=self.relay.sessions)
-        await self.outbound.drain(patience)
-        for shard in self.shards:
-            await shard.store.close()
+            self._parts.listening.cut()
 
     async def _keep_house(self) -> None:
         turn = 0

@@ -7,6 +7,8 @@ import grp
 import os
 import pwd
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 from mta.errors import UsageError
 
@@ -21,10 +23,29 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def drop_privileges(user: str) -> None:
-    """Become `user` for good, with its groups. Nothing happens unless we are root. Raises UsageError."""
+def ignore_terminal() -> None:
+    """A terminal's interrupt and hang-up go to all processes of the group, but are one process's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def lines(descriptor: int) -> Iterator[bytes]:
+    """The lines that come through a pipe, without their ends, until it ends. Blocks.
+
+    Not by a file object: a thread that waits inside of one would hold its lock when the interpreter ends.
+    """
+    rest = bytearray()
+    while piece := os.read(descriptor, 65_536):
+        rest += piece
+        *whole, last = rest.split(b"\n") if b"\n" in piece else [rest]
+        rest = bytearray(last)
+        yield from map(bytes, whole)
+
+
+def drop_privileges(user: str) -> bool:
+    """Become `user` for good, with its groups; False: we are not root, nothing happened. Raises UsageError."""
     if os.getuid() != 0 or not user:
-        return
+        return False
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
@@ -33,6 +54,17 @@ def drop_privileges(user: str) -> None:
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
     os.environ["HOME"] = entry.pw_dir
+    return True
+
+
+def make_private(folder: Path) -> None:
+    """A folder that nobody but its owner may enter. Raises UsageError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise UsageError(f"server.queue: the folder {folder} cannot be used: {error.strerror}") from error
 
 
 def own(path: str, user: str) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from collections.abc import Sequence
 
 from mta.errors import UsageError
 
 BACKLOG = 1024
+PATIENCE = 2.0  # seconds in which the processes of a relay that was killed let go of its ports
 _FIRST_INHERITED = 3  # sd_listen_fds(3)
 
 
@@ -21,14 +23,27 @@ def bind(host: str, port: int, count: int) -> list[socket.socket]:
     """
     family, _, _, _, address = _resolve(host, port)
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            _only_v6(probe, family)
-            probe.bind(address)
-            address = probe.getsockname()  # port 0 becomes a real one, the same for all
+        address = _probe(family, address)
         return [_shared(family, address) for _ in range(count)]
     except OSError as error:
         raise UsageError(_explain(host, port, error)) from error
+
+
+def _probe(family: int, address: tuple[object, ...]) -> tuple[object, ...]:
+    """The address with its real port (0 becomes one), once nobody else listens there."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _only_v6(probe, family)
+            try:
+                probe.bind(address)
+                found: tuple[object, ...] = probe.getsockname()
+                return found
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > end:
+                    raise
+        time.sleep(0.05)
 
 
 def _resolve(host: str, port: int) -> tuple[int, int, int, str, tuple[object, ...]]:

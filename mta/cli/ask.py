@@ -18,13 +18,15 @@ def ask(config: str, request: dict[str, Any]) -> dict[str, Any]:
     """One answer, gathered from every shard. Raises UsageError."""
     known = load(config)
     answers: list[dict[str, Any]] = []
-    offline = []
-    for number, path in control_paths(known):
+    paths = control_paths(known)
+    answered: set[int] = set()
+    for _, path in paths:
         try:
             answers.append(ask_worker(path, request))
         except OSError:
-            offline.append(number)
-    if offline:
+            continue  # nobody serves it, or the worker that adopted it answers for it
+        answered.update(answers[-1].pop("shards", ()))
+    if offline := [number for number, _ in paths if number not in answered]:
         answers.append(asyncio.run(_ask_files(known, offline, request)))
     return merged(answers)
 

@@ -36,7 +36,15 @@ def load(path: str, *, now: float, cpus: int) -> Configuration:
 
     Raises ConfigurationError with every problem.
     """
-    examination = examine(path, now=now, cpus=cpus)
+    return _good(examine(path, now=now, cpus=cpus))
+
+
+def load_text(text: str, path: str, *, now: float, cpus: int) -> Configuration:
+    """The same for text that would stand in the file `path`."""
+    return _good(examine_text(text, path, now=now, cpus=cpus))
+
+
+def _good(examination: Examination) -> Configuration:
     if examination.configuration is None:
         raise ConfigurationError(tuple(str(problem) for problem in examination.problems))
     return examination.configuration

@@ -41,6 +41,7 @@ class Hop:
     judgement: TlsJudgement
     judged: float  # monotonic seconds
     used: int = 0
+    generation: int = 0  # of the contract it was opened under
     idle_since: float = 0.0
 
 
@@ -91,7 +92,8 @@ class Hops:
     def keep(self, hop: Hop) -> None:
         """Give a hop back after a transaction; it is closed if it cannot serve again."""
         limits = self._site.contract.configuration.server.limits
-        if not hop.connection.usable or hop.used >= limits.messages_per_connection or limits.idle_timeout <= 0:
+        worn = hop.used >= limits.messages_per_connection or limits.idle_timeout <= 0
+        if worn or not hop.connection.usable or hop.generation != self._site.contract.generation:
             hop.connection.abort()
             return
         hop.idle_since = self._site.clock.monotonic()
@@ -176,13 +178,14 @@ class Hops:
 
     async def _secure(self, key: HopKey, outbound: Outbound, connection: SmtpConnection, *, use_tls: bool) -> _Dialled:
         """Greeting, TLS, judgement, AUTH: a hop, or the connection ends here."""
+        generation = self._site.contract.generation
         failure = await self._prepare(key, connection, use_tls=use_tls)
         judgement = TlsJudgement(None, "")
         if failure is None:
             judgement = judge_tls(key.requirement, connection.tls, self._site.verifier, self._site.clock.now())
             failure = judgement.failure or await self._authenticate(key, outbound, connection, judgement)
         if failure is None:
-            hop = Hop(key, connection, judgement, self._site.clock.monotonic())
+            hop = Hop(key, connection, judgement, self._site.clock.monotonic(), generation=generation)
             return _Dialled(hop, None, connection.tls, judgement.verdict)
         await connection.quit()
         return _Dialled(None, failure, connection.tls, judgement.verdict)

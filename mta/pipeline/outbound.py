@@ -59,19 +59,34 @@ class Outbound:
 
     def submit(self, shard: Shard, message: QueuedMessage) -> None:
         """Deliver a claimed message to the recipients in its `states`."""
-        jobs, homeless = self._split(message)
-        self._open[message.id] = len(jobs) + bool(homeless)
         self._octets += _held(message)
+        self._route(shard, message, message.states)
+
+    def renew(self) -> None:
+        """The contract has changed: what still waits in a lane goes by the new one, and no kept connection is used."""
+        self.hops.forget()
+        waiting = [job for lane in self._lanes.values() for job in lane.waiting]
+        for lane in self._lanes.values():
+            lane.waiting.clear()
+        for shard, job in waiting:
+            self._open[job.message.id] -= 1
+            self._route(shard, job.message, job.recipients)
+
+    def _route(self, shard: Shard, message: QueuedMessage, states: tuple[RecipientState, ...]) -> None:
+        jobs, homeless = self._split(message, states)
+        self._open[message.id] = self._open.get(message.id, 0) + len(jobs) + bool(homeless)
         for job in jobs:
             self._enter(shard, job)
         if homeless:
             self._start(self._hold(shard, message, homeless))
 
-    def _split(self, message: QueuedMessage) -> tuple[list[Job], list[RecipientState]]:
+    def _split(
+        self, message: QueuedMessage, states: tuple[RecipientState, ...]
+    ) -> tuple[list[Job], list[RecipientState]]:
         groups: dict[LaneKey, tuple[Connector, list[RecipientState]]] = {}
         homeless: list[RecipientState] = []
         index = self._site.contract.index
-        for state in message.states:
+        for state in states:
             mailbox = message.envelope.recipients[state.index].mailbox
             route = choose(index, mailbox)
             connector = self._connector(state.connector, route.connector)
@@ -82,9 +97,9 @@ class Outbound:
             groups.setdefault((connector.name, place), (connector, []))[1].append(state)
         most = self._site.contract.configuration.server.limits.destination_recipients
         jobs = [
-            Job(message, tuple(states[i : i + most]), connector, place)
-            for (_, place), (connector, states) in groups.items()
-            for i in range(0, len(states), most)
+            Job(message, tuple(members[i : i + most]), connector, place)
+            for (_, place), (connector, members) in groups.items()
+            for i in range(0, len(members), most)
         ]
         return jobs, homeless
 

@@ -252,6 +252,11 @@ class SmtpServerProtocol(Commands, SMTP):
         if not self.in_command:
             self._hang_up(_SHUTTING_DOWN)
 
+    def cut(self) -> None:
+        """The time to end is over: 421 even in the middle of a command, and the connection closes."""
+        self._reason = "shutdown"
+        self._hang_up(_SHUTTING_DOWN)
+
     def _hang_up(self, reply: Reply) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self._outgoing.append(reply.render())

@@ -77,7 +77,11 @@ class SqliteQueueStore:
         after = partial(self._claim_new, incoming) if claim else None
         try:
             work = self._writer.write(
-                partial(changes.insert_message, incoming=incoming), "take a message", urgent=True, after=after
+                partial(changes.insert_message, incoming=incoming),
+                "take a message",
+                urgent=True,
+                quick=incoming.spool is None,
+                after=after,
             )
             # Shielded: the commit cannot be called back. Whoever gave up waiting does not deliver it either.
             await asyncio.shield(work)
@@ -194,6 +198,7 @@ class SqliteQueueStore:
                 partial(changes.apply_settlement, change=change),
                 "record a delivery",
                 urgent=False,
+                quick=all(notice.spool is None for notice in notices),
                 after=partial(self._settled, settlement),
             )
             await asyncio.shield(work)

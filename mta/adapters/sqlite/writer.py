@@ -5,6 +5,10 @@ Jobs gather on the event loop and go to one thread in groups. The thread runs a 
 the bad one takes only itself back: savepoints cost a copy of every page touched, and jobs hardly ever fail. If the
 group fails as a whole, each job gets a transaction of its own.
 
+Statements on rows are quick: they are run on the loop, and only the COMMIT, which waits for the disk, is the thread's.
+A thread that shares the interpreter with a busy loop would wait for its turn at every statement. What waits for the
+disk before (a large content that is made durable, a search) makes its whole group the thread's.
+
 When a group goes: an urgent job (someone waits for a 250) goes as soon as the thread is free and every session that
 is in the middle of a message has arrived as well, or after `window` at the latest; a lazy job (a settlement) waits up
 to `patience` for an urgent one to travel with. While the thread commits, the next group gathers.
@@ -28,13 +32,15 @@ from mta.adapters.sqlite.faults import DAMAGED, storage_error
 from mta.adapters.sqlite.spool import remove, sync_folder
 from mta.errors import StorageError
 
+_MOST_ON_LOOP = 64  # jobs of some ten microseconds each: the loop is not kept longer than by a large message
+
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """How the queue file is driven. Times in seconds, sizes in octets."""
 
-    window: float = 0.001  # how long an urgent job waits for its siblings
-    patience: float = 0.02  # how long a lazy job waits for an urgent one
+    window: float = 0.002  # how long an urgent job waits for its siblings
+    patience: float = 0.05  # how long a lazy job waits for an urgent one
     page_size: int = 4096
     cache: int = 16 * 1024 * 1024
     checkpoint_pages: int = 4000  # the write-ahead log is folded into the file when it has this many
@@ -65,13 +71,23 @@ class Job:
     future: asyncio.Future[Any]
     doing: str
     after: Callable[[Any], None] | None = None
+    quick: bool = False  # touches rows only
     result: Any = None
     fault: Exception | None = None
     work: Work | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What the thread is given at once. `counters` is set where the jobs have been run and only COMMIT is left."""
+
+    jobs: list[Job]
+    reads: list[Job]
+    counters: dict[str, int] | None = None
+
+
 class Writer:
-    """Owns the connection: nobody else touches it, and only this thread does."""
+    """Owns the connection: the loop uses it while the thread is idle, the thread while it is busy."""
 
     def __init__(self, db: apsw.Connection, folder: Path, *, loop: asyncio.AbstractEventLoop, tuning: Tuning) -> None:
         self.siblings = 0  # sessions between MAIL and the reply to their message, those waiting here included
@@ -91,17 +107,24 @@ class Writer:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_urgent = False
         self._idle = asyncio.Event()
-        self._groups: SimpleQueue[tuple[list[Job], list[Job]] | None] = SimpleQueue()
+        self._groups: SimpleQueue[_Group | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=f"queue {folder}", daemon=True)
         self._thread.start()
 
     # --- on the event loop ---------------------------------------------------------------------------------------
 
     def write(
-        self, run: Callable[[Work], Any], doing: str, *, urgent: bool, after: Callable[[Any], None] | None = None
+        self,
+        run: Callable[[Work], Any],
+        doing: str,
+        *,
+        urgent: bool,
+        quick: bool = False,
+        after: Callable[[Any], None] | None = None,
     ) -> asyncio.Future[Any]:
         """Have `run` done in a transaction; the future resolves when it is durable."""
         job = self._job(run, doing, after)
+        job.quick = quick
         self._jobs.append(job)
         self._urgent += urgent
         if not self._busy:
@@ -157,7 +180,21 @@ class Writer:
                 self._timer.cancel()
                 self._timer = None
         self._busy = True
-        self._groups.put((jobs, reads))
+        counters = self._run_quickly(jobs) if jobs and not reads else None
+        self._groups.put(_Group(jobs, reads, counters))
+
+    def _run_quickly(self, jobs: list[Job]) -> dict[str, int] | None:
+        """Run a group up to its COMMIT, here; None: it is the thread's, for it is slow, or something went wrong."""
+        if len(jobs) > _MOST_ON_LOOP or not all(job.quick for job in jobs):
+            return None
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                self._attempt_or_fail(job)
+            return self._write_counters(jobs)
+        except Exception:  # the thread runs the group again, and tells each job what was the matter
+            self._roll_back()
+            return None
 
     def _done(self, jobs: list[Job], reads: list[Job]) -> None:
         self._busy = False
@@ -186,17 +223,35 @@ class Writer:
 
     def _serve(self) -> None:
         while (group := self._groups.get()) is not None:
-            jobs, reads = group
-            for job in reads:
+            for job in group.reads:
                 self._attempt(job)
-            if jobs:
-                self._commit(jobs)
+            if group.counters is None or not self._commit_run(group.jobs, group.counters):
+                self._commit(group.jobs)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-                self._loop.call_soon_threadsafe(self._done, jobs, reads)
+                self._loop.call_soon_threadsafe(self._done, group.jobs, group.reads)
         with contextlib.suppress(apsw.Error):  # folding the log failed: the next opening does it
             self._db.close()
 
+    def _commit_run(self, jobs: list[Job], counters: dict[str, int]) -> bool:
+        """Make durable what was run on the loop; False if that failed and nothing is left of it."""
+        try:
+            self._db.execute("COMMIT")
+        except Exception:  # run again from the beginning, where each job hears what was the matter
+            self._roll_back()
+            return False
+        self._committed(jobs, counters)
+        return True
+
+    def _committed(self, jobs: list[Job], counters: dict[str, int]) -> None:
+        self.commits += 1
+        self.counters = counters
+        for job in jobs:
+            for name in job.work.doomed if job.work else ():
+                remove(self._folder / name)
+
     def _commit(self, jobs: list[Job]) -> None:
+        if not jobs:
+            return
         done = self._transaction(jobs, self._attempt_or_fail)
         if done or len(jobs) == 1 or self._transaction(jobs, self._attempt_apart):
             return
@@ -218,11 +273,7 @@ class Writer:
             for job in jobs:
                 job.fault = job.fault or fault
             return False
-        self.commits += 1
-        self.counters = counters
-        for job in done:
-            for name in job.work.doomed if job.work else ():
-                remove(self._folder / name)
+        self._committed(done, counters)
         return True
 
     def _attempt_or_fail(self, job: Job) -> bool:

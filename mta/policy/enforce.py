@@ -131,12 +131,18 @@ def judge_header_from(
 
     In a session that may relay From is no claim: forwarders keep the author's. A message without From claims nothing.
     """
+    if not from_.ambiguous and identity.enforced is identity and not _claimed_any(index, from_):
+        return Decision(Verdict.ACCEPT, mail.connector, mail.mode)
     hearing = _Hearing(index, facts, identity, verifier, now)
     binding, claim = _claim_in_force(index, from_), _claim_enforced(index, from_)
     effective = _header(hearing, mail, binding)
     if binding == claim and identity.enforced is identity:
         return effective
     return with_audit(effective, _header(hearing.enforced, mail, claim))
+
+
+def _claimed_any(index: ConnectorIndex, from_: FromField) -> bool:
+    return any(claimed(index, domain, HEADER_FROM) is not None for domain in from_.domains)
 
 
 @dataclass(frozen=True, slots=True)

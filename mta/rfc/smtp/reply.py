@@ -9,6 +9,7 @@ to smuggle anything; control characters in its text are replaced before anyone l
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from mta.errors import RemoteProtocolError
 from mta.model.reply import Reply
@@ -16,6 +17,7 @@ from mta.model.reply import Reply
 MAX_LINE = 2048  # octets with CRLF
 MAX_LINES = 256
 MAX_REPLY = 65_536  # octets
+_REMEMBERED_LINE = 120  # octets
 
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?\Z", re.DOTALL)
 # RFC 3463 §2: class "." subject "." detail, one to three digits each
@@ -68,6 +70,10 @@ class ReplyReader:
             raise RemoteProtocolError(f"a reply line is longer than {MAX_LINE} octets: {show(rest[:60])}")
 
     def _line(self, line: bytes) -> Reply | None:
+        if not self._lines and len(line) < _REMEMBERED_LINE and line[3:4] == b" ":
+            known = _single_line(line)
+            if known is not None:
+                return known
         if len(line) >= MAX_LINE:
             raise RemoteProtocolError(f"a reply line is longer than {MAX_LINE} octets: {show(line[:60])}")
         match = _LINE.match(line[:-1] if line.endswith(b"\r") else line)
@@ -91,6 +97,13 @@ class ReplyReader:
         self._lines = []
         self._octets = 0
         return reply
+
+
+@lru_cache(maxsize=512)
+def _single_line(line: bytes) -> Reply | None:
+    """A whole reply in one line, remembered: hops say the same few things; None if it needs a closer look."""
+    match = _LINE.match(line.removesuffix(b"\r"))
+    return make_reply(int(match[1]), [match[3] or b""]) if match else None
 
 
 def make_reply(code: int, lines: list[bytes]) -> Reply:

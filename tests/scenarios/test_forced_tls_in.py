@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from tests.support.client import BODY, Tls, client, has_ipv6, send
 from tests.support.contoso import Company, contoso
 from tests.support.pki import Authority, Issued, authority, cert_pin, make_key, self_signed
 from tests.support.programs import needs
-from tests.support.running_mta import until
 
 FABRIKAM = Authority("Fabrikam Root")
 NAME = "mail.fabrikam.example"
@@ -22,6 +22,8 @@ GOOD = FABRIKAM.intermediate("Fabrikam Mail CA").issue(dns_names=[NAME])
 LATER = FABRIKAM.issue(dns_names=[NAME])  # what the partner will use one day
 SERVER_ONLY = FABRIKAM.issue(dns_names=[NAME], eku=["serverAuth"])
 NORTHWIND = FABRIKAM.issue(dns_names=["mail.northwind.example"])  # another partner of the same authority
+
+NUMBER = count()  # tells senders apart in the log
 
 CONNECTORS = f"""
 fabrikam:
@@ -77,12 +79,11 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
 
 def refused(company: Company, sender: str, tls: Tls | None, **how: Any) -> tuple[str, list[str]]:
     """The reply at MAIL FROM and the words of the reasons in the log."""
-    before = len(company.refusals())
+    sender = f"{next(NUMBER)}.{sender}"
     sent = send(company.port, sender, ["bob@contoso.example"], tls=tls, **how)
     assert sent.mail[0] != "2", "it should have been refused at the first command that names the partner"
-    [line] = until(lambda: company.refusals()[before:], describe=company.relay.story())
+    line = company.relay.wait_for("mail.refused", sender=sender)
     assert line["stage"] == "MAIL"
-    assert line["sender"] == sender
     assert line["reply"] == sent.mail
     return sent.mail, [reason.split(":")[0] for reason in line["reasons"]]
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,8 +128,18 @@ def race_rate(port: int, track: Track, run: Run) -> float:
 
 
 @contextlib.contextmanager
-def relay(track: Track, run: Run, *, extra_connectors: str = "", workers: str = "auto") -> Iterator[Ours]:
-    """Our relay with default settings; with TLS it is required on both sides, the sink verified."""
+def relay(
+    track: Track,
+    run: Run,
+    *,
+    extra_connectors: str = "",
+    workers: str = "auto",
+    prepare: Callable[[Ours], None] | None = None,
+) -> Iterator[Ours]:
+    """Our relay with default settings; with TLS it is required on both sides, the sink verified.
+
+    `prepare` is called with it before it runs.
+    """
     folder = Path(tempfile.mkdtemp(prefix="race-mta-"))
     level = "verified, names: [sink.test], ca: " + track.ca if run.tls else "none"
     inbound = "{networks: [127.0.0.0/8], tls: required}" if run.tls else "{networks: [127.0.0.0/8]}"
@@ -152,10 +162,12 @@ connectors:
     port = free_port()
     config, log = folder / "connectors.yaml", folder / "log"
     config.write_text(text.replace("{port}", str(port)))
+    if prepare:
+        prepare(Ours(port, 0, config))
     with log.open("wb") as written:
         process = subprocess.Popen([sys.executable, "-m", "mta", "serve", "-c", str(config)], stderr=written)
     try:
-        until(lambda: b"server.ready" in log.read_bytes() or process.poll() is not None)
+        until(lambda: b"server.ready" in log.read_bytes() or process.poll() is not None, 60.0)
         if process.poll() is not None:
             raise SystemExit(log.read_text())
         yield Ours(port, process.pid, config)

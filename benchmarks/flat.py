@@ -1,0 +1,111 @@
+"""Does work per message grow with what it should not? `python benchmarks/flat.py [--rounds 3]`.
+
+Accept rates of two relays in turn, one plain, one with 10,000 connectors, or with 100,000 messages waiting in its
+queue. One JSON line a case with the median ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from racing import HERE, Ours, Run, Track, make_track, relay
+
+from mta.adapters.sqlite import open_shard
+from mta.app import load, shard_folders
+from mta.model.message import RecipientState
+from tests.support.mail import queued
+
+RUN = Run(messages=3000)
+PROMISED = {"10000-connectors": 0.95, "100000-queued": 0.9}
+
+
+def many_connectors(count: int) -> str:
+    """YAML of `count` partners with networks, domains and expected names of their own."""
+    return "".join(
+        f"  partner{n}:\n"
+        f"    domains: [partner{n}.example, '*.partner{n}.example']\n"
+        f"    inbound: {{tls: required, networks: [10.{n >> 8}.{n & 255}.0/24]}}\n"
+        f"    outbound: {{tls: {{level: verified, names: [mail.partner{n}.example], ca: system}}}}\n"
+        for n in range(count)
+    )
+
+
+def fill(ours: Ours, count: int) -> None:
+    """Put `count` messages, due in a year, into the shards of a relay that is not running."""
+    configuration = load(str(ours.config))
+    folders = list(shard_folders(configuration).values())
+
+    async def write(folder: Path, share: int) -> None:
+        store = open_shard(folder, loop=asyncio.get_running_loop())
+        due = time.time() + 31_536_000
+        for begin in range(0, share, 500):
+            states = (RecipientState(0, "default", due=due),)
+            batch = [queued(f"waiting{begin + n:08d}", states=states) for n in range(min(500, share - begin))]
+            await asyncio.gather(*(store.enqueue(message) for message in batch))
+        await store.close()
+
+    for folder in folders:
+        asyncio.run(write(folder, count // len(folders)))
+
+
+def accept_rate(ours: Ours, track: Track) -> float:
+    """Messages per second until the client has its last 250; the sink takes them meanwhile."""
+    sink = subprocess.Popen(
+        [sys.executable, str(HERE / "smtp_sink.py"), str(track.sink), str(RUN.messages)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert sink.stdout is not None
+    sink.stdout.readline()
+    command = [sys.executable, str(HERE / "smtp_load.py"), f"127.0.0.1:{ours.port}", "--messages", str(RUN.messages)]
+    load_run = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    sink.communicate()
+    return RUN.messages / (load_run["ended"] - load_run["begun"])
+
+
+@contextlib.contextmanager
+def contestants(name: str, track: Track) -> Iterator[tuple[Ours, Ours]]:
+    """The burdened relay and the plain one."""
+    extra = many_connectors(10_000) if name == "10000-connectors" else ""
+    prepare = (lambda ours: fill(ours, 100_000)) if name == "100000-queued" else None
+    with relay(track, RUN, extra_connectors=extra, prepare=prepare) as burdened, relay(track, RUN) as plain:
+        yield burdened, plain
+
+
+def case(name: str, rounds: int) -> dict[str, object]:
+    """The ratio of the two accept rates."""
+    folder = Path(tempfile.mkdtemp(prefix="flat-"))
+    track = make_track(folder)
+    try:
+        with contestants(name, track) as (burdened, plain):
+            pairs = [(accept_rate(burdened, track), accept_rate(plain, track)) for _ in range(rounds)]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    ratio = statistics.median(one / other for one, other in pairs)
+    return {
+        "case": name,
+        "burdened": [round(one) for one, _ in pairs],
+        "plain": [round(other) for _, other in pairs],
+        "ratio": round(ratio, 3),
+        "promised": PROMISED[name],
+        "kept": ratio >= PROMISED[name],
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    for wanted in PROMISED:
+        print(json.dumps(case(wanted, given.rounds)), flush=True)

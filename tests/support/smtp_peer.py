@@ -8,6 +8,8 @@
     smtp_peer(Script(replies={"RCPT": ["250 ok", "550 no"]}))       # in turn; the last one repeats
     smtp_peer(Script(replies={"DOT": CLOSE}))                       # or STALL, Pause(s), raw bytes, a tuple
 
+`peer.script` may be replaced while it runs, as an administrator mends a host.
+
 Verbs are the commands' and `GREETING`, `CONTENT` (as soon as content arrives) and `DOT` (after the final dot).
 """
 
@@ -107,7 +109,7 @@ class PeerMessage:
 class SmtpPeer:
     """The running peer: what it heard, and what it took."""
 
-    def __init__(self, script: Script, port: int = 0) -> None:
+    def __init__(self, script: Script, port: int = 0, address: str = "127.0.0.1") -> None:
         self.script = script
         self.messages: list[PeerMessage] = []
         self.commands: list[str] = []
@@ -118,7 +120,8 @@ class SmtpPeer:
         self._turns: dict[int, int] = {}
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", port))
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, port), family=family)
         self.port: int = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
@@ -366,9 +369,9 @@ def _path(text: str) -> str:
 
 
 @contextlib.contextmanager
-def smtp_peer(script: Script | None = None, *, port: int = 0) -> Iterator[SmtpPeer]:
-    """A peer on `port` of 127.0.0.1 (0: a free one), for as long as the block lasts."""
-    peer = SmtpPeer(script or Script(), port)
+def smtp_peer(script: Script | None = None, *, port: int = 0, address: str = "127.0.0.1") -> Iterator[SmtpPeer]:
+    """A peer on `port` of an address of this machine (0: a free one), for as long as the block lasts."""
+    peer = SmtpPeer(script or Script(), port, address)
     try:
         yield peer
     finally:

@@ -85,12 +85,16 @@ class Session:
         if not any(reply.startswith("2") for reply in rcpts):
             self.say("RSET")
             return Sent(mail, rcpts)
+        return Sent(mail, rcpts, self.content(data))
+
+    def content(self, data: bytes = BODY) -> str:
+        """DATA and these lines; the reply to the final dot, or to DATA where that was refused."""
         go = self.say("DATA")
         if not go.startswith("354"):
-            return Sent(mail, rcpts, go)
+            return go
         self.smtp.send((b"\r\n" + data).replace(b"\r\n.", b"\r\n..")[2:] + b".\r\n")
         code, text = self.smtp.getreply()
-        return Sent(mail, rcpts, f"{code} {text.decode()}")
+        return f"{code} {text.decode()}"
 
 
 @contextlib.contextmanager

@@ -184,6 +184,9 @@ class Supervisor:
         running = [process for worker in self._workers if (process := worker.running())]
         for process in running:
             process.terminate()
+        for column in self._plan.sockets:
+            for _, bound in column:
+                bound.close()  # who comes now is refused at once and does not wait for nobody
         patience = self._loaded.configuration.server.limits.shutdown_timeout + _GRACE
         _, late = await asyncio.wait(keepers, timeout=patience)
         for process in running:
@@ -193,6 +196,9 @@ class Supervisor:
             keeper.cancel()
         await asyncio.gather(*keepers, return_exceptions=True)
         self._log.info(events.SERVER_STOPPED, killed=len(late))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)  # a second signal must not spoil a good end
         return 0
 
 

@@ -84,7 +84,7 @@ class Load:
         until(
             lambda: len(self.acknowledged) >= count,
             seconds,
-            describe=f"{count} messages are taken; {len(self.acknowledged)} were, {self.refused[-3:]} {self.broken[-3:]}"
+            describe=f"{count} messages are taken, not {len(self.acknowledged)}: {self.refused[-3:]} {self.broken[-3:]}"
             f"\n{self.relay.story()}",
         )
 

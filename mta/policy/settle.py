@@ -147,7 +147,8 @@ def meaning(failure: Failure, result: DeliveryResult) -> End:
     end = RULES[failure.scope, failure.permanent].end
     if end is not End.BOUNCE_IF_ALL_SAY_SO:
         return end
-    waiting_may_help = any(host.failure is not None and not _final_word(host.failure) for host in result.hosts)
+    # A host without a failure of its own held the conversation and settled nothing: its word to this mail was "later".
+    waiting_may_help = any(host.failure is None or not _final_word(host.failure) for host in result.hosts)
     return End.LATER if waiting_may_help else End.BOUNCE
 
 

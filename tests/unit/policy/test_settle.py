@@ -51,7 +51,8 @@ def message(
 
 def result(problem: Failure | None, *hosts: HostAttempt, reply: Reply = BUSY) -> DeliveryResult:
     reply = problem.reply if problem else reply
-    return DeliveryResult(hosts or (PLACE,), (RecipientResult(0, reply, problem),))
+    place = replace(PLACE, failure=problem) if problem and problem.scope is Scope.HOST else PLACE
+    return DeliveryResult(hosts or (place,), (RecipientResult(0, reply, problem),))
 
 
 def fate(problem: Failure | None, queued: QueuedMessage | None = None, limits: Limits = LIMITS) -> RecipientFate:
@@ -99,6 +100,12 @@ def test_a_host_that_refuses_for_good_ends_nothing_while_another_may_recover(sco
     no = replace(PLACE, failure=refused)
     assert settle(message(), result(refused, down, no), LIMITS, NOW, 0.0)[0].state == "queued"
     assert settle(message(), result(refused, no, no), LIMITS, NOW, 0.0)[0].state == "failed"
+
+
+def test_a_host_that_refuses_for_good_ends_nothing_that_another_host_wanted_later() -> None:
+    refused = failure(Scope.HOST, True)
+    talked, no = PLACE, replace(PLACE, failure=refused)  # the first one said 451 to this recipient
+    assert settle(message(), result(refused, talked, no), LIMITS, NOW, 0.0)[0].state == "queued"
 
 
 def test_success_is_told_in_the_peers_words() -> None:

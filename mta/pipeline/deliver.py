@@ -139,6 +139,9 @@ async def _transact(hop: Hop, job: Job, attempt: HostAttempt) -> _HostOutcome:
             permanent=False,
         )
         return _HostOutcome(replace(attempt, failure=failure), _all(job.recipients, failure))
+    if reused and replies.mail.code == 421:  # RFC 5321 §3.8: its farewell to the idle connection met our MAIL
+        failure = Failure(Scope.SESSION, replies.mail, f"{_STALE}: {attempt.host} said {replies.mail}", permanent=False)
+        return _HostOutcome(replace(attempt, failure=failure), _all(job.recipients, failure))
     results = _judge_replies(job, attempt, replies)
     dsn_passed = "DSN" in hop.connection.capabilities
     return _HostOutcome(attempt, results, dsn_passed)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
@@ -40,7 +40,7 @@ class Outgoing:
     home: SmtpPeer
 
     def send(self, *recipients: str, sender: str = ALICE, data: bytes = BODY, options: str = "") -> str:
-        """Hand the relay a message for all these; its id. Parameters of RCPT follow a `>`: `b@x.example> NOTIFY=NEVER`."""
+        """Hand the relay a message for all these; its id. Parameters of RCPT: `b@x.example> NOTIFY=NEVER`."""
         with client(self.relay.port) as session:
             plain = [recipient.partition(">") for recipient in recipients]
             assert session.say(f"MAIL FROM:<{sender}>{options}").startswith("250")
@@ -73,21 +73,20 @@ class Outgoing:
 
     def waits(self, id_: str, times: int = 1) -> dict[str, Any]:
         """Wait until `times` attempts have failed for now; the last one's event in the history."""
-        until(
-            lambda: len(self.relay.seen("delivery.deferred", message=id_)) >= times,
-            describe=f"{id_} waits; the log says:\n{self.relay.story()}",
-        )
+        self._until(lambda: len(self.relay.seen("delivery.deferred", message=id_)) >= times, f"{id_} waits")
         found: dict[str, Any] = [e for e in self.trace(id_)["events"] if e["event"] == "delivery.deferred"][-1]
         return found
 
     def ends(self, id_: str, seconds: float = PATIENCE) -> dict[str, str]:
         """Wait until every recipient has come to an end; the states by address."""
-        until(
-            lambda: set(self.states(id_).values()) <= set(OVER),
-            seconds,
-            describe=f"{id_} ends; the log says:\n{self.relay.story()}",
-        )
+        self._until(lambda: set(self.states(id_).values()) <= set(OVER), f"{id_} ends", seconds)
         return self.states(id_)
+
+    def _until(self, what: Callable[[], Any], words: str, seconds: float = PATIENCE) -> None:
+        try:
+            until(what, seconds, describe=words)
+        except AssertionError as error:  # what the log says by now tells more than what it said at the beginning
+            raise AssertionError(f"{error}; the log says:\n{self.relay.story()}") from None
 
     def retry(self, id_: str) -> None:
         """`mta queue retry`."""

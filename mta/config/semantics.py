@@ -36,8 +36,9 @@ def check(plan: Plan, report: Report) -> None:
         if name in plan.settings.connectors:
             check_connector(connector, plan.settings.connectors[name], report)
     if plan.server:
-        _listeners(plan.server, report)
-        _loops(plan, plan.server, report)
+        if report.intact(("server", "listen")):  # else the default would stand for what could not be read
+            _listeners(plan.server, report)
+            _loops(plan, plan.server, report)
         _tls_without_certificate(plan, plan.server, report)
         _limits(plan.server, report)
 

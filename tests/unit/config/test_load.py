@@ -275,6 +275,14 @@ def test_a_network_of_everyone_is_no_proof_where_it_alone_can_do(tmp_path: Path)
     assert "an open relay: ::/0 is everyone" in line
 
 
+def test_listeners_that_cannot_be_read_are_not_taken_for_the_default_ones():
+    listen = 'listen: [{address: "192.0.2.1:25"}, {address: "localhost:26"}]'
+    text = f"server: {{hostname: mx.contoso.example, {listen}}}\n"
+    text += 'domains: {contoso.example: {deliver_to: ["127.0.0.1:2525"]}}\n'
+    [only] = lines(examined(text))
+    assert "server.listen[1].address: expected an IP address" in only
+
+
 def test_a_listener_on_loopback_is_not_what_our_name_leads_to():
     text = "domains: {own.example: {deliver_to: ['mx.contoso.example:2525']}}\n" + SERVER
     assert built(text).domains["own.example"].deliver_to == (HostPort("mx.contoso.example", 2525),)

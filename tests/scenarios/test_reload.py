@@ -1,0 +1,284 @@
+"""SIGHUP under load: a new contract holds from the next message on, a bad one never does, and nobody is dropped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import smtplib
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.client import client, send
+from tests.support.load import Load
+from tests.support.pki import authority
+from tests.support.running_mta import RunningMta, running_mta, until
+from tests.support.smtp_peer import Pause, PeerTls, Script, SmtpPeer, smtp_peer
+
+HOST = "mx.contoso.example"
+CONFIG = """
+server:
+  hostname: mx.contoso.example
+  listen: [{{address: "127.0.0.1:{{port}}"}}]
+  certificate: {{chain: mx.contoso.example.pem, key: mx.contoso.example.key}}
+  workers: {workers}
+  limits: {{retry_min: 1s, retry_max: 1s, host_backoff: 0s, idle_timeout: 60s, destination_concurrency: {most}}}
+domains: {{contoso.example: {{deliver_to: ["127.0.0.1:{peer}"], connector: inside}}}}
+connectors:
+  default: {{inbound: {{tls: optional}}, outbound: {{route: {{hosts: ["127.0.0.1:{default}"]}}, tls: {{level: none}}}}}}
+  inside: {{relay: true, inbound: {{networks: [127.0.0.0/8]}}, outbound: {{tls: {{level: none}}}}}}
+"""
+WINGTIP = """\
+  wingtip:
+    domains: [wingtip.example]
+    inbound: {{identity: none}}
+    outbound: {{route: {{hosts: ["127.0.0.1:{port}"]}}, tls: {tls}}}
+"""
+CLEAR = "{level: none}"
+
+
+def certify(folder: Path) -> str:
+    """A new certificate with a new key for the relay, as a renewal leaves it on the disk; its fingerprint."""
+    issued = authority("Contoso Root").issue(dns_names=[HOST])
+    issued.write(folder, HOST)
+    return hashlib.sha256(issued.ders[0]).hexdigest()
+
+
+def config(peer: SmtpPeer, *, default: int = 1, workers: int = 1, most: int = 20, more: str = "") -> str:
+    return CONFIG.format(peer=peer.port, default=default, workers=workers, most=most) + more
+
+
+def wingtip(port: int, tls: str = CLEAR) -> str:
+    return WINGTIP.format(port=port, tls=tls)
+
+
+def reload(relay: RunningMta, text: str | None = None, workers: int = 1) -> None:
+    """Reload, and wait until every worker has taken it over."""
+    before = len(relay.seen("server.reloaded"))
+    relay.reload(text and text.replace("{port}", str(relay.port)))
+    until(lambda: len(relay.seen("server.reloaded")) == before + 1 + workers, describe=relay.story())
+
+
+def shown(port: int) -> str:
+    """The fingerprint of the certificate that a new session is shown."""
+    with smtplib.SMTP("127.0.0.1", port) as session:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        session.starttls(context=context)
+        assert isinstance(session.sock, ssl.SSLSocket)
+        return hashlib.sha256(session.sock.getpeercert(binary_form=True) or b"").hexdigest()
+
+
+@contextlib.contextmanager
+def relaying(folder: Path, text: str) -> Iterator[RunningMta]:
+    certify(folder)
+    with running_mta(folder, text) as relay:
+        yield relay
+        assert relay.seen("defect") == []
+
+
+def held(relay: RunningMta) -> list[dict[str, object]]:
+    recipients = [one for message in relay.ask("queue", "list")["messages"] for one in message["recipients"]]
+    return [recipient for recipient in recipients if recipient["state"] == "held"]
+
+
+def test_under_load_no_message_is_lost_or_refused_and_no_session_is_dropped(tmp_path: Path) -> None:
+    with smtp_peer() as peer, relaying(tmp_path, config(peer, workers=2)) as relay:
+        with Load(relay, sessions=5) as load:
+            for turn in range(8):
+                load.wait_for_more(15)
+                reload(relay, config(peer, workers=2, more=f"# {turn}\n"), workers=2)
+            load.wait_for_more(15)
+        assert load.refused == []
+        assert load.broken == []
+        assert set(load.assert_arrived(peer).values()) == {1}
+
+
+def test_a_renewed_certificate_is_shown_to_new_sessions_while_old_ones_go_on(tmp_path: Path) -> None:
+    with smtp_peer() as peer, relaying(tmp_path, config(peer)) as relay:
+        old = shown(relay.port)
+        with client(relay.port) as session:
+            new = certify(tmp_path)
+            assert shown(relay.port) == old != new
+            reload(relay)
+            assert shown(relay.port) == new
+            assert session.send("a@fabrikam.example", ["b@contoso.example"]).accepted
+
+
+def test_a_new_connector_takes_effect_at_once(tmp_path: Path) -> None:
+    with smtp_peer() as peer, smtp_peer() as partner, relaying(tmp_path, config(peer)) as relay:
+        reload(relay, config(peer, more=wingtip(partner.port)))
+        assert send(relay.port, "b@contoso.example", ["c@wingtip.example"]).accepted
+        partner.wait_for(1)
+
+
+def test_a_bad_file_is_refused_and_the_old_contract_stays(tmp_path: Path) -> None:
+    with smtp_peer() as peer, relaying(tmp_path, config(peer)) as relay:
+        relay.reload(relay.config.read_text().replace("optional", "optionel") + "bogus: 1\n")
+        problems = "\n".join(relay.wait_for("server.reload-refused")["problems"])
+        assert "connectors.yaml:10:" in problems
+        assert "optionel" in problems
+        assert "bogus: unknown key" in problems
+        assert relay.seen("server.reloaded") == []
+        assert send(relay.port, "a@fabrikam.example", ["b@contoso.example"]).accepted
+        peer.wait_for(1)
+
+
+def test_a_worker_that_starts_while_the_file_is_bad_gets_the_contract_in_force(tmp_path: Path) -> None:
+    with smtp_peer() as peer, relaying(tmp_path, config(peer)) as relay:
+        relay.reload("server: [")
+        relay.wait_for("server.reload-refused")
+        [worker] = relay.workers()
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: len(relay.seen("worker.started")) == 2, describe=relay.story())
+        assert send(relay.port, "a@fabrikam.example", ["b@contoso.example"]).accepted
+        peer.wait_for(1)
+
+
+def test_a_worker_that_is_being_started_hears_of_a_reload(tmp_path: Path) -> None:
+    with smtp_peer() as peer, smtp_peer() as partner, relaying(tmp_path, config(peer)) as relay:
+        [worker] = relay.workers()
+        os.kill(worker, signal.SIGKILL)
+        relay.wait_for("worker.died")
+        relay.reload(config(peer, more=wingtip(partner.port)).replace("{port}", str(relay.port)))
+        until(lambda: len(relay.seen("worker.started")) == 2, describe=relay.story())
+        relay.wait_for("server.reloaded")
+        until(lambda: relay.seen("server.reloaded", worker=0) or died_before_the_reload(relay))
+        assert send(relay.port, "b@contoso.example", ["c@wingtip.example"]).accepted
+        partner.wait_for(1)
+
+
+def died_before_the_reload(relay: RunningMta) -> bool:
+    """Whether the new worker was started with the new contract in its orders, and hears of no other."""
+    names = [line["event"] for line in tuple(relay.events) if line["event"] in ("server.reloaded", "worker.started")]
+    return names.index("server.reloaded") < len(names) - 1
+
+
+def test_mail_of_a_connector_that_vanished_is_held_and_goes_when_it_is_back_and_released(tmp_path: Path) -> None:
+    later = Script(replies={"RCPT": "450 4.2.1 not now"})
+    with smtp_peer() as peer, smtp_peer() as stranger, smtp_peer(later) as partner:
+        with_wingtip = config(peer, default=stranger.port, more=wingtip(partner.port))
+        without = config(peer, default=stranger.port)
+        with relaying(tmp_path, with_wingtip) as relay:
+            id_ = send(relay.port, "b@contoso.example", ["c@wingtip.example"]).id
+            relay.wait_for("delivery.deferred", message=id_)
+            reload(relay, without)
+            relay.wait_for("message.held", message=id_)
+            [recipient] = held(relay)
+            assert "connector-missing: connector wingtip is not in the configuration any more" in str(
+                recipient["reason"]
+            )
+            assert "wingtip" in relay.command("queue", "list").stdout
+            partner.script = Script()
+            reload(relay, with_wingtip)
+            assert len(held(relay)) == 1, "an administrator looks at it first"
+            assert relay.command("queue", "release", id_).returncode == 0
+            [message] = partner.wait_for(1)
+            assert message.recipients == ("c@wingtip.example",)
+            until(lambda: relay.ask("queue", "list")["messages"] == [])
+        assert stranger.connections == 0
+
+
+def test_mail_that_waits_for_a_free_connection_goes_by_the_new_contract(tmp_path: Path) -> None:
+    slow = Script(replies={"DOT": [(Pause(1.5), "250 ok"), "250 ok"]})
+    with smtp_peer() as peer, smtp_peer(slow) as old, smtp_peer() as new, smtp_peer() as stranger:
+        first = config(peer, default=stranger.port, most=1, more=wingtip(old.port))
+        second = config(peer, default=stranger.port, most=1, more=wingtip(new.port))
+        with relaying(tmp_path, first) as relay:
+            for _ in range(4):  # one is under way, three wait in memory
+                assert send(relay.port, "b@contoso.example", ["c@wingtip.example"]).accepted
+            old.wait_for_command("DATA")
+            reload(relay, second)
+            new.wait_for(3)
+            old.wait_for(1)
+            until(lambda: relay.ask("queue", "list")["messages"] == [])
+            assert (len(old.messages), len(new.messages)) == (1, 3)
+
+
+def test_mail_that_waits_in_memory_is_held_when_its_connector_vanishes(tmp_path: Path) -> None:
+    slow = Script(replies={"DOT": [(Pause(1.5), "250 ok"), "250 ok"]})
+    with smtp_peer() as peer, smtp_peer(slow) as partner, smtp_peer() as stranger:
+        first = config(peer, default=stranger.port, most=1, more=wingtip(partner.port))
+        with relaying(tmp_path, first) as relay:
+            for _ in range(3):
+                assert send(relay.port, "b@contoso.example", ["c@wingtip.example"]).accepted
+            partner.wait_for_command("DATA")
+            reload(relay, config(peer, default=stranger.port, most=1))
+            until(lambda: len(held(relay)) == 2, describe=relay.story())
+            partner.wait_for(1)
+            assert len(partner.messages) == 1
+            assert stranger.connections == 0
+
+
+def test_a_connection_of_the_old_contract_is_not_used_again(tmp_path: Path) -> None:
+    chain, key = authority("Wingtip Root").issue(dns_names=["mail.wingtip.example"]).write(tmp_path, "wingtip")
+    authority("Other Root").write(tmp_path / "other.pem")
+    authority("Wingtip Root").write(tmp_path / "wingtip-ca.pem")
+
+    def contract(peer: SmtpPeer, port: int, ca: str) -> str:
+        return config(peer, more=wingtip(port, f"{{level: verified, names: [mail.wingtip.example], ca: {ca}}}"))
+
+    with smtp_peer() as peer, smtp_peer(Script(tls=PeerTls(str(chain), str(key)))) as partner:
+        verified = contract(peer, partner.port, "wingtip-ca.pem")
+        with relaying(tmp_path, verified) as relay:
+            for count in (1, 2):
+                send(relay.port, "b@contoso.example", ["c@wingtip.example"])
+                partner.wait_for(count)
+                assert partner.connections == 1, "the connection is kept"
+            reload(relay)
+            send(relay.port, "b@contoso.example", ["c@wingtip.example"])
+            partner.wait_for(3)
+            assert partner.connections == 2
+            (tmp_path / "wingtip-ca.pem").write_bytes((tmp_path / "other.pem").read_bytes())  # the same name
+            reload(relay)
+            id_ = send(relay.port, "b@contoso.example", ["c@wingtip.example"]).id
+            assert "certificate" in relay.wait_for("delivery.deferred", message=id_)["reason"]
+            assert len(partner.messages) == 3
+
+
+def test_a_connection_in_use_during_a_reload_is_not_kept_after_it(tmp_path: Path) -> None:
+    slow = Script(replies={"DOT": (Pause(1.0), "250 ok")})
+    with smtp_peer() as peer, smtp_peer(slow) as partner:
+        text = config(peer, more=wingtip(partner.port))
+        with relaying(tmp_path, text) as relay:
+            send(relay.port, "b@contoso.example", ["c@wingtip.example"])
+            partner.wait_for_command("DATA")
+            reload(relay)
+            partner.wait_for(1)
+            send(relay.port, "b@contoso.example", ["c@wingtip.example"])
+            partner.wait_for(2)
+            assert partner.connections == 2
+
+
+def test_what_needs_a_restart_is_said(tmp_path: Path) -> None:
+    with smtp_peer() as peer, relaying(tmp_path, config(peer)) as relay:
+        reload(relay, config(peer).replace("workers: 1", "workers: 2"))
+        warning = relay.wait_for("config.warning")
+        assert warning["text"] == "server.workers: takes effect at a restart only"
+        assert len(relay.workers()) == 1
+
+
+def test_sessions_go_on_while_ten_thousand_connectors_are_loaded(tmp_path: Path) -> None:
+    many = "".join(
+        f"  p{n}: {{domains: [p{n}.example], inbound: {{networks: [10.{n // 256}.{n % 256}.0/24]}}}}\n"
+        for n in range(10_000)
+    )
+    with smtp_peer() as peer, relaying(tmp_path, config(peer)) as relay:
+        answered = 0
+        with client(relay.port) as session:
+            relay.reload(config(peer, more=many).replace("{port}", str(relay.port)))
+            relay.wait_for("server.reloaded")  # by the supervisor: now it is the worker's turn
+            while not relay.seen("server.reloaded", worker=0):
+                assert session.send("a@fabrikam.example", ["b@contoso.example"]).accepted
+                answered += 1
+                time.sleep(0.01)
+        assert answered >= 5
+        assert set(delivered_to(relay)) == {"b@contoso.example"}
+
+
+def delivered_to(relay: RunningMta) -> list[str]:
+    """To whom was delivered so far."""
+    return [address for line in relay.seen("delivery.delivered") for address in line["to"]]

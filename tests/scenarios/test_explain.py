@@ -25,6 +25,9 @@ CONNECTORS = f"""
 gateway:
   relay: true
   inbound: {{networks: [127.0.0.5/32]}}
+devices:
+  relay: true
+  inbound: {{tls: {{client_certificate: {{names: ["*.contoso.example"], ca: fabrikam-ca.pem}}}}}}
 watched-gateway:
   mode: audit
   relay: true
@@ -104,6 +107,13 @@ CASES = {
         ("x@fabrikam.example", "bob@list.example", "nobody@list.example", "postmaster"),
         "127.0.0.5",
         connector="gateway",
+    ),
+    "our own device by its certificate": Case(
+        "scan@contoso.example",
+        ("x@elsewhere.example", "bob@contoso.example"),
+        tls="1.3",
+        shown=FABRIKAM.issue(dns_names=["scanner.contoso.example"]),
+        connector="devices",
     ),
     "our own system forwarding": Case(STRANGE, source="127.0.0.5", from_=PARTNER, connector="gateway"),
     "our own system with the partner's return path": Case(
@@ -211,7 +221,7 @@ def test_the_document_has_the_shape_that_scripts_rely_on(company: Company, tmp_p
     inbound = document["inbound"]
     assert set(document) == {"inbound", "recipients"}
     assert set(inbound) == {"connector", "mode", "decision", "would", "reply", "reasons", "losers"}
-    names = {"inside", "gateway", "watched-gateway", "fabrikam", "either", "modern", "watched", "default"}
+    names = {"inside", "gateway", "devices", "watched-gateway", "fabrikam", "either", "modern", "watched", "default"}
     assert {loser["connector"] for loser in inbound["losers"]} | {inbound["connector"]} == names
     assert all(loser["reason"] for loser in inbound["losers"])
     for address, recipient in zip(CASES["our own system"].to, document["recipients"], strict=True):

@@ -33,6 +33,8 @@ watched-gateway:
   mode: audit
   relay: true
   inbound: {networks: [127.0.0.7/32]}
+newsletter:
+  inbound: {networks: [127.0.0.8/32], allow_own_sender: true}
 fabrikam:
   domains: [fabrikam.example]
   inbound: {networks: [127.0.0.2/32]}
@@ -121,6 +123,14 @@ def test_a_partner_that_proved_itself_is_no_relay_either(world: World) -> None:
     line = world.company.relay.wait_for("mail.refused", sender="a@fabrikam.example", stage="RCPT")
     assert line["recipient"] == "x@northwind.example"
     assert line["reasons"][0].startswith("relay-denied: northwind.example is not ours")
+
+
+def test_nor_is_a_system_of_ours_that_may_only_use_our_name(world: World) -> None:
+    sent = send(
+        world.company.port, "news@contoso.example", ["x@northwind.example", "bob@contoso.example"], source="127.0.0.8"
+    )
+    assert sent.rcpts[0] == DENIED
+    assert world.company.trace(sent.id)["inbound"] == "newsletter"
 
 
 def test_our_systems_relay_by_network(world: World) -> None:

@@ -280,11 +280,7 @@ def _answers(port: int) -> bool:
 @pytest.mark.peer
 @needs("unbound")
 def test_a_real_name_server_leads_the_mail(tmp_path: Path) -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="mta-unbound-") as folder,
-        unbound(Path(folder)) as port,
-        smtp_peer() as peer,
-    ):
+    with unbound() as port, smtp_peer() as peer:
         server = f'dns: {{nameservers: ["127.0.0.1:{port}"]}}'
         with outgoing(tmp_path, DEFAULT.replace("PORT", str(peer.port)), server=server) as ours:
             by_mx, by_address = ours.send("bob@fabrikam.example"), ours.send("bob@bare.example")

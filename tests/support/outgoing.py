@@ -106,11 +106,12 @@ def outgoing(
     dns: DnsServer | None = None,
     server: str = "",
     home: Script | None = None,
+    port: int | None = None,
 ) -> Iterator[Outgoing]:
     """Start the relay in `folder` with these `connectors` beside our own."""
     with smtp_peer(home) as mailboxes:
         text = _configuration(connectors, limits, dns, server).replace("{home}", str(mailboxes.port))
-        with running_mta(folder, text) as relay:
+        with running_mta(folder, text, port=port) as relay:
             yield Outgoing(relay, mailboxes)
 
 

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["ask_worker", "chain_verifier", "control_paths", "open_offline", "run_worker", "serve"]
 
 _SHARD = "shard-{:02d}"
+_DESCRIPTORS_KEPT = 64  # for the queue, listeners, the log, outbound connections
+_DESCRIPTORS_OF_A_SESSION = 2  # its socket, and the file of a large message
 
 
 class SystemClock:
@@ -281,6 +283,7 @@ def _tune_garbage_collection() -> None:
 
 
 async def _build(orders: Orders) -> Any:
+    from mta.adapters.process import raise_descriptors
     from mta.adapters.smtp_connection import SmtpDialer
     from mta.config.index import ConnectorIndex
     from mta.pipeline.site import Contract, MessageIds, Site
@@ -292,8 +295,11 @@ async def _build(orders: Orders) -> Any:
     clock = SystemClock()
     generation = iter(range(1, sys.maxsize))
 
+    descriptors = raise_descriptors()
+
     def contract_of(known: Configuration) -> Contract:
-        return Contract(known, ConnectorIndex(known), next(generation))
+        able = within_means(known, descriptors)
+        return Contract(able, ConnectorIndex(able), next(generation))
 
     contract = contract_of(configuration)
     dialer = SmtpDialer(_timeouts(configuration.server))
@@ -318,6 +324,16 @@ async def _build(orders: Orders) -> Any:
         control=lambda worker: _control(worker, configuration, orders, log),
         ready=ready,
     )
+
+
+def within_means(configuration: Configuration, descriptors: int) -> Configuration:
+    """At most as many sessions as descriptors can serve: one too many hears 421, instead of being cut off."""
+    most = max(1, (descriptors - _DESCRIPTORS_KEPT) // _DESCRIPTORS_OF_A_SESSION)
+    server = configuration.server
+    if server.limits.connections <= most:
+        return configuration
+    limits = replace(server.limits, connections=most)
+    return replace(configuration, server=replace(server, limits=limits))
 
 
 def _shards(orders: Orders, configuration: Configuration, log: EventLog) -> tuple[Any, ...]:

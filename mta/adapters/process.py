@@ -6,6 +6,7 @@ import ctypes
 import grp
 import os
 import pwd
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,13 @@ def ignore_terminal() -> None:
     """A terminal's interrupt and hang-up go to all processes of the group, but are one process's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def raise_descriptors() -> int:
+    """As many descriptors as the administrator allows; how many that are."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def lines(descriptor: int) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from uuid import uuid4
 from zlib import crc32
 
 from mta.adapters.sqlite.faults import storage_error
-from mta.errors import LocalProtocolError, StorageError
+from mta.errors import LocalProtocolError, StorageError, StorageFull
 from mta.model.message import Content
 
 PIECE = 262_144  # octets that are buffered before a thread writes them, and of one piece read
@@ -26,9 +26,10 @@ PIECE = 262_144  # octets that are buffered before a thread writes them, and of 
 class FileSpool:
     """One large content. Belongs to the session until `enqueue` takes it, to the queue from then on."""
 
-    def __init__(self, folder: Path, pool: Executor, finished: dict[str, FileSpool]) -> None:
+    def __init__(self, folder: Path, pool: Executor, finished: dict[str, FileSpool], reserve: int = 0) -> None:
         self.name = uuid4().hex
         self.path = folder / self.name
+        self._reserve = reserve
         self.size = 0
         self.checksum = 0
         self.fault: StorageError | None = None
@@ -61,11 +62,14 @@ class FileSpool:
         if self.fault:
             return
         try:
+            require_room(self.path.parent, self._reserve)
             if self._descriptor < 0:
                 self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             for piece in pieces:
                 self.checksum = crc32(piece, self.checksum)
                 _write_all(self._descriptor, piece)
+        except StorageError as error:
+            self.fault = error
         except OSError as error:
             fault = storage_error(error, "write a message to its file")
             self.fault = fault if isinstance(fault, StorageError) else StorageError(str(fault))
@@ -122,6 +126,17 @@ class FileSpool:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def require_room(folder: Path, reserve: int) -> None:
+    """Raise StorageFull unless `reserve` octets are free: what would use them up could never be settled any more."""
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize
+    if free < reserve:
+        raise StorageFull(
+            f"the queue takes no new mail: {free >> 20} MiB are free where {folder} is, {reserve >> 20} MiB are kept "
+            f"for what it holds already; make room"
+        )
 
 
 def _write_all(descriptor: int, piece: bytes) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mta.adapters.sqlite import changes, queries
+from mta.adapters.sqlite.faults import storage_error
 from mta.adapters.sqlite.rows import Incoming, event_out, prepare
 from mta.adapters.sqlite.shard import OpenShard, open_folder
-from mta.adapters.sqlite.spool import FileSpool, pieces, read_head, verify
+from mta.adapters.sqlite.spool import FileSpool, pieces, read_head, require_room, verify
 from mta.adapters.sqlite.writer import Tuning, Writer
 from mta.errors import LocalProtocolError, StorageError
 from mta.model.lifecycle import STATES
@@ -69,10 +70,11 @@ class SqliteQueueStore:
 
     def spool(self) -> FileSpool:
         """Where a large message goes while it arrives."""
-        return FileSpool(self._shard.content, self._files, self._spools)
+        return FileSpool(self._shard.content, self._files, self._spools, self._tuning.reserve)
 
     async def enqueue(self, message: QueuedMessage, *, claim: bool = False) -> None:
         """Take responsibility for a message. Raises StorageFull or StorageError: then nothing was taken."""
+        self._require_room()
         incoming = await self._prepare(message)
         after = partial(self._claim_new, incoming) if claim else None
         try:
@@ -91,6 +93,12 @@ class SqliteQueueStore:
         except BaseException:
             _give_back(incoming)
             raise
+
+    def _require_room(self) -> None:
+        try:
+            require_room(self._shard.content, self._tuning.reserve)
+        except OSError as error:
+            raise storage_error(error, "look for free space") from error
 
     async def _prepare(self, message: QueuedMessage) -> Incoming:
         content = message.content

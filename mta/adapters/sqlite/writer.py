@@ -46,6 +46,7 @@ class Tuning:
     checkpoint_pages: int = 4000  # the write-ahead log is folded into the file when it has this many
     check_up_to: int = 128 * 1024 * 1024  # files up to this size are read through and checked when opened
     largest_blob: int = 1024 * 1024  # a larger content becomes a file
+    reserve: int = 32 * 1024 * 1024  # free space that new mail must leave: settling what is here needs some
     vfs: str | None = None  # SQLite's name of another file layer; tests break disks with it
 
 

@@ -77,6 +77,7 @@ class Worker:
     def nudge(self) -> None:
         """An administrator has changed the queue: what may go on does so now, also to hosts that were left alone."""
         self.outbound.hops.forgive()
+        self.outbound.look_again()
         self.wake()
 
     async def run(self, lifeline: asyncio.Event) -> None:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mta.config.contract import DEFAULT, Connector
+from mta.model.lifecycle import DELETED, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
 from mta.observe import events
 from mta.pipeline.deliver import Job, deliver
 from mta.pipeline.hop import Hops
-from mta.pipeline.settle import settle, settle_defect, settle_held
+from mta.pipeline.settle import settle, settle_defect, settle_held, write
 from mta.pipeline.site import Shard, Site
 from mta.policy.route import Destination, after_reload, choose, destination
+from mta.ports import QueueFilter, RecipientFate, Settlement
 
 MEMORY_MESSAGES = 2000  # claimed at once by one worker
 MEMORY_OCTETS = 64 * 1024 * 1024  # of content held in memory for delivery
@@ -41,6 +43,7 @@ class Outbound:
         self._lanes: dict[LaneKey, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: dict[str, int] = {}  # message id -> jobs not settled
+        self._doubtful: set[str] = set()  # of these: an administrator may have held or deleted them meanwhile
         self._octets = 0
         self.draining = False
         self.on_waiting: Callable[[], None] = lambda: None
@@ -71,6 +74,10 @@ class Outbound:
         for shard, job in waiting:
             self._open[job.message.id] -= 1
             self._route(shard, job.message, job.recipients)
+
+    def look_again(self) -> None:
+        """The queue was changed by hand: what waits in a lane is compared with the store before it is sent."""
+        self._doubtful = set(self._open)
 
     def _route(self, shard: Shard, message: QueuedMessage, states: tuple[RecipientState, ...]) -> None:
         jobs, homeless = self._split(message, states)
@@ -131,8 +138,11 @@ class Outbound:
     async def _run(self, shard: Shard, job: Job) -> None:
         waiting = False
         try:
-            result = await deliver(self._site, self.hops, job)
-            waiting = await settle(self._site, shard, job, result)
+            if job.message.id in self._doubtful:
+                job = await self._still_wanted(shard, job)
+            if job.recipients:
+                result = await deliver(self._site, self.hops, job)
+                waiting = await settle(self._site, shard, job, result)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a defect must not stop the lane: the claim goes back, the message waits
@@ -142,6 +152,18 @@ class Outbound:
             self._done(job.message)
             if waiting:
                 self.on_waiting()
+
+    async def _still_wanted(self, shard: Shard, job: Job) -> Job:
+        """The job without recipients that were held or deleted while it waited; their claim is given back."""
+        id_ = job.message.id
+        found = await shard.store.search(QueueFilter(id=id_))
+        now = {state.index: state for message in found if message.id == id_ for state in message.states}
+        wanted = tuple(each for each in job.recipients if each.index in now and now[each.index].state == QUEUED)
+        if unwanted := [each for each in job.recipients if each not in wanted]:
+            stored = (now.get(each.index, replace(each, state=DELETED)) for each in unwanted)
+            fates = tuple(RecipientFate(each.index, each.state, each.reason, counted=False) for each in stored)
+            await write(self._site, shard, Settlement(id_, self._site.clock.now(), fates))
+        return replace(job, recipients=wanted)
 
     async def _hold(self, shard: Shard, message: QueuedMessage, states: Iterable[RecipientState]) -> None:
         try:
@@ -155,6 +177,7 @@ class Outbound:
             self._open[message.id] = left
         else:
             del self._open[message.id]
+            self._doubtful.discard(message.id)
             self._octets -= _held(message)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:

@@ -75,7 +75,7 @@ async def _change(shard: Shard, command: str, which: QueueFilter, now: float, no
         )
         if fates:
             history = (Event(now, event, {"by": "administrator", "note": note}, tuple(f.index for f in fates)),)
-            await shard.store.settle(Settlement(message.id, now, fates, history))
+            await shard.store.settle(Settlement(message.id, now, fates, history, by_operator=True))
             changed.append(message.id)
     return changed
 

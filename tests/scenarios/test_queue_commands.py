@@ -1,0 +1,194 @@
+"""An administrator looks into the queue and changes it: on the live relay with two workers, and while none runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.outgoing import Outgoing, outgoing
+from tests.support.running_mta import free_port, until
+from tests.support.smtp_peer import STALL, Pause, Script, smtp_peer
+
+BOB, CAROL = "bob@fabrikam.example", "carol@northwind.example"
+CONNECTORS = """
+fabrikam:
+  domains: [fabrikam.example]
+  inbound: {{identity: none}}
+  outbound: {{route: {{hosts: ["127.0.0.1:{0}"]}}, tls: {{level: none}}}}
+northwind:
+  domains: [northwind.example]
+  inbound: {{identity: none}}
+  outbound: {{route: {{hosts: ["127.0.0.1:{1}"]}}, tls: {{level: none}}}}
+"""
+
+
+@dataclass
+class Desk:
+    """A relay of two workers whose partners are both down, and what an administrator types there."""
+
+    ours: Outgoing
+    fabrikam: int
+    northwind: int
+
+    def mta(self, *words: str) -> Any:
+        """A command with --json; its document."""
+        done = self.ours.relay.command(*words, "--json")
+        assert done.returncode in (0, 1), done.stderr
+        return json.loads(done.stdout)
+
+    def listed(self, *words: str) -> set[str]:
+        """The ids that `mta queue list` tells."""
+        return {message["id"] for message in self.mta("queue", "list", *words)["messages"]}
+
+    def changed(self, command: str, *words: str) -> set[str]:
+        """The ids that a command has changed."""
+        return set(self.mta("queue", command, *words)["changed"])
+
+    def states(self, id_: str) -> list[str]:
+        """Of every recipient, in the order of the envelope."""
+        return list(self.ours.states(id_).values())
+
+    def fill(self) -> tuple[str, str, str]:
+        """A message for Bob, one for Carol, one for both, each tried once in vain."""
+        ids = self.ours.send(BOB), self.ours.send(CAROL, sender="dave@contoso.example"), self.ours.send(BOB, CAROL)
+        for id_ in ids[:2]:
+            self.ours.waits(id_)
+        self.ours.waits(ids[2], 2)
+        return ids
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    ports = free_port(), free_port()
+    with outgoing(tmp_path, CONNECTORS.format(*ports), server="workers: 2") as ours:
+        yield Desk(ours, *ports)
+
+
+@pytest.fixture(params=["live", "offline"])
+def either(request: pytest.FixtureRequest, desk: Desk) -> tuple[Desk, tuple[str, str, str]]:
+    """The desk with its mail, while the relay runs and after it was stopped."""
+    ids = desk.fill()
+    if request.param == "offline":
+        assert desk.ours.relay.stop() == 0
+    return desk, ids
+
+
+def test_what_waits_is_found_by_every_handle(either: tuple[Desk, tuple[str, str, str]]) -> None:
+    desk, (bobs, carols, both) = either
+    assert desk.listed() == {bobs, carols, both}
+    assert desk.listed("--connector", "fabrikam") == {bobs, both}
+    assert desk.listed("--to", CAROL) == {carols, both}
+    assert desk.listed("--to", "northwind.example") == {carols, both}
+    assert desk.listed("--from", "dave@contoso.example") == {carols}
+    assert desk.listed("--status", "held") == set()
+    [shown] = desk.mta("queue", "show", bobs)["messages"]
+    assert (shown["id"], shown["sender"]) == (bobs, "alice@contoso.example")
+    assert [event["event"] for event in shown["events"]] == ["delivery.deferred"]
+    traced = {message["id"] for message in desk.mta("trace", "--status", "queued", "--since", "1h")["messages"]}
+    assert traced == {bobs, carols, both}
+    assert len(desk.mta("trace", "--limit", "2")["messages"]) == 2
+
+
+def test_hold_release_and_delete_mean_the_recipients_that_were_named(
+    either: tuple[Desk, tuple[str, str, str]],
+) -> None:
+    desk, (bobs, carols, both) = either
+    assert desk.changed("hold", "--connector", "northwind", "--note", "ask Carol") == {carols, both}
+    assert (desk.states(bobs), desk.states(carols), desk.states(both)) == (["queued"], ["held"], ["queued", "held"])
+    assert desk.listed("--status", "held") == {carols, both}
+    [message] = desk.mta("queue", "show", carols)["messages"]
+    assert message["events"][-1]["note"] == "ask Carol"
+    assert message["recipients"][0]["reason"] == "held by the administrator: ask Carol"
+
+    assert desk.changed("release", "--to", CAROL, "--from", "dave@contoso.example") == {carols}
+    assert desk.states(both) == ["queued", "held"]
+    assert desk.changed("delete", "--status", "held") == {both}
+    assert desk.states(both) == ["queued", "deleted"]
+    assert desk.changed("delete", bobs) == {bobs}
+    assert desk.listed() == {carols, both}
+    assert desk.listed("--connector", "fabrikam") == {both}
+    assert desk.changed("delete", bobs) == set()
+
+
+def test_what_was_released_while_nobody_ran_goes_out_at_the_next_start(desk: Desk, tmp_path: Path) -> None:
+    bobs, carols, both = desk.fill()
+    desk.ours.relay.stop()
+    assert desk.changed("hold", "--all") == {bobs, carols, both}
+    assert desk.changed("release", "--connector", "fabrikam") == {bobs, both}
+    with (
+        smtp_peer(port=desk.fabrikam) as fabrikam,
+        smtp_peer(port=desk.northwind) as northwind,
+        outgoing(tmp_path, CONNECTORS.format(desk.fabrikam, desk.northwind), server="workers: 2") as again,
+    ):
+        fabrikam.wait_for(2)
+        until(lambda: again.states(both) == {BOB: "delivered", CAROL: "held"})
+        assert again.states(carols) == {CAROL: "held"}
+        assert northwind.connections == 0
+
+
+def test_retry_tries_at_once_what_it_names_and_nothing_else(desk: Desk) -> None:
+    bobs, carols, both = desk.fill()
+    with smtp_peer(port=desk.fabrikam) as fabrikam, smtp_peer(port=desk.northwind) as northwind:
+        assert desk.changed("retry", "--connector", "fabrikam") == {bobs, both}
+        fabrikam.wait_for(2)
+        until(lambda: desk.states(both) == ["delivered", "queued"])
+        assert (desk.states(carols), northwind.connections) == (["queued"], 0)
+        assert desk.changed("retry", carols) == {carols}
+        assert northwind.wait_for(1)[0].sender == "dave@contoso.example"
+        assert desk.changed("retry", "--all") == {both}
+        northwind.wait_for(2)
+        until(lambda: desk.listed() == set())
+        delivered = {message["id"] for message in desk.mta("trace", "--status", "delivered")["messages"]}
+        assert delivered == {bobs, carols, both}
+
+
+def test_hold_during_an_attempt_holds_once_the_attempt_has_failed(tmp_path: Path) -> None:
+    slow = Script(replies={"RCPT": (Pause(0.7), "451 4.2.1 later")})
+    with smtp_peer(slow) as peer, outgoing(tmp_path, CONNECTORS.format(peer.port, free_port())) as ours:
+        id_ = ours.send(BOB)
+        peer.wait_for_command("RCPT")
+        assert ours.ask("hold", id=id_, note="wait")["changed"] == [id_]
+        ours.relay.wait_for("delivery.deferred", message=id_)
+        assert ours.states(id_) == {BOB: "held"}
+        peer.script = Script()
+        assert ours.ask("release", id=id_)["changed"] == [id_]
+        assert ours.ends(id_) == {BOB: "delivered"}
+        assert len(peer.messages) == 1
+
+
+def test_hold_or_retry_during_an_attempt_that_succeeds_changes_nothing(tmp_path: Path) -> None:
+    slow = Script(replies={"DOT": (Pause(0.7), "250 2.0.0 taken")})
+    with smtp_peer(slow) as peer, outgoing(tmp_path, CONNECTORS.format(peer.port, free_port())) as ours:
+        ids = [ours.send(BOB), ours.send(BOB)]
+        until(lambda: sum(command.startswith("DATA") for command in peer.commands) == 2)
+        assert ours.ask("hold", id=ids[0])["changed"] == ids[:1]
+        assert ours.ask("retry", id=ids[1])["changed"] == ids[1:]
+        for id_ in ids:
+            assert ours.ends(id_) == {BOB: "delivered"}
+        assert ours.relay.stop() == 0  # whatever else was under way is over
+        assert len(peer.messages) == 2
+        assert sum(command.startswith("DATA") for command in peer.commands) == 2
+
+
+def test_mail_that_waits_for_its_turn_in_memory_is_held_and_deleted_like_any_other(tmp_path: Path) -> None:
+    """The destination serves one connection; what queues up behind it has long left the file's list of due mail."""
+    limits = "destination_concurrency: 1\nidle_timeout: 30"
+    with smtp_peer(Script(replies={"GREETING": STALL})) as peer:
+        connectors = CONNECTORS.format(peer.port, free_port())
+        with outgoing(tmp_path, connectors, limits=f"{limits}\ngreeting_timeout: 3") as ours:
+            first, held, deleted, last = (ours.send(BOB) for _ in range(4))
+            until(lambda: peer.connections == 1)
+            assert ours.ask("hold", id=held)["changed"] == [held]
+            assert ours.ask("delete", id=deleted)["changed"] == [deleted]
+            peer.script = Script()
+            ours.waits(first)  # the stalled attempt is over, the others follow
+            assert ours.ends(last) == {BOB: "delivered"}
+            assert (ours.states(held), ours.states(deleted)) == ({BOB: "held"}, {BOB: "deleted"})
+            assert len(peer.messages) == 1
+            assert ours.ask("release", id=held)["changed"] == [held]
+            assert ours.ends(held) == {BOB: "delivered"}

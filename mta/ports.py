@@ -66,8 +66,44 @@ class AddressAnswer:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class TxtAnswer:
+    """TXT records of a name, each with its strings joined (RFC 7208 §3.3)."""
+
+    status: DnsStatus
+    records: tuple[bytes, ...] = ()
+    secure: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NamesAnswer:
+    """PTR records of an address: names in lower case without a final dot."""
+
+    status: DnsStatus
+    names: tuple[str, ...] = ()
+    secure: bool = False
+    detail: str = ""
+
+
 class Resolver(Protocol):
     """DNS. Never raises for an answer that is merely bad: that is data."""
+
+    async def txt(self, name: str) -> TxtAnswer:
+        """The TXT records of `name` (A-labels)."""
+        ...
+
+    async def a(self, host: str) -> AddressAnswer:
+        """The IPv4 addresses of `host` alone, CNAMEs followed."""
+        ...
+
+    async def aaaa(self, host: str) -> AddressAnswer:
+        """The IPv6 addresses of `host` alone, CNAMEs followed."""
+        ...
+
+    async def ptr(self, address: str) -> NamesAnswer:
+        """The names of an IP address."""
+        ...
 
     async def mx(self, domain: str) -> MxAnswer:
         """The MX records of `domain` (A-labels)."""
@@ -103,7 +139,7 @@ class Capabilities:
 
     @property
     def size(self) -> int:
-        """The announced SIZE limit (RFC 1870 §4); 0: none."""
+        """The announced SIZE limit (RFC 1870 §3); 0: none."""
         value = self.extensions.get("SIZE", "").strip()
         return int(value) if value.isascii() and value.isdigit() else 0
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import dns.resolver
 
 CACHE_ENTRIES = 10_000
-MAX_TTL = 86_400.0  # seconds; RFC 1035 knows years
+MAX_TTL = 86_400.0  # seconds; RFC 1035 §3.2.1 knows years
 MAX_NEGATIVE_TTL = 900.0  # RFC 2308 §5: minutes to hours are sensible
 PAYLOAD = 1232  # octets of UDP: what passes without fragments
 

@@ -33,7 +33,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class HostAttempt:
-    """One host that was tried. Written to the trace as it stands (`evidence()` in observe/trace.py)."""
+    """One host that was tried. Written to the trace as it stands (`attempt_evidence()` in observe/trace.py)."""
 
     host: str
     port: int

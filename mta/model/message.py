@@ -73,7 +73,7 @@ class RecipientState:
 class QueuedMessage:
     """A message we have answered for. `prefix` (our trace header fields) travels before the content.
 
-    `received` and `expires` are epoch seconds; `inbound` names the connector that took it.
+    `received` is in epoch seconds; `inbound` names the connector that took it.
     """
 
     id: str

@@ -42,7 +42,7 @@ class MessageIds:
 
 @dataclass(slots=True)
 class Site:
-    """One worker's surroundings. Only `contract` changes, in one assignment, at a reload."""
+    """One worker's surroundings. A reload exchanges `contract` and the ports that know it, all between two awaits."""
 
     contract: Contract
     clock: Clock

@@ -1,4 +1,4 @@
-"""One command line: RFC 5321 §4.1.1, with UTF-8 in arguments as RFC 6531 §3.5 allows."""
+"""One command line: RFC 5321 §4.1.1, with UTF-8 in arguments as RFC 6531 §3.3 allows."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def parse_command(line: bytes, limit: int = MAX_COMMAND) -> Command:
         argument = text[end:].decode("utf-8")
     except UnicodeDecodeError:
         raise _syntax("octets beyond ASCII that are not UTF-8 in a command") from None
-    # RFC 5321 §4.1.1: verbs are known in any case; trailing white space is tolerated
+    # RFC 5321 §2.4: verbs are known in any case; §4.1.1: trailing white space is tolerated
     return Command(match[0].decode("ascii").upper(), argument.strip(" \t"))
 
 

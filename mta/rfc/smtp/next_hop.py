@@ -1,7 +1,7 @@
 """What a next hop can carry, by its EHLO reply, and the commands written for it.
 
 Parameters go only where their extension was offered; what a hop cannot carry is refused in our own words and never
-bent: no conversion of content, no down-grading of an address (RFC 6152 §3, RFC 6531 §3.5).
+bent: no conversion of content, no down-grading of an address (RFC 6152 §3, RFC 6531 §3.2).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _VALUE = re.compile(r"[\x21-\x3c\x3e-\x7e]+\Z")  # RFC 5321 §4.1.2: esmtp-value
 
 @dataclass(frozen=True, slots=True)
 class Cargo:
-    """What matters of a message's bytes. `size`: octets with the prefix, before dot-stuffing (RFC 1870 §3)."""
+    """What matters of a message's bytes. `size`: octets with the prefix, before dot-stuffing (RFC 1870 §5)."""
 
     size: int
     eight_bit: bool = False  # there are octets above 127
@@ -45,7 +45,7 @@ def read_capabilities(reply: Reply) -> Capabilities:
 
 def can_carry(envelope: Envelope, cargo: Cargo, capabilities: Capabilities) -> Reply | None:
     """None if the hop can take the message as it is; else our reply in its place. Recipients are judged one by one."""
-    if 0 < capabilities.size < cargo.size:  # RFC 1870 §6.1: do not even try
+    if 0 < capabilities.size < cargo.size:  # RFC 1870 §7: do not even try
         return _ours(552, "5.3.4", f"message of {cargo.size} octets, the next hop takes {capabilities.size} at most")
     if needs_smtputf8(envelope, cargo) and "SMTPUTF8" not in capabilities:  # RFC 6531 §3.5
         return _ours(553, "5.6.7", "an internationalised message, the next hop does not offer SMTPUTF8")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from mta.adapters.smtp_server.content import ContentFault, receive_content
+from mta.adapters.smtp_server.content import Arrived, ContentFault, receive_content
 from mta.adapters.smtp_server.settings import ServerSettings
 from mta.adapters.smtp_server.stream import ClientStream
 from mta.model.address import Mailbox
@@ -22,6 +22,8 @@ from mta.rfc.smtp.parameters import ParameterError, parse_mail_parameters, parse
 
 _EXTENSIONS = frozenset({"SIZE", "8BITMIME", "SMTPUTF8", "DSN"})  # that carry parameters
 _NONE: frozenset[str] = frozenset()
+_TAKES_NO_MORE = 452  # RFC 5321 §4.5.3.1.10: the client sends the rest in a further transaction
+_OVERSHOOT = 1000  # recipients beyond the limit, between two messages, that are no errors
 _ALONE = frozenset({"EHLO", "HELO", "STARTTLS", "DATA"})  # RFC 2920 §3.1: the last of a group
 
 _OK = Reply(250, "2.0.0", ("Ok",))
@@ -35,6 +37,7 @@ _HELO_FIRST = Reply(503, "5.5.1", ("Send EHLO first",))
 _MAIL_FIRST = Reply(503, "5.5.1", ("Send MAIL first",))
 _NESTED = Reply(503, "5.5.1", ("Nested MAIL command",))
 _NO_RECIPIENTS = Reply(554, "5.5.1", ("No valid recipients",))
+_NEEDS_ARGUMENT = Reply(501, "5.5.4", ("A parameter is required",))
 _NO_ARGUMENT = Reply(501, "5.5.4", ("No parameters allowed",))
 _BAD_HELO = Reply(501, "5.5.4", ("A domain or an address literal is required",))
 _TOO_LARGE = Reply(552, "5.3.4", ("Message larger than the limit announced",))
@@ -63,6 +66,7 @@ class Commands:
     log: EventLog
     mail_session: InboundSession | None
     loop: asyncio.AbstractEventLoop
+    committing: bool  # a message is being judged and made durable
 
     # what protocol.py provides
     reply: Callable[[Reply], None]
@@ -74,6 +78,7 @@ class Commands:
     def _reset_counts(self) -> None:
         self._errors = 0
         self._junk = 0
+        self._spared = 0
         self._envelope: Envelope | None = None
         self._accepted = 0
         self._said_goodbye = False
@@ -116,21 +121,26 @@ class Commands:
         self.reply(reply)
 
     async def _decided(self, reply: Reply) -> bool:
-        """Say what was decided; a refusal counts as an error."""
+        """Say what was decided; a refusal counts as an error, but for those that a long list of recipients earns."""
         if reply.positive:
             self.reply(reply)
             return True
+        if reply.code == _TAKES_NO_MORE and self._spared < _OVERSHOOT:
+            self._spared += 1
+            self.reply(reply)
+            return False
         self._errors += 1
         await self._penalty(reply)
         return False
 
     async def _idle(self, reply: Reply) -> None:
-        """A command that moves no mail: only so many between messages."""
+        """A command that moves no mail: only so many between messages, each further one is an error."""
         self._junk += 1
-        if self._junk > self.settings.junk_commands:
-            self.reply(_TOO_MANY_ERRORS)
-            raise Hangup("too many commands without mail")
-        self.reply(reply)
+        if self._junk <= self.settings.junk_commands:
+            self.reply(reply)
+            return
+        self._errors += 1
+        await self._penalty(reply)
 
     def _forget(self) -> None:
         self.decider.reset()
@@ -267,7 +277,7 @@ class Commands:
         self.reply(_GO_AHEAD)
         await self.flush()
         try:
-            content = await receive_content(self)
+            arrived = await receive_content(self)
         except ContentFault as fault:
             self._forget()
             self._errors += 1
@@ -278,10 +288,20 @@ class Commands:
             await self._penalty(fault.reply)
             return
         self.clear_deadline()
-        answer = await self.decider.message(self.facts, content)
-        self._forget()
-        if await self._decided(answer):
-            self._junk = 0
+        if await self._decided(await self._hand_over(arrived)):
+            self._errors = self._junk = self._spared = 0
+
+    async def _hand_over(self, arrived: Arrived) -> Reply:
+        answer = None
+        self.committing = True
+        try:
+            answer = await self.decider.message(self.facts, arrived.content())
+            return answer
+        finally:
+            self.committing = False
+            self._forget()
+            if answer is None or not answer.positive:
+                await arrived.discard()
 
     async def smtp_RSET(self, argument: str) -> None:
         """RFC 5321 §4.1.1.5."""
@@ -301,7 +321,10 @@ class Commands:
 
     async def smtp_VRFY(self, argument: str) -> None:
         """RFC 5321 §7.3: nothing is given away."""
-        await self._idle(_VERIFY)
+        if argument:
+            await self._idle(_VERIFY)
+        else:
+            await self.mistake(_NEEDS_ARGUMENT, "VRFY")
 
     async def smtp_EXPN(self, argument: str) -> None:
         """Not offered."""

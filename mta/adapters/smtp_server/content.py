@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from mta.adapters.smtp_server.stream import StreamEnded
 from mta.errors import StorageError
 from mta.model.message import Content
 from mta.model.reply import Reply
@@ -23,7 +22,9 @@ _FAULTS = {
 }
 _FATAL = (DataFault.BARE_CR, DataFault.BARE_LF)  # two readers might see two messages: nothing behind it is believed
 _NO_STORAGE = Reply(452, "4.3.1", ("Insufficient system storage, try again later",))
-_PATIENCE = 2  # times the size limit that a faulty message is read on for its end
+_PATIENCE = 2  # times the size limit that a faulty message is read on for its end,
+_AND_MORE = 1_048_576  # and so many octets
+_PIECES = 512  # pieces held at most; then they become one
 
 
 class ContentFault(Exception):
@@ -36,8 +37,8 @@ class ContentFault(Exception):
         self.fatal = fatal
 
 
-class _Sink:
-    """Where the pieces go: a list, and from the threshold on a spool."""
+class Arrived:
+    """A message as it arrives: a list of pieces, and from the threshold on a spool."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
@@ -57,6 +58,8 @@ class _Sink:
             self._pieces.append(piece)
             self._held += len(piece)
             if self._held <= self._threshold:
+                if len(self._pieces) > _PIECES:  # a client of many small packets costs us no more than another
+                    self._pieces = [b"".join(self._pieces)]
                 return
             self._spool = self._commands.decider.spool()
             piece = self._head = b"".join(self._pieces)
@@ -68,7 +71,7 @@ class _Sink:
             await self.discard()
 
     async def discard(self) -> None:
-        """The message is not wanted."""
+        """The message is not wanted; no effect on one that has become the queue's."""
         self._pieces.clear()
         if self._spool is not None:
             await self._spool.discard()
@@ -81,12 +84,16 @@ class _Sink:
         return Content(len(data), data)
 
 
-async def receive_content(commands: Commands) -> Content:
-    """The message up to its final dot. Raises ContentFault, or StreamEnded when the client left."""
+async def receive_content(commands: Commands) -> Arrived:
+    """The message up to its final dot. Raises ContentFault, or StreamEnded when the client left.
+
+    Whoever gets it discards it unless it was stored.
+    """
     settings = commands.settings
     reader = DataReader(settings.message_size, settings.line_length)
-    sink = _Sink(commands)
+    sink = Arrived(commands)
     begun, received = time.monotonic(), 0
+    bearable = _PATIENCE * settings.message_size + _AND_MORE
     try:
         while not reader.done:
             commands.set_deadline(_patience(commands, begun, received))
@@ -94,8 +101,8 @@ async def receive_content(commands: Commands) -> Content:
             commands.clear_deadline()
             received += len(chunk)
             await sink.take(reader.feed(chunk))
-            if reader.faults and received > _PATIENCE * settings.message_size:
-                raise StreamEnded
+            if received > bearable:  # only what is faulty gets here
+                raise ContentFault(_FAULTS[DataFault.TOO_LARGE], "too large, and no end", fatal=True)
     except BaseException:
         await sink.discard()
         raise
@@ -107,7 +114,7 @@ async def receive_content(commands: Commands) -> Content:
         raise ContentFault(_FAULTS[fault], fault.name.lower().replace("_", " "), fatal=fault in _FATAL)
     if sink.full:
         raise ContentFault(_NO_STORAGE, sink.full, fatal=False)
-    return sink.content()
+    return sink
 
 
 def _patience(commands: Commands, begun: float, received: int) -> float:

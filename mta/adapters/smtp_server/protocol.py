@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, cast
@@ -28,10 +29,15 @@ from mta.rfc.smtp.command import CommandError, parse_command
 from mta.rfc.smtp.proxy import MAX_HEADER, ProxyError, parse_proxy
 
 _TIMEOUT = Reply(421, "4.4.2", ("Timeout, closing connection",))
-_LOCAL_ERROR = Reply(451, "4.3.0", ("Local error, try again later",))
+_LOCAL_ERROR = Reply(421, "4.3.0", ("Local error, closing connection, try again later",))
 _LINE_TOO_LONG = Reply(500, "5.5.2", ("Line too long",))
 _SHUTTING_DOWN = Reply(421, "4.3.2", ("Service shutting down, try again later",))
 _TALKED_EARLY = Reply(554, "5.5.0", ("Commands sent before the reply that permits them",))
+_CROWDED = Reply(421, "4.7.0", ("Too many connections, try again later",))
+_LINGER = 5.0  # seconds that a client has to read our last words
+_TURN = 50  # pipelined commands performed in a row before other sessions have theirs
+
+_handshakes: Counter[IPv4Address | IPv6Address] = Counter()  # of implicit TLS, under way in this process
 
 
 class SmtpServerProtocol(Commands, SMTP):
@@ -39,27 +45,28 @@ class SmtpServerProtocol(Commands, SMTP):
 
     def __init__(self, receiver: Receiver, settings: ServerSettings, log: EventLog, open_connections: set[Any]) -> None:
         # aiosmtpd's own __init__ reflects over its handler three times a connection and prepares what is replaced
-        # here; only its base class is initialised.
+        # here, as is the stream reader of its base class.
         self.loop = asyncio.get_running_loop()
-        asyncio.StreamReaderProtocol.__init__(self, asyncio.StreamReader(loop=self.loop), loop=self.loop)
         self.receiver = receiver
         self.settings = settings
         self.log = log
         self._open_connections = open_connections
-        open_connections.add(self)
         self.stream = ClientStream(self.loop)
         self.facts = SessionFacts(IPv4Address(0), session_id=secrets.token_hex(6))
         self.mail_session: InboundSession | None = None
         self.transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._blocked: asyncio.Future[None] | None = None  # until the client has read some of our replies
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._reason = ""
         self._closing = False
+        self._handshaking = False
+        self._finished = False
+        self._performed = 0  # commands
         self.in_command = False
+        self.committing = False
         self._reset_counts()
 
     # --- asyncio's side -------------------------------------------------------------------------------------------
@@ -68,7 +75,14 @@ class SmtpServerProtocol(Commands, SMTP):
         """A client is there."""
         # uvloop's transports are asyncio.Transport in all but their base class
         self.transport = self.stream.transport = cast(asyncio.Transport, transport)
-        self._task = self.loop.create_task(self._handle_client())
+        self._open_connections.add(self)
+        if len(self._open_connections) <= self.settings.connections:
+            self._task = self.loop.create_task(self._handle_client())
+            return
+        self.log.warning(events.SESSION_REFUSED, session=self.facts.session_id, open=len(self._open_connections) - 1)
+        if not self.settings.implicit_tls:
+            self.reply(_CROWDED)
+        self._finish()
 
     def data_received(self, data: bytes) -> None:
         """Bytes, in clear or decrypted."""
@@ -77,6 +91,8 @@ class SmtpServerProtocol(Commands, SMTP):
     def eof_received(self) -> bool:
         """The client has nothing more to say, but may still listen: a reply that is due is sent."""
         self.stream.end()
+        if self._finished and self.transport is not None:
+            self.transport.close()
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -85,16 +101,21 @@ class SmtpServerProtocol(Commands, SMTP):
             self._reason = f"connection lost: {error}"
         self._closing = True
         self.stream.end()
-        self._writable.set()
+        self.resume_writing()
         self._stop_timer()
+        if self._finished:
+            self._open_connections.discard(self)
 
     def pause_writing(self) -> None:
         """The client does not read our replies."""
-        self._writable.clear()
+        if self._blocked is None:
+            self._blocked = self.loop.create_future()
 
     def resume_writing(self) -> None:
         """It does again."""
-        self._writable.set()
+        blocked, self._blocked = self._blocked, None
+        if blocked is not None and not blocked.done():
+            blocked.set_result(None)
 
     # --- the conversation -----------------------------------------------------------------------------------------
 
@@ -106,7 +127,7 @@ class SmtpServerProtocol(Commands, SMTP):
         except Hangup as hangup:
             self._reason = self._reason or hangup.reason
         except TlsFailed as error:
-            self._reason = f"TLS: {error}"
+            self._reason = self._reason or f"TLS: {error}"
             self.log.warning(
                 events.TLS_FAILED,
                 session=self.facts.session_id,
@@ -122,15 +143,16 @@ class SmtpServerProtocol(Commands, SMTP):
 
     async def _converse(self) -> None:
         assert self.transport is not None
-        peer = self.transport.get_extra_info("peername") or ("0.0.0.0", 0)
-        local = self.transport.get_extra_info("sockname") or ("0.0.0.0", 0)
+        peer, local = self.transport.get_extra_info("peername"), self.transport.get_extra_info("sockname")
+        if not peer or not local:
+            raise Hangup("gone before it could be asked who it was")
         self.facts = replace(
             self.facts, client_ip=plain_ip(peer[0]), client_port=int(peer[1]), local_port=int(local[1])
         )
         if self._behind_balancer():
             await self._read_proxy()
         if self.settings.implicit_tls:
-            await self.switch_to_tls()
+            await self._begin_with_tls()
         session = self.receiver.session()
         refusal = session.opened(self.facts)
         if refusal:
@@ -145,18 +167,24 @@ class SmtpServerProtocol(Commands, SMTP):
             await self._next_command()
 
     async def _next_command(self) -> None:
-        if not self.stream.buffered:
+        self._performed += 1
+        if not self.stream.has_line:
             await self.flush()
+        elif self._performed % _TURN == 0:
+            await self.flush()
+            await asyncio.sleep(0)
         self.set_deadline(self.settings.command_timeout)
         try:
             line = await self.stream.line(self.settings.command_length)
-        except LineTooLong:
+        except LineTooLong as error:
             self._deadline = None
             await self.mistake(_LINE_TOO_LONG, "")
+            if error.bare:
+                raise Hangup("bare LF in a command") from None
             return
         self._deadline = None
         try:
-            command = parse_command(line)
+            command = parse_command(line, self.settings.command_length)
         except CommandError as error:
             await self.mistake(error.reply, repr(line[:100]))
             if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
@@ -168,6 +196,20 @@ class SmtpServerProtocol(Commands, SMTP):
         finally:
             self.in_command = False
 
+    async def _begin_with_tls(self) -> None:
+        """Implicit TLS. Handshakes cost much and come before the session is counted: each client has a few at most."""
+        client = self.facts.client_ip
+        if _handshakes[client] >= self.settings.connections_per_client:
+            self.log.warning(events.SESSION_REFUSED, session=self.facts.session_id, client=str(client))
+            raise Hangup("too many handshakes")
+        _handshakes[client] += 1
+        try:
+            await self.switch_to_tls()
+        finally:
+            _handshakes[client] -= 1
+            if not _handshakes[client]:
+                del _handshakes[client]
+
     async def switch_to_tls(self) -> None:
         """Run the handshake and speak TLS from now on. Raises TlsFailed."""
         assert self.transport is not None
@@ -176,7 +218,11 @@ class SmtpServerProtocol(Commands, SMTP):
         handshake = start_server_tls(self.transport, self, self.settings.tls, timeout=self.settings.tls_timeout)
         if early:
             cast(asyncio.Protocol, self.transport.get_protocol()).data_received(early)
-        transport = await handshake
+        self._handshaking = True
+        try:
+            transport = await handshake
+        finally:
+            self._handshaking = False
         self.transport = self.stream.transport = transport
         self.facts = replace(self.facts, tls=transport.get_extra_info("tls_facts"))
 
@@ -207,13 +253,17 @@ class SmtpServerProtocol(Commands, SMTP):
 
     async def flush(self) -> None:
         """Write what is queued; wait while the client does not read."""
-        if self._outgoing and self.transport is not None:
-            self.transport.write(b"".join(self._outgoing))
-            self._outgoing.clear()
-        if not self._writable.is_set():
+        self._write()
+        if self._blocked is not None:
             self.set_deadline(self.settings.command_timeout)
-            await self._writable.wait()
+            await self._blocked
             self._deadline = None
+
+    def _write(self) -> None:
+        if self._outgoing and self.transport is not None:
+            if not self.transport.is_closing():  # uvloop's transports raise once they are closed
+                self.transport.write(b"".join(self._outgoing))
+            self._outgoing.clear()
 
     # --- time -----------------------------------------------------------------------------------------------------
 
@@ -255,32 +305,50 @@ class SmtpServerProtocol(Commands, SMTP):
     def cut(self) -> None:
         """The time to end is over: 421 even in the middle of a command, and the connection closes."""
         self._reason = "shutdown"
-        self._hang_up(_SHUTTING_DOWN)
+        self._closing = True
+        if not self.committing:  # else the client shall hear what became of its message, if we live to tell
+            self._hang_up(_SHUTTING_DOWN)
 
     def _hang_up(self, reply: Reply) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self._outgoing.append(reply.render())
-            self.transport.write(b"".join(self._outgoing))
-            self._outgoing.clear()
-            self.transport.close()
         self._closing = True
         self.stream.end()
-
-    def _finish(self) -> None:
-        self._open_connections.discard(self)
-        self._stop_timer()
-        if self.mail_session is not None:
-            self.mail_session.closed(self.facts, self._reason)
-            self.mail_session = None
         if self.transport is None:
             return
-        if not self.transport.is_closing():
-            if self._outgoing:
-                self.transport.write(b"".join(self._outgoing))
-                self._outgoing.clear()
-            if self._reason == "shutdown":
-                self.transport.write(_SHUTTING_DOWN.render())
+        if self._handshaking or self._blocked is not None:  # nobody could read it, or does
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self.reply(reply)
+            self._write()
             self.transport.close()
+
+    def _finish(self) -> None:
+        self._stop_timer()
+        try:
+            if self.mail_session is not None:
+                self.mail_session.closed(self.facts, self._reason)
+        finally:
+            self.mail_session = None
+            self._finished = True
+            self._close()
+
+    def _close(self) -> None:
+        transport = self.transport
+        assert transport is not None
+        if self._reason == "shutdown":
+            self.reply(_SHUTTING_DOWN)
+        last_words = bool(self._outgoing) and not self._said_goodbye
+        self._write()
+        if last_words and not transport.is_closing() and transport.can_write_eof():
+            # What a client sends to a closed socket is answered by a reset, and that takes our last words away.
+            self.stream.end()
+            transport.write_eof()
+            transport.resume_reading()
+            self._timer = self.loop.call_later(_LINGER, transport.abort)
+            return
+        self._open_connections.discard(self)
+        transport.close()
+        if transport.get_write_buffer_size():  # whoever does not read must not keep a descriptor for ever
+            self._timer = self.loop.call_later(_LINGER, transport.abort)
 
 
 def plain_ip(text: Any) -> IPv4Address | IPv6Address:

@@ -10,7 +10,11 @@ from OpenSSL import SSL
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Names and limits of one listener (octets, seconds). `tls` of None: STARTTLS is not offered."""
+    """Names and limits of one listener (octets, seconds). `tls` of None: STARTTLS is not offered.
+
+    `connections` counts every connection of the process here, sessions are counted again by whoever decides;
+    `connections_per_client` bounds the handshakes of implicit TLS, whose clients nobody can exempt yet.
+    """
 
     hostname: str
     tls: SSL.Context | None = None
@@ -23,6 +27,8 @@ class ServerSettings:
     soft_errors: int = 10
     hard_errors: int = 20
     junk_commands: int = 100
+    connections: int = 10_000
+    connections_per_client: int = 50
     error_delay: float = 1.0
     command_timeout: float = 300.0
     data_timeout: float = 300.0

@@ -17,7 +17,11 @@ class StreamEnded(Exception):
 
 
 class LineTooLong(Exception):
-    """A line was longer than allowed; it has been read and forgotten."""
+    """A line was longer than allowed; it has been read and forgotten. `bare`: it did not end in CRLF."""
+
+    def __init__(self, *, bare: bool) -> None:
+        super().__init__()
+        self.bare = bare
 
 
 class ClientStream:
@@ -36,8 +40,15 @@ class ClientStream:
         """Octets that have arrived and were not read."""
         return len(self._buffer)
 
+    @property
+    def has_line(self) -> bool:
+        """Whether a whole line has arrived."""
+        return b"\n" in self._buffer
+
     def feed(self, data: bytes) -> None:
-        """Bytes from the transport."""
+        """Bytes from the transport. What comes after the end was declared (we have hung up) is not looked at."""
+        if self._ended:
+            return
         self._buffer += data
         if len(self._buffer) > HIGH_WATER and not self._paused and self.transport is not None:
             self.transport.pause_reading()
@@ -57,8 +68,7 @@ class ClientStream:
             if found >= 0:
                 return self._take(found + 1)
             if len(self._buffer) >= limit:
-                await self._skip_line()
-                raise LineTooLong
+                raise LineTooLong(bare=await self._skip_line())
             searched = len(self._buffer)
             await self._more()
 
@@ -90,11 +100,12 @@ class ClientStream:
         """Everything that has arrived."""
         return self._take(len(self._buffer))
 
-    async def _skip_line(self) -> None:
+    async def _skip_line(self) -> bool:
+        """Read past the end of a line; whether that was a bare LF."""
         while (found := self._buffer.find(b"\n")) < 0:
-            self._buffer.clear()
+            del self._buffer[:-1]  # the last octet may be the CR of the line's end
             await self._more()
-        self._take(found + 1)
+        return not self._take(found + 1).endswith(b"\r\n")
 
     def _take(self, count: int) -> bytes:
         if count == len(self._buffer):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import mmap
 from dataclasses import dataclass, field
 
+from mta.config.contract import Limits
+from mta.errors import StorageError
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, HeaderBlock
 from mta.model.reply import Reply
@@ -61,19 +65,34 @@ async def add_recipient(callouts: CallOuts, transaction: Transaction, recipient:
 
 
 async def judge_content(site: Site, transaction: Transaction, facts: SessionFacts, content: Content) -> Decision:
-    """The end of data: bounds, hop count, structure, and the claim that the header From makes."""
+    """The end of data: bounds, hop count, structure, and the claim that the header From makes. Raises StorageError."""
     limits = transaction.contract.configuration.server.limits
     try:
         block = scan_header(content.beginning, limits.header_size)
     except HeaderError as error:
         return _refuse(transaction, 552, "5.3.4", "Message header too large", Reason("header", str(error)))
     transaction.hops = count_received(block)
-    if transaction.hops >= limits.hops:  # RFC 5321 §6.3
+    if transaction.hops > limits.hops:  # RFC 5321 §6.3
         reason = Reason("hops", f"{transaction.hops} Received fields, {limits.hops} allowed: the mail goes in circles")
         return _refuse(transaction, 554, "5.4.6", "Too many hops", reason)
-    if problem := check_structure(content.beginning, block, limits.mime_nesting, limits.boundary_length):
+    if problem := await _structure_problem(content, block, limits):
         return _refuse(transaction, 554, "5.6.0", "Message structure not accepted", Reason("structure", problem))
     return _judge_author(site, transaction, facts, block, limits.header_addresses)
+
+
+async def _structure_problem(content: Content, block: HeaderBlock, limits: Limits) -> str:
+    """Why the structure of the whole message is not to be taken; a spooled one is looked at by a thread."""
+    if content.path is None:
+        return check_structure(content.beginning, block, limits.mime_nesting, limits.boundary_length)
+    return await asyncio.get_running_loop().run_in_executor(None, _spooled_problem, content.path, block, limits)
+
+
+def _spooled_problem(path: str, block: HeaderBlock, limits: Limits) -> str:
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return check_structure(content, block, limits.mime_nesting, limits.boundary_length)
+    except (OSError, ValueError) as error:  # ValueError: nothing was written
+        raise StorageError(f"a message cannot be read back: {path}: {error}") from error
 
 
 def _judge_author(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from dataclasses import replace
 
-from mta.errors import ConnectFailed, RemoteProtocolError
+from mta.errors import ConnectFailed, RemoteProtocolError, TlsFailed
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
@@ -18,6 +18,7 @@ from mta.policy.route import Route, destination
 KNOWN_FOR = 3600.0  # seconds a "yes" holds
 UNKNOWN_FOR = 600.0  # seconds a "no" holds: a mailbox just made is found soon
 REMEMBERED = 50_000
+PATIENCE = 100.0  # seconds the client waits for us at RCPT (RFC 5321 §4.5.3.2.3: it may give up after 300)
 
 
 class CallOuts:
@@ -27,17 +28,28 @@ class CallOuts:
         self._site = site
         self._hops = hops
         self._memory: OrderedDict[tuple[int, str], tuple[float, bool]] = OrderedDict()
+        self._asking: dict[tuple[int, str], asyncio.Task[bool | None]] = {}
 
     async def exists(self, contract: Contract, mailbox: Mailbox, route: Route) -> bool | None:
-        """Ask, unless it is remembered."""
+        """Ask, unless it is remembered or being asked; an answer that comes too late is remembered all the same."""
         key = (contract.generation, mailbox.key)
         until, answer = self._memory.get(key, (0.0, False))
-        now = self._site.clock.monotonic()
-        if until > now:
+        if until > self._site.clock.monotonic():
             return answer
-        fresh = await self._ask(mailbox, route)
+        task = self._asking.get(key)
+        if task is None:
+            task = self._asking[key] = asyncio.create_task(self._learn(key, mailbox, route))
+        await asyncio.wait((task,), timeout=PATIENCE)
+        return task.result() if task.done() else None
+
+    async def _learn(self, key: tuple[int, str], mailbox: Mailbox, route: Route) -> bool | None:
+        try:
+            fresh = await self._ask(mailbox, route)
+        finally:
+            del self._asking[key]
         if fresh is not None:
-            self._memory[key] = (now + (KNOWN_FOR if fresh else UNKNOWN_FOR), fresh)
+            self._memory[key] = (self._site.clock.monotonic() + (KNOWN_FOR if fresh else UNKNOWN_FOR), fresh)
+            self._memory.move_to_end(key)
             while len(self._memory) > REMEMBERED:
                 self._memory.popitem(last=False)
         return fresh
@@ -52,12 +64,12 @@ class CallOuts:
             return None
         for host, address in hosts:
             needed = requirement(route.connector.outbound, place, host)
-            opened = await self._hops.open(replace(route.connector.outbound), needed, host, address)
+            opened = await self._hops.open(route.connector.outbound, needed, host, address)
             if opened.hop is None:
                 continue
             try:
                 mail, rcpt = await opened.hop.connection.probe_recipient(envelope)
-            except (ConnectFailed, RemoteProtocolError):
+            except (ConnectFailed, TlsFailed, RemoteProtocolError):
                 opened.hop.connection.abort()
                 continue
             self._hops.keep(opened.hop)

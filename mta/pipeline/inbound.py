@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
 
 from mta.errors import StorageError, StorageFull
 from mta.model.envelope import Envelope, Recipient
@@ -68,17 +69,18 @@ class RelaySession:
     def opened(self, facts: SessionFacts) -> Reply | None:
         """Count it, unless there are too many already."""
         relay, limits = self._relay, self._site.contract.configuration.server.limits
+        client = _one_client(facts.client_ip)
         crowded = relay.sessions >= limits.connections
-        if not crowded and relay.per_client[facts.client_ip] >= limits.connections_per_client:
+        if not crowded and relay.per_client[client] >= limits.connections_per_client:
             crowded = not self._identify(facts).proven  # a partner's gateway is one address with many messages
         if crowded:
             self._site.log.warning(
                 events.SESSION_REFUSED, session=facts.session_id, client=str(facts.client_ip), open=relay.sessions
             )
             return _TOO_MANY
-        self._client = facts.client_ip
+        self._client = client
         relay.sessions += 1
-        relay.per_client[facts.client_ip] += 1
+        relay.per_client[client] += 1
         relay.idle.clear()
         return None
 
@@ -139,7 +141,10 @@ class RelaySession:
         """Judge the content, make it durable, answer, deliver."""
         transaction = self._transaction
         assert transaction is not None
-        decision = await judge_content(self._site, transaction, facts, content)
+        try:
+            decision = await judge_content(self._site, transaction, facts, content)
+        except StorageError as error:
+            return self._not_stored(facts, error)
         if not decision.accepted:
             self._refused(facts, decision, transaction.envelope.sender_text, "DATA")
             return _reply(decision)
@@ -155,8 +160,7 @@ class RelaySession:
             # A client that vanishes now does not tear the commit: nothing cancels a session in a command.
             await relay.shard.store.enqueue(message, claim=claim)
         except StorageError as error:
-            self._site.log.error(events.MESSAGE_NOT_STORED, session=facts.session_id, error=str(error))
-            return _NO_STORAGE if isinstance(error, StorageFull) else _STORAGE_TROUBLE
+            return self._not_stored(facts, error)
         self._messages += 1
         self._accepted(facts, transaction, message)
         if claim:
@@ -164,6 +168,10 @@ class RelaySession:
         else:
             relay.wake()
         return Reply(250, "2.0.0", (f"Queued as {message.id}",))
+
+    def _not_stored(self, facts: SessionFacts, error: StorageError) -> Reply:
+        self._site.log.error(events.MESSAGE_NOT_STORED, session=facts.session_id, error=str(error))
+        return _NO_STORAGE if isinstance(error, StorageFull) else _STORAGE_TROUBLE
 
     def reset(self) -> None:
         """The transaction is over."""
@@ -222,6 +230,11 @@ class RelaySession:
             connector=decision.connector,
             tls=f"{facts.tls.version}" if facts.tls else "none",
         )
+
+
+def _one_client(address: IPv4Address | IPv6Address) -> object:
+    """What counts as one client: an address, of IPv6 the network of 64 bits that every site has at least."""
+    return address if address.version == 4 else int(address) >> 64
 
 
 def _reply(decision: Decision) -> Reply:

@@ -97,14 +97,22 @@ def test_a_host_that_asks_for_no_password_gets_no_mail_without(tmp_path: Path) -
         assert not any(command.startswith(("AUTH", "MAIL")) for command in peer.commands)
 
 
-@pytest.mark.parametrize("fault", ["wrong-name", "wrong-ca", "no-tls"])
-def test_a_host_that_has_not_proved_itself_hears_no_password(tmp_path: Path, fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        ("wrong-name", "certificate-name"),
+        ("wrong-ca", "certificate-untrusted"),
+        ("no-tls", "starttls-not-offered"),
+    ],
+)
+def test_a_host_that_has_not_proved_itself_hears_no_password(tmp_path: Path, fault: str, word: str) -> None:
     issued = {"wrong-name": CLOUD.issue(dns_names=["x.example"]), "wrong-ca": Authority("X").issue(dns_names=[NAME])}
     script = host(tmp_path, issued=issued.get(fault, GOOD))
     if fault == "no-tls":
         script = replace(script, tls=None)
     with smtp_peer(script) as peer, outgoing(tmp_path, connector(tmp_path, peer.port)) as ours:
-        ours.waits(ours.send(BOB))
+        [attempt] = ours.waits(ours.send(BOB))["attempts"]
+        assert attempt["failure"]["reason"].startswith(f"{word}: ")
         assert not any(command.startswith(("AUTH", "MAIL")) for command in peer.commands)
         assert nobody_read_it(ours, peer)
 

@@ -265,7 +265,10 @@ def test_a_kept_connection_serves_no_stricter_contract(tmp_path: Path) -> None:
     FABRIKAM.write(tmp_path / "fabrikam-ca.pem")
     with smtp_peer(secure(tmp_path, CERTIFICATES["wrong-ca"][0])) as peer:
         connectors = connector("easy", peer.port, "level: encrypted")
-        connectors += connector("strict", peer.port, LEVELS["verified"])
+        strict = (
+            f"level: verified, names: [{NAME}, mx.fabrikam.example], ca: fabrikam-ca.pem"  # two: the same SNI as above
+        )
+        connectors += connector("strict", peer.port, strict)
         with outgoing(tmp_path, connectors, limits="idle_timeout: 60") as ours:
             ours.ends(ours.send("bob@easy.example"))
             event = ours.waits(ours.send("bob@strict.example"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord
+from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord, NamesAnswer, TxtAnswer
 
 if TYPE_CHECKING:
     import dns.asyncresolver
@@ -74,6 +74,26 @@ class DnsResolver:
         assert v6 is not None
         assert v4 is not None
         return _merge(v6, v4)
+
+    async def txt(self, name: str) -> TxtAnswer:
+        """The TXT records of `name`, each with its strings joined."""
+        found = await self._look_up(name, "TXT")
+        records = tuple(b"".join(record.strings) for record in found.records)
+        return TxtAnswer(found.status, records, found.secure, found.detail)
+
+    async def a(self, host: str) -> AddressAnswer:
+        """The IPv4 addresses of `host` alone."""
+        return _merge(await self._look_up(host, "A"))
+
+    async def aaaa(self, host: str) -> AddressAnswer:
+        """The IPv6 addresses of `host` alone."""
+        return _merge(await self._look_up(host, "AAAA"))
+
+    async def ptr(self, address: str) -> NamesAnswer:
+        """The names of an IP address (RFC 1035 §3.5, RFC 3596 §2.5)."""
+        found = await self._look_up(ipaddress.ip_address(address).reverse_pointer, "PTR")
+        names = tuple(_host(record.target) for record in found.records)
+        return NamesAnswer(found.status, names, found.secure, found.detail)
 
     # --- the cache
 
@@ -154,15 +174,16 @@ class DnsResolver:
         return self._resolver
 
 
-def _merge(v6: _Found, v4: _Found) -> AddressAnswer:
-    """One answer of two. Addresses of one family are good without the other; without any, unknown comes first."""
-    addresses = tuple(str(record.address) for record in (*v6.records, *v4.records))
-    secure = v6.secure and v4.secure
+def _merge(*found: _Found) -> AddressAnswer:
+    """One answer of several. Addresses of one family are good without the other; without any, unknown comes first."""
+    addresses = tuple(str(record.address) for one in found for record in one.records)
+    secure = all(one.secure for one in found)
+    detail = next((one.detail for one in found if one.detail), "")
     if addresses:
-        return AddressAnswer(DnsStatus.OK, addresses, secure, v6.detail or v4.detail)
+        return AddressAnswer(DnsStatus.OK, addresses, secure, detail)
     for status in (DnsStatus.TEMPORARY, DnsStatus.NODATA, DnsStatus.NXDOMAIN):
-        if status in (v6.status, v4.status):
-            return AddressAnswer(status, (), secure, v6.detail or v4.detail)
+        if any(one.status is status for one in found):
+            return AddressAnswer(status, (), secure, detail)
     return AddressAnswer(DnsStatus.TEMPORARY, detail="neither records nor a reason")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -73,6 +74,14 @@ def next_due(work: Work, claims: Claims) -> float | None:
         if index not in claims.get(seq, ()):
             return float(due)
     return None
+
+
+def spare(work: Work) -> int:
+    """Octets of the file's free pages, and of its log, which is written from its beginning again and again."""
+    db = work.db
+    log = Path(f"{db.filename}-wal")
+    written = log.stat().st_size if log.exists() else 0
+    return int(db.execute("PRAGMA freelist_count").get) * int(db.execute("PRAGMA page_size").get) + written
 
 
 def _pick(db: apsw.Connection, seq: int, now: float, claims: Claims) -> Picked:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from pathlib import Path
 from uuid import uuid4
@@ -26,10 +26,10 @@ PIECE = 262_144  # octets that are buffered before a thread writes them, and of 
 class FileSpool:
     """One large content. Belongs to the session until `enqueue` takes it, to the queue from then on."""
 
-    def __init__(self, folder: Path, pool: Executor, finished: dict[str, FileSpool], reserve: int = 0) -> None:
+    def __init__(self, folder: Path, pool: Executor, finished: dict[str, FileSpool], room: Room | None = None) -> None:
         self.name = uuid4().hex
         self.path = folder / self.name
-        self._reserve = reserve
+        self._room = room
         self.size = 0
         self.checksum = 0
         self.fault: StorageError | None = None
@@ -48,6 +48,8 @@ class FileSpool:
             raise LocalProtocolError("a spool takes nothing more once it became content")
         self._keep(data)
         if self._buffered >= PIECE:
+            if self._room and not self.fault:
+                await self._room.require()
             pieces, self._buffer, self._buffered = self._buffer, [], 0
             await asyncio.get_running_loop().run_in_executor(self._pool, self._append, pieces)
         if self.fault:
@@ -62,14 +64,11 @@ class FileSpool:
         if self.fault:
             return
         try:
-            require_room(self.path.parent, self._reserve)
             if self._descriptor < 0:
                 self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             for piece in pieces:
                 self.checksum = crc32(piece, self.checksum)
                 _write_all(self._descriptor, piece)
-        except StorageError as error:
-            self.fault = error
         except OSError as error:
             fault = storage_error(error, "write a message to its file")
             self.fault = fault if isinstance(fault, StorageError) else StorageError(str(fault))
@@ -128,15 +127,29 @@ class FileSpool:
             os.close(descriptor)
 
 
-def require_room(folder: Path, reserve: int) -> None:
-    """Raise StorageFull unless `reserve` octets are free: what would use them up could never be settled any more."""
-    disk = os.statvfs(folder)
-    free = disk.f_bavail * disk.f_frsize
-    if free < reserve:
-        raise StorageFull(
-            f"the queue takes no new mail: {free >> 20} MiB are free where {folder} is, {reserve >> 20} MiB are kept "
-            f"for what it holds already; make room"
-        )
+class Room:
+    """Free space that new mail must leave: a queue that has used up its disk could not even settle what it holds.
+
+    `spare` tells how many octets the queue's own files hold unused; it is asked only where the disk is nearly full.
+    """
+
+    def __init__(self, folder: Path, reserve: int, spare: Callable[[], Awaitable[int]]) -> None:
+        self._folder = folder
+        self._reserve = reserve
+        self._spare = spare
+
+    async def require(self) -> None:
+        """Raise StorageFull unless there is enough."""
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError as error:
+            raise storage_error(error, "look for free space") from error
+        free = disk.f_bavail * disk.f_frsize
+        if free < self._reserve and free + await self._spare() < self._reserve:
+            raise StorageFull(
+                f"the queue takes no new mail: {free >> 20} MiB are free where {self._folder} is, "
+                f"{self._reserve >> 20} MiB are kept for what it holds already; make room"
+            )
 
 
 def _write_all(descriptor: int, piece: bytes) -> None:

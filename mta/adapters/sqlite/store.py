@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mta.adapters.sqlite import changes, queries
-from mta.adapters.sqlite.faults import storage_error
 from mta.adapters.sqlite.rows import Incoming, event_out, prepare
 from mta.adapters.sqlite.shard import OpenShard, open_folder
-from mta.adapters.sqlite.spool import FileSpool, pieces, read_head, require_room, verify
+from mta.adapters.sqlite.spool import FileSpool, Room, pieces, read_head, verify
 from mta.adapters.sqlite.writer import Tuning, Writer
 from mta.errors import LocalProtocolError, StorageError
 from mta.model.lifecycle import STATES
@@ -42,6 +41,7 @@ class SqliteQueueStore:
         self._tuning = tuning
         self._writer = Writer(shard.db, shard.content, loop=loop, tuning=tuning)
         self._writer.alarms.extend(shard.alarms)
+        self._room = Room(shard.content, tuning.reserve, self._spare)
         self._files = ThreadPoolExecutor(4, thread_name_prefix="queue-file")
         self._spools: dict[str, FileSpool] = {}  # those that became content, by path
         self._claims: dict[int, set[int]] = {}  # seq -> places of claimed recipients
@@ -70,11 +70,11 @@ class SqliteQueueStore:
 
     def spool(self) -> FileSpool:
         """Where a large message goes while it arrives."""
-        return FileSpool(self._shard.content, self._files, self._spools, self._tuning.reserve)
+        return FileSpool(self._shard.content, self._files, self._spools, self._room)
 
     async def enqueue(self, message: QueuedMessage, *, claim: bool = False) -> None:
         """Take responsibility for a message. Raises StorageFull or StorageError: then nothing was taken."""
-        self._require_room()
+        await self._room.require()
         incoming = await self._prepare(message)
         after = partial(self._claim_new, incoming) if claim else None
         try:
@@ -94,11 +94,10 @@ class SqliteQueueStore:
             _give_back(incoming)
             raise
 
-    def _require_room(self) -> None:
-        try:
-            require_room(self._shard.content, self._tuning.reserve)
-        except OSError as error:
-            raise storage_error(error, "look for free space") from error
+    async def _spare(self) -> int:
+        """Octets of the queue's files that are in use no more and will be used again."""
+        spare: int = await self._writer.read(queries.spare, "look for free space")
+        return spare
 
     async def _prepare(self, message: QueuedMessage) -> Incoming:
         content = message.content

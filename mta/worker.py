@@ -151,7 +151,7 @@ class Worker:
                 if turn % _PURGE_EVERY == 0:
                     await self._purge()
             except MtaError as error:
-                self.site.log.warning("housekeeping", error=str(error))
+                self.site.log.warning(events.HOUSEKEEPING, error=str(error))
 
     async def _purge(self) -> None:
         before = self.site.clock.now() - self.site.contract.configuration.server.trace_keep

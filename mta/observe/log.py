@@ -19,6 +19,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from mta.observe import events
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SECRET_KEYS = frozenset({"password", "secret", "token", "key_pem", "authorization"})
 _BRIGHT = {"info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
@@ -69,8 +71,6 @@ class EventLog:
 
     def defect(self, where: str, error: BaseException) -> None:
         """A bug of ours, with its traceback; nobody but us sees it."""
-        from mta.observe import events
-
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         self.error(events.DEFECT, where=where, error=repr(error), traceback="".join(lines)[-8000:])
 
@@ -141,7 +141,7 @@ class LibraryHandler(logging.Handler):
         if error is not None:
             self._log.defect(f"{record.name}: {record.getMessage()}", error)
         else:
-            self._log.warning("library", logger=record.name, message=record.getMessage())
+            self._log.warning(events.LIBRARY, logger=record.name, message=record.getMessage())
 
 
 def capture_libraries(log: EventLog) -> None:

@@ -84,7 +84,7 @@ async def write(site: Site, shard: Shard, settlement: Settlement) -> None:
             await shard.store.settle(settlement)
             return
         except StorageError as error:
-            site.log.error("settlement.not-stored", message=settlement.message_id, error=str(error))
+            site.log.error(events.SETTLEMENT_NOT_STORED, message=settlement.message_id, error=str(error))
             await asyncio.sleep(_AGAIN_AFTER)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from mta.errors import StorageError
+from mta.observe import events
 from mta.pipeline.outbound import Outbound
 from mta.pipeline.site import Shard, Site
 
@@ -34,7 +35,7 @@ class Scheduler:
             try:
                 nap = await self._turn()
             except StorageError as error:
-                self._site.log.error("queue.unreadable", shard=self._shard.number, error=str(error))
+                self._site.log.error(events.QUEUE_UNREADABLE, shard=self._shard.number, error=str(error))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), nap)
 

@@ -21,7 +21,6 @@ SIZE_SCHEMA = {
     ]
 }
 Duration = Annotated[float, PlainValidator(values.duration), WithJsonSchema(DURATION_SCHEMA)]
-Size = Annotated[int, PlainValidator(values.size), WithJsonSchema(SIZE_SCHEMA)]
 
 DESCRIPTIONS: dict[str, str] = {
     "message_size": "Largest message taken, announced with SIZE; a larger one gets 552.",

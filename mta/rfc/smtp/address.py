@@ -24,7 +24,8 @@ MAX_LABEL = 63  # RFC 1035 §2.3.4
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _UTEXT = _ATEXT + r"\x80-\U0010ffff"  # RFC 6531 §3.3: atext =/ UTF8-non-ascii
-_DOMAIN = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*+"
+_LABEL = rf"(?!-)[A-Za-z0-9_-]{{1,{MAX_LABEL}}}(?<!-)"
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*+"
 _QUOTED = r'"(?:[ !#-\[\]-~\x80-\U0010ffff]|\\[ -~])*+"'  # RFC 5321 §4.1.2: Quoted-string
 _SITE = r"(?:\[[^\[\]<>\s]*+\]|[^\[\]<>@,:;\"\\()\s]++)"  # a domain or literal, looked at more closely afterwards
 

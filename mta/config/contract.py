@@ -107,12 +107,24 @@ class Server:
     nameservers: tuple[HostPort, ...] = ()  # empty: the system's
     trust_ad: bool = False
     trace_keep: float = 2_592_000.0  # 30 days
+    received_spf: bool = False  # also write Received-SPF (RFC 7208 §9.1)
     log_format: str = "auto"  # json, text, or by whether standard error is a terminal
     limits: Limits = field(default_factory=Limits)
 
 
 ANY_RECIPIENT = "any"
 VERIFY_RECIPIENT = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class DkimKey:
+    """A DKIM signing key of one of our domains, in use from epoch second `since` on. `key` is the path of its PEM."""
+
+    selector: str
+    key: str
+    since: float = 0.0
+    algorithm: str = "rsa-sha256"  # or ed25519-sha256, by the key
+    until: float = 0.0  # 0: no end
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +136,7 @@ class Domain:
     connector: str
     recipients: str | frozenset[str] = ANY_RECIPIENT
     allow_own_sender: bool = False
+    dkim: tuple[DkimKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +162,29 @@ class InboundTls:
 
 
 @dataclass(frozen=True, slots=True)
+class Authentication:
+    """What SPF, DKIM, DMARC and ARC must have found of mail coming in.
+
+    `dkim` is none, valid or aligned; `spf` none or pass; `dmarc` none, report, enforce or pass; `require` says whether
+    all demands hold or any one; `on_failure` is refuse, quarantine (held) or tag. A pass of an ARC chain sealed by one
+    of `trusted_sealers` stands in for what a forwarder broke.
+    """
+
+    dkim: str = "none"
+    min_rsa_bits: int = 1024
+    spf: str = "none"
+    dmarc: str = "report"
+    require: str = "all"
+    trusted_sealers: tuple[str, ...] = ()
+    on_failure: str = "tag"
+
+    @property
+    def demands(self) -> bool:
+        """Whether anything can fail."""
+        return self.dkim != "none" or self.spf != "none" or self.dmarc in ("enforce", "pass")
+
+
+@dataclass(frozen=True, slots=True)
 class Inbound:
     """What mail coming in under this connector must prove. `combine` is `all` or `any`."""
 
@@ -158,6 +194,9 @@ class Inbound:
     combine: str = "all"
     identity: str = "proof"  # or `none`: the peer's identity is deliberately not checked
     allow_own_sender: bool = False
+    authentication: Authentication = field(default_factory=Authentication)
+    header_from: str = "contract"  # or `dkim`: the partner's own aligned signature may stand in for the contract
+    trusted_hops: tuple[Network, ...] = ()  # of a gateway in front of us: SPF is judged at what it received from
 
     @property
     def demands_proof(self) -> bool:
@@ -193,6 +232,7 @@ class Outbound:
     client_certificate: KeyPair | None = None
     auth: Auth | None = None
     port: int = 25  # of hosts found by MX
+    dkim: str = "auto"  # or `off`: mail of our domains leaves unsigned
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Question:
 
 
 def explain(index: ConnectorIndex, question: Question, verifier: ChainVerifier, now: float) -> dict[str, Any]:
-    """The document of `mta explain --json` (docs/commands.md); JSON types only."""
+    """The document of `mta explain --json`; JSON types only."""
     identity = session(index, question.facts, verifier, now)
     decisions = _inbound_decisions(index, question, identity, verifier, now)
     chosen = _decisive(decisions)

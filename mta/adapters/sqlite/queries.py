@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,6 @@ from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.ports import Event, QueueFilter, TraceRecord
 
 Claims = Mapping[int, Set[int]]  # seq -> places of claimed recipients
-ContentOf = Callable[[StoredContent], Content]
 
 _DUE = "SELECT due, message, idx FROM recipient WHERE state = 'queued' AND due <= ? ORDER BY due, message, idx"
 _EARLIEST = "SELECT due, message, idx FROM recipient WHERE state = 'queued' ORDER BY due, message, idx"

@@ -18,9 +18,9 @@ from mta.adapters.sqlite.writer import Tuning, Writer
 from mta.errors import LocalProtocolError, StorageError
 from mta.model.lifecycle import STATES
 from mta.model.message import Content, QueuedMessage
+from mta.observe import events
 from mta.ports import Event, QueueCounts, QueueFilter, Settlement, TraceRecord
 
-QUARANTINED = "message.quarantined"
 _LOAD = 50  # messages loaded in one go, so that commits get in between
 
 
@@ -182,7 +182,7 @@ class SqliteQueueStore:
     async def _quarantine(self, picked: queries.Picked, now: float, fault: str) -> None:
         why = f"damaged: {fault}; held, nothing of it was sent"
         self.alarms.append(f"{self._shard.folder}: message {picked.message.id} is {why}")
-        event = Event(now, QUARANTINED, {"reason": fault})
+        event = Event(now, events.MESSAGE_QUARANTINED, {"reason": fault})
         run = partial(changes.quarantine, seq=picked.seq, event=event, why=why)
         try:
             await self._writer.write(run, "hold a damaged message", urgent=False)
@@ -197,9 +197,9 @@ class SqliteQueueStore:
 
     async def settle(self, settlement: Settlement) -> None:
         """Write fates, events and notices in one transaction and release the claim on these recipients."""
-        events = tuple(event_out(event) for event in settlement.events)
+        history = tuple(event_out(event) for event in settlement.events)
         notices = await self._prepare_all(settlement.notices)
-        change = changes.Change(settlement, events, notices, self._seqs.get(settlement.message_id))
+        change = changes.Change(settlement, history, notices, self._seqs.get(settlement.message_id))
         try:
             work = self._writer.write(
                 partial(changes.apply_settlement, change=change),

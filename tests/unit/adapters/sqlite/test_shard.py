@@ -14,8 +14,8 @@ import pytest
 
 from mta.adapters.sqlite import SqliteQueueStore, Tuning, open_shard
 from mta.adapters.sqlite.schema import migrations
-from mta.adapters.sqlite.store import QUARANTINED
 from mta.errors import SchemaTooNew, ShardLocked, StorageError
+from mta.observe import events
 from mta.ports import QueueFilter, RecipientFate
 from tests.support.mail import BODY, NOW, queued, settlement
 
@@ -150,7 +150,7 @@ async def _is_quarantined(store: SqliteQueueStore, id_: str, why: str) -> None:
     assert await store.next_due() is None
     assert (await store.counts()).states == {"queued": 3, "held": 1}
     [record] = await store.trace(QueueFilter(id=id_))
-    assert [event.name for event in record.events] == [QUARANTINED]
+    assert [event.name for event in record.events] == [events.MESSAGE_QUARANTINED]
     [state] = record.message.states
     assert (state.state, why in state.reason) == ("held", True), state.reason
     assert id_ in {message.id for message in await store.search(QueueFilter(state="held"))}

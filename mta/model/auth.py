@@ -10,7 +10,7 @@ class AuthResult(Enum):
     """The result words of RFC 8601 §2.7 that our methods use."""
 
     NONE = "none"
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - the result, no password
     FAIL = "fail"
     SOFTFAIL = "softfail"  # SPF only
     NEUTRAL = "neutral"

@@ -24,8 +24,7 @@ MAY_IMPORT = {
     "adapters": EVERYWHERE | {"rfc", "ports"},
     "worker": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline", "queue"},
     "supervisor": EVERYWHERE | {"config"},
-    "app": EVERYWHERE
-    | {"rfc", "ports", "config", "policy", "pipeline", "queue", "adapters", "worker", "supervisor"},
+    "app": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline", "queue", "adapters", "worker", "supervisor"},
     "cli": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline", "queue", "app", "__init__"},
     "__main__": {"cli"},
     "__init__": set(),

@@ -13,7 +13,7 @@ from mta.model.reply import Reply
 from mta.pipeline.hop import Hop, Hops
 from mta.pipeline.site import Site
 from mta.policy.deliver import requirement
-from mta.policy.route import Destination, order_mx
+from mta.policy.route import Destination, addresses_to_try, order_mx
 from mta.policy.settle import Step, next_step
 from mta.ports import DnsStatus, Transaction, TransactionReplies
 
@@ -72,7 +72,7 @@ async def find_hosts(site: Site, job: Job) -> list[tuple[HostPort, str]] | Failu
         if len(found) >= HOSTS_TRIED:
             break
         answer = await site.resolver.addresses(host.host)
-        found.extend((host, address) for address in answer.addresses[:2])
+        found.extend((host, address) for address in addresses_to_try(answer.addresses))
         if answer.status is DnsStatus.TEMPORARY:
             unknown = f"{host.host}: {answer.detail}"
     if found:

@@ -133,6 +133,16 @@ def order_mx(
     return tuple(HostPort(host, port) for host in _shuffled(better, shuffle))
 
 
+def addresses_to_try(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """The two addresses of a host that one attempt asks: one of each family where there are both.
+
+    A host with several IPv6 addresses must not be out of reach for a machine that has IPv4 alone.
+    """
+    six = tuple(address for address in addresses if ":" in address)
+    four = tuple(address for address in addresses if ":" not in address)
+    return (six[0], four[0]) if six and four else addresses[:2]
+
+
 def _better_than_us(records: Iterable[MxRecord], own_names: frozenset[str]) -> list[MxRecord]:
     # RFC 5321 §5.1: ourselves and every host of the same or a worse preference are discarded.
     ours = min((record.preference for record in records if record.host in own_names), default=None)

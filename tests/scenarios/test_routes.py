@@ -45,6 +45,9 @@ ZONE = {
     ("literal.example", "MX"): ["10 127.0.0.1."],
     ("sixth.example", "MX"): ["10 six.hosts.example."],
     ("six.hosts.example", "AAAA"): ["::1"],
+    ("both.example", "MX"): ["10 both.hosts.example."],
+    ("both.hosts.example", "AAAA"): ["::1"],
+    ("both.hosts.example", "A"): ["127.0.0.2"],
     ("xn--bcher-kva.example", "MX"): ["10 a.hosts.example."],
 }
 
@@ -106,6 +109,7 @@ def test_hosts_of_equal_preference_share_the_load(world: World) -> None:
         pytest.param("second.example", "second", id="the first host is down"),
         pytest.param("busy.example", "second", id="the first host is busy"),
         pytest.param("half-broken.example", "second", id="the first host cannot be looked up"),
+        pytest.param("both.example", "second", id="the host answers by IPv4 alone"),
         pytest.param("backup.example", "first", id="we are a backup, a better host takes it"),
         pytest.param("bücher.example", "first", id="an internationalised domain"),
         pytest.param("[127.0.0.2]", "second", id="an address literal"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mta.config.contract import Connector, HostPort, Inbound, Outbound, OutboundTls
 from mta.model.attempt import Failure, Scope
 from mta.model.tls import TlsLevel
-from mta.policy.route import Destination, after_reload, choose, destination, order_mx
+from mta.policy.route import Destination, addresses_to_try, after_reload, choose, destination, order_mx
 from mta.ports import DnsStatus, MxAnswer, MxRecord
 from tests.unit.policy.world import CONTOSO, DEFAULT, FABRIKAM, configuration, index, mailbox
 
@@ -175,3 +175,17 @@ def test_the_shuffle_decides_nothing_but_the_order(seed):
     mixed = hosts(order_mx(answer(*records), "x.example", OWN, Random(seed).shuffle, 25))
     assert sorted(mixed) == ["a.example", "b.example", "c.example", "d.example"]
     assert mixed[-1] == "d.example"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "tried"),
+    [
+        ((), ()),
+        (("192.0.2.1",), ("192.0.2.1",)),
+        (("192.0.2.1", "192.0.2.2", "192.0.2.3"), ("192.0.2.1", "192.0.2.2")),
+        (("2001:db8::1", "2001:db8::2", "192.0.2.1"), ("2001:db8::1", "192.0.2.1")),
+        (("2001:db8::1", "2001:db8::2"), ("2001:db8::1", "2001:db8::2")),
+    ],
+)
+def test_both_families_of_addresses_are_tried(addresses, tried):
+    assert addresses_to_try(addresses) == tried

@@ -40,22 +40,22 @@ class Job:
 
 async def deliver(site: Site, hops: Hops, job: Job) -> DeliveryResult:
     """Try the hosts in order. Each recipient gets the answer that decides its fate."""
-    found = await find_hosts(site, job)
+    found = await _look_up(site, job)
     if isinstance(found, Failure):
         return DeliveryResult((), _all(job.recipients, found))
-    attempts: list[HostAttempt] = []
+    attempts = list(found.unknown)
     results: dict[int, RecipientResult] = {}
     passed = False
-    for number, (host, address) in enumerate(found):
+    for number, (host, address) in enumerate(found.places):
         left = tuple(state for state in job.recipients if state.index not in results)
         part = replace(job, recipients=left)
         outcome = await _try_host(site, hops, part, host, address)
         attempts.append(outcome.attempt)
         passed = passed or outcome.dsn_passed
-        more = number + 1 < len(found)
+        more = number + 1 < len(found.places)
         for result in outcome.results:
             if result.failure is None or next_step(result.failure, more) is Step.SETTLE:
-                results[result.index] = replace(result, host=number)
+                results[result.index] = replace(result, host=len(attempts) - 1)
         if len(results) == len(job.recipients):
             break
     return DeliveryResult(tuple(attempts), tuple(results[state.index] for state in job.recipients), passed)
@@ -63,25 +63,45 @@ async def deliver(site: Site, hops: Hops, job: Job) -> DeliveryResult:
 
 async def find_hosts(site: Site, job: Job) -> list[tuple[HostPort, str]] | Failure:
     """Hosts with their addresses in the order to try them, or why there are none."""
+    found = await _look_up(site, job)
+    return found if isinstance(found, Failure) else found.places
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Where to try, and which better or worse hosts could not be looked up just now."""
+
+    places: list[tuple[HostPort, str]]
+    unknown: tuple[HostAttempt, ...] = ()
+
+
+async def _look_up(site: Site, job: Job) -> _Found | Failure:
     hosts = await _hosts(site, job)
     if isinstance(hosts, Failure):
         return hosts
-    found: list[tuple[HostPort, str]] = []
-    unknown = ""
+    places: list[tuple[HostPort, str]] = []
+    unknown: list[HostAttempt] = []
     for host in hosts:
-        if len(found) >= HOSTS_TRIED:
+        if len(places) >= HOSTS_TRIED:
             break
         answer = await site.resolver.addresses(host.host)
-        found.extend((host, address) for address in addresses_to_try(answer.addresses))
+        places.extend((host, address) for address in addresses_to_try(answer.addresses))
         if answer.status is DnsStatus.TEMPORARY:
-            unknown = f"{host.host}: {answer.detail}"
-    if found:
-        return found[:HOSTS_TRIED]
+            unknown.append(_unknown(site, job, host, answer.detail))
+    if places:
+        return _Found(places[:HOSTS_TRIED], tuple(unknown))
+    if unknown and unknown[-1].failure:
+        return unknown[-1].failure
     names = ", ".join(str(host) for host in hosts)
-    if unknown:
-        return _destination_failure(Reply(450, "4.4.3", ("Name server failure",)), f"dns: {unknown}")
     # A configured host without an address is the administrator's to mend; an MX without one may be a slip of theirs.
     return _destination_failure(Reply(450, "4.4.4", ("No address for host",)), f"dns: no address for {names}")
+
+
+def _unknown(site: Site, job: Job, host: HostPort, detail: str) -> HostAttempt:
+    """A host whose address nobody can tell now: it might have taken the mail, so it counts among those asked."""
+    failure = _destination_failure(Reply(450, "4.4.3", ("Name server failure",)), f"dns: {host.host}: {detail}")
+    word = requirement(job.connector.outbound, job.destination, host).word
+    return HostAttempt(host.host, host.port, started=site.clock.now(), requirement=word, failure=failure)
 
 
 async def _hosts(site: Site, job: Job) -> tuple[HostPort, ...] | Failure:

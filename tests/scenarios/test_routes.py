@@ -174,6 +174,23 @@ def test_mail_waits_for_the_name_server_and_goes_out_when_it_answers_again(world
     assert world.ours.ends(id_) == {"bob@later.example": "delivered"}
 
 
+def test_a_host_that_cannot_be_looked_up_might_still_take_what_another_refuses_for_good(tmp_path: Path) -> None:
+    unwilling = Script(replies={"GREETING": "554 5.3.2 no mail here"})
+    with smtp_peer(unwilling) as peer, dns_server(ZONE) as dns:
+        dns.set("half.example", "MX", ["10 unknown.hosts.example.", "20 a.hosts.example."])
+        with outgoing(tmp_path, DEFAULT.replace("PORT", str(peer.port)), dns=dns) as ours:
+            id_ = ours.send("bob@half.example")
+            unknown, refused = ours.waits(id_)["attempts"]
+            assert unknown["host"] == "unknown.hosts.example"
+            assert unknown["failure"]["reason"].startswith("dns: unknown.hosts.example: ")
+            assert refused["failure"]["reason"].startswith("greeting: ")
+            dns.set("unknown.hosts.example", "A", ["127.0.0.3"])  # it is down, but it might come back
+            dns.set("unknown.hosts.example", "AAAA", [])
+            ours.retry(id_)
+            ours.waits(id_, 2)
+            assert ours.home.messages == []
+
+
 @pytest.mark.skipif(not has_ipv6() and not os.environ.get("CI"), reason="no IPv6 on this machine")
 def test_a_host_with_an_ipv6_address_alone(tmp_path: Path) -> None:
     with (

@@ -290,10 +290,13 @@ async def serving(receiver: FakeReceiver | None = None, **limits: Any) -> AsyncI
     os.set_blocking(read_end, False)
     os.set_blocking(write_end, False)
     server.read_end, log = read_end, EventLog(write_end, "json")
-    before = asyncio.all_tasks()
-    listener = await loop.create_server(
-        lambda: SmtpServerProtocol(server.receiver, server.settings, log, server.open), "127.0.0.1", 0
-    )
+    made: list[SmtpServerProtocol] = []
+
+    def make() -> SmtpServerProtocol:
+        made.append(SmtpServerProtocol(server.receiver, server.settings, log, server.open))
+        return made[-1]
+
+    listener = await loop.create_server(make, "127.0.0.1", 0)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server
@@ -304,7 +307,8 @@ async def serving(receiver: FakeReceiver | None = None, **limits: Any) -> AsyncI
         defects = server.take_defects()
         assert not defects, defects
         await asyncio.sleep(0)
-        assert asyncio.all_tasks() <= before, "a task was left"
+        assert all(one._task is None or one._task.done() for one in made), "a task was left"
+        assert all(one._timer is None for one in made if one.transport.is_closing()), "a timer was left"
     finally:
         listener.close()
         os.close(read_end)

@@ -24,6 +24,7 @@ _EXTENSIONS = frozenset({"SIZE", "8BITMIME", "SMTPUTF8", "DSN"})  # that carry p
 _NONE: frozenset[str] = frozenset()
 _TAKES_NO_MORE = 452  # RFC 5321 §4.5.3.1.10: the client sends the rest in a further transaction
 _OVERSHOOT = 1000  # recipients beyond the limit, between two messages, that are no errors
+_OF_HTTP = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT"})
 _ALONE = frozenset({"EHLO", "HELO", "STARTTLS", "DATA"})  # RFC 2920 §3.1: the last of a group
 
 _OK = Reply(250, "2.0.0", ("Ok",))
@@ -87,11 +88,18 @@ class Commands:
         """One command, in order."""
         method = getattr(self, f"smtp_{command.verb}", None) if command.verb.isalpha() else None
         if method is None:
-            await self.mistake(_UNKNOWN, command.verb)
+            await self._unknown(command.verb)
             return
         if self.stream.buffered and command.verb in _ALONE and self.settings.forbid_early_talkers:
             await self._early(command.verb)
         await method(command.argument)
+
+    async def _unknown(self, verb: str) -> None:
+        if verb in _OF_HTTP:  # a browser that was made to speak to us: what follows is not the word of a mail client
+            self.reply(_NOT_OFFERED)
+            self.decider.error(self.facts, _NOT_OFFERED, verb)
+            raise Hangup("HTTP")
+        await self.mistake(_UNKNOWN, verb)
 
     async def _early(self, verb: str) -> None:
         if verb != "STARTTLS":  # RFC 3207 §4.2, and every STARTTLS injection: nothing is said, it ends at once

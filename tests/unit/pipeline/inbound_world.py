@@ -20,6 +20,7 @@ from mta.observe.log import EventLog
 from mta.pipeline.inbound import InboundRelay, RelaySession
 from mta.pipeline.site import Contract, MessageIds, Shard, Site
 from mta.ports import AddressAnswer, DnsStatus
+from tests.support.smtp_server import FakeSpool
 from tests.unit.policy.world import NOW, SERVER, STRANGER, VERIFIER, configuration, mailbox
 
 HEADER = b"From: someone@elsewhere.example\r\nSubject: x\r\n"
@@ -54,6 +55,9 @@ class FakeStore:
     claims: list[bool] = field(default_factory=list)
     trouble: Exception | None = None
     siblings: int = 0
+
+    def spool(self) -> FakeSpool:
+        return FakeSpool()
 
     async def enqueue(self, message: QueuedMessage, *, claim: bool = False) -> None:
         if self.trouble:

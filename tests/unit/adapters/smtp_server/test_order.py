@@ -251,6 +251,15 @@ async def test_controls_and_broken_utf8_in_a_command_are_syntax_errors(line: byt
         assert await client.say("NOOP") == 250
 
 
+@pytest.mark.parametrize("line", ["GET / HTTP/1.1", "POST /x HTTP/1.1", "CONNECT mx.contoso.example:25 HTTP/1.1"])
+async def test_a_browser_is_not_talked_with(line: str) -> None:
+    async with serving() as server:
+        client = await server.connect()
+        client.write(line.encode() + b"\r\nHost: mx\r\n\r\nEHLO client.example\r\nMAIL FROM:<>\r\n")
+        assert await client.codes() == [502]
+        assert server.receiver.envelopes == []
+
+
 async def test_what_the_library_would_answer_is_never_asked() -> None:
     from aiosmtpd.smtp import SMTP
 

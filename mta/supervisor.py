@@ -102,11 +102,10 @@ class Supervisor:
     async def _keep(self, worker: _Worker) -> None:
         """Start it, and start it again whenever it dies."""
         while not self._stopping.is_set():
-            await self._start(worker)
-            assert worker.process is not None
-            if self._stopping.is_set():
-                worker.process.terminate()  # the order to stop came while it was being started
-            code = await worker.process.wait()
+            try:
+                code = await self._live(worker)
+            except OSError as error:
+                code = f"{sys.executable} cannot be started by this user: {error.strerror}"
             worker.ready.clear()
             if self._stopping.is_set():
                 return
@@ -117,6 +116,14 @@ class Supervisor:
             )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), worker.pause)
+
+    async def _live(self, worker: _Worker) -> int | str:
+        """From its start to its end; the exit status."""
+        await self._start(worker)
+        assert worker.process is not None
+        if self._stopping.is_set():
+            worker.process.terminate()  # the order to stop came while it was being started
+        return await worker.process.wait()
 
     async def _start(self, worker: _Worker) -> None:
         """A new process: sockets by inheritance, its orders in the first line of standard input."""
@@ -132,15 +139,21 @@ class Supervisor:
             "parent": os.getpid(),
         }
         worker.started = time.monotonic()
-        worker.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "mta",
-            "worker",
-            stdin=asyncio.subprocess.PIPE,
-            pass_fds=(*(bound.fileno() for _, bound in pairs), worker_end),
-        )
-        os.close(worker_end)
+        try:
+            worker.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "mta",
+                "worker",
+                stdin=asyncio.subprocess.PIPE,
+                pass_fds=(*(bound.fileno() for _, bound in pairs), worker_end),
+                process_group=0,  # a terminal's interrupt is for the supervisor
+            )
+        except OSError:
+            os.close(report)
+            raise
+        finally:
+            os.close(worker_end)
         worker.tell(orders)
         self._follow(worker, report)
 

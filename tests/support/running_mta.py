@@ -98,6 +98,14 @@ class RunningMta:
         return [int(pid) for pid in path.read_text().split()]
 
 
+@dataclass(frozen=True)
+class Python:
+    """Another interpreter for the relay, with the PYTHONPATH that it needs to find it."""
+
+    program: str
+    path: str = ""
+
+
 def _fits(line: dict[str, Any], event: str, fields: dict[str, Any]) -> bool:
     return line.get("event") == event and all(line.get(name) == value for name, value in fields.items())
 
@@ -110,15 +118,18 @@ def mta(*words: str, check: bool = False, **options: Any) -> subprocess.Complete
 
 
 @contextlib.contextmanager
-def running_mta(folder: Path, text: str, *, port: int | None = None, ready: bool = True) -> Iterator[RunningMta]:
+def running_mta(
+    folder: Path, text: str, *, port: int | None = None, ready: bool = True, python: Python | None = None
+) -> Iterator[RunningMta]:
     """Start the relay in `folder` with connectors.yaml `text` (`{port}` is filled in); it is drained at the end."""
+    python = python or Python(sys.executable)
     port = port or free_port()
     config = folder / "connectors.yaml"
     config.write_text(textwrap.dedent(text).replace("{port}", str(port)))
     process = subprocess.Popen(
-        [sys.executable, "-m", "mta", "serve", "--config", str(config)],
+        [python.program, "-m", "mta", "serve", "--config", str(config)],
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **({"PYTHONPATH": python.path} if python.path else {})},
     )
     relay = RunningMta(folder, config, port, process)
     reader = threading.Thread(target=_read, args=(relay,), daemon=True)

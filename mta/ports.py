@@ -163,6 +163,7 @@ class TransactionReplies:
     mail: Reply
     recipients: tuple[Reply, ...] = ()
     data: Reply | None = None
+    unsaid: bool = False  # nothing was said to the hop: it cannot carry the message, `mail` is our own reply
 
 
 class SmtpConnection(Protocol):

@@ -203,7 +203,7 @@ class OutboundConnection:
         cargo = await cargo_of(transaction, "8BITMIME" in self.capabilities)
         refusal = can_carry(transaction.envelope, cargo, self.capabilities)
         if refusal is not None:
-            return TransactionReplies(refusal)
+            return TransactionReplies(refusal, unsaid=True)
         self._check_open()
         self._client.begin(transaction.envelope, cargo)
         event = await self._event()

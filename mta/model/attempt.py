@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from mta.model.reply import Reply
@@ -58,13 +58,12 @@ class RecipientResult:
     reply: Reply
     failure: Failure | None = None
     host: int = -1
+    dsn_passed: bool = False  # the hop takes over the duty to report (RFC 3461)
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """All of one attempt: every host tried, every recipient's fate. `dsn_passed`: the hop takes over DSN duties."""
+    """All of one attempt: every host tried, every recipient's fate."""
 
     hosts: tuple[HostAttempt, ...]
     recipients: tuple[RecipientResult, ...]
-    dsn_passed: bool = False
-    notes: tuple[str, ...] = field(default_factory=tuple)

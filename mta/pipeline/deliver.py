@@ -45,20 +45,18 @@ async def deliver(site: Site, hops: Hops, job: Job) -> DeliveryResult:
         return DeliveryResult((), _all(job.recipients, found))
     attempts = list(found.unknown)
     results: dict[int, RecipientResult] = {}
-    passed = False
     for number, (host, address) in enumerate(found.places):
         left = tuple(state for state in job.recipients if state.index not in results)
         part = replace(job, recipients=left)
         outcome = await _try_host(site, hops, part, host, address)
         attempts.append(outcome.attempt)
-        passed = passed or outcome.dsn_passed
         more = number + 1 < len(found.places)
         for result in outcome.results:
             if result.failure is None or next_step(result.failure, more) is Step.SETTLE:
                 results[result.index] = replace(result, host=len(attempts) - 1)
         if len(results) == len(job.recipients):
             break
-    return DeliveryResult(tuple(attempts), tuple(results[state.index] for state in job.recipients), passed)
+    return DeliveryResult(tuple(attempts), tuple(results[state.index] for state in job.recipients))
 
 
 async def find_hosts(site: Site, job: Job) -> list[tuple[HostPort, str]] | Failure:
@@ -116,7 +114,6 @@ async def _hosts(site: Site, job: Job) -> tuple[HostPort, ...] | Failure:
 class _HostOutcome:
     attempt: HostAttempt
     results: tuple[RecipientResult, ...]
-    dsn_passed: bool = False
 
 
 async def _try_host(site: Site, hops: Hops, job: Job, host: HostPort, address: str) -> _HostOutcome:
@@ -162,13 +159,16 @@ async def _transact(hop: Hop, job: Job, attempt: HostAttempt) -> _HostOutcome:
     if reused and replies.mail.code == 421:  # RFC 5321 §3.8: its farewell to the idle connection met our MAIL
         failure = Failure(Scope.SESSION, replies.mail, f"{_STALE}: {attempt.host} said {replies.mail}", permanent=False)
         return _HostOutcome(replace(attempt, failure=failure), _all(job.recipients, failure))
-    results = _judge_replies(job, attempt, replies)
-    dsn_passed = "DSN" in hop.connection.capabilities
-    return _HostOutcome(attempt, results, dsn_passed)
+    return _HostOutcome(attempt, _judge_replies(job, attempt, replies, "DSN" in hop.connection.capabilities))
 
 
-def _judge_replies(job: Job, attempt: HostAttempt, replies: TransactionReplies) -> tuple[RecipientResult, ...]:
+def _judge_replies(
+    job: Job, attempt: HostAttempt, replies: TransactionReplies, dsn: bool
+) -> tuple[RecipientResult, ...]:
     where = f"{attempt.host}[{attempt.address}]:{attempt.port}"
+    if replies.unsaid:
+        failure = Failure(Scope.MESSAGE, replies.mail, f"cannot-carry: {replies.mail}", permanent=True, local=True)
+        return _all(job.recipients, failure)
     if not replies.mail.positive:
         failure = _said(where, "MAIL FROM", replies.mail, Scope.MESSAGE)
         return tuple(RecipientResult(state.index, replies.mail, failure) for state in job.recipients)
@@ -180,7 +180,7 @@ def _judge_replies(job: Job, attempt: HostAttempt, replies: TransactionReplies) 
             data = replies.data or Reply(450, "4.4.2", ("No reply to the message",))
             results.append(RecipientResult(state.index, data, _said(where, "DATA", data, Scope.MESSAGE)))
         else:
-            results.append(RecipientResult(state.index, replies.data))
+            results.append(RecipientResult(state.index, replies.data, dsn_passed=dsn))
     return tuple(results)
 
 

@@ -145,7 +145,8 @@ def _kind(occasion: Occasion, fate: RecipientFate, server: Server) -> str:
         return Kind.FAILURE if recipient.wants("FAILURE") else ""
     if fate.state == QUEUED:
         return Kind.DELAY if fate.warned else ""
-    if fate.state in (DELIVERED, RELAYED) and not occasion.result.dsn_passed:
+    outcome = _outcome(occasion.result, fate.index)
+    if fate.state in (DELIVERED, RELAYED) and not (outcome and outcome.dsn_passed):
         # RFC 3461 §5.2.2: a hop without DSN will not report a success, so we say "relayed" where one was asked for.
         return Kind.RELAYED if recipient.wants("SUCCESS") else ""
     return ""

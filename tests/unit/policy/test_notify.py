@@ -60,7 +60,10 @@ def occasion(
         delivered = state == "delivered"
         outcomes.append(
             RecipientResult(
-                index, Reply(250, "2.1.5", ("OK",)) if delivered else refused.reply, None if delivered else refused
+                index,
+                Reply(250, "2.1.5", ("OK",)) if delivered else refused.reply,
+                None if delivered else refused,
+                dsn_passed=dsn_passed and delivered,
             )
         )
     message = QueuedMessage(
@@ -72,7 +75,7 @@ def occasion(
         "default",
         tuple(RecipientState(i, "c") for i in range(len(states))),
     )
-    return Occasion(message, tuple(fates), DeliveryResult((PLACE,), tuple(outcomes), dsn_passed), NOW, content)
+    return Occasion(message, tuple(fates), DeliveryResult((PLACE,), tuple(outcomes)), NOW, content)
 
 
 def ids() -> Callable[[], str]:

@@ -268,6 +268,7 @@ def test_no_worker_outlives_a_killed_supervisor_by_a_second(tmp_path: Path) -> N
     with smtp_peer() as peer, running_mta(tmp_path, config(peer.port, 3)) as relay:
         workers = relay.workers()
         assert len(workers) == 3
+        os.kill(workers[0], signal.SIGSTOP)  # not even one that could not notice
         relay.kill()
         until(lambda: not any(map(alive, workers)), 1.0)
 

@@ -61,7 +61,7 @@ def _extent(raw: bytes, limit: int) -> tuple[int, int]:
         return 0, raw.index(b"\n") + 1
     within = limit + 3  # as far as an empty line behind a header of the full size can reach
     end = raw.find(b"\n\r\n", 0, within)
-    bare = raw.find(b"\n\n", 0, end if end >= 0 else within)
+    bare = raw.find(b"\n\n", 0, end + 1 if end >= 0 else within)
     if bare >= 0:
         return bare + 1, bare + 2
     return (end + 1, end + 3) if end >= 0 else (len(raw), len(raw))

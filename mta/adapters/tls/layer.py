@@ -175,6 +175,15 @@ class TlsLayer(asyncio.Protocol):
         except SSL.Error as error:
             self._break(error)
 
+    def go_on(self) -> None:
+        """Deliver what was held back, and read on only if the application took all of it.
+
+        Reading at once would let ciphertext pile up: more comes in with each turn than the application takes.
+        """
+        self.deliver()
+        if not self.paused and not self.is_closing and not self.raw.is_reading():
+            self.raw.resume_reading()
+
     def eof_received(self) -> bool:
         """TCP ended. Without a close_notify before it that is the same to us: SMTP knows where its messages end."""
         self._raw_ended = True

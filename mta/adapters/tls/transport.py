@@ -52,8 +52,7 @@ class TlsTransport(asyncio.Transport):
         """Go on; what was held back comes first."""
         if self._layer.paused and not self.is_closing():
             self._layer.paused = False
-            self._layer.raw.resume_reading()
-            asyncio.get_running_loop().call_soon(self._layer.deliver)
+            asyncio.get_running_loop().call_soon(self._layer.go_on)
 
     def get_write_buffer_size(self) -> int:
         """Octets of ciphertext that wait; plaintext never does."""

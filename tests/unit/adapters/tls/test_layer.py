@@ -397,6 +397,33 @@ def test_a_paused_application_gets_nothing_until_it_resumes(run: Run, world: Wor
         pair.server.transport.resume_reading()
         await pair.server.until(lambda: pair.server.eof)
         assert pair.server.received == b"x" * 50_000
+
+    run(story())
+
+
+def test_ciphertext_is_read_on_only_when_the_application_took_what_is_there(run: Run, world: World) -> None:
+    """Else more came in with each turn than the application takes, and a slow one held it all in memory."""
+
+    async def story() -> None:
+        pair = Pair(world)
+        await pair.shake_hands(1 << 20)
+        received = pair.server.received
+
+        def take_some(data: bytes) -> None:
+            received.extend(data)
+            if len(received) % 65_536 == 0:
+                pair.server.transport.pause_reading()
+
+        pair.server.data_received = take_some  # type: ignore[method-assign]
+        pair.client.transport.write(b"x" * 150_000)
+        pair.carry()
+        reading = []
+        while len(received) < 150_000:
+            reading.append(pair.raw_server.reading)
+            pair.server.transport.resume_reading()
+            reading.append(pair.raw_server.reading)
+            await asyncio.sleep(0)
+        assert reading == [False] * 4
         assert pair.raw_server.reading
 
     run(story())

@@ -211,6 +211,41 @@ async def test_a_client_that_does_not_read_is_dropped_after_the_timeout() -> Non
         assert server.receiver.closed == ["timeout"]
 
 
+async def test_last_words_are_not_taken_away_by_a_reset() -> None:
+    """Elsewhere than on Linux a reset discards what was not read yet; here it can be seen to stay away."""
+    loop = asyncio.get_running_loop()
+    async with serving() as server:
+        with socket.socket() as connection:
+            connection.setblocking(False)
+            await loop.sock_connect(connection, ("127.0.0.1", server.port))
+            assert (await loop.sock_recv(connection, 1000)).startswith(b"220 ")
+            await loop.sock_sendall(connection, b"NOOP\n")
+            async with asyncio.timeout(5):
+                while not server.receiver.closed:
+                    await asyncio.sleep(0.002)
+            for _ in range(3):
+                await loop.sock_sendall(connection, b"MAIL FROM:<>\r\n" * 10_000)
+                await asyncio.sleep(0.01)
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+            assert (await loop.sock_recv(connection, 1000)).startswith(b"500 ")
+            assert await loop.sock_recv(connection, 1000) == b""
+            assert len(server.open) == 1  # it counts as long as it is there
+        await server.idle()
+        assert server.receiver.envelopes == []
+
+
+async def test_a_client_that_does_not_go_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mta.adapters.smtp_server.protocol._LINGER", 0.1)
+    async with serving() as server:
+        connection = socket.create_connection(("127.0.0.1", server.port))
+        connection.sendall(b"NOOP\n")
+        async with asyncio.timeout(5):
+            while not server.receiver.closed:
+                await asyncio.sleep(0.002)
+        await server.idle()
+        connection.close()
+
+
 async def test_last_words_that_nobody_reads_do_not_keep_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mta.adapters.smtp_server.protocol._LINGER", 0.1)
     async with serving() as server:

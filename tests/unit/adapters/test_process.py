@@ -52,7 +52,7 @@ def test_a_folder_is_made_private_also_if_it_was_there(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="the folder .*/file/queue cannot be used: Not a directory"):
+    with pytest.raises(UsageError, match=r"the folder .*/file/queue cannot be used: Not a directory"):
         make_private(tmp_path / "file/queue")
 
 

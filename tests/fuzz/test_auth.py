@@ -8,17 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.model.address import Mailbox
-from mta.model.auth import AuthResult
+from mta.model.auth import AuthResult, DkimOutcome, SpfOutcome
+from mta.model.author import FromField
+from mta.rfc.dmarc.check import check
+from mta.rfc.dmarc.evaluate import MAX_IDENTIFIERS
+from mta.rfc.dmarc.walk import MAX_QUERIES
 from mta.rfc.spf.check import SpfQuery, check_mail_from
 from tests.support.fake_resolver import TEMPORARY, FakeResolver
 
 NAMES = ["b.example", "c.example", "x.b.example", "h.example"]
 MECHANISMS = ["all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists", "redirect", "exp", "moo", ""]
-TAILS = (
-    ["", ":", "=", ":b.example", "=c.example", ":%{p}.b.example", ":%{l1r-}.%{d}", "/24", "//64", "/0//0", "/33"]
-    + [":192.0.2.0/24", ":2001:db8::/32", ":%{ir}.%{v}.c.example", ":%{L}%%", ":%{", "=%{c}", ":1.2.3.4/00", " "]
-    + ["\x01", "\t", ":\x7f.b.example"]
-)
+TAILS = [
+    *("", ":", "=", ":b.example", "=c.example", ":%{p}.b.example", ":%{l1r-}.%{d}", "/24", "//64", "/0//0", "/33"),
+    *(":192.0.2.0/24", ":2001:db8::/32", ":%{ir}.%{v}.c.example", ":%{L}%%", ":%{", "=%{c}", ":1.2.3.4/00", " "),
+    *("\x01", "\t", ":\x7f.b.example"),
+]
 TERMS = st.tuples(
     st.sampled_from(["", "+", "-", "~", "?", "!"]), st.sampled_from(MECHANISMS), st.sampled_from(TAILS)
 ).map("".join)
@@ -56,3 +60,33 @@ def test_any_spf_record_comes_to_a_result(
     assert resolver.asked <= MOST_LOOK_UPS
     assert outcome.explanation.isprintable()
     assert outcome.reason.isprintable()
+
+
+TAGS = st.tuples(
+    st.sampled_from(["v", "p", "sp", "np", "psd", "t", "adkim", "rua", "P", ""]),
+    st.sampled_from(["=", " = ", "", "=="]),
+    st.sampled_from(["DMARC1", "none", "reject", "y", "n", "s", "mailto:a@b.example", "", "\x00", "é"]),
+).map("".join)
+POLICY_RECORDS = st.lists(TAGS, max_size=6).map(lambda tags: ";".join(["v=DMARC1", *tags]).encode("latin-1"))
+DOMAINS = st.lists(st.sampled_from(["a", "b", "example"]), min_size=1, max_size=12).map(".".join)
+
+
+@given(
+    zone=st.dictionaries(DOMAINS, st.lists(POLICY_RECORDS, max_size=2) | st.just(TEMPORARY), max_size=5),
+    author=DOMAINS,
+    spf=DOMAINS,
+    signers=st.lists(DOMAINS, max_size=12),
+    results=st.lists(st.sampled_from(AuthResult), min_size=13, max_size=13),
+)
+def test_any_dmarc_record_comes_to_a_result(
+    zone: dict[str, list[bytes] | str], author: str, spf: str, signers: list[str], results: list[AuthResult]
+) -> None:
+    resolver = FakeResolver({(f"_dmarc.{name}", "TXT"): records for name, records in zone.items()})
+    dkim = tuple(DkimOutcome(result, domain) for result, domain in zip(results, signers, strict=False))
+    from_field = FromField((Mailbox("a", author, author),), 1)
+    outcome = asyncio.run(check(from_field, SpfOutcome(results[-1], spf), dkim, resolver))
+    vouching = [results[-1], *results[: len(signers)]]
+    assert outcome.result is not AuthResult.PASS or AuthResult.PASS in vouching
+    assert resolver.asked <= MAX_QUERIES * (2 + MAX_IDENTIFIERS) + 1
+    assert outcome.reason.isprintable()
+    assert outcome.record.isprintable()

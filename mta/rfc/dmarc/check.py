@@ -1,0 +1,81 @@
+"""Looks up what the DMARC verdict on a message needs, and no more: RFC 9989 §4.10, §5.3."""
+
+from __future__ import annotations
+
+from mta.model.auth import AuthResult, DkimOutcome, DmarcOutcome, SpfOutcome
+from mta.model.author import FromField
+from mta.ports import DnsStatus, Resolver
+from mta.rfc.dmarc.evaluate import (
+    Evidence,
+    Identifier,
+    author_problem,
+    evaluate,
+    identifiers,
+    is_within,
+    wants_organization,
+)
+from mta.rfc.dmarc.parse import select_record
+from mta.rfc.dmarc.walk import Found, Walk, ends_walk, names
+
+
+async def check(
+    from_field: FromField, spf: SpfOutcome, dkim: tuple[DkimOutcome, ...], resolver: Resolver
+) -> DmarcOutcome:
+    """The verdict on a message; `spf` is that of MAIL FROM (RFC 9989 §4.4.2: HELO does not count).
+
+    No author, several, or a From that cannot be read is a permerror with its reason, never a pass.
+    """
+    problem = author_problem(from_field)
+    if problem:
+        return DmarcOutcome(AuthResult.PERMERROR, reason=problem)
+    author = from_field.domains[0].removesuffix(".")
+    if not author or author.startswith("["):
+        return DmarcOutcome(AuthResult.NONE, domain=author, reason="the author's address has no domain name")
+    claims = identifiers(spf, dkim)
+    walk = await _walk(author, resolver, claims)
+    found = walk.policy
+    if found is None or not found.record.applies:
+        return evaluate(Evidence(author, walk))
+    organizations = {} if walk.error else await _organizations(walk, found, claims, resolver)
+    exists: bool | None = True
+    if found.domain != author and found.record.depends_on_existence:
+        exists = await _exists(author, resolver)
+    return evaluate(Evidence(author, walk, claims, organizations, exists))
+
+
+async def _walk(domain: str, resolver: Resolver, claims: tuple[Identifier, ...] | None = None) -> Walk:
+    """A walk from `domain`. With `claims` it ends at the author's own record where the rest would change nothing."""
+    found: list[Found] = []
+    for name in names(domain):
+        answer = await resolver.txt(f"_dmarc.{name}")
+        if answer.status is DnsStatus.TEMPORARY:
+            return Walk(domain, tuple(found), f"_dmarc.{name} cannot be looked up: {answer.detail}")
+        record = select_record(answer.records)
+        if record is None:
+            continue
+        found.append(Found(name, record))
+        if ends_walk(record):
+            break
+        if claims is not None and name == domain and not any(wants_organization(found[0], name, c) for c in claims):
+            break
+    return Walk(domain, tuple(found))
+
+
+async def _organizations(
+    walk: Walk, found: Found, claims: tuple[Identifier, ...], resolver: Resolver
+) -> dict[str, str]:
+    """The organizational domains that alignment depends on; an empty one where the walk failed."""
+    organization = walk.organizational_domain
+    known: dict[str, str] = {}
+    for claim in claims:
+        needed = wants_organization(found, walk.start, claim) and is_within(claim.domain, organization)
+        if needed and claim.domain not in known:
+            other = await _walk(claim.domain, resolver)
+            known[claim.domain] = "" if other.error else other.organizational_domain
+    return known
+
+
+async def _exists(domain: str, resolver: Resolver) -> bool | None:
+    """Whether the domain exists, by the response code alone (RFC 9989 §3.2, RFC 8020 §2); None: not known."""
+    answer = await resolver.a(domain)
+    return None if answer.status is DnsStatus.TEMPORARY else answer.status is not DnsStatus.NXDOMAIN

@@ -169,4 +169,4 @@ def send(session: Session, id_: str) -> None:
 
 def quiet(relay: RunningMta, attempts: int) -> None:
     """Every message so far had its attempt and its settlement is written."""
-    until(lambda: len(relay.seen("delivery.deferred")) >= attempts, describe=relay.story())
+    until(lambda: len(relay.seen("delivery.deferred")) >= attempts, describe=relay.story)

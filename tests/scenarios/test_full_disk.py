@@ -177,7 +177,7 @@ def test_a_queue_that_is_read_only_at_the_start_is_told_and_waited_for(tmp_path:
             peer.wait_for(1)
         remount(tmp_path / "disk", "ro")
         with running_mta(tmp_path, CONFIG.format(peer=peer.port), port=relay.port, ready=False) as again:
-            status = until(lambda: again.process.poll(), describe=again.story())
+            status = until(lambda: again.process.poll(), describe=again.story)
         assert status == 2
         assert f"mta: the queue {tmp_path}/disk/queue cannot be used: Read-only file system" in again.story()
         assert "Traceback" not in again.story()

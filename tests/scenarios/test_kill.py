@@ -62,7 +62,7 @@ def kill_one(relay: RunningMta, random: Random) -> int:
     victim = random.choice(until(lambda: len(relay.workers()) == 2 and relay.workers()))
     before = len(relay.seen("worker.died"))
     os.kill(victim, signal.SIGKILL)
-    until(lambda: len(relay.seen("worker.died")) > before, describe=relay.story())
+    until(lambda: len(relay.seen("worker.died")) > before, describe=relay.story)
     died = relay.seen("worker.died")[before]
     assert died["status"] == -signal.SIGKILL
     return int(died["worker"])

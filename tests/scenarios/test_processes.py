@@ -289,7 +289,7 @@ def test_a_worker_that_cannot_start_is_tried_again_ever_more_patiently(tmp_path:
         shutil.rmtree(tmp_path / "var/queue/shard-01")
         (tmp_path / "var/queue/shard-01").write_text("no folder")
         os.kill(relay.workers()[1], signal.SIGKILL)
-        until(lambda: len(relay.seen("worker.died", worker=1)) >= 4, describe=relay.story())
+        until(lambda: len(relay.seen("worker.died", worker=1)) >= 4, describe=relay.story)
         died = relay.seen("worker.died", worker=1)
         pauses = [line["again_in"] for line in died]
         assert all(later >= 2 * earlier for earlier, later in itertools.pairwise(pauses[1:])), pauses
@@ -328,13 +328,11 @@ def test_an_interrupt_from_the_terminal_is_a_stop(tmp_path: Path) -> None:
     """Ctrl-C reaches the whole group: the workers leave it to the supervisor, even while they are being started."""
     path = tmp_path / "connectors.yaml"
     path.write_text(config(workers=2).replace("{port}", str(free_port())))
-    with (tmp_path / "log").open("wb") as log:
-        for ready in (False, True):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "mta", "serve", "--config", str(path)], stderr=log, start_new_session=True
-            )
-            word = "server.ready" if ready else "server.started"
-            until(lambda w=word: w in (tmp_path / "log").read_text())
-            os.killpg(process.pid, signal.SIGINT)
-            assert process.wait(20) in ((0,) if ready else (0, -signal.SIGINT, 130))
-    assert "Traceback" not in (tmp_path / "log").read_text()
+    for word in ("server.started", "server.ready"):
+        log = tmp_path / word
+        command = [sys.executable, "-m", "mta", "serve", "--config", str(path)]
+        process = subprocess.Popen(command, stderr=log.open("wb"), start_new_session=True)
+        until(lambda w=word, log=log: w in log.read_text())
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) in ((0,) if word == "server.ready" else (0, 130))
+        assert "Traceback" not in log.read_text()

@@ -59,7 +59,7 @@ def reload(relay: RunningMta, text: str | None = None, workers: int = 1) -> None
     """Reload, and wait until every worker has taken it over."""
     before = len(relay.seen("server.reloaded"))
     relay.reload(text and text.replace("{port}", str(relay.port)))
-    until(lambda: len(relay.seen("server.reloaded")) == before + 1 + workers, describe=relay.story())
+    until(lambda: len(relay.seen("server.reloaded")) == before + 1 + workers, describe=relay.story)
 
 
 def shown(port: int) -> str:
@@ -133,7 +133,7 @@ def test_a_worker_that_starts_while_the_file_is_bad_gets_the_contract_in_force(t
         relay.wait_for("server.reload-refused")
         [worker] = relay.workers()
         os.kill(worker, signal.SIGKILL)
-        until(lambda: len(relay.seen("worker.started")) == 2, describe=relay.story())
+        until(lambda: len(relay.seen("worker.started")) == 2, describe=relay.story)
         assert send(relay.port, "a@fabrikam.example", ["b@contoso.example"]).accepted
         peer.wait_for(1)
 
@@ -144,7 +144,7 @@ def test_a_worker_that_is_being_started_hears_of_a_reload(tmp_path: Path) -> Non
         os.kill(worker, signal.SIGKILL)
         relay.wait_for("worker.died")
         relay.reload(config(peer, more=wingtip(partner.port)).replace("{port}", str(relay.port)))
-        until(lambda: len(relay.seen("worker.started")) == 2, describe=relay.story())
+        until(lambda: len(relay.seen("worker.started")) == 2, describe=relay.story)
         relay.wait_for("server.reloaded")
         until(lambda: relay.seen("server.reloaded", worker=0) or died_before_the_reload(relay))
         assert send(relay.port, "b@contoso.example", ["c@wingtip.example"]).accepted
@@ -207,7 +207,7 @@ def test_mail_that_waits_in_memory_is_held_when_its_connector_vanishes(tmp_path:
                 assert send(relay.port, "b@contoso.example", ["c@wingtip.example"]).accepted
             partner.wait_for_command("DATA")
             reload(relay, config(peer, default=stranger.port, most=1))
-            until(lambda: len(held(relay)) == 2, describe=relay.story())
+            until(lambda: len(held(relay)) == 2, describe=relay.story)
             partner.wait_for(1)
             assert len(partner.messages) == 1
             assert stranger.connections == 0

@@ -103,7 +103,7 @@ def test_a_worker_that_dies_is_started_again_and_its_shard_carries_on(tmp_path: 
         for worker in relay.workers():
             os.kill(worker, signal.SIGKILL)
         for number in (0, 1):
-            until(lambda n=number: len(relay.seen("worker.started", worker=n)) == 2, describe=relay.story())
+            until(lambda n=number: len(relay.seen("worker.started", worker=n)) == 2, describe=relay.story)
         assert set(listed(relay.ask("queue", "list")).values()) == {1}
         with smtp_peer(port=down) as peer:
             assert set(load.assert_arrived(peer).values()) == {1}

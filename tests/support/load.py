@@ -84,8 +84,10 @@ class Load:
         until(
             lambda: len(self.acknowledged) >= count,
             seconds,
-            describe=f"{count} messages are taken, not {len(self.acknowledged)}: {self.refused[-3:]} {self.broken[-3:]}"
-            f"\n{self.relay.story()}",
+            describe=lambda: (
+                f"{count} messages are taken, not {len(self.acknowledged)}: {self.refused[-3:]} {self.broken[-3:]}"
+                f"\n{self.relay.story()}"
+            ),
         )
 
     def wait_for_more(self, count: int, seconds: float = PATIENCE) -> None:
@@ -143,8 +145,9 @@ class Load:
         until(
             lambda: len(peer.messages) >= len(wanted) and wanted <= arrived().keys(),
             seconds,
-            describe=f"{len(wanted)} messages arrive; missing {sorted(wanted - arrived().keys())[:5]}"
-            f"\n{self.relay.story()}",
+            describe=lambda: (
+                f"{len(wanted)} messages arrive; missing {sorted(wanted - arrived().keys())[:5]}\n{self.relay.story()}"
+            ),
         )
         times = arrived()
         assert times.keys() <= wanted | set(self.unknown)

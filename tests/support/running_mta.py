@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,17 +18,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+_CHANCE = random.SystemRandom()  # tests run side by side: each must come to ports of its own
 PATIENCE = 20.0  # seconds a story waits for something that must happen
 
 
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody uses at this moment, of those that the kernel gives to nobody by itself (ip(7): from 32768 on)."""
+    while True:
+        port = _CHANCE.randrange(10_000, 32_768)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def until(what: Callable[[], Any], seconds: float = PATIENCE, *, describe: str = "") -> Any:
+def until(what: Callable[[], Any], seconds: float = PATIENCE, *, describe: str | Callable[[], str] = "") -> Any:
     """Ask again and again, up to `seconds`, until the answer is true; that answer."""
     end = time.monotonic() + seconds
     while True:
@@ -35,7 +39,8 @@ def until(what: Callable[[], Any], seconds: float = PATIENCE, *, describe: str =
         if answer:
             return answer
         if time.monotonic() > end:
-            raise AssertionError(f"did not happen within {seconds:g} s: {describe or what}")
+            words = describe() if callable(describe) else describe
+            raise AssertionError(f"did not happen within {seconds:g} s: {words or what}")
         time.sleep(0.02)
 
 
@@ -55,7 +60,7 @@ class RunningMta:
         found: dict[str, Any] = until(
             lambda: next((line for line in tuple(self.events) if _fits(line, event, fields)), None),
             seconds,
-            describe=f"{event} {fields}; the log says:\n{self.story()}",
+            describe=lambda: f"{event} {fields}; the log says:\n{self.story()}",
         )
         return found
 
@@ -138,7 +143,7 @@ def running_mta(
         if ready:
             until(
                 lambda: relay.seen("server.ready") or process.poll() is not None,
-                describe=f"the relay is ready; it says:\n{relay.story()}",
+                describe=lambda: f"the relay is ready; it says:\n{relay.story()}",
             )
             assert process.poll() is None, f"the relay did not start:\n{relay.story()}"
         yield relay

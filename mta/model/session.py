@@ -22,3 +22,8 @@ class SessionFacts:
     esmtp: bool = False
     tls: TlsFacts | None = None
     session_id: str = ""
+
+    @property
+    def client(self) -> object:
+        """What counts as one client: an address, of IPv6 the network of 64 bits that every site has at least."""
+        return self.client_ip if self.client_ip.version == 4 else int(self.client_ip) >> 64

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
 
 from mta.errors import StorageError, StorageFull
 from mta.model.envelope import Envelope, Recipient
@@ -69,7 +68,7 @@ class RelaySession:
     def opened(self, facts: SessionFacts) -> Reply | None:
         """Count it, unless there are too many already."""
         relay, limits = self._relay, self._site.contract.configuration.server.limits
-        client = _one_client(facts.client_ip)
+        client = facts.client
         crowded = relay.sessions >= limits.connections
         if not crowded and relay.per_client[client] >= limits.connections_per_client:
             crowded = not self._identify(facts).proven  # a partner's gateway is one address with many messages
@@ -230,11 +229,6 @@ class RelaySession:
             connector=decision.connector,
             tls=f"{facts.tls.version}" if facts.tls else "none",
         )
-
-
-def _one_client(address: IPv4Address | IPv6Address) -> object:
-    """What counts as one client: an address, of IPv6 the network of 64 bits that every site has at least."""
-    return address if address.version == 4 else int(address) >> 64
 
 
 def _reply(decision: Decision) -> Reply:

@@ -37,7 +37,7 @@ _CROWDED = Reply(421, "4.7.0", ("Too many connections, try again later",))
 _LINGER = 5.0  # seconds that a client has to read our last words
 _TURN = 50  # pipelined commands performed in a row before other sessions have theirs
 
-_handshakes: Counter[IPv4Address | IPv6Address] = Counter()  # of implicit TLS, under way in this process
+_handshakes: Counter[object] = Counter()  # of implicit TLS, under way in this process
 
 
 class SmtpServerProtocol(Commands, SMTP):
@@ -82,6 +82,7 @@ class SmtpServerProtocol(Commands, SMTP):
         self.log.warning(events.SESSION_REFUSED, session=self.facts.session_id, open=len(self._open_connections) - 1)
         if not self.settings.implicit_tls:
             self.reply(_CROWDED)
+        self._said_goodbye = True  # it must not stay
         self._finish()
 
     def data_received(self, data: bytes) -> None:
@@ -198,9 +199,9 @@ class SmtpServerProtocol(Commands, SMTP):
 
     async def _begin_with_tls(self) -> None:
         """Implicit TLS. Handshakes cost much and come before the session is counted: each client has a few at most."""
-        client = self.facts.client_ip
+        client = self.facts.client
         if _handshakes[client] >= self.settings.connections_per_client:
-            self.log.warning(events.SESSION_REFUSED, session=self.facts.session_id, client=str(client))
+            self.log.warning(events.SESSION_REFUSED, session=self.facts.session_id, client=str(self.facts.client_ip))
             raise Hangup("too many handshakes")
         _handshakes[client] += 1
         try:
@@ -314,7 +315,7 @@ class SmtpServerProtocol(Commands, SMTP):
         self.stream.end()
         if self.transport is None:
             return
-        if self._handshaking or self._blocked is not None:  # nobody could read it, or does
+        if self._finished or self._handshaking or self._blocked is not None:  # all is said, or nobody could read it
             self.transport.abort()
         elif not self.transport.is_closing():
             self.reply(reply)

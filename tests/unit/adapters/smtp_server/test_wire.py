@@ -246,6 +246,20 @@ async def test_a_client_that_does_not_go_is_sent_away(monkeypatch: pytest.Monkey
         connection.close()
 
 
+async def test_a_shutdown_does_not_speak_to_who_has_heard_the_last_word() -> None:
+    async with serving() as server:
+        connection = socket.create_connection(("127.0.0.1", server.port))
+        connection.sendall(b"NOOP\n")
+        async with asyncio.timeout(5):
+            while not server.receiver.closed:
+                await asyncio.sleep(0.002)
+        [waiting_for_the_end] = server.open
+        waiting_for_the_end.shut_down()
+        waiting_for_the_end.cut()
+        await server.idle()
+        connection.close()
+
+
 async def test_last_words_that_nobody_reads_do_not_keep_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mta.adapters.smtp_server.protocol._LINGER", 0.1)
     async with serving() as server:

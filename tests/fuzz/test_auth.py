@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mta.model.address import Mailbox
 from mta.model.auth import AuthResult, DkimOutcome, SpfOutcome
 from mta.model.author import FromField
+from mta.rfc.authres.parse import is_ours, parse_results
 from mta.rfc.dmarc.check import check
 from mta.rfc.dmarc.evaluate import MAX_IDENTIFIERS
 from mta.rfc.dmarc.walk import MAX_QUERIES
@@ -90,3 +91,19 @@ def test_any_dmarc_record_comes_to_a_result(
     assert resolver.asked <= MAX_QUERIES * (2 + MAX_IDENTIFIERS) + 1
     assert outcome.reason.isprintable()
     assert outcome.record.isprintable()
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        ["us.example", "spf", "=", "pass", ";", "(", ")", '"', "\\", " ", "\r\n\t", ".", "reason", "\x00", "é"]
+    )
+).map("".join)
+
+
+@given(value=PIECES.map(lambda text: text.encode("latin-1")) | st.binary(max_size=80))
+def test_any_results_field_is_ours_or_not(value: bytes) -> None:
+    parsed = parse_results(value)
+    claimed = is_ours(value, "us.example")
+    assert parsed is None or claimed == (parsed.authserv_id == "us.example") or b'"' in value
+    if value.strip().startswith(b"us.example;"):
+        assert claimed

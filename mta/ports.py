@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -122,6 +122,25 @@ class ChainVerifier(Protocol):
 
     def verify(self, chain: Sequence[CertificateFacts], anchors: TrustAnchors, now: float) -> PathVerdict:
         """Whether `chain` (leaf first, as the peer sent it) leads to one of `anchors` at epoch second `now`."""
+        ...
+
+
+# --- keys ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A private key that stays where it is: `sign` takes a SHA-256 digest of 32 octets."""
+
+    algorithm: str  # rsa-sha256 (PKCS #1 v1.5) or ed25519-sha256
+    sign: Callable[[bytes], bytes]
+
+
+class KeyProvider(Protocol):
+    """Where private keys are kept."""
+
+    def signing_key(self, path: str) -> SigningKey:
+        """The key that the configuration names so. Raises MtaError if it cannot be used."""
         ...
 
 

@@ -1,0 +1,195 @@
+"""Whether what SPF, DKIM, DMARC and ARC found is what the connector demands (RFC 7372 for the replies).
+
+A demand is met, failed, or unknown for now; unknown is temporary. What happens then is the connector's `on_failure`:
+refuse, quarantine (the message is held), or tag (the verdict stands in the header and in the trace, nothing more).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from mta.config.contract import Authentication, Connector, Network
+from mta.config.index import ConnectorIndex
+from mta.model.auth import AuthenticationFacts, AuthResult, DkimOutcome
+from mta.model.author import FromField
+from mta.model.reply import Reply
+from mta.model.session import SessionFacts
+from mta.policy.decision import Decision, Reason, Verdict
+from mta.rfc.mime.trace_hops import TracedHop
+
+_NO_DKIM = Reply(550, "5.7.20", ("No passing DKIM signature found",))  # RFC 7372 §3.1
+_WEAK_DKIM = Reply(550, "5.7.21", ("No acceptable DKIM signature found",))
+_NO_ALIGNED = Reply(550, "5.7.22", ("No valid author-matched DKIM signature found",))
+_SPF_FAILED = Reply(550, "5.7.23", ("SPF validation failed",))  # RFC 7372 §3.2
+_SPF_ERROR = Reply(550, "5.7.24", ("SPF validation error",))
+_MULTIPLE = Reply(550, "5.7.26", ("Multiple authentication checks failed",))  # RFC 7372 §3.4
+_DMARC_FAILED = Reply(550, "5.7.26", ("DMARC validation failed",))
+_ARC_FAILED = Reply(550, "5.7.29", ("ARC validation failure",))  # RFC 8617 §11.4
+_TEMPORARY = Reply(451, "4.7.0", ("Authentication could not be checked, try again later",))
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A demand that was not met. `temporary`: it is unknown whether it would be."""
+
+    reason: Reason
+    reply: Reply
+    temporary: bool = False
+    verdict: str = ""  # of DMARC's own policy: what the domain asks for, whatever `on_failure` says
+
+
+def judge_authentication(
+    index: ConnectorIndex, connector: Connector, facts: AuthenticationFacts, from_: FromField
+) -> Decision:
+    """What `connector` makes of the facts: accept (perhaps tagged), refuse, defer or hold."""
+    demands = connector.inbound.authentication
+    if not demands.demands:
+        return Decision(Verdict.ACCEPT, connector.name, connector.mode)
+    author = from_.domains[0] if len(from_.domains) == 1 and not from_.ambiguous else ""
+    asked = _ask(index, connector, demands, facts, author)
+    failed = tuple(fault for fault in asked if fault is not None)
+    if not failed or (demands.require == "any" and len(failed) < len(asked)):
+        return Decision(Verdict.ACCEPT, connector.name, connector.mode)
+    if _vouched(demands, facts):
+        why = Reason("arc", f"the chain of {facts.arc.sealers[0] if facts.arc else ''} vouches for the message")
+        return Decision(Verdict.ACCEPT, connector.name, connector.mode, None, (why,))
+    return _consequence(connector, demands, facts, failed)
+
+
+def _ask(
+    index: ConnectorIndex, connector: Connector, demands: Authentication, facts: AuthenticationFacts, author: str
+) -> tuple[_Failed | None, ...]:
+    """The outcome of each demand; None: met."""
+    asked: list[_Failed | None] = []
+    if demands.dkim != "none":
+        asked.append(_dkim(index, connector, demands, facts, author))
+    if demands.spf == "pass":
+        asked.append(_spf(facts))
+    if demands.dmarc in ("enforce", "pass"):
+        asked.append(_dmarc(demands.dmarc, facts))
+    return tuple(asked)
+
+
+def _dkim(
+    index: ConnectorIndex, connector: Connector, demands: Authentication, facts: AuthenticationFacts, author: str
+) -> _Failed | None:
+    passed = [outcome for outcome in facts.dkim if outcome.result is AuthResult.PASS]
+    strong = [outcome for outcome in passed if not outcome.key_bits or outcome.key_bits >= demands.min_rsa_bits]
+    wanted = [
+        outcome for outcome in strong if demands.dkim == "valid" or aligned(index, connector, outcome.domain, author)
+    ]
+    if wanted:
+        return None
+    seen = "; ".join(_in_words(outcome) for outcome in facts.dkim) or "the message is not signed"
+    if any(outcome.result is AuthResult.TEMPERROR for outcome in facts.dkim):
+        return _Failed(Reason("dkim-unknown", seen), _TEMPORARY, temporary=True)
+    if strong:
+        text = f"no signature of the author's domain ({author or 'which cannot be told'}): {seen}"
+        return _Failed(Reason("dkim-not-aligned", text), _NO_ALIGNED)
+    if passed:
+        return _Failed(Reason("dkim-weak", f"RSA of {demands.min_rsa_bits} bits is demanded: {seen}"), _WEAK_DKIM)
+    return _Failed(Reason("dkim", f"no signature verifies: {seen}"), _NO_DKIM)
+
+
+def aligned(index: ConnectorIndex, connector: Connector, signer: str, author: str) -> bool:
+    """Whether a signature of `signer` speaks for `author` under this contract.
+
+    The same domain, or one under the other where both are the partner's by its `domains`: what an organisation is, the
+    contract says, not a guess from the names.
+    """
+    if not signer or not author:
+        return False
+    if signer == author:
+        return True
+    related = author.endswith(f".{signer}") or signer.endswith(f".{author}")
+    return related and index.claim(signer) is connector and index.claim(author) is connector
+
+
+def _spf(facts: AuthenticationFacts) -> _Failed | None:
+    outcome = facts.spf_mail_from
+    if outcome.result is AuthResult.PASS:
+        return None
+    text = f"{outcome.result.value} for {outcome.domain}: {outcome.reason}"
+    if outcome.result is AuthResult.TEMPERROR:
+        return _Failed(Reason("spf-unknown", text), _TEMPORARY, temporary=True)
+    return _Failed(Reason("spf", text), _SPF_ERROR if outcome.result is AuthResult.PERMERROR else _SPF_FAILED)
+
+
+def _dmarc(demand: str, facts: AuthenticationFacts) -> _Failed | None:
+    outcome = facts.dmarc
+    if outcome is None or outcome.result is AuthResult.PASS:
+        return None if outcome is not None else _Failed(Reason("dmarc", "was not judged"), _TEMPORARY, temporary=True)
+    text = f"{outcome.result.value} for {outcome.domain} (p={outcome.policy or 'none'}): {outcome.reason}"
+    if outcome.result is AuthResult.TEMPERROR:
+        return _Failed(Reason("dmarc-unknown", text), _TEMPORARY, temporary=True)
+    if demand == "pass":
+        return _Failed(Reason("dmarc", text), _DMARC_FAILED)
+    wish = {"reject": Verdict.REFUSE, "quarantine": Verdict.HOLD}.get(outcome.policy, "")
+    if outcome.result is not AuthResult.FAIL or not wish:
+        return None  # the domain asks for nothing
+    return _Failed(Reason("dmarc", text), _DMARC_FAILED, verdict=wish)
+
+
+def _vouched(demands: Authentication, facts: AuthenticationFacts) -> bool:
+    """RFC 8617 §5.2: a chain that holds, whose newest seal is of somebody this contract trusts."""
+    arc = facts.arc
+    return bool(
+        demands.trusted_sealers
+        and arc is not None
+        and arc.result is AuthResult.PASS
+        and arc.sealers
+        and arc.sealers[0] in demands.trusted_sealers
+    )
+
+
+def _consequence(
+    connector: Connector, demands: Authentication, facts: AuthenticationFacts, failed: tuple[_Failed, ...]
+) -> Decision:
+    reasons = tuple(fault.reason for fault in failed)
+    if demands.on_failure == "tag":
+        return Decision(Verdict.ACCEPT, connector.name, connector.mode, None, reasons)
+    if any(fault.temporary for fault in failed):
+        return Decision(Verdict.DEFER, connector.name, connector.mode, _TEMPORARY, reasons)
+    softest = all(fault.verdict == Verdict.HOLD for fault in failed)
+    if demands.on_failure == "quarantine" or softest:
+        return Decision(Verdict.HOLD, connector.name, connector.mode, None, reasons)
+    reply = failed[0].reply if len(failed) == 1 else _MULTIPLE
+    if demands.trusted_sealers and facts.arc is not None and facts.arc.result is AuthResult.FAIL:
+        reply = _ARC_FAILED
+    return Decision(Verdict.REFUSE, connector.name, connector.mode, reply, reasons)
+
+
+def _in_words(outcome: DkimOutcome) -> str:
+    size = f" {outcome.key_bits} bits" if outcome.key_bits else ""
+    story = f" ({outcome.reason})" if outcome.reason else ""
+    return f"d={outcome.domain} s={outcome.selector}{size} {outcome.result.value}{story}"
+
+
+def stands_in(index: ConnectorIndex, connector: Connector, facts: AuthenticationFacts, author: str) -> bool:
+    """Whether the partner's own aligned signature stands in for the contract (`header_from: dkim`).
+
+    For mail that a list or a forwarder brings: the peer cannot prove to be the partner, the author's signature can.
+    """
+    return connector.inbound.header_from == "dkim" and any(
+        outcome.result is AuthResult.PASS
+        and (not outcome.key_bits or outcome.key_bits >= connector.inbound.authentication.min_rsa_bits)
+        and aligned(index, connector, outcome.domain, author)
+        for outcome in facts.dkim
+    )
+
+
+def true_source(
+    trusted: tuple[Network, ...], session: SessionFacts, hops: tuple[TracedHop, ...]
+) -> tuple[IPv4Address | IPv6Address, str]:
+    """The latest host outside `trusted` networks, with the name it gave itself; the peer, if it is outside already.
+
+    Our own gateway wrote the Received fields that are followed, one after the other; the first that cannot be read
+    ends the search, and the last host known counts.
+    """
+    address, helo = session.client_ip, session.helo
+    for hop in hops:
+        if not any(address in network for network in trusted) or hop.address is None:
+            break
+        address, helo = hop.address, hop.helo
+    return address, helo

@@ -24,12 +24,12 @@ from mta.config.contract import Configuration, HostPort, KeyPair, Listener, Serv
 from mta.errors import ShardLocked, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
-from mta.ports import ChainVerifier
+from mta.ports import ChainVerifier, Resolver
 
 if TYPE_CHECKING:
     from mta.supervisor import Loaded
 
-__all__ = ["ask_worker", "chain_verifier", "control_paths", "open_offline", "run_worker", "serve"]
+__all__ = ["ask_worker", "chain_verifier", "control_paths", "open_offline", "resolver", "run_worker", "serve"]
 
 _SHARD = "shard-{:02d}"
 _DESCRIPTORS_KEPT = 64  # for the queue, listeners, the log, outbound connections
@@ -304,12 +304,12 @@ async def _build(orders: Orders) -> Any:
     contract = contract_of(configuration)
     dialer = SmtpDialer(_timeouts(configuration.server))
     chance = random.Random()  # noqa: S311 - spreads retries, hides nothing
-    site = Site(contract, clock, chain_verifier(), _resolver(configuration), dialer, log, chance, MessageIds(clock))
+    site = Site(contract, clock, chain_verifier(), resolver(configuration), dialer, log, chance, MessageIds(clock))
     listening = Listeners(orders, contract, log)
 
     def renew(fresh: Contract) -> None:
         site.verifier = chain_verifier()
-        site.resolver = _resolver(fresh.configuration)
+        site.resolver = resolver(fresh.configuration)
         site.dialer = SmtpDialer(_timeouts(fresh.configuration.server))
 
     def ready() -> None:
@@ -372,7 +372,8 @@ async def _control(worker: Any, configuration: Configuration, orders: Orders, lo
     return await serve_control(str(path), handle, log)
 
 
-def _resolver(configuration: Configuration) -> Any:
+def resolver(configuration: Configuration) -> Resolver:
+    """Look-ups of names, the way the configuration says."""
     from mta.adapters.dns import DnsResolver
 
     server = configuration.server

@@ -6,27 +6,41 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 
 from mta.config.load import Examination, examine
-from mta.config.problems import one_line
+from mta.config.problems import in_order, one_line
 
 
-def check(config: str, json_output: bool) -> int:
+def check(config: str, json_output: bool, dns: bool = False) -> int:
     """Examine the file `config` and print what was found; 0 if it can be used, else 2.
 
+    With `dns` the records of our DKIM keys are looked up, too; 1 if mail signed now would not verify.
     Problems and warnings go to standard error, one a line; with `json_output` a document goes to standard output.
     """
     examination = examine(config, now=time.time(), cpus=os.cpu_count() or 1)
+    if dns and examination.configuration:
+        examination = _with_dns(examination)
     if json_output:
         print(json.dumps(_document(examination), indent=2))
     else:
         _print(config, examination)
-    return 0 if examination.configuration else 2
+    if examination.configuration is None:
+        return 2
+    return 1 if examination.problems else 0
+
+
+def _with_dns(examination: Examination) -> Examination:
+    from mta.cli.keys import published
+
+    found = published(examination)
+    warnings = tuple(in_order((*examination.warnings, *found.warnings)))
+    return replace(examination, problems=tuple(found.problems), warnings=warnings)
 
 
 def _document(examination: Examination) -> dict[str, object]:
     return {
-        "ok": examination.configuration is not None,
+        "ok": examination.configuration is not None and not examination.problems,
         "problems": [problem.document() for problem in examination.problems],
         "warnings": [warning.document() for warning in examination.warnings],
     }
@@ -38,5 +52,5 @@ def _print(config: str, examination: Examination) -> None:
     for warning in examination.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     found = examination.configuration
-    if found:
+    if found and not examination.problems:
         print(f"{one_line(config)}: good: {len(found.connectors)} connectors, {len(found.domains)} domains")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,6 +19,10 @@ app = typer.Typer(
 )
 queue = typer.Typer(name="queue", help="Look at the queue of the live relay and change it.", no_args_is_help=True)
 app.add_typer(queue)
+keys = typer.Typer(name="keys", help="Make and show keys of our own.", no_args_is_help=True)
+app.add_typer(keys)
+dkim = typer.Typer(name="dkim", help="Keys that sign mail of our domains.", no_args_is_help=True)
+keys.add_typer(dkim)
 
 Config = Annotated[str, typer.Option("--config", "-c", help="The configuration.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -78,11 +82,15 @@ def worker() -> None:
 
 
 @app.command()
-def check(config: Config = _CONFIG, json: Json = False) -> None:
+def check(
+    dns: Annotated[bool, typer.Option("--dns", help="Also look up the records of our DKIM keys.")] = False,
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
     """Report every problem of the configuration, each at its line."""
     from mta.cli.check import check as run
 
-    raise typer.Exit(run(config, json))
+    raise typer.Exit(run(config, json, dns))
 
 
 @app.command()
@@ -206,3 +214,28 @@ _change("hold", "Deliver no more until released.")
 _change("release", "Let held mail go on its way.")
 _change("retry", "Try now, held or not.")
 _change("delete", "Remove from the queue; the sender is not told.")
+
+
+@dkim.command("new")
+def dkim_new(
+    domain: Annotated[str, typer.Argument(help="One of our domains.")],
+    selector: Annotated[str, typer.Argument(help="The name of the key, like s1 or 2026-11.")],
+    kind: Annotated[Literal["rsa", "ed25519"], typer.Option("--type", help="The kind of key.")] = "rsa",
+    bits: Annotated[int, typer.Option("--bits", min=1024, max=4096, help="Size of an RSA key.")] = 2048,
+    out: Annotated[str, typer.Option("--out", help="The file; default: certs/dkim/DOMAIN-SELECTOR.key.")] = "",
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """Write a new private key, and print its DNS record and the lines for the configuration."""
+    from mta.cli.keys import NewKey
+    from mta.cli.keys import new as run
+
+    raise typer.Exit(run(NewKey(domain, selector, kind, bits, out, config), json))
+
+
+@dkim.command("show")
+def dkim_show(config: Config = _CONFIG, json: Json = False) -> None:
+    """Print the DNS records of the keys in the configuration."""
+    from mta.cli.keys import show as run
+
+    raise typer.Exit(run(config, json))

@@ -7,8 +7,10 @@ from typing import Literal
 
 from mta.config import contract, schema
 from mta.config.contract import ANY_RECIPIENT, DEFAULT, VERIFY_RECIPIENT
+from mta.config.dkim import build_keys, in_force
 from mta.config.files import SYSTEM, Files
 from mta.config.problems import Path, Report
+from mta.config.schema_authentication import AuthenticationKeys
 from mta.config.schema_limits import limits
 from mta.config.values import ValueFault, domain_name
 from mta.model.address import Mailbox
@@ -40,6 +42,7 @@ def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
         nameservers=tuple(keys.dns.nameservers),
         trust_ad=keys.dns.trust_ad,
         trace_keep=keys.trace.keep,
+        received_spf=keys.received_spf,
         log_format=keys.log.format,
         limits=limits(keys.limits),
     )
@@ -70,7 +73,15 @@ def _domain(name: str, keys: schema.DomainKeys, ours: frozenset[str], shop: Work
         connector=keys.connector,
         recipients=_recipients(name, keys, ours, shop, ("domains", written, "recipients")),
         allow_own_sender=keys.allow_own_sender,
+        dkim=_dkim(name, keys, shop, ("domains", written, "dkim")),
     )
+
+
+def _dkim(name: str, keys: schema.DomainKeys, shop: Workshop, path: Path) -> tuple[contract.DkimKey, ...]:
+    found = build_keys(name, keys.dkim, shop.files, (shop.report, path))
+    if keys.dkim and not in_force(found, shop.files.now):
+        shop.report.warning(path, f"no key is in force today: mail of {name} leaves unsigned", "see `from` and `until`")
+    return found
 
 
 def _recipients(
@@ -120,13 +131,13 @@ def _connector(
         line=shop.report.line(path) if path in shop.report.marks.keys else 0,
     )
     if keys.inbound:
-        connector = replace(connector, inbound=_inbound(keys.inbound, shop, (*path, "inbound")))
+        connector = replace(connector, inbound=_inbound(name, keys.inbound, shop, (*path, "inbound")))
     if keys.outbound:
         connector = replace(connector, outbound=_outbound(keys.outbound, shop, (*path, "outbound")))
     return connector
 
 
-def _inbound(keys: schema.InboundKeys, shop: Workshop, path: Path) -> contract.Inbound:
+def _inbound(name: str, keys: schema.InboundKeys, shop: Workshop, path: Path) -> contract.Inbound:
     return contract.Inbound(
         claims=frozenset(keys.claims),
         tls=_inbound_tls(keys.tls, shop, (*path, "tls")),
@@ -134,7 +145,23 @@ def _inbound(keys: schema.InboundKeys, shop: Workshop, path: Path) -> contract.I
         combine=keys.combine,
         identity=keys.identity,
         allow_own_sender=keys.allow_own_sender,
+        authentication=_authentication(name, keys.authentication or AuthenticationKeys()),
+        header_from=keys.header_from,
+        trusted_hops=tuple(dict.fromkeys(keys.trusted_hops)),
     )
+
+
+def _authentication(name: str, keys: AuthenticationKeys) -> contract.Authentication:
+    found = contract.Authentication(
+        dkim=keys.dkim,
+        min_rsa_bits=keys.min_rsa_bits,
+        spf=keys.spf,
+        dmarc=keys.dmarc,
+        require=keys.require,
+        trusted_sealers=tuple(dict.fromkeys(keys.arc.trusted_sealers)),
+    )
+    usual = "refuse" if found.demands and name != DEFAULT else "tag"
+    return replace(found, on_failure=keys.on_failure or usual)
 
 
 def _inbound_tls(
@@ -175,6 +202,7 @@ def _outbound(keys: schema.OutboundKeys, shop: Workshop, path: Path) -> contract
         client_certificate=shop.files.key_pair(pair.chain, pair.key, (*path, "client_certificate")) if pair else None,
         auth=_auth(keys.auth, shop, (*path, "auth")) if keys.auth else None,
         port=keys.port,
+        dkim=keys.dkim,
     )
 
 

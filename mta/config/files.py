@@ -48,8 +48,8 @@ class Files:
     """Reads files relative to `folder` (an absolute path) at epoch second `now`, reporting to `report`."""
 
     def __init__(self, folder: str, now: float, report: Report) -> None:
+        self.now = now
         self._folder = folder
-        self._now = now
         self._report = report
         self._seen: dict[tuple[str, ...], Finding] = {}
 
@@ -60,8 +60,8 @@ class Files:
     def key_pair(self, chain: str, key: str, path: Path) -> KeyPair:
         """The pair at `path` (an object with `chain` and `key`), judged: readable, matching, in its time."""
         pair = KeyPair(self.resolve(chain), self.resolve(key))
-        certificates = self._look("chain", pair.chain, (*path, "chain"), self._judge_chain)
-        private = self._look("key", pair.key, (*path, "key"), _judge_key)
+        certificates = self.look("chain", pair.chain, (*path, "chain"), self._judge_chain)
+        private = self.look("key", pair.key, (*path, "key"), _judge_key)
         if certificates and private:
             self._match(certificates, private, path)
         return pair
@@ -70,16 +70,16 @@ class Files:
         """The CAs of a file, or the system's; None after a fault."""
         if name == SYSTEM:
             return TrustAnchors(SYSTEM, (), SYSTEM)
-        found: TrustAnchors | None = self._look("ca", self.resolve(name), path, self._judge_anchors)
+        found: TrustAnchors | None = self.look("ca", self.resolve(name), path, self._judge_anchors)
         return found
 
     def password(self, name: str, path: Path) -> str:
         """The first line of a password file; empty after a fault."""
-        return self._look("password", self.resolve(name), path, _judge_password) or ""
+        return self.look("password", self.resolve(name), path, _judge_password) or ""
 
     def addresses(self, name: str, path: Path) -> tuple[tuple[int, object], ...]:
         """The lines of a recipient list that are not comments: line number, and Mailbox or ValueFault."""
-        return self._look("recipients", self.resolve(name), path, _judge_list) or ()
+        return self.look("recipients", self.resolve(name), path, _judge_list) or ()
 
     def list_problem(self, name: str, line: int, path: str, fault: values.ValueFault) -> None:
         """A fault inside a list of recipients, at the list's own line."""
@@ -87,7 +87,8 @@ class Files:
         file = self.resolve(name) if shown_name.startswith("..") else shown_name
         self._report.problems.append(Problem(file, line, 1, path, str(fault), fault.hint))
 
-    def _look(self, kind: str, file: str, path: Path, judge: Callable[[str, Finding], None]) -> Any:
+    def look(self, kind: str, file: str, path: Path, judge: Callable[[str, Finding], None]) -> Any:
+        """What `judge` finds in `file`, once for each `kind`; it is told at `path`. None: the file is unusable."""
         finding = self._seen.get((kind, file))
         if finding is None:
             finding = self._seen[kind, file] = Finding()
@@ -132,10 +133,10 @@ class Files:
     def _state(self, certificate: x509.Certificate) -> tuple[str, bool] | None:
         """What is to be said of a certificate's time, and whether it can be used; None: nothing."""
         begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        left = ends.timestamp() - self._now
+        left = ends.timestamp() - self.now
         if left < 0:
             return f"expired on {_date(ends)}", False
-        if begins.timestamp() > self._now:
+        if begins.timestamp() > self.now:
             return f"is not valid before {_date(begins)}", False
         if left < SOON:
             return f"expires on {_date(ends)}, in {int(left // DAY)} days", True
@@ -206,7 +207,7 @@ def _judge_key(file: str, finding: Finding) -> None:
         finding.fault(f"the key in {file} has a passphrase", "openssl pkey -in FILE -out FILE.clear")
     except _PEM_FAULTS:  # the library's own words speak of its internals
         finding.fault(f"{file} holds no PEM private key", "expected -----BEGIN PRIVATE KEY-----")
-    _warn_if_open(file, finding, "the private key")
+    warn_if_open(file, finding, "the private key")
 
 
 def _judge_password(file: str, finding: Finding) -> None:
@@ -222,10 +223,11 @@ def _judge_password(file: str, finding: Finding) -> None:
         finding.fault(f"the first line of {file} is no password", "write the password alone into the first line")
         return
     finding.value = password
-    _warn_if_open(file, finding, "the password")
+    warn_if_open(file, finding, "the password")
 
 
-def _warn_if_open(file: str, finding: Finding, what: str) -> None:
+def warn_if_open(file: str, finding: Finding, what: str) -> None:
+    """Warn of a secret that everybody can read or replace."""
     try:
         mode = os.stat(file).st_mode
     except OSError:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mta.config import build
 from mta.config.contract import Configuration
 from mta.config.files import Files, Finding, read
 from mta.config.marks import Document, parse
-from mta.config.problems import Problem, Report, in_order
+from mta.config.problems import Marks, Problem, Report, in_order
 from mta.config.schema import Settings
 from mta.config.semantics import Plan, check
 from mta.config.validate import validate
@@ -24,11 +25,16 @@ _CONNECTOR_NAME = re.compile(r"[\w][\w.+-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What was found: a configuration exactly if there are no problems."""
+    """What was found: a configuration exactly if there are no problems.
+
+    `marks` tells where each part stands, `written` how the names of our domains are spelled there.
+    """
 
     configuration: Configuration | None
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    marks: Marks = field(default_factory=lambda: Marks(""))
+    written: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(path: str, *, now: float, cpus: int) -> Configuration:
@@ -89,7 +95,7 @@ def examine_text(text: str, path: str, *, now: float, cpus: int) -> Examination:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     told = tuple(str(warning) for warning in warnings)
     configuration = Configuration(plan.server, plan.domains, plan.connectors, path, digest, told)
-    return Examination(configuration, (), warnings)
+    return Examination(configuration, (), warnings, document.marks, plan.written)
 
 
 def _unusable(problems: list[Problem]) -> Examination:

@@ -6,6 +6,7 @@ from mta.config.contract import DEFAULT, Connector
 from mta.config.files import SYSTEM
 from mta.config.problems import Path, Report
 from mta.config.schema import ConnectorKeys, InboundTlsKeys, OutboundKeys
+from mta.config.semantics_authentication import check_authentication
 from mta.model.tls import TlsLevel
 
 
@@ -18,6 +19,7 @@ def check_connector(connector: Connector, keys: ConnectorKeys, report: Report) -
         _relay(connector, report, path)
     if keys.inbound:
         _identity(connector, report, (*path, "inbound"))
+        check_authentication(connector, keys.inbound, report, (*path, "inbound"))
         _certificate(connector, keys.inbound.tls, report, (*path, "inbound", "tls", "client_certificate"))
     if keys.outbound:
         _level(connector, keys.outbound, report, (*path, "outbound"))
@@ -54,6 +56,9 @@ def _identity(connector: Connector, report: Report, path: Path) -> None:
     if connector.domains and not inbound.demands_proof and inbound.identity != "none":
         message = "nothing here proves who sends for these domains"
         hint = "write networks or tls.client_certificate, or identity: none if that is meant"
+        demands = inbound.authentication
+        if demands.dkim == "aligned" and demands.on_failure == "refuse":
+            hint = "a signature proves the author, not the peer: write identity: none if that is enough, or networks"
         report.missing(path, message, hint)
     kinds = bool(inbound.networks) + (inbound.tls.client_certificate is not None)
     if inbound.combine == "any" and kinds < 2:

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from mta.config.marks import Document
 from mta.config.problems import Path, Report, did_you_mean, shown
-from mta.config.schema import OBJECT, WORD, Settings
+from mta.config.schema import Settings
+from mta.config.schema_words import OBJECT, WORD
 
 _ROUNDS = 12  # each round takes away what the round before found; depth of the schema bounds it
 _STAND_IN = {"hostname": "unknown.invalid"}  # so that the rest is examined even if `server` cannot be
@@ -107,6 +108,8 @@ def _tell_doubts(document: Document, report: Report, told: dict[Path, str]) -> N
             continue
         if any(path[:n] in told for n in range(1, len(path))):
             continue  # inside something that is wrong as a whole
+        if not doubt.is_key and doubt.text in _known_words(path):
+            continue  # the key has a choice of words, and this is one of them
         message = f"unquoted {shown(doubt.text)} is a {doubt.kind} to many readers of YAML"
         report.problem(path, message, f'where text is meant, put it in quotes: "{shown(doubt.text)}"', key=doubt.is_key)
 
@@ -144,19 +147,29 @@ def _remove(data: Any, path: Path) -> None:
 
 def known_keys(path: Path) -> list[str]:
     """The keys the schema has for the object at `path`."""
-    models: list[Any] = [Settings]
+    found = [model for model in _known(path) if isinstance(model, type) and issubclass(model, BaseModel)]
+    return [field.alias or key for model in found for key, field in model.model_fields.items()]
+
+
+def _known_words(path: Path) -> list[str]:
+    """The words of which the schema has one at `path`."""
+    return [word for word in _known(path) if isinstance(word, str)]
+
+
+def _known(path: Path) -> list[Any]:
+    """The types and words that the schema allows at `path`."""
+    found: list[Any] = [Settings]
     for part in path:
-        models = [inner for model in models for inner in _inside(model, part)]
-    found = [model for model in models if isinstance(model, type) and issubclass(model, BaseModel)]
-    return [key for model in found for key in model.model_fields]
+        found = [inner for outer in found for inner in _inside(outer, part)]
+    return found
 
 
 def _inside(annotation: Any, part: str | int) -> Iterator[Any]:
     """The types that the schema allows at key or index `part` of `annotation`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        field = annotation.model_fields.get(str(part))
-        if field:
-            yield from _alternatives(field.annotation)
+        for key, field in annotation.model_fields.items():
+            if part == (field.alias or key):
+                yield from _alternatives(field.annotation)
         return
     arguments = get_args(annotation)
     if arguments:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import math
 import re
+from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -26,6 +27,7 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(|B|kB|KB|MB|GB|KiB|MiB|GiB|k|K|M|G)
 _OCTETS = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9} | {
     unit: 1024**power for power, units in enumerate(("", "KiB k K", "MiB M", "GiB G")) for unit in units.split()
 }
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?")
 _LONGEST = 10 * 366 * 86_400.0
 _LARGEST = 1 << 40
 
@@ -73,6 +75,15 @@ def domain_name(value: object) -> str:
     if _NUMERIC_END.fullmatch(ascii_name):
         raise ValueFault(f"expected a domain name, found {shown(given)}", "an address belongs into networks")
     return ascii_name
+
+
+def selector(value: object) -> str:
+    """A DKIM selector in lower case: labels of a domain name (RFC 6376 §3.1). Raises ValueFault."""
+    given = text(value, "a selector like s1")
+    name = given.lower()
+    if len(name) > 200 or not _NAME.fullmatch(name):
+        raise ValueFault(f"{shown(given)} is not a selector", "letters, digits, hyphens, with dots between")
+    return name
 
 
 def domain_pattern(value: object) -> str:
@@ -170,6 +181,21 @@ def duration(value: object) -> float:
     if not math.isfinite(value) or not 0 <= value <= _LONGEST:
         raise ValueFault(f"{shown(value)} seconds are out of range", "durations go from 0 to ten years")
     return float(value)
+
+
+def moment(value: object) -> float:
+    """Epoch seconds of `2026-11-01` or `2026-11-01T10:00`; without an offset it is UTC. Raises ValueFault."""
+    given = text(value, "a date like 2026-11-01")
+    fault = ValueFault(f"{shown(given)} is not a date", "write it like 2026-11-01 or 2026-11-01T10:00Z")
+    if not _MOMENT.fullmatch(given):
+        raise fault
+    try:
+        found = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise fault from error
+    if not 2000 <= found.year <= 9998:
+        raise ValueFault(f"{shown(given)} is out of range", "years go from 2000 to 9998")
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def size(value: object) -> int:

@@ -110,8 +110,11 @@ SCHEMA = [
         ['3:96: connectors.a.outbound.tls.min_version: expected "1.2" or "1.3", found 1.1 (older TLS is not spoken)'],
     ),
     (
-        connectors(f"a: {{{PARTNER}, outbound: {{dkim: auto}}}}"),
-        ["3:77: connectors.a.outbound.dkim: unknown key (known here: route, tls, client_certificate, auth, port)"],
+        connectors(f"a: {{{PARTNER}, outbound: {{dane: auto}}}}"),
+        [
+            "3:77: connectors.a.outbound.dane: unknown key"
+            " (known here: route, tls, client_certificate, auth, port, dkim)"
+        ],
     ),
 ]
 

@@ -1,0 +1,98 @@
+"""The keys that sign for our domains: their files judged, and which of them sign today."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from mta.config.contract import DkimKey
+from mta.config.files import Files, Finding, read, warn_if_open
+from mta.config.problems import Path, Report
+from mta.config.schema_authentication import DkimKeyKeys
+from mta.errors import ConfigurationError
+from mta.rfc.dkim.key import RSA_BITS, PublicKey
+from mta.rfc.dkim.record import kind_of, record_name
+
+SigningKey = RSAPrivateKey | Ed25519PrivateKey
+GOOD_BITS, COMMON_BITS = 2048, 4096
+
+
+def build_keys(name: str, keys: Iterable[DkimKeyKeys], files: Files, place: tuple[Report, Path]) -> tuple[DkimKey, ...]:
+    """The signing keys of our domain `name`, written at `place`; files that cannot sign are problems."""
+    report, path = place
+    found: dict[str, DkimKey] = {}
+    for number, entry in enumerate(keys):
+        here: Path = (*path, number)
+        built = DkimKey(entry.selector, files.resolve(entry.key), entry.from_ or 0.0, until=entry.until or 0.0)
+        public: PublicKey | None = files.look("dkim", built.key, (*here, "key"), _judge)
+        if len(record_name(built.selector, name)) > 253:
+            report.problem((*here, "selector"), "the name of its record would have more than 253 characters")
+        if built.until and built.until <= built.since:
+            report.problem((*here, "until"), "it ends before it begins", "`until` is later than `from`")
+        if built.selector in found:
+            hint = "each key has a selector of its own"
+            report.problem((*here, "selector"), f"the selector {built.selector} is used twice", hint)
+        if public is not None:
+            built = DkimKey(built.selector, built.key, built.since, f"{kind_of(public)}-sha256", built.until)
+        found.setdefault(built.selector, built)
+    return tuple(found.values())
+
+
+def in_force(keys: Iterable[DkimKey], now: float) -> tuple[DkimKey, ...]:
+    """The keys that sign at epoch second `now`: of each algorithm the one that began last (or stands last)."""
+    valid = [key for key in keys if key.since <= now and (not key.until or now < key.until)]
+    latest: dict[str, DkimKey] = {}
+    for key in valid:
+        if key.algorithm not in latest or key.since >= latest[key.algorithm].since:
+            latest[key.algorithm] = key
+    return tuple(key for key in valid if latest[key.algorithm] is key)
+
+
+def load_key(file: str) -> SigningKey:
+    """The private key in `file`. Raises ConfigurationError where it cannot sign."""
+    finding = Finding()
+    key = _read_key(file, finding)
+    if key is None:
+        raise ConfigurationError(tuple(f"{message} ({hint})" if hint else message for message, hint in finding.faults))
+    return key
+
+
+def _judge(file: str, finding: Finding) -> None:
+    key = _read_key(file, finding)
+    if key is None:
+        return
+    finding.value = key.public_key()
+    if isinstance(key, RSAPrivateKey) and key.key_size < GOOD_BITS:
+        # RFC 8301 §3.2: signers SHOULD use at least 2048 bits
+        finding.warnings.append((f"the RSA key in {file} has {key.key_size} bits", "2048 are usual today"))
+    elif isinstance(key, RSAPrivateKey) and key.key_size > COMMON_BITS:
+        # RFC 8301 §3.2: verifiers need not take more than 4096 bits
+        message = f"the RSA key in {file} has {key.key_size} bits: not every verifier takes more than 4096"
+        finding.warnings.append((message, "2048 are usual today"))
+    warn_if_open(file, finding, "the private key")
+
+
+def _read_key(file: str, finding: Finding) -> SigningKey | None:
+    content = read(file, finding)
+    if content is None:
+        return None
+    try:
+        key = load_pem_private_key(content, None)
+    except TypeError:
+        finding.fault(f"the key in {file} has a passphrase", "openssl pkey -in FILE -out FILE.clear")
+        return None
+    except (ValueError, UnsupportedAlgorithm):  # the library's own words speak of its internals
+        finding.fault(f"{file} holds no PEM private key", "`mta keys dkim new` makes one")
+        return None
+    if isinstance(key, RSAPrivateKey) and not RSA_BITS[0] <= key.key_size <= RSA_BITS[1]:
+        # RFC 8301 §3.2: signers MUST use at least 1024 bits
+        finding.fault(f"the RSA key in {file} has {key.key_size} bits", "1024 to 8192 can sign, 2048 are usual")
+        return None
+    if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
+        finding.fault(f"the key in {file} is neither RSA nor Ed25519", "DKIM knows these two")
+        return None
+    return key

@@ -76,6 +76,6 @@ async def _organizations(
 
 
 async def _exists(domain: str, resolver: Resolver) -> bool | None:
-    """Whether the domain exists, by the response code alone (RFC 9989 §3.2, RFC 8020 §2); None: not known."""
+    """Whether the domain exists, by the response code alone (RFC 9989 §3.2: NXDOMAIN); None: not known."""
     answer = await resolver.a(domain)
     return None if answer.status is DnsStatus.TEMPORARY else answer.status is not DnsStatus.NXDOMAIN

@@ -12,8 +12,8 @@ POLICIES = ("none", "quarantine", "reject")  # weakest first
 # RFC 9989 §4.8: the version comes first, and its value is exactly that
 _VERSION = re.compile(rb"[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 _TAG = re.compile(r"[ \t]*([A-Za-z]+)[ \t]*=[ \t]*([\x20-\x3a\x3c-\x7e]*?)[ \t]*")
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[\x22-\x2b\x2d-\x7e]+")  # RFC 3986 §3, without `,` and `!`
-_SIZE = re.compile(r"![0-9]+[kmgt]?\Z", re.IGNORECASE)  # of RFC 7489, ignored now
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[\x22-\x2b\x2d-\x7e]+")  # without `,` and `!` (RFC 9989 §4.8)
+_SIZE = re.compile(r"![0-9]+[kmgt]?\Z", re.IGNORECASE)  # of the DMARC before this one, ignored now
 _VALUES = {
     "p": POLICIES,
     "sp": POLICIES,

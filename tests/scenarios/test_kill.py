@@ -144,7 +144,7 @@ def test_a_worker_that_ends_by_itself_is_started_again(number: signal.Signals, t
         [worker] = relay.workers()
         os.kill(worker, number)
         relay.wait_for("worker.died", worker=0)
-        until(lambda: len(relay.seen("worker.started")) == 2)
+        until(lambda: len(relay.seen("worker.started")) == 2, describe=relay.story)
         with smtplib.SMTP("127.0.0.1", relay.port) as session:
             session.sendmail("a@fabrikam.example", ["b@contoso.example"], b"Subject: x\r\n\r\nx\r\n")
         peer.wait_for(1)

@@ -133,7 +133,7 @@ def test_a_port_that_needs_root_is_bound_before_the_user_changes(open_folder: Pa
     with smtp_peer() as peer, started(open_folder, config(peer.port, 1, "  user: nobody"), port) as relay:
         assert send(port, "a@fabrikam.example", ["b@contoso.example"]).accepted
         os.kill(relay.workers()[0], signal.SIGKILL)
-        until(lambda: len(relay.seen("worker.started")) == 2)
+        until(lambda: len(relay.seen("worker.started")) == 2, describe=relay.story)
         assert send(port, "a@fabrikam.example", ["b@contoso.example"]).accepted
 
 

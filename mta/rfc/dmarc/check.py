@@ -14,8 +14,10 @@ from mta.rfc.dmarc.evaluate import (
     is_within,
     wants_organization,
 )
-from mta.rfc.dmarc.parse import select_record
+from mta.rfc.dmarc.parse import parse_record, select_record
 from mta.rfc.dmarc.walk import Found, Walk, ends_walk, names
+
+MAX_DESTINATIONS = 10
 
 
 async def check(
@@ -41,6 +43,38 @@ async def check(
     if found.domain != author and found.record.depends_on_existence:
         exists = await _exists(author, resolver)
     return evaluate(Evidence(author, walk, claims, organizations, exists))
+
+
+async def report_destinations(policy_domain: str, addresses: tuple[str, ...], resolver: Resolver) -> tuple[str, ...]:
+    """Those of a record's `rua` (mailto: only) that may be sent reports on `policy_domain` (RFC 9990 §3).
+
+    Mailboxes of another organization must have agreed, and may name others of their own instead. Where that cannot be
+    looked up now, nothing is sent to them. At most ten addresses are considered.
+    """
+    own = (await _walk(policy_domain, resolver)).organizational_domain
+    agreed: dict[str, None] = {}
+    for address in addresses[:MAX_DESTINATIONS]:
+        host = _host(address)
+        if not host:
+            continue
+        theirs = await _walk(host, resolver)
+        if not theirs.error and theirs.organizational_domain == own:
+            agreed[address] = None
+            continue
+        answer = await resolver.txt(f"{policy_domain}._report._dmarc.{host}")
+        records = [record for record in map(parse_record, answer.records) if record is not None]
+        instead = tuple(uri for record in records for uri in record.rua)[:MAX_DESTINATIONS]
+        # RFC 9990 §3, step 9: only at the same host, else neither the one nor the other
+        if records and all(_host(uri) == host for uri in instead):
+            agreed |= dict.fromkeys(instead or (address,))
+    return tuple(agreed)
+
+
+def _host(address: str) -> str:
+    """The host of a mailto: address, in lower case; empty if it is none."""
+    scheme, _, mailbox = address.partition(":")
+    local, at, host = mailbox.partition("?")[0].rpartition("@")
+    return host.lower() if scheme.lower() == "mailto" and local and at else ""
 
 
 async def _walk(domain: str, resolver: Resolver, claims: tuple[Identifier, ...] | None = None) -> Walk:

@@ -7,10 +7,10 @@ import pytest
 from mta.model.address import Mailbox
 from mta.model.auth import AuthResult, DkimOutcome, SpfOutcome
 from mta.model.author import FromField
-from mta.rfc.dmarc.check import check
+from mta.rfc.dmarc.check import MAX_DESTINATIONS, check, report_destinations
 from mta.rfc.dmarc.parse import MAX_RECORD, parse_record, select_record
 from mta.rfc.dmarc.walk import MAX_QUERIES, names
-from tests.support.fake_resolver import FakeResolver
+from tests.support.fake_resolver import TEMPORARY, FakeResolver
 
 EVE = Mailbox("eve", "e.example", "e.example")
 BOB = Mailbox("bob", "b.example", "b.example")
@@ -103,3 +103,34 @@ def test_octets_that_are_no_text_spoil_their_tag_only() -> None:
     assert record is not None
     assert record.p == "reject"
     assert "\r" not in record.text
+
+
+@pytest.mark.parametrize(
+    ("address", "sent"),
+    [
+        ("mailto:a@b.example", ["mailto:a@b.example"]),
+        ("mailto:a@x.b.example", ["mailto:a@x.b.example"]),
+        ("mailto:a@agreed.example", ["mailto:a@agreed.example"]),
+        ("mailto:a@moved.example", ["mailto:new@moved.example"]),
+        ("mailto:a@away.example", []),
+        ("mailto:a@other.example", []),
+        ("mailto:a@unknown.example", []),
+        ("https://b.example/x", []),
+        ("mailto:nobody", []),
+        ("mailto:a@b.example?subject=x@other.example", ["mailto:a@b.example?subject=x@other.example"]),
+    ],
+)
+async def test_reports_go_to_those_who_agreed(address: str, sent: list[str]) -> None:
+    resolver = _resolver()
+    resolver.set("b.example._report._dmarc.agreed.example", "TXT", ["v=DMARC1", "v=DMARC1;"])
+    resolver.set("b.example._report._dmarc.moved.example", "TXT", ["v=DMARC1; rua=mailto:new@moved.example"])
+    resolver.set("b.example._report._dmarc.away.example", "TXT", ["v=DMARC1; rua=mailto:new@victim.example"])
+    resolver.set("b.example._report._dmarc.unknown.example", "TXT", TEMPORARY)
+    assert list(await report_destinations("b.example", (address,), resolver)) == sent
+
+
+async def test_a_record_with_a_thousand_addresses_is_no_weapon() -> None:
+    resolver = _resolver()
+    addresses = tuple(f"mailto:a@{i}.victim.example" for i in range(1000))
+    assert await report_destinations("b.example", addresses, resolver) == ()
+    assert resolver.asked <= (MAX_DESTINATIONS + 1) * (MAX_QUERIES + 1)

@@ -173,7 +173,8 @@ async def test_a_line_end_never_gets_into_an_explanation() -> None:
 
 async def test_a_local_part_beyond_ascii_matches_no_macro() -> None:
     query = SpfQuery("192.0.2.1", "mx.b.example", Mailbox("jörg", "b.example", "b.example"))
-    resolver = _zone("v=spf1 exists:%{l}.b.example exists:%{d} -all", A_b_example=["192.0.2.9"])
+    resolver = _zone("v=spf1 exists:%{L}.c.example exists:%{d} -all", A_b_example=["192.0.2.9"])
+    resolver.set("j%c3%b6rg.c.example", "A", ["127.0.0.2"])
     assert (await check_mail_from(query, resolver)).reason == "exists:%{d} of b.example"
 
 

@@ -283,6 +283,7 @@ def _tune_garbage_collection() -> None:
 
 
 async def _build(orders: Orders) -> Any:
+    from mta.adapters.key_files import KeyFiles
     from mta.adapters.process import raise_descriptors
     from mta.adapters.smtp_connection import SmtpDialer
     from mta.config.index import ConnectorIndex
@@ -304,13 +305,15 @@ async def _build(orders: Orders) -> Any:
     contract = contract_of(configuration)
     dialer = SmtpDialer(_timeouts(configuration.server))
     chance = random.Random()  # noqa: S311 - spreads retries, hides nothing
-    site = Site(contract, clock, chain_verifier(), resolver(configuration), dialer, log, chance, MessageIds(clock))
+    ids = MessageIds(clock)
+    site = Site(contract, clock, chain_verifier(), resolver(configuration), dialer, log, chance, ids, KeyFiles())
     listening = Listeners(orders, contract, log)
 
     def renew(fresh: Contract) -> None:
         site.verifier = chain_verifier()
         site.resolver = resolver(fresh.configuration)
         site.dialer = SmtpDialer(_timeouts(fresh.configuration.server))
+        site.keys = KeyFiles()
 
     def ready() -> None:
         os.write(orders.report, b"+")
@@ -374,10 +377,19 @@ async def _control(worker: Any, configuration: Configuration, orders: Orders, lo
 
 def resolver(configuration: Configuration) -> Resolver:
     """Look-ups of names, the way the configuration says."""
+    return look_ups(configuration.server)
+
+
+def look_ups(server: Server, nameserver: str = "") -> Resolver:
+    """Look-ups of names by `nameserver` (HOST:PORT), or by those of the server object. Raises UsageError."""
     from mta.adapters.dns import DnsResolver
 
-    server = configuration.server
-    return DnsResolver(tuple((name.host, name.port) for name in server.nameservers), server.trust_ad)
+    if not nameserver:
+        return DnsResolver(tuple((name.host, name.port) for name in server.nameservers), server.trust_ad)
+    host, _, port = nameserver.rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(f"--nameserver: expected HOST:PORT, saw {nameserver!r}")
+    return DnsResolver(((host.strip("[]"), int(port)),), server.trust_ad)
 
 
 def _timeouts(server: Server) -> Any:

@@ -134,6 +134,23 @@ def demo(
     raise typer.Exit(run(config, once=once))
 
 
+@app.command()
+def verify(
+    ip: Annotated[str, typer.Option("--ip", help="Address of the peer that delivered the message.")] = "",
+    helo: Annotated[str, typer.Option("--helo", help="What it said in EHLO.")] = "",
+    mail_from: Annotated[str, typer.Option("--mail-from", help="Envelope sender; <> for the null sender.")] = "",
+    nameserver: Annotated[str, typer.Option("--nameserver", help="HOST:PORT to ask instead of the usual.")] = "",
+    now: Annotated[float | None, typer.Option("--now", help="Judge as of this epoch second.")] = None,
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """Judge SPF, DKIM, DMARC and ARC of the message on standard input."""
+    from mta.cli.verify import VerifyOptions
+    from mta.cli.verify import verify as run
+
+    raise typer.Exit(run(VerifyOptions(ip, helo, mail_from, nameserver, now, config, json)))
+
+
 Id = Annotated[str, typer.Argument(help="Id of a message, or its beginning.")]
 Connector = Annotated[str, typer.Option("--connector", help="Recipients of this outbound connector.")]
 To = Annotated[str, typer.Option("--to", help="Recipient address or domain.")]

@@ -131,13 +131,16 @@ def _connector(
         line=shop.report.line(path) if path in shop.report.marks.keys else 0,
     )
     if keys.inbound:
-        connector = replace(connector, inbound=_inbound(name, keys.inbound, shop, (*path, "inbound")))
+        connector = replace(connector, inbound=_inbound(name, keys.inbound, default, shop, (*path, "inbound")))
     if keys.outbound:
         connector = replace(connector, outbound=_outbound(keys.outbound, shop, (*path, "outbound")))
     return connector
 
 
-def _inbound(name: str, keys: schema.InboundKeys, shop: Workshop, path: Path) -> contract.Inbound:
+def _inbound(
+    name: str, keys: schema.InboundKeys, default: contract.Connector | None, shop: Workshop, path: Path
+) -> contract.Inbound:
+    usual = default.inbound.authentication if default else contract.Authentication()
     return contract.Inbound(
         claims=frozenset(keys.claims),
         tls=_inbound_tls(keys.tls, shop, (*path, "tls")),
@@ -145,7 +148,7 @@ def _inbound(name: str, keys: schema.InboundKeys, shop: Workshop, path: Path) ->
         combine=keys.combine,
         identity=keys.identity,
         allow_own_sender=keys.allow_own_sender,
-        authentication=_authentication(name, keys.authentication or AuthenticationKeys()),
+        authentication=_authentication(name, keys.authentication) if keys.authentication else usual,
         header_from=keys.header_from,
         trusted_hops=tuple(dict.fromkeys(keys.trusted_hops)),
     )
@@ -153,6 +156,7 @@ def _inbound(name: str, keys: schema.InboundKeys, shop: Workshop, path: Path) ->
 
 def _authentication(name: str, keys: AuthenticationKeys) -> contract.Authentication:
     found = contract.Authentication(
+        checked=True,
         dkim=keys.dkim,
         min_rsa_bits=keys.min_rsa_bits,
         spf=keys.spf,

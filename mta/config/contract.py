@@ -167,9 +167,10 @@ class Authentication:
 
     `dkim` is none, valid or aligned; `spf` none or pass; `dmarc` none, report, enforce or pass; `require` says whether
     all demands hold or any one; `on_failure` is refuse, quarantine (held) or tag. A pass of an ARC chain sealed by one
-    of `trusted_sealers` stands in for what a forwarder broke.
+    of `trusted_sealers` stands in for what a forwarder broke. Not `checked`: nothing is looked up.
     """
 
+    checked: bool = False
     dkim: str = "none"
     min_rsa_bits: int = 1024
     spf: str = "none"

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from mta.model.attempt import HostAttempt
+from mta.model.auth import ArcOutcome, AuthenticationFacts, AuthResult, DmarcOutcome, SpfOutcome
 from mta.model.reply import Reply
 from mta.model.tls import CertificateFacts, TlsFacts
 
@@ -38,6 +39,44 @@ def tls_evidence(facts: TlsFacts | None) -> dict[str, Any]:
         evidence["sni"] = facts.sni
     evidence["chain"] = [certificate_evidence(certificate) for certificate in facts.chain]
     return evidence
+
+
+def authentication_evidence(facts: AuthenticationFacts) -> dict[str, Any]:
+    """What SPF, DKIM, DMARC and ARC found."""
+    return {
+        "spf": {"helo": _spf(facts.spf_helo), "mail_from": _spf(facts.spf_mail_from)},
+        "dkim": [
+            {
+                "result": outcome.result.value,
+                "domain": outcome.domain,
+                "selector": outcome.selector,
+                "algorithm": outcome.algorithm,
+                "bits": outcome.key_bits,
+                "reason": outcome.reason,
+            }
+            for outcome in facts.dkim
+        ],
+        "dmarc": _dmarc(facts.dmarc or DmarcOutcome(AuthResult.NONE)),
+        "arc": _arc(facts.arc or ArcOutcome(AuthResult.NONE)),
+    }
+
+
+def _spf(outcome: SpfOutcome) -> dict[str, Any]:
+    return {"result": outcome.result.value, "domain": outcome.domain, "reason": outcome.reason}
+
+
+def _dmarc(outcome: DmarcOutcome) -> dict[str, Any]:
+    return {
+        "result": outcome.result.value,
+        "policy": outcome.policy,
+        "domain": outcome.domain,
+        "policy_domain": outcome.policy_domain,
+        "reason": outcome.reason,
+    }
+
+
+def _arc(outcome: ArcOutcome) -> dict[str, Any]:
+    return {"result": outcome.result.value, "sealers": list(outcome.sealers), "reason": outcome.reason}
 
 
 def reply_evidence(reply: Reply | None) -> str:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import mmap
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mta.config.contract import Limits
 from mta.errors import StorageError
+from mta.model.auth import AuthenticationFacts
+from mta.model.author import FromField
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, HeaderBlock
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
+from mta.pipeline.authenticate import Incoming, authenticate, header_fields, without_forgeries
 from mta.pipeline.callout import CallOuts
 from mta.pipeline.site import Contract, Site
+from mta.policy.authenticate import accept_for_author, concerned, judge_all
 from mta.policy.decision import Decision, Reason, Verdict
 from mta.policy.enforce import judge_header_from, judge_mail, judge_recipient
 from mta.policy.identify import Identity, session
 from mta.policy.route import Route
+from mta.ports import Spool
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import HeaderError, count_received, scan_header
 from mta.rfc.mime.structure import check_structure
@@ -64,20 +70,68 @@ async def add_recipient(callouts: CallOuts, transaction: Transaction, recipient:
     return judged.decision
 
 
-async def judge_content(site: Site, transaction: Transaction, facts: SessionFacts, content: Content) -> Decision:
-    """The end of data: bounds, hop count, structure, and the claim that the header From makes. Raises StorageError."""
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came of a whole message: the decision, the content without forged fields, the fields to put in front."""
+
+    decision: Decision
+    content: Content
+    fields: bytes = b""
+    authentication: AuthenticationFacts | None = None
+
+
+async def judge_content(
+    site: Site, transaction: Transaction, facts: SessionFacts, content: Content, spool: Callable[[], Spool]
+) -> Judgement:
+    """The end of data: bounds, hop count, structure, authentication, the claim of the header From.
+
+    Raises StorageError. `spool` makes room for a large message that must be written anew.
+    """
     limits = transaction.contract.configuration.server.limits
     try:
         block = scan_header(content.beginning, limits.header_size)
     except HeaderError as error:
-        return _refuse(transaction, 552, "5.3.4", "Message header too large", Reason("header", str(error)))
+        reason = Reason("header", str(error))
+        return Judgement(_refuse(transaction, 552, "5.3.4", "Message header too large", reason), content)
     transaction.hops = count_received(block)
     if transaction.hops > limits.hops:  # RFC 5321 §6.3
         reason = Reason("hops", f"{transaction.hops} Received fields, {limits.hops} allowed: the mail goes in circles")
-        return _refuse(transaction, 554, "5.4.6", "Too many hops", reason)
+        return Judgement(_refuse(transaction, 554, "5.4.6", "Too many hops", reason), content)
     if problem := await _structure_problem(content, block, limits):
-        return _refuse(transaction, 554, "5.6.0", "Message structure not accepted", Reason("structure", problem))
-    return _judge_author(site, transaction, facts, block, limits.header_addresses)
+        reason = Reason("structure", problem)
+        return Judgement(_refuse(transaction, 554, "5.6.0", "Message structure not accepted", reason), content)
+    author = parse_from(block, limits.header_addresses)
+    incoming = Incoming(facts.client_ip, facts.helo, transaction.envelope.sender, content, block, author)
+    return await _judge_author(site, transaction, facts, incoming, spool)
+
+
+async def _judge_author(
+    site: Site, transaction: Transaction, facts: SessionFacts, incoming: Incoming, spool: Callable[[], Spool]
+) -> Judgement:
+    """Who really sent it, by what the contract demands of SPF, DKIM and DMARC, and by the claim of the header From."""
+    index, identity = transaction.contract.index, transaction.identity
+    connectors = concerned(index, identity, transaction.decision.connector, incoming.author)
+    found = await authenticate(site, connectors[0], incoming) if connectors else None
+    decision = _judge_claim(site, transaction, facts, incoming.author, found)
+    if found is not None and decision.accepted:
+        decision = judge_all(index, connectors, found, incoming.author, decision)
+    content = incoming.content
+    if not identity.relays:
+        server = transaction.contract.configuration.server
+        content = await without_forgeries(content, incoming.block, server.authserv_id, spool)
+    checked = found is not None and any(connector.inbound.authentication.checked for connector in connectors)
+    fields = header_fields(site, found, incoming) if found is not None and checked else b""
+    return Judgement(decision, content, fields, found if checked else None)
+
+
+def _judge_claim(
+    site: Site, transaction: Transaction, facts: SessionFacts, author: FromField, found: AuthenticationFacts | None
+) -> Decision:
+    index, now = transaction.contract.index, site.clock.now()
+    decision = judge_header_from(index, facts, transaction.identity, transaction.decision, author, site.verifier, now)
+    if decision.accepted or found is None:
+        return decision
+    return accept_for_author(index, decision, found, author)
 
 
 async def _structure_problem(content: Content, block: HeaderBlock, limits: Limits) -> str:
@@ -93,21 +147,6 @@ def _spooled_problem(path: str, block: HeaderBlock, limits: Limits) -> str:
             return check_structure(content, block, limits.mime_nesting, limits.boundary_length)
     except (OSError, ValueError) as error:  # ValueError: nothing was written
         raise StorageError(f"a message cannot be read back: {path}: {error}") from error
-
-
-def _judge_author(
-    site: Site, transaction: Transaction, facts: SessionFacts, block: HeaderBlock, limit: int
-) -> Decision:
-    index = transaction.contract.index
-    return judge_header_from(
-        index,
-        facts,
-        transaction.identity,
-        transaction.decision,
-        parse_from(block, limit),
-        site.verifier,
-        site.clock.now(),
-    )
 
 
 def _refuse(transaction: Transaction, code: int, enhanced: str, text: str, reason: Reason) -> Decision:

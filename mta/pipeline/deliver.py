@@ -59,6 +59,11 @@ async def deliver(site: Site, hops: Hops, job: Job) -> DeliveryResult:
     return DeliveryResult(tuple(attempts), tuple(results[state.index] for state in job.recipients))
 
 
+def refused_by_us(job: Job, failure: Failure) -> DeliveryResult:
+    """The result of an attempt that ended before any host was asked."""
+    return DeliveryResult((), _all(job.recipients, failure))
+
+
 async def find_hosts(site: Site, job: Job) -> list[tuple[HostPort, str]] | Failure:
     """Hosts with their addresses in the order to try them, or why there are none."""
     found = await _look_up(site, job)

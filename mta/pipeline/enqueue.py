@@ -5,40 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 from mta.model.envelope import Envelope
-from mta.model.message import Content, QueuedMessage, RecipientState
+from mta.model.lifecycle import HELD, QUEUED
+from mta.model.message import QueuedMessage, RecipientState
 from mta.model.session import SessionFacts
-from mta.observe.trace import tls_evidence
-from mta.pipeline.accept import Transaction
+from mta.observe.trace import authentication_evidence, tls_evidence
+from mta.pipeline.accept import Judgement, Transaction
 from mta.pipeline.site import Site
-from mta.policy.decision import Decision
+from mta.policy.decision import Decision, Verdict
 from mta.rfc.mime.received import Stamp, received_field
 
 
-def compose(site: Site, transaction: Transaction, facts: SessionFacts, content: Content) -> QueuedMessage:
-    """The message as the queue will hold it: the original bytes, our Received in front, the evidence beside it."""
+def compose(site: Site, transaction: Transaction, facts: SessionFacts, judged: Judgement) -> QueuedMessage:
+    """The message as the queue will hold it: the original bytes, our fields in front, the evidence beside it.
+
+    Where the decision is to hold, every recipient waits for a person.
+    """
     now = site.clock.now()
     identifier = site.ids.next()
     whole = transaction.envelope
     envelope = Envelope(
         whole.sender, tuple(transaction.recipients), whole.body, whole.smtputf8, whole.ret, whole.envid, whole.size
     )
+    held = judged.decision.verdict == Verdict.HOLD
+    reason = f"quarantine: {'; '.join(str(reason) for reason in judged.decision.reasons)}" if held else ""
     states = tuple(
-        RecipientState(number, route.connector.name, due=now) for number, route in enumerate(transaction.routes)
+        RecipientState(number, route.connector.name, HELD if held else QUEUED, due=now, reason=reason)
+        for number, route in enumerate(transaction.routes)
     )
     return QueuedMessage(
         id=identifier,
         envelope=envelope,
-        content=content,
-        prefix=_received(transaction, envelope, facts, identifier, now),
+        content=judged.content,
+        prefix=judged.fields + _received(transaction, envelope, facts, identifier, now),
         received=now,
         inbound=transaction.decision.connector,
         states=states,
-        evidence=evidence(transaction, facts),
+        evidence=evidence(transaction, facts, judged),
         hops=transaction.hops,
     )
 
 
-def evidence(transaction: Transaction, facts: SessionFacts) -> dict[str, Any]:
+def evidence(transaction: Transaction, facts: SessionFacts, judged: Judgement) -> dict[str, Any]:
     """Who sent this under which contract and why that one, in JSON types."""
     decision = transaction.decision
     return {
@@ -52,7 +59,15 @@ def evidence(transaction: Transaction, facts: SessionFacts) -> dict[str, Any]:
         "reasons": [str(reason) for reason in decision.reasons],
         **({"would": would(decision)} if decision.would else {}),
         "tls": tls_evidence(facts.tls),
+        **_authentication(judged),
     }
+
+
+def _authentication(judged: Judgement) -> dict[str, Any]:
+    if judged.authentication is None:
+        return {}
+    verdict = {"decision": judged.decision.verdict, "reasons": [str(reason) for reason in judged.decision.reasons]}
+    return {"authentication": {**authentication_evidence(judged.authentication), **verdict}}
 
 
 def would(decision: Decision) -> dict[str, Any]:

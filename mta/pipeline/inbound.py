@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from mta.errors import StorageError, StorageFull
 from mta.model.envelope import Envelope, Recipient
+from mta.model.lifecycle import QUEUED
 from mta.model.message import Content, QueuedMessage
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
@@ -17,7 +18,7 @@ from mta.pipeline.callout import CallOuts
 from mta.pipeline.enqueue import compose, would
 from mta.pipeline.outbound import Outbound
 from mta.pipeline.site import Contract, Shard, Site
-from mta.policy.decision import Decision
+from mta.policy.decision import Decision, Verdict
 from mta.policy.identify import Identity
 from mta.ports import Spool
 
@@ -141,20 +142,21 @@ class RelaySession:
         transaction = self._transaction
         assert transaction is not None
         try:
-            decision = await judge_content(self._site, transaction, facts, content)
+            judged = await judge_content(self._site, transaction, facts, content, self.spool)
         except StorageError as error:
             return self._not_stored(facts, error)
-        if not decision.accepted:
+        decision = judged.decision
+        if not decision.accepted and decision.verdict != Verdict.HOLD:
             self._refused(facts, decision, transaction.envelope.sender_text, "DATA")
             return _reply(decision)
         if _worse(decision, transaction.decision):
             transaction.decision = decision
-        message = compose(self._site, transaction, facts, content)
+        message = compose(self._site, transaction, facts, judged)
         return await self._store(facts, transaction, message)
 
     async def _store(self, facts: SessionFacts, transaction: Transaction, message: QueuedMessage) -> Reply:
         relay = self._relay
-        claim = relay.outbound.capacity > 0
+        claim = relay.outbound.capacity > 0 and message.states[0].state == QUEUED
         try:
             # A client that vanishes now does not tear the commit: nothing cancels a session in a command.
             await relay.shard.store.enqueue(message, claim=claim)

@@ -12,13 +12,15 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 
 from mta.config.contract import DEFAULT, Connector
+from mta.model.attempt import DeliveryResult, Failure
 from mta.model.lifecycle import DELETED, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
 from mta.observe import events
-from mta.pipeline.deliver import Job, deliver
+from mta.pipeline.deliver import Job, deliver, refused_by_us
 from mta.pipeline.hop import Hops
 from mta.pipeline.settle import settle, settle_defect, settle_held, write
 from mta.pipeline.site import Shard, Site
+from mta.pipeline.transform import transform
 from mta.policy.route import Destination, after_reload, choose, destination
 from mta.ports import QueueFilter, RecipientFate, Settlement
 
@@ -141,8 +143,7 @@ class Outbound:
             if job.message.id in self._doubtful:
                 job = await self._still_wanted(shard, job)
             if job.recipients:
-                result = await deliver(self._site, self.hops, job)
-                waiting = await settle(self._site, shard, job, result)
+                waiting = await settle(self._site, shard, job, await self._attempt(job))
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a defect must not stop the lane: the claim goes back, the message waits
@@ -152,6 +153,13 @@ class Outbound:
             self._done(job.message)
             if waiting:
                 self.on_waiting()
+
+    async def _attempt(self, job: Job) -> DeliveryResult:
+        """Transform and deliver. What cannot leave as the contract says is refused by us, and waits."""
+        leaving = await transform(self._site, job)
+        if isinstance(leaving, Failure):
+            return refused_by_us(job, leaving)
+        return await deliver(self._site, self.hops, leaving)
 
     async def _still_wanted(self, shard: Shard, job: Job) -> Job:
         """The job without recipients that were held or deleted while it waited; their claim is given back."""

@@ -10,7 +10,7 @@ from random import Random
 from mta.config.contract import Configuration
 from mta.config.index import ConnectorIndex
 from mta.observe.log import EventLog
-from mta.ports import ChainVerifier, Clock, Dialer, QueueStore, Resolver
+from mta.ports import ChainVerifier, Clock, Dialer, KeyProvider, QueueStore, Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Site:
     log: EventLog
     random: Random
     ids: MessageIds
+    keys: KeyProvider
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def warned(text: str, folder: Path | str = "") -> list[str]:
 def test_without_the_key_nothing_is_demanded_and_dmarc_is_reported():
     found = inbound(partner("identity: none")).authentication
     assert found == Authentication(dmarc="report", on_failure="tag")
+    assert not found.checked
     assert not found.demands
 
 
@@ -69,7 +70,7 @@ def test_every_key_of_authentication_arrives():
         "arc: {trusted_sealers: [Lists.example, lists.example]}, on_failure: quarantine"
     )
     assert inbound(demanding(keys)).authentication == Authentication(
-        "aligned", 2048, "pass", "pass", "any", ("lists.example",), "quarantine"
+        True, "aligned", 2048, "pass", "pass", "any", ("lists.example",), "quarantine"
     )
 
 
@@ -99,7 +100,7 @@ def test_default_tags_and_says_so():
 
 def test_a_connector_without_inbound_takes_the_demands_of_default():
     text = f"{demanding('spf: pass, on_failure: refuse', 'default')}  b: {{domains: [b.example]}}\n"
-    assert inbound(text, "b").authentication == Authentication(spf="pass", on_failure="refuse")
+    assert inbound(text, "b").authentication == Authentication(checked=True, spf="pass", on_failure="refuse")
 
 
 def test_refusing_the_world_by_its_dmarc_policy_alone_is_a_warning():

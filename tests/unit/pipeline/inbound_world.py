@@ -96,6 +96,7 @@ class World:
             EventLog(write, "json"),
             Random(1),
             MessageIds(self.clock),
+            SimpleNamespace(),  # type: ignore[arg-type]  # nothing is signed
         )
         self.site = site
         self.store, self.outbound = FakeStore(), FakeOutbound(hops)

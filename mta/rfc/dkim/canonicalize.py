@@ -22,12 +22,10 @@ class Canonicalization(Enum):
 
 def relaxed_field(name: bytes, value: bytes) -> bytes:
     """A field in relaxed form with its CRLF (RFC 6376 §3.4.2); the value may be folded."""
-    text = value.replace(b"\r\n", b"")
-    if b"\t" in text:
-        text = text.replace(b"\t", b" ")
+    text = value.replace(b"\r\n", b"").replace(b"\t", b" ").strip(b" ")
     if b"  " in text:
         text = b" ".join([word for word in text.split(b" ") if word])
-    return b"".join((name.rstrip(b" \t").lower(), b":", text.strip(b" "), b"\r\n"))
+    return name.rstrip(b" \t").lower() + b":" + text + b"\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +101,8 @@ class Headers:
         if form is Canonicalization.SIMPLE:
             whole = raw[field.start : field.end]
             return whole if whole.endswith(b"\n") else whole + b"\r\n"
-        made = self._relaxed.get(field.start)
+        start, middle = field.start, field.value_start
+        made = self._relaxed.get(start)
         if made is None:
-            made = relaxed_field(raw[field.start : field.value_start - 1], raw[field.value_start : field.end])
-            self._relaxed[field.start] = made
+            made = self._relaxed[start] = relaxed_field(raw[start : middle - 1], raw[middle : field.end])
         return made

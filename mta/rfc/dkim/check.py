@@ -15,8 +15,8 @@ from mta.rfc.dkim.verify import judge, signatures
 async def check(message: AuthMessage, resolver: Resolver, now: float) -> tuple[DkimOutcome, ...]:
     """One outcome for each of the first ten signatures, from the top. `now` is in epoch seconds.
 
-    The body is hashed in this very call, unless `message.hashes` knows it already: for large ones the caller may run
-    `body_hashes(message, requests(message))` elsewhere first.
+    The body is hashed in this very call, unless `message.hashes` knows it already: for a large one the caller may run
+    `body_hashes(message, verify.body_requests(block))` in a thread first.
     """
     candidates = signatures(message.block)
     judged = [candidate.signature for candidate in candidates if candidate.signature]

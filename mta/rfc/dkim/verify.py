@@ -57,6 +57,17 @@ def signatures(block: HeaderBlock) -> tuple[Candidate, ...]:
     return tuple(_candidate(field, block.raw) for field in fields[:MOST])
 
 
+def body_requests(block: HeaderBlock) -> tuple[BodyRequest, ...]:
+    """The body hashes that judging all its signatures takes."""
+    wanted = (candidate.body_request for candidate in signatures(block))
+    return tuple(request for request in wanted if request is not None)
+
+
+def body_requests(block: HeaderBlock) -> set[BodyRequest]:
+    """The body hashes that judging the message takes: for callers that hash a large body before, and elsewhere."""
+    return {request for candidate in signatures(block) if (request := candidate.body_request)}
+
+
 def judge(
     candidate: Candidate, headers: Headers, body: BodyHash | None, answer: TxtAnswer | None, now: float
 ) -> DkimOutcome:
@@ -71,7 +82,7 @@ def judge(
         _misuse(signature, key)
         or _expired(signature, now)
         or altered(signature.by, signature.covers, headers, body, key)
-        or _uncovered(signature.covers, headers, body)
+        or uncovered(signature.covers, headers, body)
     )
     return _outcome(signature, fault or Fault(AuthResult.PASS, "the signature is good"), key)
 
@@ -184,7 +195,7 @@ def _expired(signature: Signature, now: float) -> Fault | None:
     return None
 
 
-def _uncovered(covers: Coverage, headers: Headers, body: BodyHash) -> Fault | None:
+def uncovered(covers: Coverage, headers: Headers, body: BodyHash) -> Fault | None:
     """Whether a good signature leaves room for what was not signed, or says nothing about an author."""
     authors = len(headers.named(b"from"))
     if not authors:

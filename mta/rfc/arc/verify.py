@@ -27,12 +27,12 @@ class Evidence:
     now: float  # epoch seconds
 
 
-def body_requests(block: HeaderBlock) -> set[BodyRequest]:
+def body_requests(block: HeaderBlock) -> tuple[BodyRequest, ...]:
     """The body hashes that judging the chain takes, as `dkim.verify.body_requests`; none for a broken chain."""
     try:
-        return {request_of(one.covers) for one in collect(block)}
+        return tuple(request_of(one.covers) for one in collect(block))
     except TagError:
-        return set()
+        return ()
 
 
 def judge(sets: Sequence[ArcSet], headers: Headers, evidence: Evidence) -> ArcOutcome:

@@ -58,14 +58,9 @@ def signatures(block: HeaderBlock) -> tuple[Candidate, ...]:
 
 
 def body_requests(block: HeaderBlock) -> tuple[BodyRequest, ...]:
-    """The body hashes that judging all its signatures takes."""
+    """The body hashes that judging all its signatures takes: for callers that hash a large body elsewhere first."""
     wanted = (candidate.body_request for candidate in signatures(block))
     return tuple(request for request in wanted if request is not None)
-
-
-def body_requests(block: HeaderBlock) -> set[BodyRequest]:
-    """The body hashes that judging the message takes: for callers that hash a large body before, and elsewhere."""
-    return {request for candidate in signatures(block) if (request := candidate.body_request)}
 
 
 def judge(

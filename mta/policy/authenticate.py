@@ -75,7 +75,8 @@ def _ask(
 def _dkim(
     index: ConnectorIndex, connector: Connector, demands: Authentication, facts: AuthenticationFacts, author: str
 ) -> _Failed | None:
-    passed = [outcome for outcome in facts.dkim if outcome.result is AuthResult.PASS]
+    # RFC 6376 §3.6.1: a signature made with a testing key (t=y) is worth what none is
+    passed = [outcome for outcome in facts.dkim if outcome.result is AuthResult.PASS and not outcome.testing]
     strong = [outcome for outcome in passed if not outcome.key_bits or outcome.key_bits >= demands.min_rsa_bits]
     wanted = [
         outcome for outcome in strong if demands.dkim == "valid" or aligned(index, connector, outcome.domain, author)
@@ -192,6 +193,7 @@ def stands_in(index: ConnectorIndex, connector: Connector, facts: Authentication
     """
     return connector.inbound.header_from == "dkim" and any(
         outcome.result is AuthResult.PASS
+        and not outcome.testing
         and (not outcome.key_bits or outcome.key_bits >= connector.inbound.authentication.min_rsa_bits)
         and aligned(index, connector, outcome.domain, author)
         for outcome in facts.dkim

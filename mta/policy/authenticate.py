@@ -28,6 +28,7 @@ _MULTIPLE = Reply(550, "5.7.26", ("Multiple authentication checks failed",))  # 
 _DMARC_FAILED = Reply(550, "5.7.26", ("DMARC validation failed",))
 _ARC_FAILED = Reply(550, "5.7.29", ("ARC validation failure",))  # RFC 8617 §11.4
 _TEMPORARY = Reply(451, "4.7.0", ("Authentication could not be checked, try again later",))
+_WISHES = {"reject": Verdict.REFUSE, "quarantine": Verdict.HOLD}  # of a domain, by its `p=`
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +56,19 @@ def judge_authentication(
     if _vouched(demands, facts):
         why = Reason("arc", f"the chain of {facts.arc.sealers[0] if facts.arc else ''} vouches for the message")
         return Decision(Verdict.ACCEPT, connector.name, connector.mode, None, (why,))
-    return _consequence(connector, demands, facts, failed)
+    return _consequence(connector, demands, facts, (*failed, *_may_vouch(demands, facts)))
 
 
 def _ask(
     index: ConnectorIndex, connector: Connector, demands: Authentication, facts: AuthenticationFacts, author: str
 ) -> tuple[_Failed | None, ...]:
-    """The outcome of each demand; None: met."""
+    """The outcome of each demand; None: met. DMARC's is left out where the domain asks for nothing."""
     asked: list[_Failed | None] = []
     if demands.dkim != "none":
         asked.append(_dkim(index, connector, demands, facts, author))
     if demands.spf == "pass":
         asked.append(_spf(facts))
-    if demands.dmarc in ("enforce", "pass"):
+    if demands.dmarc == "pass" or (demands.dmarc == "enforce" and not _asks_nothing(facts)):
         asked.append(_dmarc(demands.dmarc, facts))
     return tuple(asked)
 
@@ -79,12 +80,14 @@ def _dkim(
     passed = [outcome for outcome in facts.dkim if outcome.result is AuthResult.PASS and not outcome.testing]
     strong = [outcome for outcome in passed if not outcome.key_bits or outcome.key_bits >= demands.min_rsa_bits]
     wanted = [
-        outcome for outcome in strong if demands.dkim == "valid" or aligned(index, connector, outcome.domain, author)
+        outcome
+        for outcome in facts.dkim
+        if demands.dkim == "valid" or aligned(index, connector, outcome.domain, author)
     ]
-    if wanted:
+    if any(outcome in strong for outcome in wanted):
         return None
     seen = "; ".join(_in_words(outcome) for outcome in facts.dkim) or "the message is not signed"
-    if any(outcome.result is AuthResult.TEMPERROR for outcome in facts.dkim):
+    if any(outcome.result is AuthResult.TEMPERROR for outcome in wanted):
         return _Failed(Reason("dkim-unknown", seen), _TEMPORARY, temporary=True)
     if strong:
         text = f"no signature of the author's domain ({author or 'which cannot be told'}): {seen}"
@@ -118,6 +121,14 @@ def _spf(facts: AuthenticationFacts) -> _Failed | None:
     return _Failed(Reason("spf", text), _SPF_ERROR if outcome.result is AuthResult.PERMERROR else _SPF_FAILED)
 
 
+def _asks_nothing(facts: AuthenticationFacts) -> bool:
+    """No pass, and no policy to enforce: that neither fails nor fulfils anything, not even one of any."""
+    outcome = facts.dmarc
+    if outcome is None or outcome.result in (AuthResult.PASS, AuthResult.TEMPERROR):
+        return False
+    return outcome.result is not AuthResult.FAIL or outcome.policy not in _WISHES
+
+
 def _dmarc(demand: str, facts: AuthenticationFacts) -> _Failed | None:
     outcome = facts.dmarc
     if outcome is None or outcome.result is AuthResult.PASS:
@@ -125,11 +136,7 @@ def _dmarc(demand: str, facts: AuthenticationFacts) -> _Failed | None:
     text = f"{outcome.result.value} for {outcome.domain} (p={outcome.policy or 'none'}): {outcome.reason}"
     if outcome.result is AuthResult.TEMPERROR:
         return _Failed(Reason("dmarc-unknown", text), _TEMPORARY, temporary=True)
-    if demand == "pass":
-        return _Failed(Reason("dmarc", text), _DMARC_FAILED)
-    wish = {"reject": Verdict.REFUSE, "quarantine": Verdict.HOLD}.get(outcome.policy, "")
-    if outcome.result is not AuthResult.FAIL or not wish:
-        return None  # the domain asks for nothing
+    wish = _WISHES[outcome.policy] if demand == "enforce" else ""
     return _Failed(Reason("dmarc", text), _DMARC_FAILED, verdict=wish)
 
 
@@ -143,6 +150,16 @@ def _vouched(demands: Authentication, facts: AuthenticationFacts) -> bool:
         and arc.sealers
         and arc.sealers[0] in demands.trusted_sealers
     )
+
+
+def _may_vouch(demands: Authentication, facts: AuthenticationFacts) -> tuple[_Failed, ...]:
+    """Whether somebody trusted may have sealed the message cannot be told now."""
+    arc = facts.arc
+    if not demands.trusted_sealers or arc is None or arc.result is not AuthResult.TEMPERROR:
+        return ()
+    if arc.sealers and arc.sealers[0] not in demands.trusted_sealers:
+        return ()
+    return (_Failed(Reason("arc-unknown", arc.reason), _TEMPORARY, temporary=True),)
 
 
 def _consequence(

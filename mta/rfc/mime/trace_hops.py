@@ -11,9 +11,11 @@ from mta.rfc.mime.header import unfold
 
 MOST = 60  # Received fields that are looked at: more than any hop limit lets through
 
-# `from helo (reverse.name [192.0.2.1])`, `(… [IPv6:2001:db8::1])`, or `from [192.0.2.1]`
-_FROM = re.compile(rb"\s*from\s+(\S{1,255})(?:\s+\(([^()]{0,400})\))?", re.IGNORECASE)
+# `from helo (reverse.name [192.0.2.1])`, `(... [IPv6:2001:db8::1])`, `(192.0.2.1)`, or `from [192.0.2.1]`
+_FROM = re.compile(rb"\s*from\s+(\S{1,255})\s*", re.IGNORECASE)
+_COMMENT = re.compile(rb"\(([^()]{0,400}(?:\([^()]{0,200}\)[^()]{0,200})?)\)")  # Sendmail: one more in it
 _LITERAL = re.compile(rb"\[(?:IPv6:)?([0-9A-Fa-f:.]{2,45})\]", re.IGNORECASE)
+_TOLD = re.compile(rb"(?:(?:HELO|EHLO)\s|\b[\w-]{1,20}=)\S*", re.IGNORECASE)  # `helo=...`: the client's own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,23 @@ def _hop(value: bytes) -> TracedHop:
     match = _FROM.match(value)
     if match is None:
         return TracedHop("", None)
-    helo, comment = match[1], match[2] or b""
-    literal = _LITERAL.search(comment) or _LITERAL.fullmatch(helo)
-    return TracedHop(helo.decode("ascii", "replace"), _address(literal[1]) if literal else None)
+    literal = _literal(match[1], value, match.end())
+    return TracedHop(match[1].decode("ascii", "replace"), _address(literal) if literal else None)
+
+
+def _literal(helo: bytes, value: bytes, at: int) -> bytes:
+    """What the receiving host itself wrote of the address, never what the client said of itself; empty if unsure."""
+    bare = _LITERAL.fullmatch(helo)
+    if value[at : at + 1] != b"(":
+        return bare[1] if bare else b""
+    comment = _COMMENT.match(value, at)
+    if comment is None:
+        return b""
+    seen = _TOLD.sub(b"", comment[1])
+    if not seen.strip():  # Exim: `from [192.0.2.1] (helo=...)`
+        return bare[1] if bare and b"=" in comment[1] else b""
+    found = _LITERAL.findall(seen)
+    return found[-1] if found else seen.strip()
 
 
 def _address(text: bytes) -> IPv4Address | IPv6Address | None:

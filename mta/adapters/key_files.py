@@ -1,4 +1,4 @@
-"""Private keys in PEM files (ports.KeyProvider): read once, used until `forget()`."""
+"""Private keys in PEM files (ports.KeyProvider): read once; a reload makes a new `KeyFiles`."""
 
 from __future__ import annotations
 

@@ -130,11 +130,16 @@ def readable(content: Content, block: HeaderBlock) -> Iterator[AuthMessage]:
     if content.path is None:
         yield AuthMessage.in_memory(block)
         return
+    with _mapped(content.path) as mapped:  # what fails in the hands of those who use it is no fault of the file
+        yield AuthMessage(block, lambda: _windows(mapped, block.body_start))
+
+
+def _mapped(path: str) -> mmap.mmap:
     try:
-        with open(content.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            yield AuthMessage(block, lambda: _windows(mapped, block.body_start))
-    except (OSError, ValueError) as error:
-        raise StorageError(f"a message cannot be read back: {content.path}: {error}") from error
+        with open(path, "rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:  # ValueError: nothing was written
+        raise StorageError(f"a message cannot be read back: {path}: {error}") from error
 
 
 def _windows(mapped: mmap.mmap, begin: int) -> Iterator[bytes]:

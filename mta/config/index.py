@@ -24,6 +24,7 @@ class ConnectorIndex:
         identifying = [connector for connector in connectors if _identifies(connector)]
         self._networks = _Networks(identifying)
         self._certificates = _Certificates(identifying)
+        self.any_dkim_key = any(domain.dkim for domain in configuration.domains.values())
         self.any_client_certificate = any(c.inbound.tls.client_certificate is not None for c in connectors)
         self.any_header_from_claim = any(c.domains and "header_from" in c.inbound.claims for c in connectors)
 

@@ -26,7 +26,7 @@ from mta.rfc.mime.header import scan_header
 
 async def transform(site: Site, job: Job) -> Job | Failure:
     """The job with the message as it leaves, or why it must wait."""
-    if not any(domain.dkim for domain in site.contract.configuration.domains.values()):
+    if not site.contract.index.any_dkim_key:
         return job
     message = job.message
     limits = site.contract.configuration.server.limits

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mta.adapters.sqlite import changes, queries
 from mta.adapters.sqlite.rows import Incoming, event_out, prepare
@@ -84,11 +83,12 @@ class SqliteQueueStore:
                 urgent=True,
                 quick=incoming.spool is None,
                 after=after,
+                abandoned=partial(self._abandoned, (incoming,)),
             )
-            # Shielded: the commit cannot be called back. Whoever gave up waiting does not deliver it either.
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            work.add_done_callback(partial(self._abandoned, (incoming,)))
+            await work
+        except asyncio.CancelledError:  # whoever gave up waiting does not deliver it either
+            if not work.cancelled():
+                self._abandoned((incoming,), failed=work.exception() is not None)
             raise
         except BaseException:
             _give_back(incoming)
@@ -139,8 +139,7 @@ class SqliteQueueStore:
         if incoming.queued:
             self._grant(incoming.id, seq, incoming.queued)
 
-    def _abandoned(self, incoming: tuple[Incoming, ...], work: asyncio.Future[Any]) -> None:
-        failed = work.cancelled() or work.exception() is not None
+    def _abandoned(self, incoming: tuple[Incoming, ...], failed: bool) -> None:
         for one in incoming:
             if failed:
                 _give_back(one)
@@ -207,10 +206,12 @@ class SqliteQueueStore:
                 urgent=False,
                 quick=all(notice.spool is None for notice in notices),
                 after=partial(self._settled, settlement),
+                abandoned=partial(self._abandoned, notices),
             )
-            await asyncio.shield(work)
+            await work
         except asyncio.CancelledError:
-            work.add_done_callback(partial(self._abandoned, notices))
+            if not work.cancelled():
+                self._abandoned(notices, failed=work.exception() is not None)
             raise
         except BaseException:
             _give_back(*notices)

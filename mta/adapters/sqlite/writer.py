@@ -39,7 +39,7 @@ _MOST_ON_LOOP = 64  # jobs of some ten microseconds each: the loop is not kept l
 class Tuning:
     """How the queue file is driven. Times in seconds, sizes in octets."""
 
-    window: float = 0.002  # how long an urgent job waits for its siblings
+    window: float = 0.005  # how long an urgent job waits for its siblings
     patience: float = 0.05  # how long a lazy job waits for an urgent one
     page_size: int = 4096
     cache: int = 16 * 1024 * 1024
@@ -73,6 +73,7 @@ class Job:
     doing: str
     after: Callable[[Any], None] | None = None
     quick: bool = False  # touches rows only
+    abandoned: Callable[[bool], None] | None = None  # told whether it failed, where nobody waits for it any more
     result: Any = None
     fault: Exception | None = None
     work: Work | None = None
@@ -122,10 +123,15 @@ class Writer:
         urgent: bool,
         quick: bool = False,
         after: Callable[[Any], None] | None = None,
+        abandoned: Callable[[bool], None] | None = None,
     ) -> asyncio.Future[Any]:
-        """Have `run` done in a transaction; the future resolves when it is durable."""
+        """Have `run` done in a transaction; the future resolves when it is durable.
+
+        It is done whether or not somebody waits: the commit cannot be called back. If the future was cancelled,
+        `abandoned` hears whether it failed.
+        """
         job = self._job(run, doing, after)
-        job.quick = quick
+        job.quick, job.abandoned = quick, abandoned
         self._jobs.append(job)
         self._urgent += urgent
         if not self._busy:
@@ -208,6 +214,8 @@ class Writer:
                     future.set_result(job.result)
             elif not future.done():
                 future.set_exception(job.fault)
+            if job.abandoned and future.cancelled():
+                job.abandoned(job.fault is not None)
         self._consider()
 
     async def close(self) -> None:

@@ -89,8 +89,9 @@ class Worker:
         background.append(loop.create_task(self._keep_house()))
         control = await self._parts.control(self)
         await self._parts.listening.open(self.relay)
-        self._parts.ready()
         self.site.log.info(events.WORKER_STARTED, shards=[shard.number for shard in self.shards])
+        self.site.log.flush()  # whoever is told that we are ready finds it in the log, even if we die at once
+        self._parts.ready()
         await _first(self._stopping, lifeline)
         await self._drain(background, 0.5 if lifeline.is_set() else None)
         control.close()

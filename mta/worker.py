@@ -1,13 +1,13 @@
 """One worker process: its shards, its listeners, its control socket; serving, reloading, draining.
 
-app.py builds the parts; this file is their life.
+The composition root builds the parts; this file is their life.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,10 +16,11 @@ from mta.observe import events
 from mta.pipeline.inbound import InboundRelay
 from mta.pipeline.outbound import Outbound
 from mta.pipeline.site import Contract, Shard, Site
+from mta.queue.chores import Chore, repeat
 from mta.queue.scheduler import Scheduler
 
-_HOUSEKEEPING = 1.0  # seconds between looks at idle connections
-_PURGE_EVERY = 60  # of these
+_IDLE_EVERY = 1.0  # seconds between looks at idle connections
+_PURGE_EVERY = 60.0
 
 
 class Listening(Protocol):
@@ -44,7 +45,7 @@ class Listening(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What app.py built for this worker. `shards[0]` takes new mail."""
+    """What app built for this worker. `shards[0]` takes new mail."""
 
     site: Site
     shards: tuple[Shard, ...]
@@ -53,6 +54,8 @@ class Parts:
     renew: Callable[[Contract], None]  # the adapters that know the configuration
     control: Callable[[Worker], Awaitable[asyncio.AbstractServer]]
     ready: Callable[[], None]
+    chores: Callable[[Worker], Sequence[Chore]] = lambda _: ()  # beside those every worker has
+    first: bool = True  # whether it does the chores of all
 
 
 class Worker:
@@ -86,7 +89,7 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         self.outbound.on_waiting = self.wake
         background = [loop.create_task(scheduler.run()) for scheduler in self.schedulers]
-        background.append(loop.create_task(self._keep_house()))
+        background += [loop.create_task(repeat(chore, self.site.log)) for chore in self._chores()]
         control = await self._parts.control(self)
         await self._parts.listening.open(self.relay)
         self.site.log.info(events.WORKER_STARTED, shards=[shard.number for shard in self.shards])
@@ -142,17 +145,13 @@ class Worker:
             self.site.log.warning(events.SERVER_STOPPING, sessions=self.relay.sessions)
             self._parts.listening.cut()
 
-    async def _keep_house(self) -> None:
-        turn = 0
-        while True:
-            await asyncio.sleep(_HOUSEKEEPING)
-            turn += 1
-            try:
-                await self.outbound.hops.close_idle()
-                if turn % _PURGE_EVERY == 0:
-                    await self._purge()
-            except MtaError as error:
-                self.site.log.warning(events.HOUSEKEEPING, error=str(error))
+    def _chores(self) -> list[Chore]:
+        """Its own, and those that app gave it; `alone` ones only to the first worker."""
+        mine = [
+            Chore("idle-connections", _IDLE_EVERY, self.outbound.hops.close_idle),
+            Chore("purge", _PURGE_EVERY, self._purge),
+        ]
+        return [chore for chore in (*mine, *self._parts.chores(self)) if self._parts.first or not chore.alone]
 
     async def _purge(self) -> None:
         before = self.site.clock.now() - self.site.contract.configuration.server.trace_keep

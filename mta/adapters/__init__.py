@@ -1,1 +1,1 @@
-"""One library or outside system each, thin; only app.py (and tests) import them."""
+"""One library or outside system each, thin; only app (and tests) import them."""

@@ -1,4 +1,4 @@
-"""What one listener needs to know; app.py fills it from the configuration."""
+"""What one listener needs to know; app fills it from the configuration."""
 
 from __future__ import annotations
 

@@ -1,0 +1,30 @@
+"""The composition root: the only place that builds adapters and plugs them into the house.
+
+Each room builds one thing: `serve` the relay, `worker` one of its processes, `listeners` its ports, `folders` the
+queue's files, `outside` clocks, names and certificates, `demo` what `mta demo` plays with.
+"""
+
+from mta.adapters.control import ask as ask_worker
+from mta.app.demo import make_demo_pki, open_mailbox
+from mta.app.folders import control_paths, open_offline, queue_folder, shard_folders
+from mta.app.outside import SystemClock, chain_verifier, load, load_text, look_ups, resolver
+from mta.app.serve import serve
+from mta.app.worker import run_worker
+
+__all__ = [
+    "SystemClock",
+    "ask_worker",
+    "chain_verifier",
+    "control_paths",
+    "load",
+    "load_text",
+    "look_ups",
+    "make_demo_pki",
+    "open_mailbox",
+    "open_offline",
+    "queue_folder",
+    "resolver",
+    "run_worker",
+    "serve",
+    "shard_folders",
+]

@@ -1,0 +1,59 @@
+"""The queue's files: one folder of shards, one shard a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from mta.config.contract import Configuration
+from mta.errors import UsageError
+
+_SHARD = "shard-{:02d}"
+
+
+def queue_folder(configuration: Configuration) -> Path:
+    """The folder of the shards; a relative one stands beside connectors.yaml."""
+    kind, _, place = configuration.server.queue.partition(":")
+    if kind != "sqlite":
+        raise UsageError(f"server.queue.store: only sqlite:FOLDER is known, not {configuration.server.queue!r}")
+    return Path(configuration.path).resolve().parent / place  # an absolute place stands for itself
+
+
+def shard_folders(configuration: Configuration) -> dict[int, Path]:
+    """Every shard by number: those of the configured workers, and those that more workers left behind."""
+    root = queue_folder(configuration)
+    found = {number: root / _SHARD.format(number) for number in range(configuration.server.workers)}
+    for path in root.glob("shard-*"):
+        number = path.name.removeprefix("shard-")
+        if number.isdigit() and path.is_dir():
+            found[int(number)] = path
+    return dict(sorted(found.items()))
+
+
+def control_paths(configuration: Configuration) -> list[tuple[int, str]]:
+    """Every shard, with the control socket that is there if a worker has it for its own.
+
+    A worker that adopted further shards answers for those, too (`shards` of its answer says for which).
+    """
+    return [(number, str(folder / "control.sock")) for number, folder in shard_folders(configuration).items()]
+
+
+@contextlib.asynccontextmanager
+async def open_offline(configuration: Configuration, numbers: list[int]) -> AsyncIterator[list[Any]]:
+    """Shards that nobody serves, opened under their locks. Raises ShardLocked."""
+    from mta.adapters.sqlite import open_shard
+    from mta.pipeline.site import Shard
+
+    folders = shard_folders(configuration)
+    shards: list[Shard] = []
+    try:
+        for number in numbers:
+            if folders[number].is_dir():
+                shards.append(Shard(number, open_shard(folders[number], loop=asyncio.get_running_loop())))
+        yield shards
+    finally:
+        for shard in shards:
+            await shard.store.close()

@@ -1,0 +1,90 @@
+"""The outside world: clock, configuration, names, certificates, the way to other hosts."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from mta.config.contract import Configuration, Server
+from mta.errors import UsageError
+from mta.ports import ChainVerifier, Dialer, Resolver
+
+if TYPE_CHECKING:
+    from mta.adapters.smtp_connection import Timeouts
+
+
+class SystemClock:
+    """The machine's clock (ports.Clock)."""
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        return time.monotonic()
+
+
+def chain_verifier() -> ChainVerifier:
+    """The judge of certificate chains."""
+    from mta.adapters.tls.chain import OpenSslChainVerifier
+
+    return OpenSslChainVerifier()
+
+
+def load(path: str) -> Configuration:
+    """The configuration in `path` for this machine, now. Raises ConfigurationError."""
+    from mta.config.load import load as read
+
+    return read(path, now=time.time(), cpus=os.cpu_count() or 1)
+
+
+def load_text(text: str, path: str) -> Configuration:
+    """The same of `text` that stood in `path`. Raises ConfigurationError."""
+    from mta.config.load import load_text as read
+
+    return read(text, path, now=time.time(), cpus=os.cpu_count() or 1)
+
+
+def resolver(configuration: Configuration) -> Resolver:
+    """Look-ups of names, the way the configuration says."""
+    return look_ups(configuration.server)
+
+
+def look_ups(server: Server, nameserver: str = "") -> Resolver:
+    """Look-ups of names by `nameserver` (HOST:PORT), or by those of the server object. Raises UsageError."""
+    from mta.adapters.dns import DnsResolver
+
+    if not nameserver:
+        return DnsResolver(tuple((name.host, name.port) for name in server.nameservers), server.trust_ad)
+    host, _, port = nameserver.rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(f"--nameserver: expected HOST:PORT, saw {nameserver!r}")
+    return DnsResolver(((host.strip("[]"), int(port)),), server.trust_ad)
+
+
+def dialer(server: Server) -> Dialer:
+    """The way to other hosts, with the patience that the limits say."""
+    from mta.adapters.smtp_connection import SmtpDialer
+
+    return SmtpDialer(_timeouts(server))
+
+
+def _timeouts(server: Server) -> Timeouts:
+    from mta.adapters.smtp_connection import Timeouts
+
+    limits = server.limits
+    return Timeouts(
+        connect=limits.connect_timeout,
+        tls=limits.tls_timeout,
+        greeting=limits.greeting_timeout,
+        helo=limits.helo_timeout,
+        command=limits.helo_timeout,
+        mail=limits.mail_timeout,
+        rcpt=limits.rcpt_timeout,
+        data_init=limits.data_init_timeout,
+        data_block=limits.data_block_timeout,
+        data_final=limits.data_final_timeout,
+        quit=limits.quit_timeout,
+    )

@@ -1,0 +1,87 @@
+"""`mta serve`: bind, drop privileges, start the workers, watch them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import signal
+from pathlib import Path
+from typing import IO, Any
+
+from mta.app.folders import queue_folder
+from mta.app.outside import load, load_text
+from mta.config.contract import Configuration
+from mta.errors import UsageError
+from mta.observe import events
+from mta.observe.log import EventLog, capture_libraries
+from mta.supervisor import Loaded, Plan, Supervisor
+
+
+def serve(path: str, parent: int = 0) -> int:
+    """`mta serve`: bind, drop privileges, start the workers, watch them. With a `parent` it does not outlive it."""
+    from mta.adapters.process import die_with_parent, drop_privileges, make_private, own
+    from mta.adapters.sockets import notify
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    loaded = _load_checked(path)
+    configuration, user = loaded.configuration, loaded.configuration.server.user
+    log = EventLog(2, configuration.server.log_format)
+    capture_libraries(log)
+    for warning in configuration.warnings:
+        log.warning(events.CONFIG_WARNING, text=warning)
+    folder = queue_folder(configuration)
+    make_private(folder)
+    own(str(folder), user)
+    lock = _lock(folder)
+    own(lock.name, user)
+    sockets = _bind(configuration)
+    if drop_privileges(user):
+        loaded = _load_checked(path)  # with the eyes of the user: what it may not read is told now, in full
+    if parent:
+        die_with_parent(parent)  # a change of the user would have ended this
+    plan = Plan(str(Path(path).resolve()), loaded, sockets, lambda: _load_checked(path), notify)
+    log.info(events.SERVER_STARTED, hostname=configuration.server.hostname, workers=configuration.server.workers)
+    try:
+        return asyncio.run(Supervisor(plan, log).run())
+    finally:
+        lock.close()
+
+
+def _load_checked(path: str) -> Loaded:
+    """The configuration with the text it was made of. Raises ConfigurationError."""
+    from mta.supervisor import Loaded
+
+    try:
+        text = Path(path).read_bytes().decode()
+    except (OSError, UnicodeDecodeError):
+        return Loaded(load(path), "")  # raises: it knows the words for it
+    return Loaded(load_text(text, path), text)
+
+
+def _lock(folder: Path) -> IO[str]:
+    """One relay a queue: a second one would share its ports and never see its shards."""
+    try:
+        lock = open(folder / "serve.lock", "a", encoding="utf-8")  # noqa: SIM115 - held for life
+    except OSError as error:
+        raise UsageError(f"the queue {folder} cannot be used: {error.strerror}: {error.filename}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise UsageError(f"the queue {folder} is served by another process: is a relay running already?") from None
+    return lock
+
+
+def _bind(configuration: Configuration) -> tuple[tuple[tuple[int, Any], ...], ...]:
+    from mta.adapters.sockets import bind, inherited
+
+    server = configuration.server
+    given = inherited()
+    if given and len(given) != len(server.listen):
+        raise UsageError(f"systemd hands over {len(given)} sockets, server.listen has {len(server.listen)} addresses")
+    columns = [[taken] * server.workers for taken in given] or [
+        bind(listener.address.host, listener.address.port, server.workers) for listener in server.listen
+    ]
+    return tuple(
+        tuple((number, column[worker]) for number, column in enumerate(columns)) for worker in range(server.workers)
+    )

@@ -1,0 +1,193 @@
+"""`mta worker`: one process of the relay, its parts plugged together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mta.app.folders import shard_folders
+from mta.app.listeners import Listeners
+from mta.app.outside import SystemClock, chain_verifier, dialer, load_text, resolver
+from mta.config.contract import Configuration
+from mta.errors import ShardLocked, UsageError
+from mta.observe import events
+from mta.observe.log import EventLog, capture_libraries
+
+_DESCRIPTORS_KEPT = 64  # for the queue, listeners, the log, outbound connections
+_DESCRIPTORS_OF_A_SESSION = 2  # its socket, and the file of a large message
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the supervisor wrote into the first line of a worker's standard input."""
+
+    config: str
+    text: str  # of connectors.yaml, as the supervisor found it good
+    worker: int
+    workers: int
+    sockets: tuple[tuple[int, int], ...]
+    report: int
+    parent: int
+
+
+def run_worker() -> int:
+    """`mta worker`: one process, started by the supervisor."""
+    from mta.adapters.process import die_with_parent, ignore_terminal, lines
+
+    ignore_terminal()
+    told = lines(0)
+    line = next(told, b"")
+    if not line.startswith(b"{"):
+        raise UsageError("a worker is started by `mta serve`")
+    document = json.loads(line)
+    document["sockets"] = tuple((number, descriptor) for number, descriptor in document["sockets"])
+    orders = Orders(**document)
+    die_with_parent(orders.parent)
+    import uvloop
+
+    uvloop.install()
+    _tune_garbage_collection()
+    asyncio.run(_work(orders, told))
+    return 0
+
+
+async def _work(orders: Orders, told: Iterator[bytes]) -> None:
+    from mta.worker import Worker
+
+    loop = asyncio.get_running_loop()
+    parts = await _build(orders)
+    parts.site.log.gather_with(loop.call_soon)
+    lifeline = asyncio.Event()
+    worker = Worker(parts)
+
+    def listen() -> None:
+        """Every further line is a new configuration; standard input ends when the supervisor does, however it does."""
+        with contextlib.suppress(RuntimeError):  # the loop may have ended first
+            for line in told:
+                loop.call_soon_threadsafe(worker.reload, json.loads(line)["text"])
+            loop.call_soon_threadsafe(lifeline.set)
+
+    threading.Thread(target=listen, daemon=True, name="lifeline").start()
+    try:
+        await worker.run(lifeline)
+    finally:
+        parts.site.log.gather_with(None)
+
+
+def _tune_garbage_collection() -> None:
+    """What lives as long as the process is looked at no more; the rest seldom: messages die by reference count."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+async def _build(orders: Orders) -> Any:
+    from mta.adapters.key_files import KeyFiles
+    from mta.adapters.process import raise_descriptors
+    from mta.config.index import ConnectorIndex
+    from mta.pipeline.site import Contract, MessageIds, Site
+    from mta.worker import Parts
+
+    configuration = load_text(orders.text, orders.config)
+    log = EventLog(2, configuration.server.log_format, worker=orders.worker)
+    capture_libraries(log)
+    clock = SystemClock()
+    generation = iter(range(1, sys.maxsize))
+
+    descriptors = raise_descriptors()
+
+    def contract_of(known: Configuration) -> Contract:
+        able = within_means(known, descriptors)
+        return Contract(able, ConnectorIndex(able), next(generation))
+
+    contract = contract_of(configuration)
+    chance = random.Random()  # noqa: S311 - spreads retries, hides nothing
+    ids = MessageIds(clock)
+    site = Site(
+        contract=contract,
+        clock=clock,
+        verifier=chain_verifier(),
+        resolver=resolver(configuration),
+        dialer=dialer(configuration.server),
+        log=log,
+        random=chance,
+        ids=ids,
+        keys=KeyFiles(),
+    )
+    listening = Listeners(orders.sockets, contract, log)
+
+    def renew(fresh: Contract) -> None:
+        site.verifier = chain_verifier()
+        site.resolver = resolver(fresh.configuration)
+        site.dialer = dialer(fresh.configuration.server)
+        site.keys = KeyFiles()
+
+    def ready() -> None:
+        os.write(orders.report, b"+")
+
+    return Parts(
+        site=site,
+        shards=_shards(orders, configuration, log),
+        listening=listening,
+        load=lambda text: contract_of(load_text(text, orders.config)),
+        renew=renew,
+        control=lambda worker: _control(worker, configuration, orders, log),
+        ready=ready,
+        first=orders.worker == 0,
+    )
+
+
+def within_means(configuration: Configuration, descriptors: int) -> Configuration:
+    """At most as many sessions as descriptors can serve: one too many hears 421, instead of being cut off."""
+    most = max(1, (descriptors - _DESCRIPTORS_KEPT) // _DESCRIPTORS_OF_A_SESSION)
+    server = configuration.server
+    if server.limits.connections <= most:
+        return configuration
+    limits = replace(server.limits, connections=most)
+    return replace(configuration, server=replace(server, limits=limits))
+
+
+def _shards(orders: Orders, configuration: Configuration, log: EventLog) -> tuple[Any, ...]:
+    """This worker's own shard, and every one whose number has no worker any more."""
+    from mta.adapters.sqlite import open_shard
+    from mta.pipeline.site import Shard
+
+    loop = asyncio.get_running_loop()
+    folders = shard_folders(configuration)
+    mine = [number for number in folders if number % orders.workers == orders.worker]
+    shards = []
+    for number in sorted(mine, key=lambda number: number != orders.worker):
+        try:
+            store = open_shard(folders[number], loop=loop)
+        except ShardLocked:
+            if number == orders.worker:
+                raise
+            continue  # somebody looks at it offline: the next start finds it
+        shards.append(Shard(number, store))
+        if number != orders.worker:
+            log.info(events.SHARD_ADOPTED, shard=number)
+        for alarm in store.alarms:
+            log.error(events.SHARD_ALARM, shard=number, alarm=alarm)
+    return tuple(shards)
+
+
+async def _control(worker: Any, configuration: Configuration, orders: Orders, log: EventLog) -> asyncio.AbstractServer:
+    from mta.adapters.control import serve_control
+    from mta.queue.operations import answer
+
+    async def handle(request: dict[str, Any]) -> dict[str, Any]:
+        known = await answer(worker.shards, request, time.time(), worker.nudge)
+        return {**known, "shards": [shard.number for shard in worker.shards]}
+
+    path = shard_folders(configuration)[orders.worker] / "control.sock"
+    return await serve_control(str(path), handle, log)

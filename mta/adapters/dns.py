@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import dns.resolver
 
 CACHE_ENTRIES = 10_000
+CACHE_OCTETS = 32 * 1024 * 1024  # of answers as they came; what Python makes of them is several times as much
 MAX_TTL = 86_400.0  # seconds; RFC 1035 §3.2.1 knows years
 MAX_NEGATIVE_TTL = 900.0  # RFC 2308 §5: minutes to hours are sensible
 PAYLOAD = 1232  # octets of UDP: what passes without fragments
@@ -35,6 +36,7 @@ class _Found:
     secure: bool = False
     detail: str = ""
     expires: float = 0.0
+    octets: int = 0  # of the answer on the wire
 
 
 class DnsResolver:
@@ -42,7 +44,7 @@ class DnsResolver:
 
     The AD bit counts only with `trust_ad`: set it where the way to these name servers is safe and they validate
     (RFC 6840 §5.8). `timeout`: seconds for one look-up, all retries included. Bad answers are data: SERVFAIL, timeouts,
-    loops and refusals are TEMPORARY, and are not kept.
+    loops and refusals are TEMPORARY, and are not kept. The cache is bounded by entries and octets, the oldest go first.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class DnsResolver:
         self._timeout = timeout
         self._resolver: dns.asyncresolver.Resolver | None = None
         self._cache: dict[tuple[str, str], _Found] = {}
+        self._octets = 0
         self._under_way: dict[tuple[str, str], asyncio.Task[_Found]] = {}
 
     async def mx(self, domain: str) -> MxAnswer:
@@ -118,12 +121,17 @@ class DnsResolver:
         if task.cancelled() or task.exception() is not None:
             return
         found = task.result()
-        if found.status is DnsStatus.TEMPORARY:
+        self._forget(key)
+        if found.status is DnsStatus.TEMPORARY or found.expires <= time.monotonic():
             return
-        self._cache.pop(key, None)
-        if len(self._cache) >= CACHE_ENTRIES:
-            del self._cache[next(iter(self._cache))]  # the oldest
         self._cache[key] = found
+        self._octets += found.octets
+        while len(self._cache) > CACHE_ENTRIES or self._octets > CACHE_OCTETS:
+            self._forget(next(iter(self._cache)))  # the oldest
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        found = self._cache.pop(key, None)
+        self._octets -= found.octets if found else 0
 
     # --- dnspython
 
@@ -153,7 +161,8 @@ class DnsResolver:
         import dns.flags
 
         secure = self._trust_ad and response is not None and bool(response.flags & dns.flags.AD)
-        return _Found(status, records, secure, expires=time.monotonic() + min(ttl, MAX_TTL))
+        octets = len(response.wire or b"") if response is not None else 0
+        return _Found(status, records, secure, expires=time.monotonic() + min(ttl, MAX_TTL), octets=octets)
 
     def _get_resolver(self) -> dns.asyncresolver.Resolver:
         """The resolver, made at the first question. Raises dnspython's error if the system names no server."""

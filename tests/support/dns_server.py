@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.name
@@ -138,9 +139,13 @@ class DnsServer:
             await asyncio.sleep(answer.delay)
         if answer.silent:
             return None
-        if answer.truncated and not tcp:
-            response.answer.clear()
-            response.flags |= dns.flags.TC
+        if tcp:
+            return response.to_wire(max_size=65_535)
+        if not answer.truncated:
+            with contextlib.suppress(dns.exception.TooBig):
+                return response.to_wire()
+        response.answer.clear()
+        response.flags |= dns.flags.TC
         return response.to_wire()
 
     def _fill(self, response: dns.message.Message, name: str, rdtype: str) -> Answer:

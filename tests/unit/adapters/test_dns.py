@@ -189,6 +189,27 @@ async def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [server.queries[f"{n}.example", "MX"] for n in range(5)] == [2, 1, 1, 1, 1]
 
 
+async def test_the_cache_is_bounded_by_octets_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "CACHE_OCTETS", 2_500)
+    text = " ".join(['"' + "x" * 250 + '"'] * 4)  # some 1,050 octets: two fit
+    vast = Answer(tuple(text.replace("x", letter) for letter in "abcd"), truncated=True)
+    with dns_server({(f"{n}.example", "TXT"): [text] for n in range(4)} | {("vast.example", "TXT"): vast}) as server:
+        resolver = DnsResolver([tuple(server)])
+        for n in (0, 1, 2, 3, 3, 2, 0):
+            assert (await resolver.txt(f"{n}.example")).records == (b"x" * 1000,)
+        assert [server.queries[f"{n}.example", "TXT"] for n in range(4)] == [2, 1, 1, 1]
+        for asked in (1, 2):  # there is no room for it, but it is told
+            assert len((await resolver.txt("vast.example")).records) == 4
+            assert server.over_tcp["vast.example", "TXT"] == asked
+
+
+async def test_an_answer_for_no_time_is_not_kept(server: DnsServer) -> None:
+    with dns_server({("z.example", "TXT"): Answer(('"x"',), ttl=0)}) as server:
+        resolver = DnsResolver([tuple(server)])
+        await resolver.txt("z.example")
+        assert not resolver._cache
+
+
 async def test_look_ups_under_way_are_shared_and_survive_who_gives_up() -> None:
     with dns_server({("s.example", "MX"): Answer(("10 mx.",), delay=0.2)}) as server:
         resolver = DnsResolver([tuple(server)])

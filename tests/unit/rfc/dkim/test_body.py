@@ -46,6 +46,19 @@ def of(canonical: bytes, whole: int | None = None) -> BodyHash:
 
 
 @pytest.mark.parametrize("request_", [SIMPLE, RELAXED], ids=["simple", "relaxed"])
+@given(body=BODIES | BODIES.map(lambda body: body + b"a\r\n"))
+@example(body=b"a  b\r\n")
+@example(body=b"a b \r\n")
+@example(body=b"a b\r\n\r\n")
+@example(body=b"\r\n")
+@example(body=b"a b\r\n")
+def test_a_small_body_in_memory_is_hashed_no_otherwise(body: bytes, request_: BodyRequest) -> None:
+    raw = b"From: a@b.example\r\n\r\n" + body
+    message = AuthMessage.in_memory(scan_header(raw, 100))
+    assert body_hashes(message, [request_])[request_] == of(slowly(body, request_.form))
+
+
+@pytest.mark.parametrize("request_", [SIMPLE, RELAXED], ids=["simple", "relaxed"])
 @pytest.mark.parametrize(
     "body",
     [

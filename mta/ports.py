@@ -48,22 +48,30 @@ class MxRecord:
 
 @dataclass(frozen=True, slots=True)
 class MxAnswer:
-    """MX records of a domain. `secure`: the AD bit of a resolver we believe. `detail`: why TEMPORARY."""
+    """MX records of a domain. `secure`: the AD bit of a resolver we believe. `detail`: why TEMPORARY.
+
+    `canonical`: the name that an alias led to; empty where the domain is none.
+    """
 
     status: DnsStatus
     records: tuple[MxRecord, ...] = ()
     secure: bool = False
     detail: str = ""
+    canonical: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AddressAnswer:
-    """A and AAAA records of a host, as text, IPv6 first where both exist."""
+    """A and AAAA records of a host, as text, IPv6 first where both exist.
+
+    `secure` covers the whole way there; `canonical` is the name that aliases led to, empty where the host is none.
+    """
 
     status: DnsStatus
     addresses: tuple[str, ...] = ()
     secure: bool = False
     detail: str = ""
+    canonical: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +86,30 @@ class TxtAnswer:
 
 @dataclass(frozen=True, slots=True)
 class NamesAnswer:
-    """PTR records of an address: names in lower case without a final dot."""
+    """PTR records of an address, or the CNAME of a name: names in lower case without a final dot."""
 
     status: DnsStatus
     names: tuple[str, ...] = ()
+    secure: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsaRecord:
+    """One TLSA record as it was published (RFC 6698 §2.1); the numbers mean nothing to us yet."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TlsaAnswer:
+    """TLSA records of a name. They count only if `secure` (RFC 7672 §2.1.1)."""
+
+    status: DnsStatus
+    records: tuple[TlsaRecord, ...] = ()
     secure: bool = False
     detail: str = ""
 
@@ -111,6 +139,14 @@ class Resolver(Protocol):
 
     async def addresses(self, host: str) -> AddressAnswer:
         """The addresses of `host`, CNAMEs followed."""
+        ...
+
+    async def tlsa(self, name: str) -> TlsaAnswer:
+        """The TLSA records of `name`, such as `_25._tcp.mx.x.example`, CNAMEs followed."""
+        ...
+
+    async def cname(self, name: str) -> NamesAnswer:
+        """Where `name` itself is an alias to: one name, not followed; `secure` is that of the alias alone."""
         ...
 
 

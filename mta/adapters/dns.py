@@ -9,11 +9,11 @@ import asyncio
 import ipaddress
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord, NamesAnswer, TxtAnswer
+from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord, NamesAnswer, TlsaAnswer, TlsaRecord, TxtAnswer
 
 if TYPE_CHECKING:
     import dns.asyncresolver
@@ -37,6 +37,7 @@ class _Found:
     detail: str = ""
     expires: float = 0.0
     octets: int = 0  # of the answer on the wire
+    canonical: str = ""  # where an alias led to
 
 
 class DnsResolver:
@@ -65,7 +66,7 @@ class DnsResolver:
         found = await self._look_up(domain, "MX")
         records = [MxRecord(int(r.preference), _host(r.exchange)) for r in found.records]
         ordered = tuple(sorted(records, key=lambda record: (record.preference, record.host)))
-        return MxAnswer(found.status, ordered, found.secure, found.detail)
+        return MxAnswer(found.status, ordered, found.secure, found.detail, found.canonical)
 
     async def addresses(self, host: str) -> AddressAnswer:
         """The addresses of `host`, CNAMEs followed; `localhost` and address literals without a question."""
@@ -95,6 +96,18 @@ class DnsResolver:
     async def ptr(self, address: str) -> NamesAnswer:
         """The names of an IP address (RFC 1035 §3.5, RFC 3596 §2.5)."""
         found = await self._look_up(ipaddress.ip_address(address).reverse_pointer, "PTR")
+        names = tuple(_host(record.target) for record in found.records)
+        return NamesAnswer(found.status, names, found.secure, found.detail)
+
+    async def tlsa(self, name: str) -> TlsaAnswer:
+        """The TLSA records of `name`, CNAMEs followed."""
+        found = await self._look_up(name, "TLSA")
+        records = tuple(TlsaRecord(int(r.usage), int(r.selector), int(r.mtype), bytes(r.cert)) for r in found.records)
+        return TlsaAnswer(found.status, records, found.secure, found.detail)
+
+    async def cname(self, name: str) -> NamesAnswer:
+        """Where `name` itself is an alias to."""
+        found = await self._look_up(name, "CNAME")
         names = tuple(_host(record.target) for record in found.records)
         return NamesAnswer(found.status, names, found.secure, found.detail)
 
@@ -153,7 +166,8 @@ class DnsResolver:
             return _Found(DnsStatus.TEMPORARY, detail=f"{rdtype} of {name}: {error}")
         if answer.rrset is None:
             return self._found(DnsStatus.NODATA, (), answer.response, _negative_ttl(answer.response))
-        return self._found(DnsStatus.OK, tuple(answer.rrset), answer.response, answer.chaining_result.minimum_ttl)
+        found = self._found(DnsStatus.OK, tuple(answer.rrset), answer.response, answer.chaining_result.minimum_ttl)
+        return found if answer.canonical_name == qname else replace(found, canonical=_host(answer.canonical_name))
 
     def _found(
         self, status: DnsStatus, records: tuple[Any, ...], response: dns.message.Message | None, ttl: float
@@ -184,12 +198,16 @@ class DnsResolver:
 
 
 def _merge(*found: _Found) -> AddressAnswer:
-    """One answer of several. Addresses of one family are good without the other; without any, unknown comes first."""
+    """One answer of several. Addresses of one family are good without the other; without any, unknown comes first.
+
+    An answer that did not come says nothing of security: who suppresses AAAA must not make a signed A look unsigned.
+    """
     addresses = tuple(str(record.address) for one in found for record in one.records)
-    secure = all(one.secure for one in found)
+    secure = all(one.secure for one in found if one.status is not DnsStatus.TEMPORARY or not addresses)
     detail = next((one.detail for one in found if one.detail), "")
+    canonical = next((one.canonical for one in found if one.canonical), "")
     if addresses:
-        return AddressAnswer(DnsStatus.OK, addresses, secure, detail)
+        return AddressAnswer(DnsStatus.OK, addresses, secure, detail, canonical)
     for status in (DnsStatus.TEMPORARY, DnsStatus.NODATA, DnsStatus.NXDOMAIN):
         if any(one.status is status for one in found):
             return AddressAnswer(status, (), secure, detail)
@@ -209,7 +227,7 @@ def _plain(name: str) -> str:
 
 
 def _host(name: Any) -> str:
-    """A target of an MX as text: lower case, no final dot; the root (null MX) is empty."""
+    """A name in an answer as text: lower case, no final dot; the root (null MX) is empty."""
     return str(name.to_text(omit_final_dot=True)).lower().removesuffix(".")
 
 

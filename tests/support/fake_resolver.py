@@ -4,8 +4,8 @@
     resolver.queries[("b.example", "TXT")]            # how often it was asked
 
 Records are text (TXT may be bytes): `10 mx.b.example` for MX, a name for PTR (asked by the reverse name) and CNAME,
-which is followed. A value may also be TEMPORARY or TIMEOUT. Names without an entry do not exist; names with entries of
-another type, or below them, have no data.
+which is followed, `3 1 1 HEX` for TLSA. A value may also be TEMPORARY or TIMEOUT. Names without an
+entry do not exist; names with entries of another type, or below them, have no data.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord, NamesAnswer, TxtAnswer
+from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord, NamesAnswer, TlsaAnswer, TlsaRecord, TxtAnswer
 
 Records = Iterable[str | bytes]
 TEMPORARY = "SERVFAIL"
@@ -85,6 +85,14 @@ class FakeResolver:
         ordered = sorted((int(preference), _plain(host)) for preference, host in pairs)
         return MxAnswer(status, tuple(MxRecord(*pair) for pair in ordered), self.secure, detail)
 
+    async def tlsa(self, name: str) -> TlsaAnswer:
+        status, records, detail = self._look_up(name, "TLSA")
+        return TlsaAnswer(status, tuple(_tlsa(str(record)) for record in records), self.secure, detail)
+
+    async def cname(self, name: str) -> NamesAnswer:
+        status, records, detail = self._look_up(name, "CNAME")
+        return NamesAnswer(status, tuple(_plain(str(record)) for record in records), self.secure, detail)
+
     def _look_up(self, name: str, rdtype: str) -> tuple[DnsStatus, list[str | bytes], str]:
         name = _plain(name)
         self.queries[name, rdtype] += 1
@@ -105,6 +113,11 @@ class FakeResolver:
 
 def _plain(name: str) -> str:
     return name.lower().removesuffix(".")
+
+
+def _tlsa(text: str) -> TlsaRecord:
+    usage, selector, matching, data = text.split()
+    return TlsaRecord(int(usage), int(selector), int(matching), bytes.fromhex(data))
 
 
 def _octets(record: str | bytes) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 
 from mta.adapters import dns as adapter
 from mta.adapters.dns import DnsResolver
-from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord
+from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord, NamesAnswer, TlsaAnswer, TlsaRecord
 from tests.support.dns_server import NXDOMAIN, REFUSED, SERVFAIL, SILENT, Answer, DnsServer, dns_server
 
 ZONE = {
@@ -89,7 +89,7 @@ async def test_silence_is_temporary_within_the_timeout(server: DnsServer) -> Non
     [
         ("mx.b.example", AddressAnswer(DnsStatus.OK, ("2001:db8::1", "192.0.2.1"))),
         ("MX2.B.EXAMPLE.", AddressAnswer(DnsStatus.OK, ("192.0.2.3",))),
-        ("alias.example", AddressAnswer(DnsStatus.OK, ("192.0.2.3",))),
+        ("alias.example", AddressAnswer(DnsStatus.OK, ("192.0.2.3",), canonical="mx2.b.example")),
         ("b.example", AddressAnswer(DnsStatus.NODATA)),
         ("nowhere.example", AddressAnswer(DnsStatus.NXDOMAIN)),
         ("192.0.2.9", AddressAnswer(DnsStatus.OK, ("192.0.2.9",))),
@@ -137,6 +137,50 @@ async def test_ad_counts_only_where_it_is_trusted(trust: bool) -> None:
         assert bool(flags & dns.flags.AD) is trust
         assert edns & dns.flags.DO
         assert payload == 1232
+
+
+TLSA = ("3 1 1 " + "ab" * 32, "2 0 0 00")
+
+
+async def test_tlsa_records_come_as_they_were_published_and_failures_are_told_apart() -> None:
+    zone = {
+        ("_25._tcp.mx.s.example", "TLSA"): list(TLSA),
+        ("_25._tcp.alias.s.example", "CNAME"): ["_25._tcp.mx.s.example."],
+        ("_25._tcp.bogus.s.example", "TLSA"): SERVFAIL,
+    }
+    with dns_server(zone, secure=True) as server:
+        resolver = DnsResolver([tuple(server)], trust_ad=True, timeout=0.5)
+        records = (TlsaRecord(2, 0, 0, b"\0"), TlsaRecord(3, 1, 1, b"\xab" * 32))
+        for name in ("_25._tcp.mx.s.example", "_25._tcp.alias.s.example"):
+            answer = await resolver.tlsa(name)
+            assert tuple(sorted(answer.records, key=lambda record: record.usage)) == records
+            assert (answer.status, answer.secure) == (DnsStatus.OK, True)
+        assert await resolver.tlsa("_25._tcp.none.s.example") == TlsaAnswer(DnsStatus.NXDOMAIN, secure=True)
+        assert (await resolver.tlsa("_25._tcp.bogus.s.example")).status is DnsStatus.TEMPORARY
+
+
+async def test_an_alias_is_told_with_its_own_security() -> None:
+    zone = {
+        ("alias.s.example", "CNAME"): Answer(("Next.s.example.",), secure=True),
+        ("next.s.example", "CNAME"): Answer(("host.u.example.",), secure=True),
+        ("host.u.example", "A"): Answer(("192.0.2.1",), secure=False),
+        ("d.s.example", "CNAME"): ["e.s.example."],
+        ("e.s.example", "MX"): ["10 mx.s.example."],
+    }
+    with dns_server(zone, secure=True) as server:
+        resolver = DnsResolver([tuple(server)], trust_ad=True)
+        found = await resolver.addresses("alias.s.example")
+        assert (found.secure, found.canonical) == (False, "host.u.example")
+        assert await resolver.cname("alias.s.example") == NamesAnswer(DnsStatus.OK, ("next.s.example",), secure=True)
+        assert (await resolver.cname("host.u.example")).status is DnsStatus.NODATA
+        assert (await resolver.mx("d.s.example")).canonical == "e.s.example"
+
+
+async def test_a_family_that_is_suppressed_does_not_make_the_other_insecure() -> None:
+    zone = {("mx.s.example", "A"): ["192.0.2.1"], ("mx.s.example", "AAAA"): SERVFAIL}
+    with dns_server(zone, secure=True) as server:
+        found = await DnsResolver([tuple(server)], trust_ad=True, timeout=0.5).addresses("mx.s.example")
+        assert (found.addresses, found.secure) == (("192.0.2.1",), True)
 
 
 async def test_answers_are_kept_for_their_time_the_negative_too() -> None:

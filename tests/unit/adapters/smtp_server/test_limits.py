@@ -135,7 +135,7 @@ async def test_from_the_soft_limit_on_errors_are_answered_late() -> None:
         for _ in range(3):
             begun = time.monotonic()
             assert await client.say("BOGUS") == 500
-            took.append(time.monotonic() - begun >= 0.08)
+            took.append(time.monotonic() - begun >= 0.06)  # uvloop counts whole milliseconds from a cached moment
         assert took == [False, True, True]
 
 

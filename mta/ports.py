@@ -227,6 +227,7 @@ class SmtpConnection(Protocol):
     host: str
     port: int
     address: str
+    local_address: str  # ours
 
     @property
     def capabilities(self) -> Capabilities:

@@ -85,6 +85,8 @@ class SmtpDialer:
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)
             raise ConnectFailed(f"{connection.where}: {why}", phase="connect") from error
+        own = connection.wire.transport.get_extra_info("sockname") if connection.wire.transport else None
+        connection.local_address = str(own[0]) if own else ""
         if target.implicit_tls:
             await connection.handshake()
         return connection
@@ -115,6 +117,7 @@ class OutboundConnection:
 
     def __init__(self, target: DialTarget, timeouts: Timeouts, contexts: Callable[[DialTarget], SSL.Context]) -> None:
         self.host, self.port, self.address = target.host, target.port, target.address
+        self.local_address = ""
         self.where = f"{target.host} [{target.address}] port {target.port}"
         self.wire = Wire(self._receive)
         self._target = target

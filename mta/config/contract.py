@@ -93,6 +93,13 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Reports:
+    """The `server.reports` object: what is counted for the domains that ask for reports."""
+
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """The `server` object."""
 
@@ -109,6 +116,7 @@ class Server:
     trace_keep: float = 2_592_000.0  # 30 days
     received_spf: bool = False  # also write Received-SPF (RFC 7208 §9.1)
     log_format: str = "auto"  # json, text, or by whether standard error is a terminal
+    reports: Reports = field(default_factory=Reports)
     limits: Limits = field(default_factory=Limits)
 
 

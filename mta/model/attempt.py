@@ -45,6 +45,8 @@ class HostAttempt:
     verdict: str = ""  # e.g. `tls=verified`, or why not
     failure: Failure | None = None
     reused: bool = False
+    local_address: str = ""  # ours
+    tls_given_up: str = ""  # why TLS failed, where the level permits to go on in clear
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,8 @@ def attempt_evidence(attempt: HostAttempt) -> dict[str, Any]:
     }
     if attempt.reused:
         evidence["reused"] = True
+    if attempt.tls_given_up:
+        evidence["tls_given_up"] = attempt.tls_given_up
     if attempt.failure:
         evidence["failure"] = {
             "scope": attempt.failure.scope.value,

@@ -11,6 +11,7 @@ from mta.model.envelope import Envelope
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.pipeline.hop import Hop, Hops
+from mta.pipeline.report import session_ended
 from mta.pipeline.site import Site
 from mta.policy.deliver import requirement
 from mta.policy.route import Destination, addresses_to_try, order_mx
@@ -126,6 +127,8 @@ async def _try_host(site: Site, hops: Hops, job: Job, host: HostPort, address: s
     while True:
         opened = await hops.open(job.connector.outbound, needed, host, address)
         assert opened.attempt is not None
+        if opened.dialled:
+            session_ended(site, job.message, job.destination, needed, opened.attempt)
         if opened.hop is None:
             assert opened.failure is not None
             return _HostOutcome(opened.attempt, _all(job.recipients, opened.failure))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mta.config.contract import HostPort, Outbound
 from mta.errors import ConnectFailed, RemoteProtocolError, TlsFailed
@@ -47,11 +47,12 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Either a hop, or the failure; in both cases what was seen on the way."""
+    """Either a hop, or the failure; in both cases what was seen on the way. `dialled`: now, not kept from before."""
 
     hop: Hop | None
     failure: Failure | None = None
     attempt: HostAttempt | None = None
+    dialled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class _Dialled:
     failure: Failure | None = None
     tls: TlsFacts | None = None
     verdict: str = ""
+    local_address: str = ""
+    given_up: str = ""
 
 
 class Hops:
@@ -78,16 +81,18 @@ class Hops:
         started = self._site.clock.now()
         begun = time.monotonic()
         kept = self._take(key)
+        new = False
         if kept:
-            dialled = _Dialled(kept, None, kept.connection.tls, kept.judgement.verdict)
+            dialled = _Dialled(kept, None, kept.connection.tls, kept.judgement.verdict, kept.connection.local_address)
         elif failure := self._backing_off(key):
             dialled = _Dialled(failure=failure)
         else:
+            new = True
             dialled = await self._dial(key, outbound)
             failure = dialled.failure
             if failure and failure.scope in (Scope.SESSION, Scope.HOST) and not failure.permanent:
                 self._back_off(key, failure)
-        return Opened(dialled.hop, dialled.failure, _attempt(key, started, begun, dialled))
+        return Opened(dialled.hop, dialled.failure, _attempt(key, started, begun, dialled), new)
 
     def keep(self, hop: Hop) -> None:
         """Give a hop back after a transaction; it is closed if it cannot serve again."""
@@ -155,9 +160,9 @@ class Hops:
     async def _dial(self, key: HopKey, outbound: Outbound) -> _Dialled:
         """A new connection, in clear a second time only where the level itself permits clear."""
         dialled = await self._try(key, outbound, use_tls=key.requirement.level is not TlsLevel.NONE)
-        failed = dialled.failure is not None and dialled.failure.reason.startswith(_TLS_FAILED)
-        if failed and key.requirement.level is TlsLevel.OPPORTUNISTIC:
-            dialled = await self._try(key, outbound, use_tls=False)
+        why = dialled.failure.reason if dialled.failure is not None else ""
+        if why.startswith(_TLS_FAILED) and key.requirement.level is TlsLevel.OPPORTUNISTIC:
+            dialled = replace(await self._try(key, outbound, use_tls=False), given_up=why)
         return dialled
 
     async def _try(self, key: HopKey, outbound: Outbound, *, use_tls: bool) -> _Dialled:
@@ -168,13 +173,14 @@ class Hops:
         except TlsFailed as error:
             return _Dialled(failure=_tls_failed(f"{_TLS_FAILED}: {error}"))
         try:
-            return await self._secure(key, outbound, connection, use_tls=use_tls)
+            dialled = await self._secure(key, outbound, connection, use_tls=use_tls)
         except TlsFailed as error:
             connection.abort()
-            return _Dialled(failure=_tls_failed(f"{_TLS_FAILED}: the handshake failed: {error}"))
+            dialled = _Dialled(failure=_tls_failed(f"{_TLS_FAILED}: the handshake failed: {error}"))
         except (ConnectFailed, RemoteProtocolError) as error:
             connection.abort()
-            return _Dialled(failure=_unreachable(f"conversation: {error}"), tls=connection.tls)
+            dialled = _Dialled(failure=_unreachable(f"conversation: {error}"), tls=connection.tls)
+        return replace(dialled, local_address=connection.local_address)
 
     async def _secure(self, key: HopKey, outbound: Outbound, connection: SmtpConnection, *, use_tls: bool) -> _Dialled:
         """Greeting, TLS, judgement, AUTH: a hop, or the connection ends here."""
@@ -248,6 +254,8 @@ def _attempt(key: HopKey, started: float, begun: float, dialled: _Dialled) -> Ho
         verdict=dialled.verdict,
         failure=dialled.failure,
         reused=bool(dialled.hop and dialled.hop.used),
+        local_address=dialled.local_address,
+        tls_given_up=dialled.given_up,
     )
 
 

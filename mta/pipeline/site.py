@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from mta.config.contract import Configuration
 from mta.config.index import ConnectorIndex
 from mta.observe.log import EventLog
+from mta.pipeline.counts import ReportCounts
 from mta.ports import ChainVerifier, Clock, Dialer, KeyProvider, QueueStore, Resolver
 
 
@@ -53,6 +54,7 @@ class Site:
     random: Random
     ids: MessageIds
     keys: KeyProvider
+    reports: ReportCounts = field(default_factory=ReportCounts)
 
 
 @dataclass(frozen=True, slots=True)

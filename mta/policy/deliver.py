@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mta.config.contract import HostPort, Outbound
 from mta.model.attempt import Failure, Scope
 from mta.model.reply import Reply
+from mta.model.reporting import NOTHING_PUBLISHED, PublishedTls
 from mta.model.tls import Pin, TlsFacts, TlsLevel, TrustAnchors
 from mta.policy.certificate import SYSTEM, CertificateDemand, judge_certificate
 from mta.policy.decision import Reason
@@ -21,6 +22,7 @@ class TlsRequirement:
 
     `names` are the expected ones, any of which will do: a name, `*.x` (one label) or `.x` (any depth under x).
     `anchors` None: the chain is not led to a CA. `sni`: the name asked for in the handshake; empty: none.
+    `published` is the policy of the destination itself that went into it, for its reports.
     """
 
     level: TlsLevel
@@ -29,6 +31,7 @@ class TlsRequirement:
     pins: tuple[Pin, ...] = ()
     min_version: str = "1.2"
     sni: str = ""
+    published: PublishedTls = NOTHING_PUBLISHED
 
     @property
     def word(self) -> str:

@@ -1,0 +1,28 @@
+"""The report step: each session that was dialled is counted for the daily reports, where they are wanted."""
+
+from __future__ import annotations
+
+from mta.model.attempt import HostAttempt
+from mta.model.message import QueuedMessage
+from mta.pipeline.site import Site
+from mta.policy.deliver import TlsRequirement
+from mta.policy.report import tls_session
+from mta.policy.route import Destination
+
+INBOUND = "report"  # the inbound connector of the reports that we write
+
+
+def wants_tls(site: Site, message: QueuedMessage) -> bool:
+    """Whether sessions of this message count. RFC 8460 §3: those that carry reports do not, else they would breed."""
+    return site.contract.configuration.server.reports.tls and message.inbound != INBOUND
+
+
+def session_ended(
+    site: Site, message: QueuedMessage, destination: Destination, needed: TlsRequirement, attempt: HostAttempt
+) -> None:
+    """Count one session with a host: TLS was reached, or not, or the host could not be asked at all."""
+    if not wants_tls(site, message):
+        return
+    facts = tls_session(destination, needed, attempt)
+    if facts is not None:
+        site.reports.tls(facts, site.clock.now())

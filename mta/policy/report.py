@@ -1,0 +1,57 @@
+"""What is told in the reports that other domains ask for: TLS-RPT (RFC 8460)."""
+
+from __future__ import annotations
+
+from mta.model.attempt import HostAttempt
+from mta.model.reporting import NO_POLICY_FOUND, TlsReportFacts, TlsResult
+from mta.policy.deliver import TlsRequirement
+from mta.policy.route import Destination
+
+# the first word of a failure's reason -> what RFC 8460 §4.3 calls it
+_NO_TLS = {
+    "starttls-not-offered": TlsResult.STARTTLS_NOT_SUPPORTED,
+    "starttls-refused": TlsResult.STARTTLS_NOT_SUPPORTED,
+    "no-tls": TlsResult.STARTTLS_NOT_SUPPORTED,
+    "tls-failed": TlsResult.VALIDATION_FAILURE,
+    "tls-version": TlsResult.VALIDATION_FAILURE,
+}
+_CERTIFICATE = {
+    "no-certificate": TlsResult.VALIDATION_FAILURE,
+    "certificate-expired": TlsResult.EXPIRED,
+    "certificate-not-yet-valid": TlsResult.VALIDATION_FAILURE,
+    "certificate-untrusted": TlsResult.NOT_TRUSTED,
+    "certificate-invalid": TlsResult.VALIDATION_FAILURE,
+    "certificate-name": TlsResult.HOST_MISMATCH,
+    "certificate-tlsa": TlsResult.VALIDATION_FAILURE,
+}
+
+
+def tls_session(destination: Destination, requirement: TlsRequirement, attempt: HostAttempt) -> TlsReportFacts | None:
+    """What a report says of a session that was dialled; None: nothing.
+
+    Only hosts that the destination's own MX records name are told about: with fixed hosts the contract is between us
+    and them. A host that could not be reached at all says nothing of TLS. What our contract alone demands of a
+    certificate is nothing that a domain without DANE and MTA-STS has published: such a session counts as good.
+    """
+    if destination.kind != "mx":
+        return None
+    published = requirement.published
+    word = (attempt.failure.reason if attempt.failure else attempt.tls_given_up).partition(":")[0]
+    result = _NO_TLS.get(word, "")
+    if not result and published.type != NO_POLICY_FOUND:
+        result = _CERTIFICATE.get(word, "")
+    if not result and attempt.tls is None:
+        if attempt.failure is not None:
+            return None
+        result, word = TlsResult.STARTTLS_NOT_SUPPORTED, "delivered-in-clear"
+    return TlsReportFacts(
+        policy_type=published.type,
+        policy_domain=destination.name,
+        policy_strings=published.strings,
+        mx_hosts=published.mx_hosts,
+        result_type=result,
+        receiving_mx=attempt.host,
+        receiving_ip=attempt.address,
+        sending_ip=attempt.local_address,
+        failure_reason=word if result else "",
+    )

@@ -1,0 +1,70 @@
+"""What a report says of a session, case by case."""
+
+from __future__ import annotations
+
+import pytest
+
+from mta.model.attempt import Failure, HostAttempt, Scope
+from mta.model.reply import Reply
+from mta.model.reporting import NOTHING_PUBLISHED, PublishedTls, TlsReportFacts
+from mta.model.tls import TlsFacts, TlsLevel
+from mta.policy.deliver import TlsRequirement
+from mta.policy.report import tls_session
+from mta.policy.route import Destination
+
+MX = Destination("mx", "b.example", ())
+STS = PublishedTls("sts", ("version: STSv1", "mode: enforce"), ("*.b.example",))
+TLS = TlsFacts("1.3", "TLS_AES_128_GCM_SHA256")
+
+
+def attempt(reason: str = "", tls: TlsFacts | None = None, given_up: str = "") -> HostAttempt:
+    failure = Failure(Scope.HOST, Reply(450), reason, permanent=False) if reason else None
+    return HostAttempt(
+        "mx.b.example", 25, "192.0.2.1", tls=tls, failure=failure, local_address="192.0.2.9", tls_given_up=given_up
+    )
+
+
+def told(one: HostAttempt, published: PublishedTls = NOTHING_PUBLISHED) -> TlsReportFacts | None:
+    return tls_session(MX, TlsRequirement(TlsLevel.OPPORTUNISTIC, published=published), one)
+
+
+def test_a_session_with_tls_is_a_success() -> None:
+    assert told(attempt(tls=TLS), STS) == TlsReportFacts(
+        "sts", "b.example", STS.strings, STS.mx_hosts, "", "mx.b.example", "192.0.2.1", "192.0.2.9", ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "published", "result", "reason"),
+    [
+        (attempt("starttls-not-offered: x"), NOTHING_PUBLISHED, "starttls-not-supported", "starttls-not-offered"),
+        (attempt("starttls-refused: x"), NOTHING_PUBLISHED, "starttls-not-supported", "starttls-refused"),
+        (attempt("tls-failed: x"), NOTHING_PUBLISHED, "validation-failure", "tls-failed"),
+        (attempt(), NOTHING_PUBLISHED, "starttls-not-supported", "delivered-in-clear"),
+        (attempt(given_up="tls-failed: x"), NOTHING_PUBLISHED, "validation-failure", "tls-failed"),
+        (attempt("certificate-name: x", TLS), STS, "certificate-host-mismatch", "certificate-name"),
+        (attempt("certificate-expired: x", TLS), STS, "certificate-expired", "certificate-expired"),
+        (attempt("certificate-untrusted: x", TLS), STS, "certificate-not-trusted", "certificate-untrusted"),
+        (attempt("tls-version: x", TLS), STS, "validation-failure", "tls-version"),
+    ],
+)
+def test_a_failure_has_its_result_type(one: HostAttempt, published: PublishedTls, result: str, reason: str) -> None:
+    facts = told(one, published)
+    assert facts is not None
+    assert (facts.result_type, facts.failure_reason, facts.failed) == (result, reason, True)
+
+
+def test_what_our_contract_alone_demands_is_no_failure_of_theirs() -> None:
+    facts = told(attempt("certificate-name: x", TLS))
+    assert facts is not None
+    assert not facts.failed
+
+
+@pytest.mark.parametrize("reason", ["connect: refused", "conversation: closed", "greeting: 554"])
+def test_a_host_that_could_not_be_asked_says_nothing_of_tls(reason: str) -> None:
+    assert told(attempt(reason)) is None
+
+
+def test_hosts_of_our_own_choice_are_not_reported_on() -> None:
+    requirement = TlsRequirement(TlsLevel.ENCRYPTED)
+    assert tls_session(Destination("hosts", "b.example", ()), requirement, attempt(tls=TLS)) is None

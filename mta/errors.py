@@ -17,17 +17,23 @@ MtaError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class MtaError(Exception):
     """Anything of ours that is broken; its text is for the administrator, never for a peer."""
 
 
 class ConfigurationError(MtaError):
-    """connectors.yaml cannot be used. `problems` holds printable lines, one a problem."""
+    """connectors.yaml cannot be used. `problems` holds printable lines, one a problem.
 
-    def __init__(self, problems: tuple[str, ...]) -> None:
+    `files`: what was read on the way, with stamps (config/watch.py): a change of one of these may mend it.
+    """
+
+    def __init__(self, problems: tuple[str, ...], files: Mapping[str, tuple[int, ...]] | None = None) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.files = files or {}
 
 
 class UsageError(MtaError):

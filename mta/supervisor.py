@@ -15,10 +15,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mta.config.contract import Configuration
+from mta.config.watch import FileWatch, Stamp
 from mta.errors import ConfigurationError
 from mta.observe import events
 from mta.observe.log import EventLog
@@ -26,6 +27,8 @@ from mta.observe.log import EventLog
 _QUICK_DEATH = 5.0  # seconds: a worker that dies sooner is restarted with growing patience
 _LONGEST_PAUSE = 10.0
 _GRACE = 5.0  # seconds beyond shutdown_timeout before a worker is killed
+_SETTLE = 1.0  # seconds, at the most, that changed files are given to come to rest
+_UNWATCHED = 5.0  # seconds between looks whether watching was switched on
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Loaded:
 
     configuration: Configuration
     text: str
+    files: Mapping[str, Stamp]  # connectors.yaml and all that it names, as they were read
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ class Supervisor:
         self._workers = [_Worker(number) for number in range(len(plan.sockets))]
         self._stopping = asyncio.Event()
         self._loaded = plan.loaded
+        self._files = FileWatch(plan.loaded.files)
+        self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
@@ -84,9 +90,10 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         keepers = [loop.create_task(self._keep(worker)) for worker in self._workers]
-        announcing = loop.create_task(self._announce())
+        background = [loop.create_task(self._announce()), loop.create_task(self._watch())]
         await self._stopping.wait()
-        announcing.cancel()
+        for task in background:
+            task.cancel()
         self._plan.notify("STOPPING=1")
         self._log.info(events.SERVER_STOPPING)
         return await self._stop(keepers)
@@ -176,13 +183,34 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _watch(self) -> None:
+        """Renewed certificates, keys, lists and connectors.yaml itself are taken over without being told."""
+        while True:
+            pause = self._loaded.configuration.server.watch
+            await asyncio.sleep(min(pause, _SETTLE) if self._files.restless else pause or _UNWATCHED)
+            if not pause:
+                continue
+            changed = await asyncio.to_thread(self._files.changed)
+            if changed:
+                self._log.info(events.FILES_CHANGED, files=list(changed))
+                await self._reload_checked()
+
     async def _reload_checked(self) -> None:
         """The new file is checked here first: a bad one reaches no worker, not even one that is started later."""
-        try:
-            fresh = await asyncio.to_thread(self._plan.load)
-        except ConfigurationError as error:
-            self._log.error(events.SERVER_RELOAD_REFUSED, problems=list(error.problems))
-            return
+        async with self._reloading:
+            try:
+                fresh = await asyncio.to_thread(self._plan.load)
+            except ConfigurationError as error:
+                self._files.refuse(error.files)
+                self._log.error(events.SERVER_RELOAD_REFUSED, problems=list(error.problems))
+            except Exception as error:  # a defect must not leave us deaf to the next configuration
+                self._log.defect("reload", error)
+            else:
+                self._files.take(fresh.files)
+                self._hand_on(fresh)
+
+    def _hand_on(self, fresh: Loaded) -> None:
+        """What was found good goes to the workers that live, and to those that will be started."""
         old, new = self._loaded.configuration, fresh.configuration
         fixed = [key for key in ("listen", "queue", "user", "workers") if _differs(old, new, key)]
         if fixed:

@@ -11,7 +11,8 @@ from typing import IO, Any
 from mta.app.folders import queue_folder
 from mta.app.outside import load, load_text
 from mta.config.contract import Configuration
-from mta.errors import UsageError
+from mta.config.watch import stamp
+from mta.errors import ConfigurationError, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
 from mta.supervisor import Loaded, Plan, Supervisor
@@ -49,13 +50,15 @@ def serve(path: str, parent: int = 0) -> int:
 
 def _load_checked(path: str) -> Loaded:
     """The configuration with the text it was made of. Raises ConfigurationError."""
-    from mta.supervisor import Loaded
-
+    own = {path: stamp(path)}  # before it is read: what changes meanwhile is seen by the next look
     try:
         text = Path(path).read_bytes().decode()
+        configuration = load_text(text, path)
     except (OSError, UnicodeDecodeError):
-        return Loaded(load(path), "")  # raises: it knows the words for it
-    return Loaded(load_text(text, path), text)
+        return Loaded(load(path), "", own)  # raises: it knows the words for it
+    except ConfigurationError as error:
+        raise ConfigurationError(error.problems, {**error.files, **own}) from None
+    return Loaded(configuration, text, {**configuration.files, **own})
 
 
 def _lock(folder: Path) -> IO[str]:

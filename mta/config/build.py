@@ -44,6 +44,7 @@ def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
         trace_keep=keys.trace.keep,
         received_spf=keys.received_spf,
         log_format=keys.log.format,
+        watch=0.0 if keys.watch == "off" else keys.watch,
         limits=limits(keys.limits),
     )
 

@@ -117,6 +117,7 @@ class Server:
     received_spf: bool = False  # also write Received-SPF (RFC 7208 §9.1)
     log_format: str = "auto"  # json, text, or by whether standard error is a terminal
     reports: Reports = field(default_factory=Reports)
+    watch: float = 5.0  # seconds between looks at the files; 0: never
     limits: Limits = field(default_factory=Limits)
 
 
@@ -277,6 +278,7 @@ class Configuration:
     path: str = ""
     digest: str = ""  # of the file's bytes: tells one configuration from the next
     warnings: tuple[str, ...] = ()
+    files: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # that it names, as they were read: watch.py
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", MappingProxyType(dict(self.domains)))

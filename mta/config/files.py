@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from mta.config import values
 from mta.config.contract import KeyPair
 from mta.config.problems import Path, Problem, Report, shown
+from mta.config.watch import GONE, Stamp, stamp, stamp_of
 from mta.model.tls import TrustAnchors
 
 SYSTEM = "system"
@@ -35,6 +36,7 @@ class Finding:
     """What a file gave: a value (None: unusable), faults and warnings, each a message and a hint."""
 
     value: Any = None
+    stamp: Stamp = GONE  # of the file as it was read
     faults: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
@@ -52,6 +54,7 @@ class Files:
         self._folder = folder
         self._report = report
         self._seen: dict[tuple[str, ...], Finding] = {}
+        self.stamps: dict[str, Stamp] = {}  # every file that was looked at, as it was when that was first done
 
     def resolve(self, name: str) -> str:
         """The absolute path of a file named in the configuration."""
@@ -93,6 +96,7 @@ class Files:
         if finding is None:
             finding = self._seen[kind, file] = Finding()
             judge(file, finding)
+            self.stamps.setdefault(file, finding.stamp)
             for message, hint in finding.warnings:
                 self._report.warning(path, message, hint)
         for message, hint in finding.faults:
@@ -157,13 +161,16 @@ def read(file: str, finding: Finding) -> bytes | None:
     """The octets of a regular file of at most MAX_FILE octets; None after a fault."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not make us wait
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        state = os.fstat(descriptor)
+        finding.stamp = stamp_of(state)
+        if not stat.S_ISREG(state.st_mode):
             os.close(descriptor)
             finding.fault(f"{file} is not a regular file")
             return None
         with open(descriptor, "rb") as stream:
             content = stream.read(MAX_FILE + 1)
     except (OSError, ValueError) as error:
+        finding.stamp = stamp(file)
         finding.fault(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}", _reading_hint(error))
         return None
     if len(content) > MAX_FILE:

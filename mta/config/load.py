@@ -18,6 +18,7 @@ from mta.config.schema import Settings
 from mta.config.semantics import Plan, check
 from mta.config.validate import validate
 from mta.config.values import ValueFault, domain_name
+from mta.config.watch import Stamp
 from mta.errors import ConfigurationError
 
 _CONNECTOR_NAME = re.compile(r"[\w][\w.+-]{0,99}")
@@ -27,7 +28,8 @@ _CONNECTOR_NAME = re.compile(r"[\w][\w.+-]{0,99}")
 class Examination:
     """What was found: a configuration exactly if there are no problems.
 
-    `marks` tells where each part stands, `written` how the names of our domains are spelled there.
+    `marks` tells where each part stands, `written` how the names of our domains are spelled there, `files` which files
+    were read beside it.
     """
 
     configuration: Configuration | None
@@ -35,6 +37,7 @@ class Examination:
     warnings: tuple[Problem, ...]
     marks: Marks = field(default_factory=lambda: Marks(""))
     written: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Stamp] = field(default_factory=dict)
 
 
 def load(path: str, *, now: float, cpus: int) -> Configuration:
@@ -52,7 +55,7 @@ def load_text(text: str, path: str, *, now: float, cpus: int) -> Configuration:
 
 def _good(examination: Examination) -> Configuration:
     if examination.configuration is None:
-        raise ConfigurationError(tuple(str(problem) for problem in examination.problems))
+        raise ConfigurationError(tuple(str(problem) for problem in examination.problems), examination.files)
     return examination.configuration
 
 
@@ -91,11 +94,11 @@ def examine_text(text: str, path: str, *, now: float, cpus: int) -> Examination:
     check(plan, report)
     warnings = tuple(in_order(report.warnings))
     if report.problems or plan.server is None:
-        return Examination(None, tuple(in_order(report.problems)), warnings)
+        return Examination(None, tuple(in_order(report.problems)), warnings, files=files.stamps)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     told = tuple(str(warning) for warning in warnings)
-    configuration = Configuration(plan.server, plan.domains, plan.connectors, path, digest, told)
-    return Examination(configuration, (), warnings, document.marks, plan.written)
+    configuration = Configuration(plan.server, plan.domains, plan.connectors, path, digest, told, files.stamps)
+    return Examination(configuration, (), warnings, document.marks, plan.written, files.stamps)
 
 
 def _unusable(problems: list[Problem]) -> Examination:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from mta.config.schema_authentication import AuthenticationKeys, DkimKeyKeys
-from mta.config.schema_limits import Duration, LimitsModel
+from mta.config.schema_limits import Duration, DurationOrOff, LimitsModel
 from mta.config.schema_words import (
     OBJECT,
     WORD,
@@ -102,6 +102,9 @@ class ServerKeys(Keys):
     trace: TraceKeys = optional("The history of messages.", TraceKeys())
     received_spf: Switch = optional("Also write Received-SPF fields (RFC 7208 §9.1).", False)
     log: LogKeys = optional("The log on standard error.", LogKeys())
+    watch: DurationOrOff = optional(
+        "How often all files of the configuration are looked at for changes, or `off`.", 5.0
+    )
 
 
 class DomainKeys(Keys):

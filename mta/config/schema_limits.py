@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model
 
 from mta.config import values
 from mta.config.contract import Limits
 from mta.config.problems import shown
+
+
+def _positive(value: Any) -> Any:
+    if value <= 0:
+        raise values.ValueFault("expected more than 0", "remove the key to have the default")
+    return value
+
 
 DURATION_SCHEMA = {
     "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?[smhdw]$"}]
@@ -21,6 +28,11 @@ SIZE_SCHEMA = {
     ]
 }
 Duration = Annotated[float, PlainValidator(values.duration), WithJsonSchema(DURATION_SCHEMA)]
+DurationOrOff = Annotated[
+    float | Literal["off"],
+    PlainValidator(lambda value: value if value == "off" else _positive(values.duration(value))),
+    WithJsonSchema({"anyOf": [*DURATION_SCHEMA["anyOf"], {"const": "off"}]}),
+]
 
 DESCRIPTIONS: dict[str, str] = {
     "message_size": "Largest message taken, announced with SIZE; a larger one gets 552.",
@@ -82,12 +94,6 @@ def kind(field: dataclasses.Field[Any]) -> str:
     if field.name in SIZES:
         return "size"
     return {bool: "switch", int: "count", float: "duration"}[type(field.default)]
-
-
-def _positive(value: Any) -> Any:
-    if value <= 0:
-        raise values.ValueFault("expected more than 0", "remove the key to have the default")
-    return value
 
 
 def _count(value: object) -> int:

@@ -25,6 +25,7 @@ server:
   listen: [{{address: "127.0.0.1:{{port}}"}}]
   certificate: {{chain: mx.contoso.example.pem, key: mx.contoso.example.key}}
   workers: {workers}
+  watch: off
   limits: {{retry_min: 1s, retry_max: 1s, host_backoff: 0s, idle_timeout: 60s, destination_concurrency: {most}}}
 domains: {{contoso.example: {{deliver_to: ["127.0.0.1:{peer}"], connector: inside}}}}
 connectors:
@@ -119,7 +120,7 @@ def test_a_bad_file_is_refused_and_the_old_contract_stays(tmp_path: Path) -> Non
     with smtp_peer() as peer, relaying(tmp_path, config(peer)) as relay:
         relay.reload(relay.config.read_text().replace("optional", "optionel") + "bogus: 1\n")
         problems = "\n".join(relay.wait_for("server.reload-refused")["problems"])
-        assert "connectors.yaml:10:" in problems
+        assert "connectors.yaml:11:" in problems
         assert "optionel" in problems
         assert "bogus: unknown key" in problems
         assert relay.seen("server.reloaded") == []

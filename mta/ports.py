@@ -375,6 +375,15 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class NewForm:
+    """A message as it was sent to these recipients (places in the envelope), to be sent so again (model: `Form`)."""
+
+    recipients: tuple[int, ...]
+    content: Content
+    detail: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """All that one attempt (or one operator's command) changes for a message; written in one transaction.
 
@@ -388,6 +397,7 @@ class Settlement:
     events: tuple[Event, ...] = ()
     notices: tuple[QueuedMessage, ...] = ()
     by_operator: bool = False
+    forms: tuple[NewForm, ...] = ()  # recipients that came to their end keep none
 
 
 @dataclass(frozen=True, slots=True)

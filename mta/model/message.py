@@ -67,6 +67,19 @@ class RecipientState:
     attempts: int = 0
     reason: str = ""  # the last thing that was said about it
     warned: bool = False  # the delay warning was sent
+    form: int = 0  # the number of the `Form` that it was sent before; 0: none, the message as it came
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A message as it leaves for some of its recipients: made once, every later attempt sends these bytes.
+
+    `number` is its name within the message, from 1. `detail` tells what was done to it (JSON types only).
+    """
+
+    number: int
+    content: Content
+    detail: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,7 @@ class QueuedMessage:
     states: tuple[RecipientState, ...]
     evidence: dict[str, object] = field(default_factory=dict)  # of the accept; JSON types only
     hops: int = 0
+    forms: tuple[Form, ...] = ()  # those that the recipients in `states` need
 
     @property
     def size(self) -> int:

@@ -15,7 +15,7 @@ from mta.adapters.sqlite import open_shard
 from mta.errors import LocalProtocolError
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
-from mta.ports import Event, QueueFilter, QueueStore, RecipientFate
+from mta.ports import Event, NewForm, QueueFilter, QueueStore, RecipientFate
 from tests.support.mail import BODY, NOW, mailbox, queued, settlement
 
 LATER = NOW + 1000
@@ -472,3 +472,61 @@ async def test_a_closed_store_takes_nothing(reopened: Reopen) -> None:
     await reopened()
     with pytest.raises(Exception, match="closed"):
         await store.enqueue(queued("m1"))
+
+
+def later(index: int) -> RecipientFate:
+    return RecipientFate(index, "queued", "450 later", due=NOW + 2)
+
+
+@pytest.mark.parametrize("size", [40, 3_000_000])
+async def test_a_form_is_what_its_recipients_are_sent_from_then_on(reopened: Reopen, size: int) -> None:
+    store = await reopened()
+    await store.enqueue(queued("m1", "bob@x.example", "carol@x.example", "dan@y.example"), claim=True)
+    sealed = b"Subject: x\r\n\r\n" + b"s" * size
+    form = NewForm((0, 2), Content(len(sealed), data=sealed), {"encrypted": True})
+    await store.settle(settlement("m1", later(0), later(1), later(2), forms=(form,)))
+    for restarted in (False, True):
+        again = await reopened() if restarted else store
+        [found] = await again.claim(NOW + 2, 10)
+        assert [state.form for state in found.states] == [1, 0, 1]
+        [kept] = found.forms
+        assert (kept.number, kept.detail, kept.content.size) == (1, {"encrypted": True}, len(sealed))
+        assert b"".join([piece async for piece in again.read(kept.content)]) == sealed
+        assert kept.content.beginning.startswith(b"Subject: x\r\n\r\n")
+        assert await content_of(again, found) == BODY
+
+
+async def test_forms_of_one_message_do_not_mix(store: QueueStore) -> None:
+    await store.enqueue(queued("m1", "bob@x.example", "carol@x.example"), claim=True)
+    forms = tuple(NewForm((i,), Content(2, data=text), {"for": i}) for i, text in enumerate((b"aa", b"bb")))
+    await store.settle(settlement("m1", later(0), later(1), forms=forms[:1]))
+    await store.settle(settlement("m1", later(1), forms=forms[1:]))
+    [found] = await store.claim(NOW + 2, 10)
+    assert [(state.index, state.form) for state in found.states] == [(0, 1), (1, 2)]
+    assert [(form.number, form.content.data) for form in found.forms] == [(1, b"aa"), (2, b"bb")]
+
+
+async def test_forms_end_with_their_message(reopened: Reopen, tmp_path: Path) -> None:
+    store = await reopened()
+    await store.enqueue(queued("m1", "bob@x.example", "carol@x.example"), claim=True)
+    big = Content(2_000_000, data=b"x" * 2_000_000)
+    await store.settle(settlement("m1", later(0), later(1), forms=(NewForm((0, 1), big, {}),)))
+    [found] = await store.claim(NOW + 2, 10)
+    path = Path(found.forms[0].content.path or "")
+    assert path.exists()
+    await store.settle(settlement("m1", RecipientFate(0, "delivered", "250 ok")))
+    assert path.exists(), "the other recipient still needs it"
+    await store.settle(settlement("m1", RecipientFate(1, "failed", "550 no")))
+    assert await store.claim(LATER, 10) == []
+    await reopened()
+    assert not path.exists()
+
+
+async def test_a_recipient_that_came_to_its_end_takes_no_form(store: QueueStore) -> None:
+    await store.enqueue(queued("m1", "bob@x.example", "carol@x.example"), claim=True)
+    form = NewForm((0, 1), Content(2, data=b"aa"), {})
+    await store.settle(settlement("m1", RecipientFate(0, "delivered", "250 ok"), later(1), forms=(form,)))
+    [found] = await store.claim(NOW + 2, 10)
+    assert [(state.index, state.form) for state in found.states] == [(1, 1)]
+    [traced] = await store.trace(QueueFilter(id="m1"))
+    assert [state.form for state in traced.message.states] == [0, 1]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import apsw
 
-from mta.adapters.sqlite.rows import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, Incoming, event_out, plain
+from mta.adapters.sqlite.rows import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, Incoming, IncomingForm, event_out, plain
 from mta.adapters.sqlite.writer import Work
 from mta.errors import LocalProtocolError
 from mta.model.lifecycle import FINAL, HELD, OPEN, QUEUED, STATES
@@ -28,8 +28,14 @@ _UPDATE_RECIPIENT = (
 _UPDATE_QUEUED = f"{_UPDATE_RECIPIENT} AND state = 'queued'"
 _END_IF_NONE_IS_OPEN = (
     "UPDATE message SET ended = ?1 WHERE seq = ?2 AND ended IS NULL AND NOT EXISTS"
-    " (SELECT 1 FROM recipient WHERE message = ?2 AND state IN ('queued', 'held')) RETURNING size, file"
+    " (SELECT 1 FROM recipient WHERE message = ?2 AND state IN ('queued', 'held'))"
+    " RETURNING size, file, EXISTS (SELECT 1 FROM form WHERE message = ?2)"
 )
+_INSERT_FORM = (
+    "INSERT INTO form (message, n, size, file, head_size, crc, detail, data)"
+    " VALUES (?1, (SELECT coalesce(max(n), 0) + 1 FROM form WHERE message = ?1), ?2, ?3, ?4, ?5, ?6, ?7) RETURNING n"
+)
+_TAKE_FORM = "UPDATE recipient SET form = ? WHERE message = ? AND idx = ? AND state IN ('queued', 'held')"
 
 
 def insert_message(work: Work, incoming: Incoming) -> int:
@@ -61,6 +67,7 @@ class Change:
     settlement: Settlement
     events: tuple[tuple[object, ...], ...]
     notices: tuple[Incoming, ...]
+    forms: tuple[IncomingForm, ...] = ()
     seq: int | None = None  # where it is known: of a claimed message
 
 
@@ -74,6 +81,8 @@ def apply_settlement(work: Work, change: Change) -> int:
     _append_events(work, seq, change.events)
     for notice in change.notices:
         insert_message(work, notice)
+    for form in change.forms:
+        _insert_form(work, seq, form)
     if finished:
         _end(work, seq, settlement.at)
     return seq
@@ -118,14 +127,26 @@ def _append_events(work: Work, seq: int, events: tuple[tuple[object, ...], ...])
         work.db.execute(_INSERT_EVENT, (seq, *event))
 
 
+def _insert_form(work: Work, seq: int, form: IncomingForm) -> None:
+    if form.spool:
+        form.spool.make_durable()
+        work.new_file = True
+    number = work.db.execute(_INSERT_FORM, (seq, *form.row)).get
+    for index in form.recipients:
+        work.db.execute(_TAKE_FORM, (number, seq, index))
+
+
 def _end(work: Work, seq: int, at: float) -> None:
     """If that was the last recipient, the message has come to its end: the content goes, the history stays."""
     db = work.db
     row = db.execute(_END_IF_NONE_IS_OPEN, (at, seq)).fetchone()
     if row is None:
         return
-    size, file = row
+    size, file, has_forms = row
     work.count(OCTETS, -size)
+    if has_forms:
+        gone = db.execute("DELETE FROM form WHERE message = ? RETURNING file", (seq,)).fetchall()
+        work.doomed.extend(str(name) for (name,) in gone if name is not None)
     if file is None:
         db.execute("DELETE FROM content WHERE seq = ?", (seq,))
     else:

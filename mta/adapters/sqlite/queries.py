@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import apsw
 from mta.adapters.sqlite.faults import DAMAGED
 from mta.adapters.sqlite.rows import (
     MESSAGE_COLUMNS,
-    RECIPIENT_COLUMNS,
+    STATE_COLUMNS,
     StoredContent,
     damaged_message,
     event_in,
@@ -24,7 +25,7 @@ from mta.adapters.sqlite.rows import (
 )
 from mta.adapters.sqlite.writer import Work
 from mta.errors import StorageError
-from mta.model.message import Content, QueuedMessage, RecipientState
+from mta.model.message import Content, Form, QueuedMessage, RecipientState
 from mta.ports import Event, QueueFilter, TraceRecord
 
 Claims = Mapping[int, Set[int]]  # seq -> places of claimed recipients
@@ -32,23 +33,27 @@ Claims = Mapping[int, Set[int]]  # seq -> places of claimed recipients
 _DUE = "SELECT due, message, idx FROM recipient WHERE state = 'queued' AND due <= ? ORDER BY due, message, idx"
 _EARLIEST = "SELECT due, message, idx FROM recipient WHERE state = 'queued' ORDER BY due, message, idx"
 _MESSAGE = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE seq = ?"  # noqa: S608
-_RECIPIENTS = f"SELECT {RECIPIENT_COLUMNS} FROM recipient WHERE message = ? ORDER BY idx"  # noqa: S608
+_RECIPIENTS = f"SELECT {STATE_COLUMNS} FROM recipient WHERE message = ? ORDER BY idx"  # noqa: S608
 _DUE_RECIPIENTS = (
-    f"SELECT {RECIPIENT_COLUMNS} FROM recipient"  # noqa: S608
+    f"SELECT {STATE_COLUMNS} FROM recipient"  # noqa: S608
     " WHERE message = ? AND state = 'queued' AND due <= ? ORDER BY idx"
 )
+_FORM = "SELECT n, size, file, head_size, crc, detail, data FROM form WHERE message = ? AND n = ?"
 _EVENTS = "SELECT at, name, recipients, detail FROM event WHERE message = ? ORDER BY n"
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """A due message: whole, or with what is wrong with it. `stored` is set if its content is a file."""
+    """A due message: whole, or with what is wrong with it. `stored` are its contents that are files: form -> file.
+
+    Form 0 is the message as it came.
+    """
 
     seq: int
     message: QueuedMessage
     indices: frozenset[int]
     fault: str = ""
-    stored: StoredContent | None = None
+    stored: Mapping[int, StoredContent] = field(default_factory=dict)
 
 
 def pick_due(work: Work, now: float, limit: int, claims: Claims) -> list[Picked]:
@@ -93,24 +98,44 @@ def _pick(db: apsw.Connection, seq: int, now: float, claims: Claims) -> Picked:
         row = db.execute(_MESSAGE, (seq,)).fetchone()
         if row is None:
             raise StorageError("the record is missing")
-        found: list[StoredContent] = []
+        found: dict[int, StoredContent] = {}
         message = message_in(row, states, partial(_content, db, seq, found))
+        forms = tuple(_form(db, seq, number, found) for number in sorted({s.form for s in states if s.form}))
     except (StorageError, apsw.IOError, *DAMAGED) as error:
         return Picked(
             seq, damaged_message(row or (f"number {seq}", 0.0, "", ""), states, str(error)), indices, str(error)
         )
-    return Picked(seq, message, indices, stored=found[0] if found else None)
+    return Picked(seq, replace(message, forms=forms) if forms else message, indices, stored=found)
 
 
-def _content(db: apsw.Connection, seq: int, found: list[StoredContent], stored: StoredContent) -> Content:
+def _form(db: apsw.Connection, seq: int, number: int, found: dict[int, StoredContent]) -> Form:
+    row = db.execute(_FORM, (seq, number)).fetchone()
+    if row is None:
+        raise StorageError(f"form {number} is missing")
+    _, size, file, head_size, crc, detail, data = row
+    stored = StoredContent(size, file, head_size, crc)
+    try:
+        known = json.loads(detail)
+    except ValueError as error:
+        raise StorageError(f"form {number} cannot be read: {error}") from error
+    if file is not None:
+        found[number] = stored
+        return Form(number, without_bytes(stored), known)
+    return Form(number, _checked(data, stored), known)
+
+
+def _content(db: apsw.Connection, seq: int, found: dict[int, StoredContent], stored: StoredContent) -> Content:
     """A BLOB, checked; a file is only noted, to be checked outside of this thread."""
     if stored.file is not None:
-        found.append(stored)
+        found[0] = stored
         return without_bytes(stored)
     row = db.execute("SELECT data FROM content WHERE seq = ?", (seq,)).fetchone()
     if row is None:
         raise StorageError("the content is missing")
-    data: bytes = row[0]
+    return _checked(row[0], stored)
+
+
+def _checked(data: bytes, stored: StoredContent) -> Content:
     if len(data) != stored.size or crc32(data) != stored.crc:
         raise StorageError(f"the content is damaged: {len(data)} octets, expected {stored.size}, or another checksum")
     return Content(stored.size, data=data)

@@ -16,12 +16,13 @@ from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
 from mta.model.lifecycle import OPEN, QUEUED
 from mta.model.message import Content, QueuedMessage, RecipientState
-from mta.ports import Event
+from mta.ports import Event, NewForm
 
 MESSAGE_COLUMNS = (
     "id, received, sender, inbound, hops, size, file, head_size, crc, check_crc, envelope, evidence, prefix"
 )
-RECIPIENT_COLUMNS = "idx, connector, state, due, attempts, reason, warned"
+RECIPIENT_COLUMNS = "idx, connector, state, due, attempts, reason, warned"  # of a new recipient
+STATE_COLUMNS = f"{RECIPIENT_COLUMNS}, form"
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -140,9 +141,25 @@ def _recipient_out(state: RecipientState, envelope: Envelope) -> tuple[object, .
 
 
 def recipient_in(row: tuple[Any, ...]) -> RecipientState:
-    """A recipient's state from its RECIPIENT_COLUMNS."""
-    index, connector, state, due, attempts, reason, warned = row
-    return RecipientState(index, connector, state, due, attempts, reason, bool(warned))
+    """A recipient's state from its STATE_COLUMNS."""
+    index, connector, state, due, attempts, reason, warned, form = row
+    return RecipientState(index, connector, state, due, attempts, reason, bool(warned), form)
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingForm:
+    """A form made ready for its INSERT; `spool` is set where the content is a file."""
+
+    recipients: tuple[int, ...]
+    row: tuple[object, ...]  # size, file, head_size, crc, detail, data
+    spool: FileSpool | None
+
+
+def prepare_form(form: NewForm, content: Content, spool: FileSpool | None) -> IncomingForm:
+    """Turn a form into a row."""
+    crc = spool.checksum if spool else crc32(content.data or b"")
+    where = (content.size, spool.name if spool else None, len(content.head) if spool else 0, crc)
+    return IncomingForm(form.recipients, (*where, to_json(form.detail), content.data), spool)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,11 @@ def _set_aside(folder: Path, why: str) -> str:
 
 def _remove_orphans(content: Path, db: apsw.Connection) -> None:
     """Remove what a crash left of messages that were never acknowledged, or whose end was already recorded."""
-    named = {name for (name,) in db.execute("SELECT file FROM message WHERE ended IS NULL AND file IS NOT NULL")}
+    names = (
+        "SELECT file FROM message WHERE ended IS NULL AND file IS NOT NULL"
+        " UNION ALL SELECT file FROM form WHERE file IS NOT NULL"
+    )
+    named = {name for (name,) in db.execute(names)}
     for entry in content.iterdir():
         if entry.name not in named:
             remove(entry)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from mta.adapters.sqlite import changes, queries
-from mta.adapters.sqlite.rows import Incoming, event_out, prepare
+from mta.adapters.sqlite.rows import Incoming, IncomingForm, StoredContent, event_out, prepare, prepare_form
 from mta.adapters.sqlite.shard import OpenShard, open_folder
 from mta.adapters.sqlite.spool import FileSpool, Room, pieces, read_head, verify
 from mta.adapters.sqlite.writer import Tuning, Writer
@@ -18,7 +18,7 @@ from mta.errors import LocalProtocolError, StorageError
 from mta.model.lifecycle import STATES
 from mta.model.message import Content, QueuedMessage
 from mta.observe import events
-from mta.ports import Event, QueueCounts, QueueFilter, Settlement, TraceRecord
+from mta.ports import Event, NewForm, QueueCounts, QueueFilter, Settlement, TraceRecord
 
 _LOAD = 50  # messages loaded in one go, so that commits get in between
 
@@ -100,20 +100,34 @@ class SqliteQueueStore:
         return spare
 
     async def _prepare(self, message: QueuedMessage) -> Incoming:
-        content = message.content
-        if content.data is not None and len(content.data) > self._tuning.largest_blob:
-            message = replace(message, content=await self._to_file(content.data))
-        spool = self._spools.pop(message.content.path, None) if message.content.path is not None else None
-        if message.content.path is not None and spool is None:
-            raise LocalProtocolError(f"message {message.id}: its content is no finished spool of this queue")
-        if spool:
-            spool.take()
+        content, spool = await self._placed(message.content, message.id)
         try:
-            return prepare(message, spool)
+            return prepare(replace(message, content=content) if content is not message.content else message, spool)
         except BaseException:
             if spool:
                 spool.give_back()
             raise
+
+    async def _prepare_form(self, form: NewForm, message_id: str) -> IncomingForm:
+        content, spool = await self._placed(form.content, message_id)
+        try:
+            return prepare_form(form, content, spool)
+        except BaseException:
+            if spool:
+                spool.give_back()
+            raise
+
+    async def _placed(self, content: Content, message_id: str) -> tuple[Content, FileSpool | None]:
+        """A content where it shall stay: small ones in memory, others as a spool that is taken now."""
+        if content.data is not None and len(content.data) > self._tuning.largest_blob:
+            content = await self._to_file(content.data)
+        if content.path is None:
+            return content, None
+        spool = self._spools.pop(content.path, None)
+        if spool is None:
+            raise LocalProtocolError(f"message {message_id}: its content is no finished spool of this queue")
+        spool.take()
+        return content, spool
 
     async def _to_file(self, data: bytes) -> Content:
         spool = self.spool()
@@ -125,25 +139,30 @@ class SqliteQueueStore:
         end = data.find(b"\r\n\r\n")
         return spool.content(data if end < 0 else data[: end + 4])
 
-    async def _prepare_all(self, messages: tuple[QueuedMessage, ...]) -> tuple[Incoming, ...]:
-        ready: list[Incoming] = []
+    async def _prepare_change(self, settlement: Settlement) -> changes.Change:
+        history = tuple(event_out(event) for event in settlement.events)
+        notices: list[Incoming] = []
+        forms: list[IncomingForm] = []
         try:
-            for message in messages:
-                ready.append(await self._prepare(message))
+            for message in settlement.notices:
+                notices.append(await self._prepare(message))
+            for form in settlement.forms:
+                forms.append(await self._prepare_form(form, settlement.message_id))
         except BaseException:
-            _give_back(*ready)
+            _give_back(*notices, *forms)
             raise
-        return tuple(ready)
+        seq = self._seqs.get(settlement.message_id)
+        return changes.Change(settlement, history, tuple(notices), tuple(forms), seq)
 
     def _claim_new(self, incoming: Incoming, seq: int) -> None:
         if incoming.queued:
             self._grant(incoming.id, seq, incoming.queued)
 
-    def _abandoned(self, incoming: tuple[Incoming, ...], failed: bool) -> None:
+    def _abandoned(self, incoming: tuple[Incoming | IncomingForm, ...], failed: bool) -> None:
         for one in incoming:
             if failed:
                 _give_back(one)
-            else:
+            elif isinstance(one, Incoming):
                 self._release(one.id)
 
     # --- giving it away ------------------------------------------------------------------------------------------
@@ -165,18 +184,29 @@ class SqliteQueueStore:
 
     async def _whole(self, picked: queries.Picked, now: float) -> QueuedMessage | None:
         """The message with its content checked to the last octet; None if it had to be held."""
-        fault, stored = picked.fault, picked.stored
-        if stored and not fault:
-            run = asyncio.get_running_loop().run_in_executor
-            path = self._shard.content / (stored.file or "")
-            fault = await run(self._files, verify, path, stored.size, stored.crc)
+        fault, files = picked.fault, {}
+        for number, stored in picked.stored.items():
+            fault = fault or await self._verified(stored)
             if not fault:
-                head = await run(self._files, read_head, path, stored.head_size)
-                return replace(picked.message, content=Content(stored.size, path=str(path), head=head))
-        if not fault:
-            return picked.message
-        await self._quarantine(picked, now, fault)
-        return None
+                files[number] = await self._file(stored)
+        if fault:
+            await self._quarantine(picked, now, fault)
+            return None
+        message = picked.message
+        if not files:
+            return message
+        forms = tuple(replace(form, content=files.get(form.number, form.content)) for form in message.forms)
+        return replace(message, content=files.get(0, message.content), forms=forms)
+
+    async def _verified(self, stored: StoredContent) -> str:
+        path = self._shard.content / (stored.file or "")
+        run = asyncio.get_running_loop().run_in_executor
+        return await run(self._files, verify, path, stored.size, stored.crc)
+
+    async def _file(self, stored: StoredContent) -> Content:
+        path = self._shard.content / (stored.file or "")
+        head = await asyncio.get_running_loop().run_in_executor(self._files, read_head, path, stored.head_size)
+        return Content(stored.size, path=str(path), head=head)
 
     async def _quarantine(self, picked: queries.Picked, now: float, fault: str) -> None:
         why = f"damaged: {fault}; held, nothing of it was sent"
@@ -196,25 +226,24 @@ class SqliteQueueStore:
 
     async def settle(self, settlement: Settlement) -> None:
         """Write fates, events and notices in one transaction and release the claim on these recipients."""
-        history = tuple(event_out(event) for event in settlement.events)
-        notices = await self._prepare_all(settlement.notices)
-        change = changes.Change(settlement, history, notices, self._seqs.get(settlement.message_id))
+        change = await self._prepare_change(settlement)
+        incoming: tuple[Incoming | IncomingForm, ...] = (*change.notices, *change.forms)
         try:
             work = self._writer.write(
                 partial(changes.apply_settlement, change=change),
                 "record a delivery",
                 urgent=False,
-                quick=all(notice.spool is None for notice in notices),
+                quick=all(one.spool is None for one in incoming),
                 after=partial(self._settled, settlement),
-                abandoned=partial(self._abandoned, notices),
+                abandoned=partial(self._abandoned, incoming),
             )
             await work
         except asyncio.CancelledError:
             if not work.cancelled():
-                self._abandoned(notices, failed=work.exception() is not None)
+                self._abandoned(incoming, failed=work.exception() is not None)
             raise
         except BaseException:
-            _give_back(*notices)
+            _give_back(*incoming)
             raise
 
     def _settled(self, settlement: Settlement, seq: int) -> None:
@@ -296,7 +325,7 @@ class SqliteQueueStore:
         self._shard.unlock()
 
 
-def _give_back(*messages: Incoming) -> None:
-    for incoming in messages:
+def _give_back(*taken: Incoming | IncomingForm) -> None:
+    for incoming in taken:
         if incoming.spool:
             incoming.spool.give_back()

@@ -15,8 +15,9 @@ import pytest
 from mta.adapters.sqlite import SqliteQueueStore, Tuning, open_shard
 from mta.adapters.sqlite.schema import migrations
 from mta.errors import SchemaTooNew, ShardLocked, StorageError
+from mta.model.message import Content
 from mta.observe import events
-from mta.ports import QueueFilter, RecipientFate
+from mta.ports import NewForm, QueueFilter, RecipientFate
 from tests.support.mail import BODY, NOW, queued, settlement
 
 LARGE = b"Subject: x\r\n\r\n" + bytes(range(256)) * 1500
@@ -156,6 +157,28 @@ async def _is_quarantined(store: SqliteQueueStore, id_: str, why: str) -> None:
     assert id_ in {message.id for message in await store.search(QueueFilter(state="held"))}
     [alarm] = store.alarms
     assert id_ in alarm
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("UPDATE form SET data = zeroblob(length(data))", "checksum"),
+        ("UPDATE form SET detail = '{'", "form 1 cannot be read"),
+        ("DELETE FROM form", "form 1 is missing"),
+    ],
+)
+async def test_a_damaged_form_holds_its_message(tmp_path: Path, sql: str, why: str) -> None:
+    store = reopen(tmp_path)
+    await store.enqueue(queued("m1"), claim=True)
+    form = NewForm((0,), Content(3, data=b"abc"), {"signed": True})
+    await store.settle(settlement("m1", RecipientFate(0, "queued", "450 later", due=NOW), forms=(form,)))
+    await store.close()
+    tamper(tmp_path, sql)
+    store = reopen(tmp_path)
+    assert await store.claim(NOW, 10) == []
+    [held] = await store.search(QueueFilter(state="held"))
+    assert why in held.states[0].reason
+    await store.close()
 
 
 @pytest.mark.parametrize(

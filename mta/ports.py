@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Literal, Protocol
 
+from mta.model.address import Mailbox
+from mta.model.directory import DirectoryAnswer, Harvest, SourceAnswer, TrustRung
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage
 from mta.model.reply import Reply
@@ -158,6 +160,58 @@ class ChainVerifier(Protocol):
 
     def verify(self, chain: Sequence[CertificateFacts], anchors: TrustAnchors, now: float) -> PathVerdict:
         """Whether `chain` (leaf first, as the peer sent it) leads to one of `anchors` at epoch second `now`."""
+        ...
+
+
+class CertificateJudge(Protocol):
+    """Judges certificates of S/MIME: path, usage and revocation. Asks the network only where it may."""
+
+    async def judge(
+        self, certificate: bytes, others: Sequence[bytes], purpose: Literal["sign", "encrypt"], now: float
+    ) -> PathVerdict:
+        """Whether `certificate` leads to an anchor at epoch second `now`, `others` lying by, and may do `purpose`.
+
+        Never raises for what is wrong with certificates: that is data. A fault that may heal by itself is `temporary`.
+        """
+        ...
+
+
+class CertificateSource(Protocol):
+    """One place where recipients' certificates may be. Never raises: a source that is down says so."""
+
+    @property
+    def name(self) -> str:
+        """What people read: the type, and which one where there are several."""
+        ...
+
+    @property
+    def rung(self) -> TrustRung:
+        """The highest rung that its certificates can reach."""
+        ...
+
+    @property
+    def keeps(self) -> bool:
+        """Whether its answers may be kept for a while; not where it watches its own store."""
+        ...
+
+    async def find(self, mailbox: Mailbox) -> SourceAnswer:
+        """Every certificate it has for this mailbox or for its whole domain."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of threads and files."""
+        ...
+
+
+class CertificateDirectory(Protocol):
+    """Where recipients' certificates are looked up."""
+
+    async def lookup(self, mailbox: Mailbox) -> DirectoryAnswer:
+        """The certificate to encrypt to for this mailbox."""
+        ...
+
+    async def learn(self, harvest: Harvest) -> None:
+        """Remember the certificate of a signer. Never raises: what cannot be kept is not needed today."""
         ...
 
 

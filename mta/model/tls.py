@@ -99,11 +99,15 @@ class PathFault:
     EXPIRED = "expired"
     NOT_YET_VALID = "not-yet-valid"
     INVALID = "invalid"  # a bad signature, a CA that is none, an unusable algorithm
+    USAGE = "usage"  # the certificate states that it is for something else
+    REVOKED = "revoked"
+    UNCHECKED = "unchecked"  # whether it was revoked cannot be found out, and has to be
+    UNREACHABLE = "unreachable"  # the same, but for now: who would know did not answer
 
 
 @dataclass(frozen=True, slots=True)
 class PathVerdict:
-    """Whether a chain leads to an anchor at a moment, and OpenSSL's words if it does not."""
+    """Whether a chain leads to an anchor at a moment, and the library's words if it does not."""
 
     fault: str = PathFault.NONE
     detail: str = ""
@@ -112,3 +116,8 @@ class PathVerdict:
     def trusted(self) -> bool:
         """Whether a valid path was found."""
         return not self.fault
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the fault may heal by itself."""
+        return self.fault == PathFault.UNREACHABLE

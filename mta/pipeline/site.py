@@ -11,7 +11,17 @@ from mta.config.contract import Configuration
 from mta.config.index import ConnectorIndex
 from mta.observe.log import EventLog
 from mta.pipeline.counts import ReportCounts
-from mta.ports import ChainVerifier, Clock, Dialer, KeyProvider, QueueStore, Resolver
+from mta.pipeline.directory import NoDirectory, NoJudge
+from mta.ports import (
+    CertificateDirectory,
+    CertificateJudge,
+    ChainVerifier,
+    Clock,
+    Dialer,
+    KeyProvider,
+    QueueStore,
+    Resolver,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,8 @@ class Site:
     ids: MessageIds
     keys: KeyProvider
     reports: ReportCounts = field(default_factory=ReportCounts)
+    directory: CertificateDirectory = field(default_factory=NoDirectory)
+    judge: CertificateJudge = field(default_factory=NoJudge)
 
 
 @dataclass(frozen=True, slots=True)

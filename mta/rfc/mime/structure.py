@@ -1,8 +1,11 @@
-"""Bounds the MIME structure of a message before anyone takes it apart: RFC 2045 §5, RFC 2046 §5.1.
+"""Walks through the MIME structure of a message and bounds it: RFC 2045 §5, RFC 2046 §5.1.
 
 One pass over the content, in time that grows with its length alone: line beginnings that could be delimiters are
 found by a plain search, compared as a whole with the open boundaries, and each part's header is looked at once.
 A message whose Content-Type is neither multipart nor message costs one look at its header.
+
+`check_structure` asks for the bounds alone, of every message that arrives; `rfc/mime/entity.py` walks the same way and
+keeps what it saw.
 """
 
 from __future__ import annotations
@@ -11,14 +14,14 @@ import mmap
 import re
 from dataclasses import dataclass, field
 
+from mta.errors import MtaError
 from mta.model.message import HeaderBlock
+from mta.rfc.mime.content_type import parameters
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
 _CONTENT_TYPE = re.compile(rb"^content-type[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.MULTILINE | re.IGNORECASE)
 _TYPE = re.compile(rb"\s*+(?:(multipart)/|message/(?:rfc822|global|news)\b)", re.IGNORECASE)
-_PARAMETER = re.compile(rb';\s*+([^\s=;"]++)\s*+=\s*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|([^\s;]*+))', re.DOTALL)
-_QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _DASHES = re.compile(rb"\n--([^\n]*+)")
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _AT_EMPTY_LINE = re.compile(rb"\r?\n")
@@ -31,23 +34,32 @@ def check_structure(content: Buffer, block: HeaderBlock, nesting: int, boundary_
     is at depth 1), a boundary of more than `boundary_length` octets, and one hidden in the pieces of RFC 2231 §3.
     """
     values = block.values(b"content-type")
-    if not values or _TYPE.match(values[0]) is None:
+    if not values or not has_parts(values[0]):
         return ""
-    walk = _Walk(content, nesting, boundary_length)
+    walk = Walk(content, nesting, boundary_length)
     try:
         walk.enter(values[0], block.body_start, 0)
         walk.run(block.body_start)
-    except _StructureError as problem:
+    except StructureError as problem:
         return str(problem)
     return ""
 
 
-class _StructureError(ValueError):
-    """The structure is beyond a limit."""
+def has_parts(content_type: bytes) -> bool:
+    """Whether an entity of this type is taken apart: a multipart, or an attached message."""
+    return _TYPE.match(content_type) is not None
+
+
+class StructureError(MtaError):
+    """The structure is beyond a limit. `word` names which."""
+
+    def __init__(self, word: str, text: str) -> None:
+        super().__init__(text)
+        self.word = word
 
 
 @dataclass(slots=True)
-class _Open:
+class Open:
     """A multipart that has not ended: its parts lie at `depth`. `outer` is what its boundary meant before."""
 
     boundary: bytes
@@ -56,13 +68,13 @@ class _Open:
 
 
 @dataclass(slots=True)
-class _Walk:
+class Walk:
     """The one pass. `part` is where a header begins that was not looked at yet, or -1; `depth` is its depth."""
 
     content: Buffer
     nesting: int
     boundary_length: int
-    stack: list[_Open] = field(default_factory=list)
+    stack: list[Open] = field(default_factory=list)
     places: dict[bytes, int] = field(default_factory=dict)  # boundary -> its innermost place in `stack`
     part: int = -1
     depth: int = 0
@@ -78,13 +90,25 @@ class _Walk:
             # RFC 2046 §5.1.1: white space behind a boundary is transport padding
             text = match[1].rstrip(b" \t\r")
             if text in self.places:
-                place = self.places[text]
-                self._close_to(place + 1)
-                self.part, self.depth = match.end() + 1, self.stack[place].depth
+                self.begin(self.places[text], match)
             elif text[-2:] == b"--" and text[:-2] in self.places:
-                self._close_to(self.places[text[:-2]])
-                self.part = -1
+                self.end(self.places[text[:-2]], match)
         self._read_headers(len(self.content))
+
+    def begin(self, place: int, line: re.Match[bytes]) -> None:
+        """A part of the multipart at `place` in the stack begins behind its delimiter `line`."""
+        self._close_to(place + 1)
+        self.part, self.depth = line.end() + 1, self.stack[place].depth
+
+    def end(self, place: int, line: re.Match[bytes]) -> None:
+        """The multipart at `place` ends with this `line`."""
+        self._close_to(place)
+        self.part = -1
+
+    def look(self, start: int, stop: int, body: int) -> bytes | None:
+        """The Content-Type in the header lines between `start` and `stop`; the part's body begins at `body`."""
+        match = _CONTENT_TYPE.search(bytes(self.content[start:stop]))
+        return match[1] if match is not None else None
 
     def enter(self, value: bytes, body: int, depth: int) -> None:
         """Take in a Content-Type of an entity at `depth` whose body begins at `body`."""
@@ -92,24 +116,24 @@ class _Walk:
         if kind is None:
             return
         if depth + 1 > self.nesting:
-            raise _StructureError(f"MIME parts are nested deeper than {self.nesting}")
+            raise StructureError("nesting", f"MIME parts are nested deeper than {self.nesting}")
         if kind[1] is None:
             self.part, self.depth = body, depth + 1
             return
         boundary = self._boundary(value)
         if boundary:
-            self.stack.append(_Open(boundary, depth + 1, self.places.get(boundary)))
+            self.stack.append(Open(boundary, depth + 1, self.places.get(boundary)))
             self.places[boundary] = len(self.stack) - 1
 
     def _boundary(self, value: bytes) -> bytes:
-        for match in _PARAMETER.finditer(value):
-            name = match[1].lower()
+        for name, boundary in parameters(value):
             if name.startswith(b"boundary*"):
-                raise _StructureError("a MIME boundary is given in pieces (RFC 2231)")
+                raise StructureError("split-boundary", "a MIME boundary is given in pieces (RFC 2231)")
             if name == b"boundary":
-                boundary = match[3] if match[2] is None else _QUOTED_PAIR.sub(rb"\1", match[2])
                 if len(boundary) > self.boundary_length:
-                    raise _StructureError(f"a MIME boundary is longer than {self.boundary_length} octets")
+                    raise StructureError(
+                        "boundary-length", f"a MIME boundary is longer than {self.boundary_length} octets"
+                    )
                 return boundary.rstrip(b" \t\r\n")
         return b""  # nobody can take such a multipart apart
 
@@ -129,10 +153,10 @@ class _Walk:
         while 0 <= self.part < before:
             start, body = self.part, self._body(self.part)
             self.part = -1 if body <= before else before
-            match = _CONTENT_TYPE.search(bytes(self.content[start : min(body, before)]))
-            if match is not None:
+            value = self.look(start, min(body, before), body)
+            if value is not None:
                 self.part = -1
-                self.enter(match[1], body, self.depth)
+                self.enter(value, body, self.depth)
 
     def _body(self, start: int) -> int:
         """Where the body of the part that begins at `start` begins."""

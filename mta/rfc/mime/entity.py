@@ -1,0 +1,267 @@
+"""Takes a message apart into MIME entities without changing an octet: RFC 2045 §2.4, RFC 2046 §5.1.
+
+An entity is a span: its header, its body, and the parts in it. The line end before a delimiter belongs to the
+delimiter (RFC 2046 §5.1.1), so what lies between two of them is exactly what a signature covers. The walk is that of
+`structure.py`, in linear time and bounded.
+
+Readers disagree about broken structure, and a sender may count on it: what one scanner sees as an attachment another
+sees as text. Such places are not repaired here; they are named (`AMBIGUITIES`), and whoever rests a decision on the
+structure looks at the names first.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from mta.model.message import HeaderBlock
+from mta.rfc.mime.content_type import OPAQUE, PLAIN_TEXT, ContentType, doubtful, parse_content_type
+from mta.rfc.mime.header import scan_header
+from mta.rfc.mime.structure import Open, StructureError, Walk
+
+NESTING = 100
+PARTS = 10_000
+BOUNDARY_LENGTH = 2048
+HEADER_LINES = 20_000
+IDENTITY = frozenset({"7bit", "8bit", "binary"})  # RFC 2045 §6.2: the body stands there as it is
+
+AMBIGUITIES = {
+    "duplicate-content-type": "an entity has two Content-Type fields",
+    "duplicate-encoding": "an entity has two Content-Transfer-Encoding fields",
+    "unreadable-type": "a Content-Type cannot be read",
+    "unknown-encoding": "a Content-Transfer-Encoding is unknown",
+    "encoded-multipart": "a multipart or an attached message is encoded as a whole",
+    "several-boundaries": "a multipart names two boundaries",
+    "no-boundary": "a multipart names no boundary",
+    "odd-boundary": "a boundary is not as RFC 2046 wants it",
+    "reused-boundary": "a multipart uses the boundary of the one it is in",
+    "missing-end": "a multipart has no closing delimiter",
+    "delimiter-after-end": "a delimiter stands behind the end of its multipart",
+    "odd-header": "a header has a line that is no field, or no end",
+    "nul": "there is a NUL",
+    "bare-cr": "there is a CR without LF",
+    "bare-lf": "there is a LF without CR",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One entity as spans of the whole: `[start:body]` is its header with the empty line, `[body:end]` its body.
+
+    The spans in `header` count from `start`. `encoding` is in lower case, `7bit` where the field is missing.
+    """
+
+    start: int
+    body: int
+    end: int
+    header: HeaderBlock
+    content_type: ContentType
+    encoding: str
+    parts: tuple[Entity, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """A message taken apart, and what two readers could see differently: words of AMBIGUITIES, each once."""
+
+    root: Entity
+    ambiguities: tuple[str, ...]
+
+
+def scan_entity(raw: bytes, block: HeaderBlock | None = None, *, parts: int = PARTS) -> Anatomy:
+    """The whole of `raw` as an entity; `block` is its header if that was found already.
+
+    Raises StructureError for what is nested too deep, has more than `parts` parts, or a boundary or header beyond all
+    bounds.
+    """
+    builder = _Builder(raw, NESTING, BOUNDARY_LENGTH, limit=parts)
+    root = builder.build(_header(raw) if block is None else block)
+    builder.check_line_ends(root)
+    return Anatomy(root, tuple(word for word in AMBIGUITIES if word in builder.doubts))
+
+
+def leaves(entity: Entity) -> list[Entity]:
+    """The entities without parts, in order."""
+    found, waiting = [], [entity]
+    while waiting:
+        one = waiting.pop()
+        if one.parts:
+            waiting.extend(reversed(one.parts))
+        else:
+            found.append(one)
+    return found
+
+
+_NO_HEADER = HeaderBlock(b"", (), 0)
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """An entity while it is found. `boundary` is set once it was opened as a multipart, `closed` where it ended."""
+
+    start: int
+    body: int
+    header: HeaderBlock = _NO_HEADER
+    content_type: ContentType = PLAIN_TEXT
+    encoding: str = "7bit"
+    parts: list[_Node] = field(default_factory=list)
+    end: int = -1
+    boundary: bytes = b""
+    closed: int = -1
+
+    def frozen(self) -> Entity:
+        """The entity, spans in order whatever was found."""
+        end = max(self.end, self.start)
+        inside = tuple(part.frozen() for part in self.parts)
+        body = min(self.body, inside[0].start if inside else end)
+        return Entity(self.start, body, end, self.header, self.content_type, self.encoding, inside)
+
+
+@dataclass(slots=True)
+class _Builder(Walk):
+    """Keeps what the walk sees: `chain` are the entities that are open, `owners` those of the walk's stack."""
+
+    limit: int = PARTS
+    doubts: set[str] = field(default_factory=set)
+    chain: list[_Node] = field(default_factory=list)
+    owners: list[_Node] = field(default_factory=list)
+    count: int = 0
+
+    def build(self, block: HeaderBlock) -> Entity:
+        """Walk through all of it."""
+        root = _Node(0, block.body_start, block)
+        self.chain.append(root)
+        value = self._read_fields(root, block, block.body_start)
+        if value is not None:
+            self.enter(value, block.body_start, 0)
+            if self.stack or self.part >= 0:
+                self.run(block.body_start)
+        self._leave(0, len(self.content))
+        return root.frozen()
+
+    def begin(self, place: int, line: re.Match[bytes]) -> None:
+        """The part before ends in front of the line end that belongs to the delimiter; another one begins."""
+        self._leave(self.chain.index(self.owners[place]) + 1, self._before(line))
+        Walk.begin(self, place, line)
+        del self.owners[place + 1 :]
+        self._add(self.owners[place], min(line.end() + 1, len(self.content)))
+
+    def end(self, place: int, line: re.Match[bytes]) -> None:
+        """The last part ends; what follows up to the enclosing delimiter is epilogue."""
+        owner = self.owners[place]
+        self._leave(self.chain.index(owner) + 1, self._before(line))
+        owner.closed = line.end()
+        Walk.end(self, place, line)
+        del self.owners[place:]
+
+    def look(self, start: int, stop: int, body: int) -> bytes | None:
+        """Read a part's header; where it goes on behind a line of dashes, its fields are those before that line."""
+        node = self.chain[-1]
+        block = _header(bytes(self.content[start:stop]))
+        if start != node.start:
+            values = block.values(b"content-type")
+            return values[0] if values else None
+        node.header, node.body = block, body
+        if body > stop:
+            self.doubts.add("odd-header")
+        return self._read_fields(node, block, stop - start)
+
+    def enter(self, value: bytes, body: int, depth: int) -> None:
+        """Open the entity if there are parts in it that can be seen."""
+        node, size = self.chain[-1], len(self.stack)
+        kind = node.content_type
+        if node.encoding not in IDENTITY and (kind.type == "multipart" or kind.essence == "message/rfc822"):
+            self.doubts.add("encoded-multipart")
+        if node.encoding not in IDENTITY:
+            return
+        Walk.enter(self, value, body, depth)
+        if len(self.stack) > size:
+            self._open(node, self.stack[-1])
+        elif self.part >= 0:
+            self._add(node, body)
+
+    def check_line_ends(self, root: Entity) -> None:
+        """NUL, and CR or LF alone, anywhere but in the body of a binary part (RFC 2045 §2.9)."""
+        content = bytes(self.content)
+        binary = [content[leaf.body : leaf.end] for leaf in leaves(root) if leaf.encoding == "binary"]
+        pairs, cr, lf, nul = (
+            content.count(sign) - sum(body.count(sign) for body in binary) for sign in (b"\r\n", b"\r", b"\n", b"\0")
+        )
+        self.doubts.update(
+            word for word, odd in (("bare-cr", cr > pairs), ("bare-lf", lf > pairs), ("nul", nul)) if odd
+        )
+
+    def _open(self, node: _Node, opened: Open) -> None:
+        self.owners.append(node)
+        node.boundary = opened.boundary
+        if opened.outer is not None:
+            self.doubts.add("reused-boundary")
+
+    def _add(self, owner: _Node, start: int) -> None:
+        self.count += 1
+        if self.count > self.limit:
+            raise StructureError("parts", f"the message has more than {self.limit} MIME parts")
+        node = _Node(start, start)
+        owner.parts.append(node)
+        self.chain.append(node)
+
+    def _leave(self, size: int, end: int) -> None:
+        """The innermost entities end here, until `size` are open."""
+        while len(self.chain) > size:
+            node = self.chain.pop()
+            node.end = end
+            if not node.boundary:
+                continue
+            if node.closed < 0:
+                self.doubts.add("missing-end")
+            elif self._occurs(b"\n--" + node.boundary, node.closed, end):
+                self.doubts.add("delimiter-after-end")
+
+    def _occurs(self, text: bytes, start: int, end: int) -> bool:
+        assert isinstance(self.content, bytes)
+        return self.content.find(text, start, end) >= 0
+
+    def _before(self, line: re.Match[bytes]) -> int:
+        """Where the line end in front of a delimiter begins."""
+        at = line.start()
+        return at - 1 if at and self.content[at - 1] == 13 else at
+
+    def _read_fields(self, node: _Node, block: HeaderBlock, size: int) -> bytes | None:
+        """Content-Type and Content-Transfer-Encoding; the raw value of the former, if any."""
+        types, encodings = block.values(b"content-type"), block.values(b"content-transfer-encoding")
+        if len(types) > 1:
+            self.doubts.add("duplicate-content-type")
+        if len(encodings) > 1:
+            self.doubts.add("duplicate-encoding")
+        if not _made_of_fields(block, size):
+            self.doubts.add("odd-header")
+        if encodings:
+            node.encoding = encodings[0].strip().lower().decode("latin-1")
+            if node.encoding not in IDENTITY and node.encoding not in ("base64", "quoted-printable"):
+                self.doubts.add("unknown-encoding")
+        if not types:
+            return None
+        node.content_type = parse_content_type(types[0])
+        doubt = doubtful(types[0])
+        if doubt:
+            self.doubts.add(doubt)
+        return types[0] if node.content_type is not OPAQUE else None
+
+
+def _header(raw: bytes) -> HeaderBlock:
+    """The header at the beginning of `raw`, unless it is so long that its fields alone would fill the memory."""
+    if raw.count(b"\n") > HEADER_LINES:  # seldom: look closer
+        end = min((at for at in (raw.find(b"\n\r\n"), raw.find(b"\n\n")) if at >= 0), default=len(raw))
+        if raw.count(b"\n", 0, end) > HEADER_LINES:
+            raise StructureError("header", f"a header has more than {HEADER_LINES} lines")
+    return scan_header(raw, len(raw))
+
+
+def _made_of_fields(block: HeaderBlock, size: int) -> bool:
+    """Whether a header of `size` octets is fields and the empty line, and their names are written plainly."""
+    at = 0
+    for one in block.fields:
+        if one.start != at or one.value_start - one.start - 1 != len(one.name):
+            return False
+        at = one.end
+    return block.raw[at:size] in (b"", b"\r\n", b"\n")

@@ -1,0 +1,170 @@
+"""Messages taken apart to the octet, and what is doubtful about them."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mta.rfc.mime.entity import AMBIGUITIES, Entity, leaves, scan_entity
+from mta.rfc.mime.structure import StructureError
+from tests.support.corpora import files
+
+TOP = b"From: a@b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+
+
+def bodies(raw: bytes) -> list[bytes]:
+    return [raw[leaf.body : leaf.end] for leaf in leaves(scan_entity(raw).root)]
+
+
+def doubts(raw: bytes) -> tuple[str, ...]:
+    return scan_entity(raw).ambiguities
+
+
+def put_together(raw: bytes, entity: Entity) -> bytes:
+    """The entity from its header, its parts and what stands between them; each span must be in its place."""
+    pieces, at = [raw[entity.start : entity.body]], entity.body
+    for part in entity.parts:
+        assert at <= part.start
+        pieces += [raw[at : part.start], put_together(raw, part)]
+        at = part.end
+    assert at <= entity.end
+    return b"".join([*pieces, raw[at : entity.end]])
+
+
+def test_the_line_end_before_a_delimiter_belongs_to_the_delimiter() -> None:
+    raw = TOP + b"preamble\r\n--b\r\nA: 1\r\n\r\none\r\n\r\n--b \r\n\r\ntwo\r\n--b\r\n\r\n\r\n--b--\r\nepilogue\r\n"
+    assert bodies(raw) == [b"one\r\n", b"two", b""]
+    assert doubts(raw) == ()
+
+
+def test_a_message_without_parts_is_one_leaf() -> None:
+    assert bodies(b"Subject: x\r\n\r\nhello\r\n") == [b"hello\r\n"]
+    assert bodies(b"") == [b""]
+    assert bodies(b"\r\nx") == [b"x"]
+
+
+def test_nested_parts_and_attached_messages_are_found() -> None:
+    attached = b"Content-Type: message/rfc822\r\n\r\nSubject: y\r\n\r\nin it\r\n"
+    inner = b"Content-Type: multipart/alternative; boundary=c\r\n\r\n--c\r\n\r\n1\r\n--c\r\n\r\n2\r\n--c--\r\n"
+    raw = TOP + b"--b\r\n" + attached + b"\r\n--b\r\n" + inner + b"\r\n--b--\r\n"
+    root = scan_entity(raw).root
+    assert [part.content_type.essence for part in root.parts] == ["message/rfc822", "multipart/alternative"]
+    assert bodies(raw) == [b"in it\r\n", b"1", b"2"]
+    assert doubts(raw) == ()
+
+
+def test_a_part_may_have_no_header_and_no_body() -> None:
+    assert bodies(TOP + b"--b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n") == [b"", b"x"]
+    assert bodies(TOP + b"--b\r\n--b\r\n\r\nx\r\n--b--\r\n") == [b"", b"x"]
+
+
+@pytest.mark.parametrize(
+    ("word", "raw"),
+    [
+        ("duplicate-content-type", b"Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\nx"),
+        ("duplicate-encoding", b"Content-Transfer-Encoding: 7bit\r\ncontent-transfer-encoding: base64\r\n\r\nx"),
+        ("unreadable-type", b"Content-Type: text\r\n\r\nx"),
+        ("unreadable-type", b"Content-Type: text/plain charset=x\r\n\r\nx"),
+        ("unknown-encoding", b"Content-Transfer-Encoding: uuencode\r\n\r\nx"),
+        ("unknown-encoding", b"Content-Transfer-Encoding: base64 (not)\r\n\r\nx"),
+        ("encoded-multipart", b"Content-Transfer-Encoding: base64\r\n" + TOP + b"LS1iDQo="),
+        ("encoded-multipart", b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nx"),
+        ("several-boundaries", b"Content-Type: multipart/mixed; boundary=b; boundary=c\r\n\r\n--b\r\n\r\n--b--\r\n"),
+        ("no-boundary", b"Content-Type: multipart/mixed\r\n\r\n--b\r\n\r\n--b--\r\n"),
+        ("odd-boundary", b'Content-Type: multipart/mixed; boundary="b "\r\n\r\n--b\r\n\r\n--b--\r\n'),
+        ("odd-boundary", b"Content-Type: multipart/mixed; boundary=b (c)\r\n\r\n--b\r\n\r\n--b--\r\n"),
+        ("odd-boundary", b"Content-Type: multipart/mixed; boundary=%s\r\n\r\n" % (b"x" * 71)),
+        ("reused-boundary", TOP + b"--b\r\n" + TOP + b"--b\r\n\r\n--b--\r\n--b--\r\n"),
+        ("missing-end", TOP + b"--b\r\n\r\nx\r\n"),
+        ("missing-end", TOP),
+        ("delimiter-after-end", TOP + b"--b\r\n\r\nx\r\n--b--\r\n--b\r\n\r\ny\r\n--b--\r\n"),
+        ("odd-header", b"From ann@x Mon Jan 1\r\nSubject: x\r\n\r\nx"),
+        ("odd-header", b"Subject : x\r\n\r\nx"),
+        ("odd-header", TOP + b"--b\r\nContent-Type: text/plain\r\n--b--\r\n"),
+        ("nul", b"Subject: x\r\n\r\nx\0"),
+        ("bare-cr", b"Subject: x\r\n\r\nx\ry\r\n"),
+        ("bare-lf", b"Subject: x\r\n\r\nx\ny\r\n"),
+    ],
+)
+def test_what_readers_could_see_differently_is_named(word: str, raw: bytes) -> None:
+    assert word in doubts(raw)
+    assert word in AMBIGUITIES
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Content-Type: text/plain; charset=utf-8;",
+        b'Content-Type: TEXT/Plain;\r\n\tname="a;b\\"c"; format=flowed',
+        b"Content-Transfer-Encoding:  Quoted-Printable ",
+        b'Content-Type: text/plain; title*0="a"; title*1="b"',
+    ],
+)
+def test_what_is_merely_unusual_is_no_doubt(field: bytes) -> None:
+    assert doubts(field + b"\r\n\r\nx\r\n") == ()
+
+
+def test_binary_parts_may_hold_what_they_like() -> None:
+    part = b"Content-Transfer-Encoding: binary\r\n\r\n\0\r\n\n\r"
+    assert doubts(part) == ()
+    assert doubts(TOP + b"--b\r\n" + part + b"\r\n--b\r\n\r\nx\n\r\n--b--\r\n") == ("bare-lf",)
+
+
+def test_two_boundaries_are_not_read_as_one_that_begins_the_same() -> None:
+    raw = TOP + b"--b\r\nContent-Type: multipart/mixed; boundary=bb\r\n\r\n--bb\r\n\r\nx\r\n--bb--\r\n\r\n--b--\r\n"
+    assert bodies(raw) == [b"x"]
+    assert doubts(raw) == ()
+
+
+@pytest.mark.parametrize(
+    ("word", "raw"),
+    [
+        ("parts", TOP + b"--b\r\n\r\n\r\n" * 10_001 + b"--b--\r\n"),
+        ("nesting", b"Content-Type: message/rfc822\r\n\r\n" * 101 + b"\r\n"),
+        ("split-boundary", b"Content-Type: multipart/mixed; boundary*0=a\r\n\r\n"),
+        ("boundary-length", b"Content-Type: multipart/mixed; boundary=%s\r\n\r\n" % (b"b" * 3000)),
+        ("header", b"A: b\r\n" * 500_000 + b"\r\n"),
+        ("header", TOP + b"--b\r\n" + b"A: b\r\n" * 500_000 + b"\r\n--b--\r\n"),
+    ],
+)
+def test_what_is_beyond_all_bounds_is_refused_soon(word: str, raw: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(StructureError) as caught:
+        scan_entity(raw)
+    assert caught.value.word == word
+    assert time.process_time() - began < 1  # R21
+
+
+def test_many_lines_with_dashes_cost_linear_time() -> None:
+    began = time.process_time()
+    scan_entity(TOP + b"--c\r\n" * 500_000)
+    scan_entity(
+        b"".join(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" for _ in range(99)) + b"--b\r\n" * 9000
+    )
+    assert time.process_time() - began < 2
+
+
+_PIECES = st.sampled_from(
+    [b"\r\n", b"--b", b"--b--", b"--c", b"--c--", b"--", b"x", b"\n", b"\r", b"\0", b" ", b"Subject: y", b"\r\n\r\n"]
+    + [b"Content-Type: multipart/mixed; boundary=%s\r\n" % name for name in (b"b", b"c", b'"b c"')]
+    + [b"Content-Type: message/rfc822\r\n", b"Content-Transfer-Encoding: base64\r\n", b"Content-Type: text\r\n"]
+)
+
+
+@given(st.one_of(st.binary(max_size=200), st.lists(_PIECES, max_size=40).map(b"".join)))
+@example(b"Content-Type: multipart/mixed; boundary=b\r\n--b\r\n--x\r\nContent-Type: message/rfc822\r\n--b")
+def test_the_spans_put_together_are_the_message(raw: bytes) -> None:
+    anatomy = scan_entity(raw)
+    assert (anatomy.root.start, anatomy.root.end) == (0, len(raw))
+    assert put_together(raw, anatomy.root) == raw
+    assert set(anatomy.ambiguities) <= set(AMBIGUITIES)
+
+
+@pytest.mark.parametrize("folder", ["mime-mikel", "mime-flanker"])
+def test_real_and_broken_messages_of_the_corpora_are_taken_apart(folder: str) -> None:
+    for path in files(folder):
+        raw = path.read_bytes()
+        assert put_together(raw, scan_entity(raw).root) == raw, path.name

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mta.app import load, resolver
-from mta.config.contract import DkimKey
+from mta.config.contract import Configuration, DkimKey
 from mta.config.dkim import GOOD_BITS, SigningKey, in_force, load_key
 from mta.config.load import Examination
 from mta.config.problems import Path, Report, in_order
@@ -90,6 +91,10 @@ def show(config: str, json_output: bool) -> int:
         for signing in [in_force(domain.dkim, now)]
         for key in domain.dkim
     ]
+    if known.server.arc:
+        seal = known.server.arc
+        public = load_key(seal.key.key).public_key()
+        shown.append({**_record(seal.domain, seal.key.selector, public), "key": seal.key.key, "signs": True})
     if json_output:
         print(json.dumps({"records": shown}, indent=2))
     elif shown:
@@ -123,12 +128,20 @@ async def _ask_all(examination: Examination, names: Resolver, report: Report) ->
 
     await asyncio.gather(
         *(
-            ask(domain.name, key, ("domains", examination.written[domain.name], "dkim", place))
-            for domain in examination.configuration.domains.values()
-            for place, key in enumerate(domain.dkim)
+            ask(domain, key, path)
+            for domain, key, path in _all_keys(examination.configuration, examination.written)
             if not ended(key, now)
         )
     )
+
+
+def _all_keys(known: Configuration, written: Mapping[str, str]) -> Iterator[tuple[str, DkimKey, Path]]:
+    """Every key with its domain and its place in the file; the one that seals, too."""
+    for domain in known.domains.values():
+        for place, key in enumerate(domain.dkim):
+            yield domain.name, key, ("domains", written[domain.name], "dkim", place)
+    if known.server.arc:
+        yield known.server.arc.domain, known.server.arc.key, ("server", "arc")
 
 
 def _generate(kind: str, bits: int) -> SigningKey:

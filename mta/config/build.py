@@ -7,7 +7,7 @@ from typing import Literal
 
 from mta.config import contract, schema
 from mta.config.contract import ANY_RECIPIENT, DEFAULT, VERIFY_RECIPIENT
-from mta.config.dkim import build_keys, in_force
+from mta.config.dkim import build_keys, build_sealing_key, in_force
 from mta.config.files import SYSTEM, Files
 from mta.config.problems import Path, Report
 from mta.config.schema_authentication import AuthenticationKeys
@@ -43,6 +43,7 @@ def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
         trust_ad=keys.dns.trust_ad,
         trace_keep=keys.trace.keep,
         received_spf=keys.received_spf,
+        arc=build_sealing_key(keys.arc, shop.files, (shop.report, ("server", "arc"))) if keys.arc else None,
         log_format=keys.log.format,
         watch=0.0 if keys.watch == "off" else keys.watch,
         limits=limits(keys.limits),
@@ -208,6 +209,7 @@ def _outbound(keys: schema.OutboundKeys, shop: Workshop, path: Path) -> contract
         auth=_auth(keys.auth, shop, (*path, "auth")) if keys.auth else None,
         port=keys.port,
         dkim=keys.dkim,
+        arc=keys.arc,
     )
 
 

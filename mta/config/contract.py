@@ -100,6 +100,25 @@ class Reports:
 
 
 @dataclass(frozen=True, slots=True)
+class DkimKey:
+    """A DKIM signing key of one of our domains, in use from epoch second `since` on. `key` is the path of its PEM."""
+
+    selector: str
+    key: str
+    since: float = 0.0
+    algorithm: str = "rsa-sha256"  # or ed25519-sha256, by the key
+    until: float = 0.0  # 0: no end
+
+
+@dataclass(frozen=True, slots=True)
+class SealingKey:
+    """What seals mail with ARC, in the name of `domain`; `key` has no times."""
+
+    domain: str
+    key: DkimKey
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """The `server` object."""
 
@@ -115,6 +134,7 @@ class Server:
     trust_ad: bool = False
     trace_keep: float = 2_592_000.0  # 30 days
     received_spf: bool = False  # also write Received-SPF (RFC 7208 §9.1)
+    arc: SealingKey | None = None  # what seals, where a connector wants it
     log_format: str = "auto"  # json, text, or by whether standard error is a terminal
     reports: Reports = field(default_factory=Reports)
     watch: float = 5.0  # seconds between looks at the files; 0: never
@@ -123,17 +143,6 @@ class Server:
 
 ANY_RECIPIENT = "any"
 VERIFY_RECIPIENT = "verify"
-
-
-@dataclass(frozen=True, slots=True)
-class DkimKey:
-    """A DKIM signing key of one of our domains, in use from epoch second `since` on. `key` is the path of its PEM."""
-
-    selector: str
-    key: str
-    since: float = 0.0
-    algorithm: str = "rsa-sha256"  # or ed25519-sha256, by the key
-    until: float = 0.0  # 0: no end
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +252,7 @@ class Outbound:
     auth: Auth | None = None
     port: int = 25  # of hosts found by MX
     dkim: str = "auto"  # or `off`: mail of our domains leaves unsigned
+    arc: str = "off"  # or `seal`: what was judged on arrival leaves under our seal
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from mta.config.contract import DkimKey
+from mta.config.contract import DkimKey, SealingKey
 from mta.config.files import Files, Finding, read, warn_if_open
 from mta.config.problems import Path, Report
-from mta.config.schema_authentication import DkimKeyKeys
+from mta.config.schema_authentication import DkimKeyKeys, SealKeys
 from mta.errors import ConfigurationError
 from mta.rfc.dkim.key import RSA_BITS, PublicKey
 from mta.rfc.dkim.record import kind_of, record_name
@@ -40,6 +40,21 @@ def build_keys(name: str, keys: Iterable[DkimKeyKeys], files: Files, place: tupl
             built = DkimKey(built.selector, built.key, built.since, f"{kind_of(public)}-sha256", built.until)
         found.setdefault(built.selector, built)
     return tuple(found.values())
+
+
+def build_sealing_key(keys: SealKeys, files: Files, place: tuple[Report, Path]) -> SealingKey:
+    """What seals, written at `place`; a file that cannot sign is a problem."""
+    report, path = place
+    built = DkimKey(keys.selector, files.resolve(keys.key))
+    public: PublicKey | None = files.look("dkim", built.key, (*path, "key"), _judge)
+    if len(record_name(built.selector, keys.domain)) > 253:
+        report.problem((*path, "selector"), "the name of its record would have more than 253 characters")
+    if public is not None:
+        built = DkimKey(built.selector, built.key, algorithm=f"{kind_of(public)}-sha256")
+        if kind_of(public) != "rsa":
+            message = "few who verify ARC know Ed25519: to them the chain is broken"
+            report.warning((*path, "key"), message, "an RSA key of 2048 bits is understood everywhere")
+    return SealingKey(keys.domain, built)
 
 
 def in_force(keys: Iterable[DkimKey], now: float) -> tuple[DkimKey, ...]:

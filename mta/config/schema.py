@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from mta.config.schema_authentication import AuthenticationKeys, DkimKeyKeys
+from mta.config.schema_authentication import AuthenticationKeys, DkimKeyKeys, SealKeys
 from mta.config.schema_limits import Duration, DurationOrOff, LimitsModel
 from mta.config.schema_words import (
     OBJECT,
@@ -101,6 +101,7 @@ class ServerKeys(Keys):
     limits: LimitsModel = optional("Limits, all with defaults.", LimitsModel())
     trace: TraceKeys = optional("The history of messages.", TraceKeys())
     received_spf: Switch = optional("Also write Received-SPF fields (RFC 7208 §9.1).", False)
+    arc: SealKeys | None = optional("What seals with ARC the mail of connectors that say `arc: seal`.")
     log: LogKeys = optional("The log on standard error.", LogKeys())
     watch: DurationOrOff = optional(
         "How often all files of the configuration are looked at for changes, or `off`.", 5.0
@@ -202,6 +203,7 @@ class OutboundKeys(Keys):
     auth: AuthKeys | None = optional("SMTP AUTH; only with fixed hosts at level verified or more.")
     port: Port = optional("Port of hosts found by MX.", 25)
     dkim: Literal["auto", "off"] = optional("`auto` signs mail of our domains that have keys; `off` never.", "auto")
+    arc: Literal["off", "seal"] = optional("`seal`: mail that was judged on arrival leaves with an ARC seal.", "off")
 
 
 class ConnectorKeys(Keys):

@@ -33,6 +33,14 @@ class AuthenticationKeys(Keys):
     )
 
 
+class SealKeys(Keys):
+    """What seals mail with ARC."""
+
+    domain: DomainName = Field(description="In whose name: the domain that others list as a trusted sealer.")
+    selector: Selector = Field(description="The name of the key: its record is at SELECTOR._domainkey.DOMAIN.")
+    key: FilePath = Field(description="PEM file of the private key, RSA or Ed25519, without a passphrase.")
+
+
 class DkimKeyKeys(Keys):
     """A key that signs mail of a domain of ours."""
 

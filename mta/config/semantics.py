@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from mta.config.contract import DEFAULT, Connector, Domain, HostPort, Listener, Server
 from mta.config.problems import Path, Report, did_you_mean
 from mta.config.schema import Settings
+from mta.config.semantics_authentication import check_sealing
 from mta.config.semantics_connector import check_connector
 
 
@@ -41,6 +42,8 @@ def check(plan: Plan, report: Report) -> None:
             _loops(plan, plan.server, report)
         _tls_without_certificate(plan, plan.server, report)
         _limits(plan.server, report)
+        if report.intact(("server", "arc")):
+            check_sealing(plan.server, plan.connectors.values(), report)
 
 
 def _claims(plan: Plan, report: Report) -> None:

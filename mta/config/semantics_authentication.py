@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mta.config.contract import DEFAULT, Connector
+from collections.abc import Iterable
+
+from mta.config.contract import DEFAULT, Connector, Server
 from mta.config.problems import Path, Report
 from mta.config.schema import InboundKeys
 
@@ -18,6 +20,18 @@ def check_authentication(connector: Connector, keys: InboundKeys, report: Report
         here: Path = (*path, "authentication")
         _idle(connector, keys.authentication.model_fields_set, report, here)
         _default(connector, keys.authentication.on_failure, report, here)
+
+
+def check_sealing(server: Server, connectors: Iterable[Connector], report: Report) -> None:
+    """Report seals that are wanted and cannot be made, and a key that seals nothing."""
+    sealing = [connector for connector in connectors if connector.outbound.arc == "seal" and connector.own_outbound]
+    for connector in sealing:
+        if server.arc is None:
+            path: Path = ("connectors", connector.name, "outbound", "arc")
+            report.missing(path, "there is no key to seal with", "write server.arc: {domain, selector, key}")
+    if server.arc is not None and not sealing:
+        hint = "write arc: seal in the outbound of those who trust your seal"
+        report.warning(("server", "arc"), "no connector seals: this is without effect", hint, key=True)
 
 
 def _header_from(connector: Connector, report: Report, path: Path) -> None:

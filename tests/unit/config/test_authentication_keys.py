@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from mta.config.contract import Authentication, DkimKey, Inbound
+from mta.config.contract import Authentication, DkimKey, Inbound, SealingKey
 from mta.config.dkim import in_force, load_key
 from mta.errors import ConfigurationError
 from tests.unit.config.support import SERVER, built, examined, lines
@@ -372,3 +372,32 @@ def test_a_key_that_cannot_be_loaded_is_an_error_with_its_reason(tmp_path: Path)
     assert load_key(str(tmp_path / "k")).public_key() == rsa_key().public_key()
     with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
         load_key(str(tmp_path / "none"))
+
+
+# --- arc seals ----------------------------------------------------------------------------------------------------
+
+SEALED = "server: {hostname: mx.contoso.example, arc: {domain: Contoso.example, selector: arc1, key: arc.key}}\n"
+SEALS = "connectors: {default: {outbound: {arc: seal}}}\n"
+
+
+def test_a_key_that_seals_stands_at_the_server_and_a_connector_says_where(tmp_path: Path):
+    write(tmp_path / "arc.key", rsa_key())
+    found = built(SEALED + SEALS, tmp_path)
+    key = DkimKey("arc1", str(tmp_path / "arc.key"))
+    assert found.server.arc == SealingKey("contoso.example", key)
+    assert found.connectors["default"].outbound.arc == "seal"
+    assert built(SERVER).connectors["default"].outbound.arc == "off"
+
+
+def test_sealing_without_a_key_a_key_without_sealing_and_odd_keys_are_told(tmp_path: Path):
+    missing = lines(examined(SERVER + SEALS))
+    assert missing == [
+        "2:35: connectors.default.outbound.arc: there is no key to seal with (write server.arc: {domain, selector, key})"
+    ]
+    assert lines(examined(SEALED + SEALS, tmp_path))[0].startswith("1:")  # the file is not there
+    write(tmp_path / "arc.key", rsa_key())
+    assert warned(SEALED, tmp_path) == ["server.arc: no connector seals: this is without effect"]
+    write(tmp_path / "arc.key", ed25519.Ed25519PrivateKey.generate())
+    assert warned(SEALED + SEALS, tmp_path) == [
+        "server.arc.key: few who verify ARC know Ed25519: to them the chain is broken"
+    ]

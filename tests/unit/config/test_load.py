@@ -113,7 +113,7 @@ SCHEMA = [
         connectors(f"a: {{{PARTNER}, outbound: {{dane: auto}}}}"),
         [
             "3:77: connectors.a.outbound.dane: unknown key"
-            " (known here: route, tls, client_certificate, auth, port, dkim)"
+            " (known here: route, tls, client_certificate, auth, port, dkim, arc)"
         ],
     ),
 ]

@@ -1,4 +1,4 @@
-"""Which keys sign a message."""
+"""Which keys sign a message, and whether it is sealed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from mta.config.contract import Connector, DkimKey, Outbound
+from mta.config.contract import Connector, DkimKey, Outbound, SealingKey
+from mta.model.auth import AuthResult
 from mta.model.author import FromField
-from mta.policy.transform import signing_keys
-from tests.unit.policy.world import CONTOSO, DAY, NOW, from_, index
+from mta.model.envelope import Envelope
+from mta.model.message import Content, QueuedMessage
+from mta.policy.sign import Seal, seal_wanted, signing_keys
+from tests.unit.policy.world import CONTOSO, DAY, NOW, SERVER, from_, index
 
 RSA_1 = DkimKey("r1", "r1.key")
 RSA_2 = DkimKey("r2", "r2.key", since=NOW - DAY)
@@ -24,15 +27,14 @@ def selectors(
 ) -> list[str]:
     known = index(connector, domains=(replace(CONTOSO, dkim=keys),))
     domain, found = signing_keys(known, connector, author, received)
-    assert (domain is not None) or not found
+    assert domain or not found
     return [key.selector for key in found]
 
 
 def test_the_domain_of_the_author_signs() -> None:
     known = index(domains=(replace(CONTOSO, dkim=(RSA_1,)),))
     domain, keys = signing_keys(known, WORLD, ALICE, NOW)
-    assert domain is not None
-    assert (domain.name, keys) == ("contoso.example", (RSA_1,))
+    assert (domain, keys) == ("contoso.example", (RSA_1,))
 
 
 @pytest.mark.parametrize(
@@ -74,3 +76,25 @@ def test_a_foreign_or_doubtful_author_is_not_signed_for(author: FromField) -> No
 def test_a_connector_may_switch_it_off() -> None:
     assert selectors(RSA_1, connector=Connector("world", outbound=Outbound(dkim="off"))) == []
     assert selectors(RSA_1, connector=Connector("world", outbound=Outbound(dkim="auto"))) == ["r1"]
+
+
+SEALER = SealingKey("contoso.example", DkimKey("arc1", "arc1.key"))
+SEALING = Connector("sealing", outbound=Outbound(arc="seal"))
+
+
+def judged(arc: object) -> QueuedMessage:
+    evidence = {} if arc is None else {"authentication": {"arc": arc}}
+    return QueuedMessage("1", Envelope(None), Content(0, b""), b"", NOW, "default", (), evidence)
+
+
+@pytest.mark.parametrize("result", [AuthResult.NONE, AuthResult.PASS, AuthResult.FAIL])
+def test_what_was_judged_is_sealed_where_the_connector_says_so(result: AuthResult) -> None:
+    message, server = judged({"result": result.value}), replace(SERVER, arc=SEALER)
+    assert seal_wanted(server, SEALING, message) == Seal(SEALER, result)
+    assert seal_wanted(server, WORLD, message) is None
+    assert seal_wanted(SERVER, SEALING, message) is None
+
+
+@pytest.mark.parametrize("arc", [None, {"result": "temperror"}, "pass"])
+def test_what_nobody_judged_is_not_sealed(arc: object) -> None:
+    assert seal_wanted(replace(SERVER, arc=SEALER), SEALING, judged(arc)) is None

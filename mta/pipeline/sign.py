@@ -1,0 +1,80 @@
+"""The last of transform: DKIM signatures for mail of our own domains, and an ARC seal where one is wanted.
+
+Both bear the moment of receipt, and the algorithms are deterministic, so every attempt sends the same bytes without
+anything being stored for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from mta.config.contract import DkimKey
+from mta.errors import MtaError
+from mta.model.attempt import Failure, Scope
+from mta.model.message import Content, HeaderBlock, QueuedMessage
+from mta.model.reply import Reply
+from mta.pipeline.authenticate import readable
+from mta.pipeline.deliver import Job
+from mta.pipeline.site import Site
+from mta.policy.sign import Seal, seal_wanted, signing_keys
+from mta.rfc.arc.seal import Sealing, seal
+from mta.rfc.dkim.body import body_hashes
+from mta.rfc.dkim.canonicalize import Headers
+from mta.rfc.dkim.sign import BODY, Signer
+from mta.rfc.dkim.sign import sign as dkim_signature
+from mta.rfc.mime.from_ import parse_from
+from mta.rfc.mime.header import scan_header
+
+
+async def sign(site: Site, job: Job) -> Job | Failure:
+    """The job with its signatures and its seal in front, or why it must wait."""
+    index, message = site.contract.index, job.message
+    server = site.contract.configuration.server
+    wanted = seal_wanted(server, job.connector, message)
+    if not index.any_dkim_key and wanted is None:
+        return job
+    block = _scan(message.content.beginning)
+    author = parse_from(block, server.limits.header_addresses)
+    domain, keys = signing_keys(index, job.connector, author, message.received)
+    if not keys and wanted is None:
+        return job
+    try:
+        signers = [_signer(site, domain, key) for key in keys]
+        sealer = _signer(site, wanted.by.domain, wanted.by.key) if wanted else None
+    except MtaError as error:
+        reason = f"dkim-key: the mail cannot be signed: {error}"
+        return Failure(Scope.DESTINATION, Reply(451, "4.3.0", ("Local error",)), reason, permanent=False, local=True)
+    body_hash = await _body_hash(message.content, block)
+    headers = Headers(block)
+    fields = b"".join(dkim_signature(headers, body_hash, signer, message.received) for signer in signers)
+    if wanted and sealer:
+        fields = _sealed(message, fields, body_hash, sealer, wanted) + fields
+    return replace(job, message=replace(message, prefix=fields + message.prefix)) if fields else job
+
+
+def _sealed(message: QueuedMessage, signatures: bytes, body_hash: bytes, sealer: Signer, wanted: Seal) -> bytes:
+    """The fields of our ARC set: over the signatures just made, too (RFC 8617 §5.1)."""
+    ours = _scan(message.prefix).values(b"authentication-results")
+    if not ours:
+        return b""
+    headers = Headers(_scan(signatures + message.content.beginning))
+    return seal(headers, body_hash, sealer, Sealing(ours[0], wanted.chain), message.received)
+
+
+def _scan(raw: bytes) -> HeaderBlock:
+    """The header of what was taken long ago: limits held then, and a configuration may have changed since."""
+    return scan_header(raw, len(raw))
+
+
+def _signer(site: Site, domain: str, key: DkimKey) -> Signer:
+    found = site.keys.signing_key(key.key)
+    return Signer(domain, key.selector, found.algorithm, found.sign)
+
+
+async def _body_hash(content: Content, block: HeaderBlock) -> bytes:
+    with readable(content, block) as readable_message:
+        if content.path is None:
+            return body_hashes(readable_message, (BODY,))[BODY].digest
+        found = await asyncio.get_running_loop().run_in_executor(None, body_hashes, readable_message, (BODY,))
+        return found[BODY].digest

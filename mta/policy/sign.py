@@ -1,0 +1,55 @@
+"""Which DKIM keys sign a message as it leaves, and whether it is sealed with ARC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mta.config.contract import Connector, DkimKey, SealingKey, Server
+from mta.config.index import ConnectorIndex
+from mta.model.auth import AuthResult
+from mta.model.author import FromField
+from mta.model.message import QueuedMessage
+
+
+def signing_keys(
+    index: ConnectorIndex, connector: Connector, author: FromField, received: float
+) -> tuple[str, tuple[DkimKey, ...]]:
+    """The domain of ours that signs for the author, with its keys in force when the message was `received`.
+
+    The moment of receipt decides, not that of the attempt: every attempt then sends the same bytes. Only a single,
+    unambiguous author of one of our own domains is signed for, and a connector may switch it off.
+    """
+    if connector.outbound.dkim == "off" or author.ambiguous or len(author.authors) != 1:
+        return "", ()
+    domain = index.our_domain(author.authors[0].ascii_domain)
+    if domain is None:
+        return "", ()
+    in_force = (key for key in domain.dkim if key.since <= received and not 0 < key.until <= received)
+    latest: dict[str, DkimKey] = {}
+    for key in sorted(in_force, key=lambda key: key.since):
+        latest[key.algorithm] = key  # of several keys of one kind the newest signs
+    return domain.name, tuple(latest.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A seal that is wanted: by whom, and what the chain was worth when the message came."""
+
+    by: SealingKey
+    chain: AuthResult
+
+
+def seal_wanted(server: Server, connector: Connector, message: QueuedMessage) -> Seal | None:
+    """Whether `message` is sealed on its way out: where the connector says so, and it was judged on arrival.
+
+    A seal testifies to what was found on arrival (RFC 8617 §5.1); mail of our own systems, and our reports, which
+    nobody judged, bear none. Nor does a message whose chain could not be judged then: DNS did not answer.
+    """
+    if server.arc is None or connector.outbound.arc != "seal":
+        return None
+    found = message.evidence.get("authentication")
+    arc = found.get("arc") if isinstance(found, Mapping) else None
+    if not isinstance(arc, Mapping) or arc.get("result") == AuthResult.TEMPERROR.value:
+        return None
+    return Seal(server.arc, AuthResult(arc.get("result")))

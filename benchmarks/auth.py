@@ -31,8 +31,8 @@ from mta.config.contract import Authentication, Configuration, Connector, Inboun
 from mta.config.index import ConnectorIndex
 from mta.model.address import Mailbox
 from mta.model.message import Content
-from mta.pipeline.authenticate import Incoming, authenticate_message, without_forgeries
-from mta.policy.authenticate import concerned, judge_all
+from mta.pipeline.authenticate import Incoming, LookUps, authenticate, without_forgeries
+from mta.policy.concerned import concerned, judge_all
 from mta.policy.decision import Decision
 from mta.policy.identify import Identity
 from mta.ports import DnsStatus, TxtAnswer
@@ -144,17 +144,18 @@ class WholeStep:
         self.accepted = Decision("accept", "contoso")
         self.block = scan_header(whole, 100_000)
         self.content = Content(len(whole), whole)
-        self.resolver = resolver
+        self.names = LookUps(resolver, RealClock(), "mx.fabrikam.example")
         self.client, self.sender = ip_address("192.0.2.1"), Mailbox("anna", DOMAIN, DOMAIN)
 
     async def run(self) -> tuple[Decision, bytes]:
         author = parse_from(self.block, 10_000)
         incoming = Incoming(self.client, f"mail.{DOMAIN}", self.sender, self.content, self.block, author)
         connectors = concerned(self.index, self.identity, "contoso", author)
-        found = await authenticate_message(incoming, self.resolver, RealClock(), "mx.fabrikam.example")
-        decision = judge_all(self.index, connectors, found, author, self.accepted)
+        seen = await authenticate(self.names, connectors, incoming)
+        judged = tuple(zip(connectors, seen, strict=True))
+        decision = judge_all(self.index, judged, author, self.accepted)
         await without_forgeries(self.content, self.block, "mx.fabrikam.example", self._no_spool)
-        fields = authentication_results("mx.fabrikam.example", found, mail_from=str(self.sender), client="192.0.2.1")
+        fields = authentication_results("mx.fabrikam.example", seen[0], mail_from=str(self.sender), client="192.0.2.1")
         return decision, fields
 
     @staticmethod

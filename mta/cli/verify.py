@@ -18,7 +18,7 @@ from mta.model.address import Mailbox
 from mta.model.auth import AuthenticationFacts
 from mta.model.message import Content
 from mta.observe.trace import authentication_evidence
-from mta.pipeline.authenticate import Incoming, authenticate_message
+from mta.pipeline.authenticate import Incoming, LookUps, authenticate_message
 from mta.ports import Clock
 from mta.rfc.authres.write import authentication_results
 from mta.rfc.mime.from_ import parse_from
@@ -72,7 +72,7 @@ def verify(options: VerifyOptions) -> int:
 
 async def _judge(incoming: Incoming, options: VerifyOptions, server: Server, clock: Clock) -> AuthenticationFacts:
     resolver = look_ups(server, options.nameserver)
-    return await authenticate_message(incoming, resolver, clock, server.hostname)
+    return await authenticate_message(incoming, LookUps(resolver, clock, server.hostname))
 
 
 def _server(options: VerifyOptions) -> Server:

@@ -167,7 +167,9 @@ def _authentication(name: str, keys: AuthenticationKeys) -> contract.Authenticat
         trusted_sealers=tuple(dict.fromkeys(keys.arc.trusted_sealers)),
     )
     usual = "refuse" if found.demands and name != DEFAULT else "tag"
-    return replace(found, on_failure=keys.on_failure or usual)
+    # RFC 7505 §4.2: such senders should be refused; the whole world is only told of
+    null_mx = keys.null_mx or ("report" if name == DEFAULT else "refuse")
+    return replace(found, on_failure=keys.on_failure or usual, null_mx=null_mx)
 
 
 def _inbound_tls(

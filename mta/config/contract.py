@@ -185,7 +185,8 @@ class Authentication:
 
     `dkim` is none, valid or aligned; `spf` none or pass; `dmarc` none, report, enforce or pass; `require` says whether
     all demands hold or any one; `on_failure` is refuse, quarantine (held) or tag. A pass of an ARC chain sealed by one
-    of `trusted_sealers` stands in for what a forwarder broke. Not `checked`: nothing is looked up.
+    of `trusted_sealers` stands in for what a forwarder broke. `null_mx` (refuse or report) concerns senders of domains
+    that take no mail, whatever else is demanded. Not `checked`: nothing is looked up.
     """
 
     checked: bool = False
@@ -196,6 +197,7 @@ class Authentication:
     require: str = "all"
     trusted_sealers: tuple[str, ...] = ()
     on_failure: str = "tag"
+    null_mx: str = "report"
 
     @property
     def demands(self) -> bool:

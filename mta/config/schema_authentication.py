@@ -31,6 +31,9 @@ class AuthenticationKeys(Keys):
     on_failure: Literal["refuse", "quarantine", "tag"] | None = optional(
         "What becomes of mail that fails; without it `refuse`, in `default` `tag`."
     )
+    null_mx: Literal["refuse", "report"] | None = optional(
+        "Senders of domains that take no mail (null MX); without it `refuse`, in `default` `report`."
+    )
 
 
 class SealKeys(Keys):

@@ -84,6 +84,18 @@ class DmarcOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class SenderOutcome:
+    """Whether the domain of MAIL FROM takes mail: FAIL where it publishes a null MX (RFC 7505), so that nobody answers.
+
+    PASS otherwise; NONE where nothing was asked: the null sender.
+    """
+
+    result: AuthResult
+    domain: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AuthenticationFacts:
     """All that was found about one message, in the order it was asked for."""
 
@@ -92,3 +104,4 @@ class AuthenticationFacts:
     dkim: tuple[DkimOutcome, ...] = ()
     dmarc: DmarcOutcome | None = None
     arc: ArcOutcome | None = None
+    sender: SenderOutcome | None = None

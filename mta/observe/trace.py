@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from mta.model.attempt import HostAttempt
-from mta.model.auth import ArcOutcome, AuthenticationFacts, AuthResult, DmarcOutcome, SpfOutcome
+from mta.model.auth import ArcOutcome, AuthenticationFacts, AuthResult, DmarcOutcome, SenderOutcome, SpfOutcome
 from mta.model.reply import Reply
 from mta.model.tls import CertificateFacts, TlsFacts
 
@@ -58,6 +58,7 @@ def authentication_evidence(facts: AuthenticationFacts) -> dict[str, Any]:
         ],
         "dmarc": _dmarc(facts.dmarc or DmarcOutcome(AuthResult.NONE)),
         "arc": _arc(facts.arc or ArcOutcome(AuthResult.NONE)),
+        "sender": _sender(facts.sender or SenderOutcome(AuthResult.NONE)),
     }
 
 
@@ -73,6 +74,10 @@ def _dmarc(outcome: DmarcOutcome) -> dict[str, Any]:
         "policy_domain": outcome.policy_domain,
         "reason": outcome.reason,
     }
+
+
+def _sender(outcome: SenderOutcome) -> dict[str, Any]:
+    return {"result": outcome.result.value, "domain": outcome.domain, "reason": outcome.reason}
 
 
 def _arc(outcome: ArcOutcome) -> dict[str, Any]:

@@ -15,10 +15,17 @@ from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, HeaderBlock
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
-from mta.pipeline.authenticate import Incoming, authenticate, header_fields, without_forgeries
+from mta.pipeline.authenticate import (
+    Incoming,
+    LookUps,
+    authenticate,
+    header_fields,
+    seen_by,
+    without_forgeries,
+)
 from mta.pipeline.callout import CallOuts
 from mta.pipeline.site import Contract, Site
-from mta.policy.authenticate import accept_for_author, concerned, judge_all
+from mta.policy.concerned import accept_for_author, concerned, judge_all
 from mta.policy.decision import Decision, Reason, Verdict
 from mta.policy.enforce import judge_header_from, judge_mail, judge_recipient
 from mta.policy.identify import Identity, session
@@ -110,18 +117,20 @@ async def _judge_author(
 ) -> Judgement:
     """Who really sent it, by what the contract demands of SPF, DKIM and DMARC, and by the claim of the header From."""
     index, identity = transaction.contract.index, transaction.identity
+    server = transaction.contract.configuration.server
     connectors = concerned(index, identity, transaction.decision.connector, incoming.author)
-    found = await authenticate(site, connectors[0], incoming) if connectors else None
+    seen = await authenticate(LookUps(site.resolver, site.clock, server.hostname), connectors, incoming)
+    found = seen[0] if seen else None
     decision = _judge_claim(site, transaction, facts, incoming.author, found)
-    if found is not None and decision.accepted:
-        decision = judge_all(index, connectors, found, incoming.author, decision)
+    if seen and decision.accepted:
+        decision = judge_all(index, tuple(zip(connectors, seen, strict=True)), incoming.author, decision)
     content = incoming.content
     if not identity.relays:
-        server = transaction.contract.configuration.server
         content = await without_forgeries(content, incoming.block, server.authserv_id, spool)
     checked = found is not None and any(connector.inbound.authentication.checked for connector in connectors)
-    fields = header_fields(site, found, incoming) if found is not None and checked else b""
-    return Judgement(decision, content, fields, found if checked else None)
+    if found is None or not checked:
+        return Judgement(decision, content)
+    return Judgement(decision, content, header_fields(server, found, seen_by(connectors[0], incoming)), found)
 
 
 def _judge_claim(

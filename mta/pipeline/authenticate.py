@@ -8,33 +8,44 @@ from __future__ import annotations
 
 import asyncio
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
+from typing import BinaryIO
 
-from mta.config.contract import Connector
+from mta.config.contract import Connector, Server
 from mta.errors import StorageError
 from mta.model.address import Mailbox
 from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField
 from mta.model.message import Content, HeaderBlock
-from mta.pipeline.site import Site
-from mta.policy.authenticate import true_source
+from mta.policy.concerned import true_source
 from mta.ports import Clock, Resolver, Spool
 from mta.rfc.arc.check import check as check_arc
+from mta.rfc.arc.verify import body_requests as arc_requests
 from mta.rfc.authres.parse import spans_to_remove
 from mta.rfc.authres.write import authentication_results
 from mta.rfc.dkim.body import AuthMessage, body_hashes
 from mta.rfc.dkim.check import check as check_dkim
-from mta.rfc.dkim.verify import body_requests
+from mta.rfc.dkim.verify import body_requests as dkim_requests
 from mta.rfc.dmarc.check import check as check_dmarc
 from mta.rfc.mime.trace_hops import traced_hops
+from mta.rfc.nullmx.check import check as check_sender
 from mta.rfc.spf.check import SpfQuery
 from mta.rfc.spf.check import check as check_spf
 from mta.rfc.spf.received import received_spf
 
 _PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LookUps:
+    """What finding out takes: names, the time, and how we call ourselves."""
+
+    resolver: Resolver
+    clock: Clock
+    hostname: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +59,67 @@ class Incoming:
     block: HeaderBlock
     author: FromField
 
+    @property
+    def source(self) -> tuple[IPv4Address | IPv6Address | None, str]:
+        """What SPF is judged at."""
+        return self.client, self.helo
 
-async def authenticate(site: Site, connector: Connector, incoming: Incoming) -> AuthenticationFacts:
-    """What can be found out of a message that came in under `connector`. Raises StorageError."""
+
+async def authenticate(
+    names: LookUps, connectors: Sequence[Connector], incoming: Incoming
+) -> tuple[AuthenticationFacts, ...]:
+    """What each of these connectors sees of a message. Raises StorageError.
+
+    They may know different gateways in front of us, hence different sources for SPF; the rest is found out once.
+    """
+    sources = [seen_by(connector, incoming) for connector in connectors]
+    found: dict[object, AuthenticationFacts] = {}
+    for source in sources:
+        if not found:
+            found[source.source] = await authenticate_message(source, names)
+        elif source.source not in found:
+            found[source.source] = await _from_another_source(found[sources[0].source], source, names)
+    return tuple(found[source.source] for source in sources)
+
+
+def seen_by(connector: Connector, incoming: Incoming) -> Incoming:
+    """The message as it came to the gateway that this connector trusts; as it came to us, where it trusts none."""
     trusted = connector.inbound.trusted_hops
-    if trusted and incoming.client is not None:
-        address, helo = true_source(trusted, incoming.client, incoming.helo, traced_hops(incoming.block))
-        incoming = replace(incoming, client=address, helo=helo)
-    hostname = site.contract.configuration.server.hostname
-    return await authenticate_message(incoming, site.resolver, site.clock, hostname)
+    if not trusted or incoming.client is None:
+        return incoming
+    address, helo = true_source(trusted, incoming.client, incoming.helo, traced_hops(incoming.block))
+    return replace(incoming, client=address, helo=helo)
 
 
-async def authenticate_message(
-    incoming: Incoming, resolver: Resolver, clock: Clock, hostname: str
-) -> AuthenticationFacts:
+async def _from_another_source(facts: AuthenticationFacts, source: Incoming, names: LookUps) -> AuthenticationFacts:
+    spf_helo, spf_mail_from = await check_spf(_query(source, names), names.resolver, names.clock)
+    dmarc = await check_dmarc(source.author, spf_mail_from, facts.dkim, names.resolver)
+    return replace(facts, spf_helo=spf_helo, spf_mail_from=spf_mail_from, dmarc=dmarc)
+
+
+async def authenticate_message(incoming: Incoming, names: LookUps) -> AuthenticationFacts:
     """Everything, look-ups side by side. Raises StorageError if the content cannot be read."""
-    now = clock.now()
-    query = SpfQuery(str(incoming.client or ""), incoming.helo, incoming.sender, hostname, now)
+    resolver, now = names.resolver, names.clock.now()
     with readable(incoming.content, incoming.block) as message:
         if incoming.content.path is not None:
-            await asyncio.get_running_loop().run_in_executor(None, body_hashes, message, body_requests(message.block))
-        (spf_helo, spf_mail_from), dkim, arc = await asyncio.gather(
-            check_spf(query, resolver, clock), check_dkim(message, resolver, now), check_arc(message, resolver, now)
+            wanted = (*dkim_requests(message.block), *arc_requests(message.block))
+            await asyncio.get_running_loop().run_in_executor(None, body_hashes, message, wanted)
+        (spf_helo, spf_mail_from), dkim, arc, sender = await asyncio.gather(
+            check_spf(_query(incoming, names), resolver, names.clock),
+            check_dkim(message, resolver, now),
+            check_arc(message, resolver, now),
+            check_sender(incoming.sender, resolver),
         )
     dmarc = await check_dmarc(incoming.author, spf_mail_from, dkim, resolver)
-    return AuthenticationFacts(spf_helo, spf_mail_from, dkim, dmarc, arc)
+    return AuthenticationFacts(spf_helo, spf_mail_from, dkim, dmarc, arc, sender)
 
 
-def header_fields(site: Site, facts: AuthenticationFacts, incoming: Incoming) -> bytes:
+def _query(incoming: Incoming, names: LookUps) -> SpfQuery:
+    return SpfQuery(str(incoming.client or ""), incoming.helo, incoming.sender, names.hostname, names.clock.now())
+
+
+def header_fields(server: Server, facts: AuthenticationFacts, incoming: Incoming) -> bytes:
     """What is put in front of the message: Authentication-Results, and Received-SPF where it is wanted."""
-    server = site.contract.configuration.server
     fields = authentication_results(
         server.authserv_id, facts, mail_from=str(incoming.sender or ""), client=str(incoming.client or "")
     )
@@ -108,18 +150,19 @@ async def without_forgeries(
         return Content(len(head), head)
     spool = room()
     await spool.write(head)
-    for piece in _rest(content, len(block.raw)):
-        await spool.write(piece)
+    with _opened(content, len(block.raw)) as file:
+        while piece := await asyncio.to_thread(file.read, _PIECE):
+            await spool.write(piece)
     return spool.content(head)
 
 
-def _rest(content: Content, begin: int) -> Iterator[bytes]:
+@contextmanager
+def _opened(content: Content, begin: int) -> Iterator[BinaryIO]:
     assert content.path is not None
     try:
         with open(content.path, "rb") as file:
             file.seek(begin)
-            while piece := file.read(_PIECE):
-                yield piece
+            yield file
     except OSError as error:
         raise StorageError(f"a message cannot be read back: {content.path}: {error}") from error
 

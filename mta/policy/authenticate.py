@@ -7,17 +7,13 @@ refuse, quarantine (the message is held), or tag (the verdict stands in the head
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address
 
-from mta.config.contract import Authentication, Connector, Network
+from mta.config.contract import Authentication, Connector
 from mta.config.index import ConnectorIndex
 from mta.model.auth import AuthenticationFacts, AuthResult, DkimOutcome
 from mta.model.author import FromField
 from mta.model.reply import Reply
 from mta.policy.decision import Decision, Reason, Verdict
-from mta.policy.enforce import HEADER_FROM, claimed
-from mta.policy.identify import Identity
-from mta.rfc.mime.trace_hops import TracedHop
 
 _NO_DKIM = Reply(550, "5.7.20", ("No passing DKIM signature found",))  # RFC 7372 §3.1
 _WEAK_DKIM = Reply(550, "5.7.21", ("No acceptable DKIM signature found",))
@@ -26,6 +22,7 @@ _SPF_FAILED = Reply(550, "5.7.23", ("SPF validation failed",))  # RFC 7372 §3.2
 _SPF_ERROR = Reply(550, "5.7.24", ("SPF validation error",))
 _MULTIPLE = Reply(550, "5.7.26", ("Multiple authentication checks failed",))  # RFC 7372 §3.4
 _DMARC_FAILED = Reply(550, "5.7.26", ("DMARC validation failed",))
+_NULL_MX = Reply(550, "5.7.27", ("Sender address has null MX",))  # RFC 7505 §4.2
 _ARC_FAILED = Reply(550, "5.7.29", ("ARC validation failure",))  # RFC 8617 §11.4
 _TEMPORARY = Reply(451, "4.7.0", ("Authentication could not be checked, try again later",))
 _WISHES = {"reject": Verdict.REFUSE, "quarantine": Verdict.HOLD}  # of a domain, by its `p=`
@@ -45,6 +42,32 @@ def judge_authentication(
     index: ConnectorIndex, connector: Connector, facts: AuthenticationFacts, from_: FromField
 ) -> Decision:
     """What `connector` makes of the facts: accept (perhaps tagged), refuse, defer or hold."""
+    demands = connector.inbound.authentication
+    fault = _null_mx(demands, facts) if demands.checked else None
+    if fault is not None and demands.null_mx == "refuse" and not fault.temporary:
+        return Decision(Verdict.REFUSE, connector.name, connector.mode, fault.reply, (fault.reason,))
+    decision = _judge_demands(index, connector, facts, from_)
+    if fault is None or decision.verdict == Verdict.REFUSE:
+        return decision
+    reasons = (*decision.reasons, fault.reason)
+    if demands.null_mx == "refuse":
+        return Decision(Verdict.DEFER, connector.name, connector.mode, fault.reply, reasons)
+    return replace(decision, reasons=reasons)
+
+
+def _null_mx(demands: Authentication, facts: AuthenticationFacts) -> _Failed | None:
+    """What is to be said of the sender's domain; where it is only reported, that DNS does not answer is nothing."""
+    sender = facts.sender
+    if sender is not None and sender.result is AuthResult.FAIL:
+        return _Failed(Reason("null-mx", sender.reason), _NULL_MX)
+    if sender is not None and sender.result is AuthResult.TEMPERROR and demands.null_mx == "refuse":
+        return _Failed(Reason("null-mx-unknown", sender.reason), _TEMPORARY, temporary=True)
+    return None
+
+
+def _judge_demands(
+    index: ConnectorIndex, connector: Connector, facts: AuthenticationFacts, from_: FromField
+) -> Decision:
     demands = connector.inbound.authentication
     if not demands.checked or not demands.demands:
         return Decision(Verdict.ACCEPT, connector.name, connector.mode)
@@ -124,8 +147,8 @@ def _spf(facts: AuthenticationFacts) -> _Failed | None:
 def _asks_nothing(facts: AuthenticationFacts) -> bool:
     """No pass, and no policy to enforce: that neither fails nor fulfils anything, not even one of any."""
     outcome = facts.dmarc
-    if outcome is None or outcome.result in (AuthResult.PASS, AuthResult.TEMPERROR):
-        return False
+    if outcome is None or outcome.result in (AuthResult.PASS, AuthResult.TEMPERROR, AuthResult.PERMERROR):
+        return False  # an author who cannot be told has no domain that could ask for anything: never let through
     return outcome.result is not AuthResult.FAIL or outcome.policy not in _WISHES
 
 
@@ -136,7 +159,7 @@ def _dmarc(demand: str, facts: AuthenticationFacts) -> _Failed | None:
     text = f"{outcome.result.value} for {outcome.domain} (p={outcome.policy or 'none'}): {outcome.reason}"
     if outcome.result is AuthResult.TEMPERROR:
         return _Failed(Reason("dmarc-unknown", text), _TEMPORARY, temporary=True)
-    wish = _WISHES[outcome.policy] if demand == "enforce" else ""
+    wish = _WISHES.get(outcome.policy, "") if demand == "enforce" else ""
     return _Failed(Reason("dmarc", text), _DMARC_FAILED, verdict=wish)
 
 
@@ -183,90 +206,3 @@ def _in_words(outcome: DkimOutcome) -> str:
     size = f" {outcome.key_bits} bits" if outcome.key_bits else ""
     story = f" ({outcome.reason})" if outcome.reason else ""
     return f"d={outcome.domain} s={outcome.selector}{size} {outcome.result.value}{story}"
-
-
-def concerned(index: ConnectorIndex, identity: Identity, governing: str, from_: FromField) -> tuple[Connector, ...]:
-    """Whose `authentication` this mail is under: the connector that took MAIL FROM, then those the author claims.
-
-    What our own systems send out is not looked at, unless their connector says so.
-    """
-    names = [governing, *(claimant.name for claimant in _claimants(index, from_))]
-    known = index.configuration.connectors
-    found = tuple(known[name] for name in dict.fromkeys(names) if name in known)
-    if identity.relays:
-        found = tuple(connector for connector in found if connector.name == identity.connector.name)
-    return tuple(c for c in found if c.inbound.authentication.checked or c.inbound.header_from == "dkim")
-
-
-def _claimants(index: ConnectorIndex, from_: FromField) -> list[Connector]:
-    pairs = [claimed(index, domain, HEADER_FROM) for domain in from_.domains]
-    return [connector for connector in pairs if connector is not None]
-
-
-def stands_in(index: ConnectorIndex, connector: Connector, facts: AuthenticationFacts, author: str) -> bool:
-    """Whether the partner's own aligned signature stands in for the contract (`header_from: dkim`).
-
-    For mail that a list or a forwarder brings: the peer cannot prove to be the partner, the author's signature can.
-    """
-    return connector.inbound.header_from == "dkim" and any(
-        outcome.result is AuthResult.PASS
-        and not outcome.testing
-        and (not outcome.key_bits or outcome.key_bits >= connector.inbound.authentication.min_rsa_bits)
-        and aligned(index, connector, outcome.domain, author)
-        for outcome in facts.dkim
-    )
-
-
-def true_source(
-    trusted: tuple[Network, ...], address: IPv4Address | IPv6Address, helo: str, hops: tuple[TracedHop, ...]
-) -> tuple[IPv4Address | IPv6Address, str]:
-    """The latest host outside `trusted` networks, with the name it gave itself; the peer, if it is outside already.
-
-    Our own gateway wrote the Received fields that are followed, one after the other; the first that cannot be read
-    ends the search, and the last host known counts.
-    """
-    for hop in hops:
-        if not any(address in network for network in trusted) or hop.address is None:
-            break
-        address, helo = hop.address, hop.helo
-    return address, helo
-
-
-def accept_for_author(
-    index: ConnectorIndex, refusal: Decision, facts: AuthenticationFacts, from_: FromField
-) -> Decision:
-    """The header From's refusal, or an accept where the partner's own signature stands in for its contract."""
-    connector = index.configuration.connectors.get(refusal.connector)
-    author = from_.domains[0] if len(from_.domains) == 1 and not from_.ambiguous else ""
-    if connector is None or not author or not stands_in(index, connector, facts, author):
-        return refusal
-    why = Reason("author-signature", f"the signature of {author} stands in: {refusal.reasons[0]}")
-    return Decision(Verdict.ACCEPT, connector.name, connector.mode, None, (why,))
-
-
-_STRICTEST = (Verdict.REFUSE, Verdict.DEFER, Verdict.HOLD)
-
-
-def judge_all(
-    index: ConnectorIndex,
-    connectors: tuple[Connector, ...],
-    facts: AuthenticationFacts,
-    from_: FromField,
-    accepted: Decision,
-) -> Decision:
-    """The strictest of what these connectors make of the facts; `accepted` is what the claims came to.
-
-    A connector in audit mode changes nothing: what it would have decided is told.
-    """
-    decisions = [judge_authentication(index, connector, facts, from_) for connector in connectors]
-    in_force = [decision for decision in decisions if decision.mode != "audit"]
-    for verdict in _STRICTEST:
-        for decision in in_force:
-            if decision.verdict == verdict:
-                return decision
-    would = next((decision for decision in decisions if not decision.accepted), None)
-    if would is not None:
-        enforced = replace(would, mode="enforce")
-        return replace(accepted, connector=would.connector, mode="audit", would=enforced)
-    reasons = tuple(reason for decision in in_force for reason in decision.reasons)
-    return replace(accepted, reasons=accepted.reasons + reasons) if reasons else accepted

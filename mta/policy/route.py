@@ -16,6 +16,7 @@ from mta.model.address import Mailbox
 from mta.model.attempt import Failure, Scope
 from mta.model.reply import Reply
 from mta.ports import DnsStatus, MxAnswer, MxRecord
+from mta.rfc.nullmx.check import is_null_mx
 
 _HOST = re.compile(r"(?=.{1,253}\Z)(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?!-)[a-z0-9_-]{1,63}(?<!-)")
 
@@ -120,7 +121,7 @@ def order_mx(
             records = ()
     if not records:
         records = (MxRecord(0, domain),)  # RFC 5321 §5.1: without MX the domain itself, as if of preference 0
-    if all(not record.host for record in records):  # RFC 7505 §3: the null MX: this domain takes no mail
+    if is_null_mx(records):  # RFC 7505 §3: this domain takes no mail
         return _failure(f"null-mx: {domain} takes no mail", Reply(556, "5.1.10", ("Recipient domain takes no mail",)))
     usable = [record for record in records if _HOST.fullmatch(record.host) and not is_address(record.host)]
     if not usable:  # RFC 5321 §5.1: none usable MUST be reported as an error

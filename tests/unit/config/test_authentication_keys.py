@@ -70,8 +70,23 @@ def test_every_key_of_authentication_arrives():
         "arc: {trusted_sealers: [Lists.example, lists.example]}, on_failure: quarantine"
     )
     assert inbound(demanding(keys)).authentication == Authentication(
-        True, "aligned", 2048, "pass", "pass", "any", ("lists.example",), "quarantine"
+        True, "aligned", 2048, "pass", "pass", "any", ("lists.example",), "quarantine", "refuse"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "null_mx"),
+    [
+        ("a", "dmarc: report", "refuse"),
+        ("a", "null_mx: report", "report"),
+        ("default", "dmarc: report", "report"),
+        ("default", "null_mx: refuse", "refuse"),
+    ],
+)
+def test_senders_who_take_no_mail_are_refused_by_contracts_and_told_of_by_default(name: str, keys: str, null_mx: str):
+    text = demanding(keys, name)
+    assert inbound(text, name).authentication.null_mx == null_mx
+    assert warned(text) == []
 
 
 @pytest.mark.parametrize(
@@ -392,7 +407,8 @@ def test_a_key_that_seals_stands_at_the_server_and_a_connector_says_where(tmp_pa
 def test_sealing_without_a_key_a_key_without_sealing_and_odd_keys_are_told(tmp_path: Path):
     missing = lines(examined(SERVER + SEALS))
     assert missing == [
-        "2:35: connectors.default.outbound.arc: there is no key to seal with (write server.arc: {domain, selector, key})"
+        "2:35: connectors.default.outbound.arc: there is no key to seal with "
+        "(write server.arc: {domain, selector, key})"
     ]
     assert lines(examined(SEALED + SEALS, tmp_path))[0].startswith("1:")  # the file is not there
     write(tmp_path / "arc.key", rsa_key())

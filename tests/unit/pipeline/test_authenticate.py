@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import threading
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
+from mta.config.contract import Connector, Inbound
 from mta.errors import StorageError
+from mta.model.address import Mailbox
 from mta.model.auth import AuthenticationFacts, AuthResult
 from mta.model.message import Content
-from mta.pipeline.authenticate import Incoming, authenticate_message, readable, without_forgeries
+from mta.pipeline.authenticate import (
+    Incoming,
+    LookUps,
+    authenticate,
+    authenticate_message,
+    readable,
+    without_forgeries,
+)
+from mta.rfc.arc.seal import Sealing, seal
+from mta.rfc.dkim.body import BodyHasher, body_hashes
+from mta.rfc.dkim.canonicalize import Headers
+from mta.rfc.dkim.sign import BODY
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
-from tests.support.signatures import MESSAGE, NOW, ed25519_signer, published, resolver_of, rsa_signer, signed
+from tests.support.signatures import (
+    DOMAIN,
+    MESSAGE,
+    NOW,
+    auth_message,
+    ed25519_signer,
+    published,
+    resolver_of,
+    rsa_signer,
+    signed,
+)
 from tests.support.smtp_server import FakeSpool
 
 OURS = "mx.contoso.example"
@@ -38,7 +63,7 @@ def spooled(folder: Path, raw: bytes) -> Content:
 async def found(content: Content) -> AuthenticationFacts:
     block = scan_header(content.beginning, 1_000_000)
     incoming = Incoming(None, "", None, content, block, parse_from(block, 10_000))
-    return await authenticate_message(incoming, resolver_of(published()), Clock(), OURS)
+    return await authenticate_message(incoming, LookUps(resolver_of(published()), Clock(), OURS))
 
 
 async def test_a_spooled_message_is_hashed_from_its_file(tmp_path: Path) -> None:
@@ -95,3 +120,48 @@ async def test_a_spool_that_cannot_be_read_is_not_cut(tmp_path: Path) -> None:
     Path(str(content.path)).unlink()
     with pytest.raises(StorageError, match="cannot be read back"):
         await cleaned(content, FakeSpool())
+
+
+async def test_each_contract_sees_the_source_that_its_gateway_saw() -> None:
+    """SPF is judged at the true source only for the contract that trusts the gateway; the rest is looked up once."""
+    gateway, source = ip_address("10.0.0.1"), "192.0.2.7"
+    received = f"Received: from out.contoso.example ([{source}]) by gw.contoso.example; now\r\n".encode()
+    raw = received + signed(MESSAGE, rsa_signer())
+    block = scan_header(raw, 10_000)
+    sender = Mailbox("anna", DOMAIN, DOMAIN)
+    incoming = Incoming(gateway, "gw", sender, Content(len(raw), raw), block, parse_from(block, 100))
+    resolver = resolver_of(published() | {DOMAIN: f"v=spf1 ip4:{source} -all".encode()})
+    plain = Connector("plain")
+    trusting = Connector("trusting", inbound=Inbound(trusted_hops=(ip_network("10.0.0.0/8"),)))
+    for connectors in ((plain, trusting, plain), (trusting, plain, trusting)):
+        resolver.queries.clear()
+        seen = await authenticate(LookUps(resolver, Clock(), OURS), connectors, incoming)
+        results = {
+            connector.name: facts.spf_mail_from.result for connector, facts in zip(connectors, seen, strict=True)
+        }
+        assert results == {"plain": AuthResult.FAIL, "trusting": AuthResult.PASS}
+        assert {facts.dkim[0].result for facts in seen} == {AuthResult.PASS}
+        assert resolver.queries[f"r._domainkey.{DOMAIN}", "TXT"] == 1
+
+
+async def test_a_spooled_body_that_only_a_seal_covers_is_not_read_on_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = MESSAGE + b"x" * 70 * 4_000 + b"\r\n"
+    message = auth_message(raw)
+    digest = body_hashes(message, [BODY])[BODY].digest
+    sealing = Sealing(b"mx.lists.example; none", AuthResult.NONE)
+    raw = seal(Headers(message.block), digest, rsa_signer(), sealing, NOW) + raw
+    threads = set()
+    real = BodyHasher.feed
+
+    def feed(self: BodyHasher, piece: bytes) -> None:
+        threads.add(threading.current_thread())
+        real(self, piece)
+
+    monkeypatch.setattr(BodyHasher, "feed", feed)
+    facts = await found(spooled(tmp_path, raw))
+    assert facts.arc is not None
+    assert facts.arc.result is AuthResult.PASS
+    assert threads
+    assert threading.main_thread() not in threads

@@ -1,0 +1,1 @@
+"""The null MX: RFC 7505."""

@@ -12,7 +12,8 @@ MtaError
 │   └── RemoteProtocolError    the peer broke it
 ├── ConnectFailed          the peer could not be reached
 ├── TlsFailed              the handshake did not come about
-└── DnsTemporary           a look-up could not be answered now
+├── DnsTemporary           a look-up could not be answered now
+└── SmimeError             S/MIME that cannot be written for this certificate or key, or cannot be read at all
 """
 
 from __future__ import annotations
@@ -89,3 +90,7 @@ class TlsFailed(MtaError):
 
 class DnsTemporary(MtaError):
     """A look-up could not be answered now (SERVFAIL, timeout, bogus)."""
+
+
+class SmimeError(MtaError):
+    """S/MIME that cannot be written with this key or certificate, or cannot be read at all; the text says why."""

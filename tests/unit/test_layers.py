@@ -29,7 +29,13 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-RFC_MAY_IMPORT = {"arc": {"dkim"}, "smime": {"mime"}, "dsn": {"mime", "smtp"}, "tlsrpt": {"mime"}, "mime": {"smtp"}}
+RFC_MAY_IMPORT = {
+    "arc": {"dkim"},
+    "smime": {"mime", "pkix"},
+    "dsn": {"mime", "smtp"},
+    "tlsrpt": {"mime"},
+    "mime": {"smtp"},
+}
 PURE = ("model", "policy", "rfc")
 FORBIDDEN_MODULES = {"socket", "random", "secrets", "ssl", "subprocess", "threading", "asyncio"}
 CLOCKS = {("time", "time"), ("time", "monotonic"), ("time", "localtime"), ("datetime", "now"), ("datetime", "utcnow")}

@@ -1,0 +1,1 @@
+"""S/MIME: the cryptographic envelope (CMS), and the message around it."""

@@ -1,0 +1,138 @@
+"""Reads BER as it came: elements are places in the received octets, which are neither copied nor written anew.
+
+Only for what `bounds.prove` has proven. Messages stay where they are, however large; what is small and intricate
+(names, parameters) is cut out here and given to asn1crypto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mta.errors import SmimeError
+from mta.rfc.smime.bounds import header, prove
+
+INTEGER, BIT_STRING, OCTET_STRING, OID, SEQUENCE, SET = 0x02, 0x03, 0x04, 0x06, 0x30, 0x31
+_CONSTRUCTED = 0x20
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Proven octets and where their elements of indefinite length end."""
+
+    data: memoryview
+    ends: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element: identifier octet, content from `content` to `end`; the next one starts at `after`."""
+
+    document: Document
+    tag: int
+    start: int
+    content: int
+    end: int
+    after: int
+
+    @property
+    def raw(self) -> bytes:
+        """The element as it stands, with its tag and length."""
+        return bytes(self.document.data[self.start : self.after])
+
+    @property
+    def body(self) -> memoryview:
+        """The content as it stands."""
+        return self.document.data[self.content : self.end]
+
+    def children(self) -> Iterator[Element]:
+        """The elements inside."""
+        if not self.tag & _CONSTRUCTED:
+            raise SmimeError("a simple value where parts were expected")
+        position = self.content
+        while position < self.end:
+            child = _at(self.document, position)
+            yield child
+            position = child.after
+
+    def fields(self, *tags: int) -> list[Element | None]:
+        """The parts of a sequence by their tags, in this order; None for those that are not there.
+
+        Raises SmimeError for parts that are not asked for.
+        """
+        found: list[Element | None] = [None] * len(tags)
+        place = 0
+        for child in self.children():
+            while place < len(tags) and tags[place] != child.tag:
+                place += 1
+            if place == len(tags):
+                raise SmimeError(f"a part with tag {child.tag:02x} where none is allowed")
+            found[place] = child
+            place += 1
+        return found
+
+    def only(self, *tags: int) -> list[Element]:
+        """The parts of a sequence that has exactly these, of these tags."""
+        found = self.fields(*tags)
+        if None in found:
+            raise SmimeError(f"a part with tag {tags[found.index(None)]:02x} is missing")
+        return [element for element in found if element is not None]
+
+    def parts(self, count: int) -> list[Element]:
+        """The elements inside, which must be so many, of any tags."""
+        found = list(self.children())
+        if len(found) != count:
+            raise SmimeError(f"{len(found)} parts where {count} must be")
+        return found
+
+    def octets(self) -> bytes:
+        """An octet string's value; pieces of a constructed one are joined (X.690 §8.7)."""
+        if not self.tag & _CONSTRUCTED:
+            return bytes(self.body)
+        return b"".join(self._pieces())
+
+    def _pieces(self) -> Iterator[memoryview]:
+        for child in self.children():
+            if child.tag == OCTET_STRING:
+                yield child.body
+            elif child.tag == OCTET_STRING | _CONSTRUCTED:
+                yield from child._pieces()
+            else:
+                raise SmimeError("an octet string made of something else")
+
+    def integer(self) -> int:
+        """An INTEGER's value."""
+        if not 0 < len(self.body) <= 64:
+            raise SmimeError("a number of no sensible length")
+        return int.from_bytes(self.body, "big", signed=True)
+
+    def oid(self) -> str:
+        """An OBJECT IDENTIFIER in dots."""
+        octets = bytes(self.body)
+        if not octets or octets[-1] & 0x80 or len(octets) > 64:
+            raise SmimeError("an object identifier that is none")
+        arcs, arc = [], 0
+        for octet in octets:
+            arc = arc << 7 | octet & 0x7F
+            if not octet & 0x80:
+                arcs.append(arc)
+                arc = 0
+        first = min(arcs[0] // 40, 2)
+        return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
+
+
+def read(data: bytes | memoryview, *tags: int) -> Element:
+    """The one element that fills `data`, of one of these tags. Raises SmimeError where it is not proper BER."""
+    root = _at(Document(memoryview(data), prove(data)), 0)
+    if tags and root.tag not in tags:
+        raise SmimeError(f"tag {root.tag:02x} is not what was expected")
+    return root
+
+
+def _at(document: Document, position: int) -> Element:
+    data = document.data
+    _, content, end = header(data, position, len(data))
+    if end >= 0:
+        return Element(document, data[position], position, content, end, end)
+    end = document.ends[position]
+    return Element(document, data[position], position, content, end, end + 2)

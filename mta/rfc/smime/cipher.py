@@ -1,0 +1,148 @@
+"""The ciphers of contents: AES-CBC (RFC 3565), AES-GCM (RFC 5084), and 3DES, which is only read.
+
+Nothing decrypted is handed out before all of it was checked, and what fails says only that it failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from mta.errors import SmimeError
+from mta.rfc.smime import der
+from mta.rfc.smime.algorithms import WEAK, Algorithm
+from mta.rfc.smime.ber import INTEGER, OCTET_STRING, SEQUENCE, read
+
+TAG = 16  # octets of a GCM tag as we write it
+_NONCE = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ContentCipher:
+    """A cipher by its word: `aes256-gcm`. `key_size` and `block` are octets."""
+
+    name: str
+    oid: str
+    key_size: int
+    block: int = 16
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether changes are noticed."""
+        return self.name.endswith("-gcm")
+
+
+CIPHERS = {
+    cipher.name: cipher
+    for cipher in (
+        ContentCipher("aes128-cbc", "2.16.840.1.101.3.4.1.2", 16),
+        ContentCipher("aes192-cbc", "2.16.840.1.101.3.4.1.22", 24),
+        ContentCipher("aes256-cbc", "2.16.840.1.101.3.4.1.42", 32),
+        ContentCipher("aes128-gcm", "2.16.840.1.101.3.4.1.6", 16),
+        ContentCipher("aes192-gcm", "2.16.840.1.101.3.4.1.26", 24),
+        ContentCipher("aes256-gcm", "2.16.840.1.101.3.4.1.46", 32),
+        ContentCipher("des3-cbc", "1.2.840.113549.3.7", 24, 8),
+    )
+}
+_CIPHER_OF = {cipher.oid: cipher for cipher in CIPHERS.values()}
+_OIDS = {cipher.name: der.oid(cipher.oid) for cipher in CIPHERS.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypted:
+    """An encrypted content: its AlgorithmIdentifier (DER), its octets in pieces, and the tag of GCM."""
+
+    algorithm: bytes
+    pieces: tuple[bytes, ...]
+    tag: bytes = b""
+
+
+def encrypt(cipher: ContentCipher, key: bytes, content: bytes, random: Callable[[int], bytes]) -> Encrypted:
+    """The content under a key that encrypts nothing else."""
+    if cipher.authenticated:
+        nonce = random(_NONCE)
+        sealer = Cipher(algorithms.AES(key), modes.GCM(nonce)).encryptor()
+        pieces: tuple[bytes, ...] = (sealer.update(content), sealer.finalize())
+        # RFC 5084 §3.2: the default length of the tag is 12, ours is written
+        parameters = der.sequence(der.octet_string(nonce), der.integer(TAG))
+        return Encrypted(der.sequence(_OIDS[cipher.name], parameters), pieces, sealer.tag)
+    vector = random(cipher.block)
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(vector)).encryptor()
+    missing = cipher.block - len(content) % cipher.block  # RFC 5652 §6.3
+    pieces = (encryptor.update(content), encryptor.update(bytes((missing,)) * missing), encryptor.finalize())
+    return Encrypted(der.sequence(_OIDS[cipher.name], der.octet_string(vector)), pieces)
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An encrypted content as it was read: cipher, nonce or vector, octets, and for GCM tag and authenticated data."""
+
+    cipher: ContentCipher
+    vector: bytes
+    content: bytes | memoryview
+    tag: bytes = b""
+    extra: bytes = b""
+
+    def opened(self, key: bytes) -> bytes | None:
+        """The content, or None if this is not the key or something was changed."""
+        if len(key) != self.cipher.key_size:
+            return None
+        return self._from_gcm(key) if self.cipher.authenticated else self._from_cbc(key)
+
+    def _from_gcm(self, key: bytes) -> bytes | None:
+        opener = Cipher(algorithms.AES(key), modes.GCM(self.vector, self.tag, min_tag_length=12)).decryptor()
+        opener.authenticate_additional_data(self.extra)
+        content = opener.update(self.content)
+        try:
+            opener.finalize()
+        except InvalidTag:
+            return None
+        return content
+
+    def _from_cbc(self, key: bytes) -> bytes | None:
+        block = self.cipher.block
+        algorithm = algorithms.AES(key) if block == 16 else TripleDES(key)
+        decryptor = Cipher(algorithm, modes.CBC(self.vector)).decryptor()
+        content = decryptor.update(self.content) + decryptor.finalize()
+        unpadder = PKCS7(8 * block).unpadder()
+        try:  # the padding is in the last block, and nothing else needs to be copied for it
+            last = unpadder.update(content[-block:]) + unpadder.finalize()
+        except ValueError:
+            return None
+        return content[: len(content) - block + len(last)]
+
+
+def read_sealed(algorithm: Algorithm, content: bytes | memoryview, tag: bytes = b"", extra: bytes = b"") -> Sealed:
+    """A content with its cipher. Raises SmimeError for ciphers that are weak or not known, and bad parameters."""
+    if algorithm.oid in WEAK:
+        raise SmimeError(f"{algorithm.name} is too weak a cipher")
+    cipher = _CIPHER_OF.get(algorithm.oid)
+    if cipher is None:
+        raise SmimeError(f"the cipher {algorithm.oid} is not known here")
+    if cipher.authenticated:
+        return Sealed(cipher, _nonce(algorithm, tag), content, tag, extra)
+    vector = read(algorithm.parameters, OCTET_STRING).octets()
+    if len(vector) != cipher.block:
+        raise SmimeError("an initialisation vector of the wrong length")
+    if not content or len(content) % cipher.block:
+        raise SmimeError("an encrypted content that does not fill its blocks")
+    return Sealed(cipher, vector, content)
+
+
+def _nonce(algorithm: Algorithm, tag: bytes) -> bytes:
+    """GCMParameters (RFC 5084 §3.2). The tag is as long as they say, 12 octets without a word."""
+    nonce, length = read(algorithm.parameters, SEQUENCE).fields(OCTET_STRING, INTEGER)
+    if nonce is None or not 8 <= len(nonce.body) <= 64:
+        raise SmimeError("a nonce of the wrong length")
+    said = length.integer() if length else 12
+    if not 12 <= said <= 16 or len(tag) != said:
+        raise SmimeError("a tag of another length than was said")
+    return nonce.octets()

@@ -1,0 +1,314 @@
+"""Reads and verifies SignedData (RFC 5652 §5.4-5.6): mathematics only, whom to trust is asked elsewhere.
+
+One strict path. Every signer is judged; the content is where the message says it is and nowhere else; attributes that
+must be there once are there once; weak algorithms are refused, right or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from calendar import timegm
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import strptime
+
+from mta.errors import SmimeError
+from mta.model.smime import SignatureStatus, SignedOutcome, SignerOutcome
+from mta.rfc.smime.algorithms import (
+    ALGORITHM_PROTECTION,
+    CAPABILITIES,
+    CONTENT_TYPE,
+    CONTENT_TYPES,
+    DATA,
+    MESSAGE_DIGEST,
+    SIGNED_DATA,
+    SIGNING_CERTIFICATE,
+    SIGNING_CERTIFICATE_V2,
+    SIGNING_TIME,
+    Algorithm,
+    Digest,
+    read_algorithm,
+)
+from mta.rfc.smime.ber import INTEGER, OCTET_STRING, OID, SEQUENCE, SET, Element, read
+from mta.rfc.smime.bounds import MAX_NODES
+from mta.rfc.smime.capabilities import read_capabilities
+from mta.rfc.smime.identify import Identifier, read_identifier
+from mta.rfc.smime.party import Party, party
+from mta.rfc.smime.signature import Claim, Verdict, check, digest_named, scheme_name
+
+MINIMUM_RSA_BITS = 2048
+MAX_SIGNERS = 32
+MAX_CERTIFICATES = 100
+UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
+_MALFORMED, _BAD = SignatureStatus.MALFORMED, SignatureStatus.BAD
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The parts of a SignedData. `content` is the encapsulated one."""
+
+    content_type: str
+    content: bytes | None
+    certificates: tuple[bytes, ...]
+    signers: tuple[Element, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What all signers of a message are judged by."""
+
+    content: bytes | memoryview
+    content_type: str
+    parties: tuple[Party, ...]
+    minimum_rsa_bits: int
+
+
+def verify_signed_data(
+    der: bytes,
+    detached: bytes | None,
+    certificates: Sequence[bytes] = (),
+    *,
+    minimum_rsa_bits: int = MINIMUM_RSA_BITS,
+) -> SignedOutcome:
+    """What the signatures of a ContentInfo come to. Raises SmimeError for what is no SignedData at all.
+
+    `detached` is the signed content of a multipart/signed, None where it must be inside; `certificates` are further
+    ones in which signers are looked for.
+    """
+    signed = read_signed_data(der)
+    name = CONTENT_TYPES.get(signed.content_type, signed.content_type)
+    reason = _content_fault(signed, detached)
+    if reason:
+        outcomes = tuple(SignerOutcome(_MALFORMED, reason) for _ in signed.signers)
+        return SignedOutcome(outcomes, signed.certificates, signed.content, name, reason)
+    if not signed.signers:
+        return SignedOutcome((), signed.certificates, signed.content, name, "nobody signed it")
+    content = detached if detached is not None else signed.content
+    assert content is not None
+    judging = Judging(content, signed.content_type, _parties((*signed.certificates, *certificates)), minimum_rsa_bits)
+    outcomes = tuple(_outcome(element, judging) for element in signed.signers)
+    return SignedOutcome(outcomes, signed.certificates, signed.content, name)
+
+
+def read_signed_data(der: bytes) -> Signed:
+    """The parts of a SignedData in a ContentInfo. Raises SmimeError where it is none."""
+    oid, wrapped = read(der, SEQUENCE).only(OID, 0xA0)
+    if oid.oid() != SIGNED_DATA:
+        raise SmimeError(f"{CONTENT_TYPES.get(oid.oid(), oid.oid())} where signed data were expected")
+    (signed,) = wrapped.parts(1)
+    version, _, inner, bag, _, infos = signed.fields(INTEGER, SET, SEQUENCE, 0xA0, 0xA1, SET)
+    if version is None or inner is None or infos is None:
+        raise SmimeError("signed data with a part missing")
+    content_type, content = _encapsulated(inner)
+    found = tuple(child.raw for child in bag.children() if child.tag == SEQUENCE) if bag else ()
+    if len(found) > MAX_CERTIFICATES:
+        raise SmimeError(f"more than {MAX_CERTIFICATES} certificates")
+    signers = tuple(infos.children())
+    if len(signers) > MAX_SIGNERS:
+        raise SmimeError(f"more than {MAX_SIGNERS} signers")
+    return Signed(content_type, content, found, signers)
+
+
+def _encapsulated(inner: Element) -> tuple[str, bytes | None]:
+    oid, content = inner.fields(OID, 0xA0)
+    if oid is None:
+        raise SmimeError("encapsulated content of no type")
+    if content is None:
+        return oid.oid(), None
+    (value,) = content.parts(1)
+    if value.tag & ~0x20 == OCTET_STRING:
+        return oid.oid(), value.octets()
+    return oid.oid(), bytes(value.body)  # RFC 5652 §5.2.1: PKCS #7 had any type there, hashed without tag and length
+
+
+def _content_fault(signed: Signed, detached: bytes | None) -> str:
+    if detached is not None and signed.content is not None:
+        return "it holds a content of its own beside the detached one"
+    if detached is None and signed.content is None and signed.signers:
+        return "it holds no content"
+    if detached is not None and signed.content_type != DATA:
+        return "a detached content must be of the type data"
+    return ""
+
+
+def _parties(certificates: Sequence[bytes]) -> tuple[Party, ...]:
+    found = []
+    for certificate in dict.fromkeys(certificates):
+        try:
+            found.append(party(certificate))
+        except SmimeError:
+            continue  # one that cannot be read signs nothing; the outcome shows it all the same
+    return tuple(found)
+
+
+# --- one signer --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Info:
+    """A SignerInfo (RFC 5652 §5.3). `attributes` is None where nothing is signed but the content."""
+
+    identifier: Identifier
+    digest_algorithm: Algorithm
+    attributes: Element | None
+    algorithm: Algorithm
+    signature: bytes
+
+
+def _outcome(element: Element, judging: Judging) -> SignerOutcome:
+    try:
+        info = _read_info(element)
+    except SmimeError as error:
+        return SignerOutcome(_MALFORMED, f"a signer that cannot be read: {error}")
+    signer = info.identifier.among(judging.parties)
+    certificate = signer.der if signer else None
+    digest_name, scheme, told = info.digest_algorithm.name, info.algorithm.name, _Told()
+    try:
+        digest = digest_named(info.digest_algorithm)
+        scheme = scheme_name(info.algorithm, digest)
+        values = _attributes(info.attributes)
+        told = _told(values)
+        if signer is None:
+            raise Verdict(_MALFORMED, f"the certificate of the signer is not there ({info.identifier.text})")
+        claim = _claim(info, values, digest, judging)
+        check(signer, claim, judging.minimum_rsa_bits)
+        _check_binding(values, info, signer)
+    except Verdict as verdict:
+        return SignerOutcome(
+            verdict.status, verdict.reason, certificate, digest_name, scheme, told.signing_time, told.capabilities
+        )
+    except SmimeError as error:
+        return SignerOutcome(_MALFORMED, str(error), certificate, digest_name, scheme)
+    return SignerOutcome(
+        SignatureStatus.GOOD, "", certificate, digest_name, scheme, told.signing_time, told.capabilities
+    )
+
+
+def _read_info(element: Element) -> _Info:
+    if element.tag != SEQUENCE:
+        raise SmimeError("it is no sequence")
+    parts = [part for part in element.children() if part.tag != 0xA1]  # what is not signed proves nothing
+    if len(parts) == 6 and parts[3].tag == 0xA0:
+        attributes: Element | None = parts.pop(3)
+    else:
+        attributes = None
+    if [part.tag for part in parts[2:]] != [SEQUENCE, SEQUENCE, OCTET_STRING] or parts[0].tag != INTEGER:
+        raise SmimeError("its parts are not those of a signer")
+    return _Info(
+        read_identifier(parts[1]),
+        read_algorithm(parts[2]),
+        attributes,
+        read_algorithm(parts[3]),
+        parts[4].octets(),
+    )
+
+
+def _attributes(attributes: Element | None) -> dict[str, list[Element]]:
+    """The values of each signed attribute. Raises Verdict for an attribute that stands there twice."""
+    found: dict[str, list[Element]] = {}
+    for attribute in attributes.children() if attributes else ():
+        oid, values = attribute.only(OID, SET)
+        name = oid.oid()
+        if name in found:
+            raise Verdict(_MALFORMED, f"the signed attribute {name} stands there twice")
+        found[name] = list(values.children())
+    return found
+
+
+def _claim(info: _Info, values: dict[str, list[Element]], digest: Digest, judging: Judging) -> Claim:
+    """What the signature must be over: the attributes, which bind type and digest, or the bare content."""
+    if info.attributes is None:
+        if judging.content_type != DATA:
+            raise Verdict(_MALFORMED, "signed attributes are missing")  # RFC 5652 §5.3
+        if _looks_like_attributes(judging.content):
+            raise Verdict(SignatureStatus.REFUSED, "the content reads like signed attributes: it may be another's")
+        return Claim(info.algorithm, info.digest_algorithm, info.signature, judging.content)
+    if _single(values, CONTENT_TYPE, "content type", OID).oid() != judging.content_type:
+        raise Verdict(_MALFORMED, "the signed content type is not that of the content")
+    said = _single(values, MESSAGE_DIGEST, "message digest", OCTET_STRING).octets()
+    if not hmac.compare_digest(said, digest.of(judging.content)):
+        raise Verdict(_BAD, "the content was changed: its digest is another")
+    # RFC 5652 §5.4: signed was a SET OF; the octets are those received, never written anew
+    return Claim(info.algorithm, info.digest_algorithm, info.signature, b"\x31" + info.attributes.raw[1:])
+
+
+def _single(values: dict[str, list[Element]], oid: str, name: str, *tags: int) -> Element:
+    if oid not in values:
+        raise Verdict(_MALFORMED, f"the signed attribute {name} is missing")
+    if len(values[oid]) != 1 or values[oid][0].tag not in tags:
+        raise Verdict(_MALFORMED, f"the signed attribute {name} is not one proper value")
+    return values[oid][0]
+
+
+def _looks_like_attributes(content: bytes | memoryview) -> bool:
+    """A signature over attributes is one over this content, too, if somebody leaves the attributes out."""
+    if content[:1] != b"\x31" or len(content) > MAX_NODES:
+        return False
+    try:
+        return all(child.tag == SEQUENCE for child in read(content).children())
+    except SmimeError:
+        return False
+
+
+def _check_binding(values: dict[str, list[Element]], info: _Info, signer: Party) -> None:
+    """The certificate and the algorithms, where the signer has signed them as well (RFC 5035, RFC 6211)."""
+    for oid, named, default in ((SIGNING_CERTIFICATE_V2, True, "sha256"), (SIGNING_CERTIFICATE, False, "sha1")):
+        if oid in values:
+            value = _single(values, oid, "signing certificate", SEQUENCE)
+            if _certificate_digest(value, named, default, signer.der) is False:
+                raise Verdict(_BAD, "the signer signed with another certificate")
+    if ALGORITHM_PROTECTION in values:
+        parts = list(_single(values, ALGORITHM_PROTECTION, "algorithm protection", SEQUENCE).children())
+        told = [read_algorithm(part) for part in parts]
+        if [(one.oid, one.bare) for one in told] != [
+            (one.oid, one.bare) for one in (info.digest_algorithm, info.algorithm)
+        ]:
+            raise Verdict(_BAD, "the algorithms are not those that the signer signed")
+
+
+def _certificate_digest(value: Element, named: bool, default: str, certificate: bytes) -> bool:
+    """Whether the first of the certificate identifiers, which is the signer's (RFC 5035 §4), has this digest."""
+    identifiers = next(value.children(), None)
+    first = next(identifiers.children(), None) if identifiers else None
+    parts = list(first.children()) if first else []
+    if named and parts and parts[0].tag == SEQUENCE:
+        digest = digest_named(read_algorithm(parts.pop(0)))
+        said = digest.of(certificate)
+    else:
+        said = hashlib.new(default, certificate, usedforsecurity=False).digest()
+    if not parts or parts[0].tag != OCTET_STRING:
+        raise SmimeError("a signing certificate without its digest")
+    return hmac.compare_digest(said, parts[0].octets())
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a signer says beside the signature."""
+
+    signing_time: float | None = None
+    capabilities: tuple[str, ...] = ()
+
+
+def _told(values: dict[str, list[Element]]) -> _Told:
+    when: float | None = None
+    words: tuple[str, ...] = ()
+    if SIGNING_TIME in values:
+        when = _time(_single(values, SIGNING_TIME, "signing time", UTC_TIME, GENERALIZED_TIME))
+    if CAPABILITIES in values:
+        words = read_capabilities(_single(values, CAPABILITIES, "capabilities", SEQUENCE))
+    return _Told(when, words)
+
+
+def _time(value: Element) -> float:
+    """RFC 5652 §11.3: in UTC and with seconds; the years of UTCTime are those of RFC 5280 §4.1.2.5.1."""
+    text = bytes(value.body).decode("latin-1")
+    if value.tag == UTC_TIME:
+        text = ("19" if text[:2] >= "50" else "20") + text
+    if not re.fullmatch(r"[0-9]{14}Z", text):
+        raise Verdict(_MALFORMED, "a signing time that is none")
+    try:
+        return float(timegm(strptime(text, "%Y%m%d%H%M%SZ")))
+    except ValueError:
+        raise Verdict(_MALFORMED, "a signing time that is none") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mta.cli.ask import ask, since
@@ -19,6 +19,7 @@ _TITLES = {
     events.DELIVERY_FAILED: ("bad", "failed for good"),
     events.MESSAGE_EXPIRED: ("bad", "given up"),
     events.MESSAGE_HELD: ("warn", "held"),
+    events.SIGNATURE_BROKEN: ("warn", "a signature it came with was broken by us"),
     events.MESSAGE_RELEASED: ("good", "released"),
     events.MESSAGE_RETRIED: ("warn", "to be tried at once"),
     events.MESSAGE_DELETED: ("bad", "deleted"),
@@ -77,6 +78,22 @@ def _accepted(message: dict[str, Any], now: float, paint: Paint) -> Iterator[str
         yield f"{_IN}{decision} {paint('dim', would['reply'])}"
         yield from (f"{_IN}  because {paint('dim', reason)}" for reason in would["reasons"])
     yield from _tls(accepted.get("tls", {}), "the client showed", now, paint)
+    yield from _authentication(accepted.get("authentication", {}), accepted.get("reasons", ()), paint)
+
+
+def _authentication(found: dict[str, Any], told: Sequence[str], paint: Paint) -> Iterator[str]:
+    if not found:
+        return
+    spf, dmarc, arc = found["spf"]["mail_from"], found["dmarc"], found["arc"]
+    dkim = [(entry["result"], f"{entry['selector']}._domainkey.{entry['domain']}") for entry in found["dkim"]]
+    results = [("spf", spf["result"], spf["domain"]), *(("dkim", *one) for one in dkim or [("none", "")])]
+    results += [("dmarc", dmarc["result"], dmarc["domain"]), ("arc", arc["result"], ", ".join(arc["sealers"]))]
+    for method, result, whose in results:
+        word = paint("good" if result == "pass" else "dim" if result == "none" else "warn", f"{method}={result}")
+        yield f"{_IN}{word} {paint('name', whose)}".rstrip()
+    yield from (f"{_IN}  because {paint('dim', reason)}" for reason in found.get("reasons", ()) if reason not in told)
+    for broken in found.get("broken_signatures", ()):
+        yield f"{_IN}{paint('warn', f'taking it in broke the signature {broken}')}"
 
 
 def _audit(accepted: dict[str, Any]) -> str:

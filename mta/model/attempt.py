@@ -65,7 +65,8 @@ class RecipientResult:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """All of one attempt: every host tried, every recipient's fate."""
+    """All of one attempt: every host tried, every recipient's fate, and the signatures we broke before."""
 
     hosts: tuple[HostAttempt, ...]
     recipients: tuple[RecipientResult, ...]
+    broken: tuple[str, ...] = ()

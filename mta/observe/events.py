@@ -34,6 +34,7 @@ MESSAGE_NOT_STORED = "message.not-stored"
 DELIVERED = "delivery.delivered"
 DELIVERY_DEFERRED = "delivery.deferred"
 DELIVERY_FAILED = "delivery.failed"
+SIGNATURE_BROKEN = "signature.broken"  # one that held when the message came, by what we did to it
 MESSAGE_EXPIRED = "message.expired"
 MESSAGE_HELD = "message.held"
 MESSAGE_QUARANTINED = "message.quarantined"  # damaged in the queue: held, nothing of it was sent

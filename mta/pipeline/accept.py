@@ -85,6 +85,7 @@ class Judgement:
     content: Content
     fields: bytes = b""
     authentication: AuthenticationFacts | None = None
+    original: HeaderBlock | None = None  # as it was judged
 
 
 async def judge_content(
@@ -130,7 +131,8 @@ async def _judge_author(
     checked = found is not None and any(connector.inbound.authentication.checked for connector in connectors)
     if found is None or not checked:
         return Judgement(decision, content)
-    return Judgement(decision, content, header_fields(server, found, seen_by(connectors[0], incoming)), found)
+    fields = header_fields(server, found, seen_by(connectors[0], incoming))
+    return Judgement(decision, content, fields, found, incoming.block)
 
 
 def _judge_claim(

@@ -23,12 +23,16 @@ HOSTS_TRIED = 5  # of one destination in one attempt, as Postfix's smtp_mx_addre
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Recipients of one message that share a connector and a destination: one transaction, one settlement."""
+    """Recipients of one message that share a connector and a destination: one transaction, one settlement.
+
+    `broken` names signatures that held when the message came and that what we did to it has broken.
+    """
 
     message: QueuedMessage
     recipients: tuple[RecipientState, ...]
     connector: Connector
     destination: Destination
+    broken: tuple[str, ...] = ()
 
     @property
     def envelope(self) -> Envelope:

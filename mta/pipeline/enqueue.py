@@ -11,6 +11,7 @@ from mta.model.session import SessionFacts
 from mta.observe.trace import authentication_evidence, tls_evidence
 from mta.pipeline.accept import Judgement, Transaction
 from mta.pipeline.site import Site
+from mta.pipeline.survive import broken_on_arrival
 from mta.policy.decision import Decision, Verdict
 from mta.rfc.mime.received import Stamp, received_field
 
@@ -28,6 +29,7 @@ def compose(site: Site, transaction: Transaction, facts: SessionFacts, judged: J
     )
     held = judged.decision.verdict == Verdict.HOLD
     reason = f"quarantine: {'; '.join(str(reason) for reason in judged.decision.reasons)}" if held else ""
+    prefix = judged.fields + _received(transaction, envelope, facts, identifier, now)
     states = tuple(
         RecipientState(number, route.connector.name, HELD if held else QUEUED, due=now, reason=reason)
         for number, route in enumerate(transaction.routes)
@@ -36,16 +38,16 @@ def compose(site: Site, transaction: Transaction, facts: SessionFacts, judged: J
         id=identifier,
         envelope=envelope,
         content=judged.content,
-        prefix=judged.fields + _received(transaction, envelope, facts, identifier, now),
+        prefix=prefix,
         received=now,
         inbound=transaction.decision.connector,
         states=states,
-        evidence=evidence(transaction, facts, judged),
+        evidence=evidence(transaction, facts, judged, prefix),
         hops=transaction.hops,
     )
 
 
-def evidence(transaction: Transaction, facts: SessionFacts, judged: Judgement) -> dict[str, Any]:
+def evidence(transaction: Transaction, facts: SessionFacts, judged: Judgement, prefix: bytes) -> dict[str, Any]:
     """Who sent this under which contract and why that one, in JSON types."""
     decision = transaction.decision
     return {
@@ -59,15 +61,18 @@ def evidence(transaction: Transaction, facts: SessionFacts, judged: Judgement) -
         "reasons": [str(reason) for reason in decision.reasons],
         **({"would": would(decision)} if decision.would else {}),
         "tls": tls_evidence(facts.tls),
-        **_authentication(judged),
+        **_authentication(judged, prefix),
     }
 
 
-def _authentication(judged: Judgement) -> dict[str, Any]:
-    if judged.authentication is None:
+def _authentication(judged: Judgement, prefix: bytes) -> dict[str, Any]:
+    found = judged.authentication
+    if found is None or judged.original is None:
         return {}
     verdict = {"decision": judged.decision.verdict, "reasons": [str(reason) for reason in judged.decision.reasons]}
-    return {"authentication": {**authentication_evidence(judged.authentication), **verdict}}
+    broken = broken_on_arrival(found, judged.original, judged.content, prefix)
+    told = {"broken_signatures": [str(signature) for signature in broken]} if broken else {}
+    return {"authentication": {**authentication_evidence(found), **verdict, **told}}
 
 
 def would(decision: Decision) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from mta.pipeline.callout import CallOuts
 from mta.pipeline.enqueue import compose, would
 from mta.pipeline.outbound import Outbound
 from mta.pipeline.site import Contract, Shard, Site
+from mta.pipeline.survive import broken_signatures
 from mta.policy.decision import Decision, Verdict
 from mta.policy.identify import Identity
 from mta.ports import Spool
@@ -216,6 +217,8 @@ class RelaySession:
 
     def _accepted(self, facts: SessionFacts, transaction: Transaction, message: QueuedMessage) -> None:
         decision = transaction.decision
+        if broken := broken_signatures(message):
+            self._site.log.warning(events.SIGNATURE_BROKEN, message=message.id, signatures=broken)
         if decision.would and not decision.would.accepted:
             self._site.log.warning(
                 events.MAIL_WOULD_REFUSE, message=message.id, connector=decision.connector, **would(decision)

@@ -159,7 +159,8 @@ class Outbound:
         leaving = await transform(self._site, job)
         if isinstance(leaving, Failure):
             return refused_by_us(job, leaving)
-        return await deliver(self._site, self.hops, leaving)
+        result = await deliver(self._site, self.hops, leaving)
+        return replace(result, broken=leaving.broken)
 
     async def _still_wanted(self, shard: Shard, job: Job) -> Job:
         """The job without recipients that were held or deleted while it waited; their claim is given back."""

@@ -6,7 +6,7 @@ A settlement that cannot be written is tried until it can: what the next hop has
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from mta.errors import StorageError
 from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
@@ -38,6 +38,7 @@ async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> 
     fates = policy.settle(job.message, result, limits, now, site.random.uniform(-1.0, 1.0))
     notices = reports(site, job.message, fates, result)
     history = [_event(now, job, fate, result) for fate in _grouped(fates)]
+    history.extend(_broken(site, job, fates, result))
     history.extend(
         Event(now, events.NOTICE_SENT, {"kind": notice.kind, "to": str(notice.to), "id": notice.id}, notice.indices)
         for notice, _ in notices
@@ -107,6 +108,14 @@ def _event(now: float, job: Job, fates: tuple[RecipientFate, ...], result: Deliv
     if first.state == State.QUEUED:
         detail["next"] = round(min(fate.due for fate in fates), 3)
     return Event(now, _EVENTS[first.state], detail, tuple(fate.index for fate in fates))
+
+
+def _broken(site: Site, job: Job, fates: tuple[RecipientFate, ...], result: DeliveryResult) -> Iterator[Event]:
+    """That a message has left without a signature it came with; told once it has."""
+    gone = tuple(fate.index for fate in fates if fate.state == State.DELIVERED)
+    if result.broken and gone:
+        site.log.warning(events.SIGNATURE_BROKEN, message=job.message.id, signatures=list(result.broken))
+        yield Event(site.clock.now(), events.SIGNATURE_BROKEN, {"signatures": list(result.broken)}, gone)
 
 
 def _log(site: Site, job: Job, fates: tuple[RecipientFate, ...], result: DeliveryResult) -> None:

@@ -68,15 +68,20 @@ class Anatomy:
     ambiguities: tuple[str, ...]
 
 
-def scan_entity(raw: bytes, block: HeaderBlock | None = None, *, parts: int = PARTS) -> Anatomy:
+def scan_entity(
+    raw: bytes, block: HeaderBlock | None = None, *, parts: int = PARTS, outside_only: bool = False
+) -> Anatomy:
     """The whole of `raw` as an entity; `block` is its header if that was found already.
 
+    `outside_only`: the parts are not taken apart, and what is odd within them is not asked; that is how a
+    multipart/signed is read (RFC 1847 §2.1), whose first part is octets until the signature over them was judged.
     Raises StructureError for what is nested too deep, has more than `parts` parts, or a boundary or header beyond all
     bounds.
     """
-    builder = _Builder(raw, NESTING, BOUNDARY_LENGTH, limit=parts)
+    builder = _Builder(raw, NESTING, BOUNDARY_LENGTH, limit=parts, outside_only=outside_only)
     root = builder.build(_header(raw) if block is None else block)
-    builder.check_line_ends(root)
+    if not outside_only:
+        builder.check_line_ends(root)
     return Anatomy(root, tuple(word for word in AMBIGUITIES if word in builder.doubts))
 
 
@@ -122,6 +127,7 @@ class _Builder(Walk):
     """Keeps what the walk sees: `chain` are the entities that are open, `owners` those of the walk's stack."""
 
     limit: int = PARTS
+    outside_only: bool = False
     doubts: set[str] = field(default_factory=set)
     chain: list[_Node] = field(default_factory=list)
     owners: list[_Node] = field(default_factory=list)
@@ -160,8 +166,13 @@ class _Builder(Walk):
         block = _header(bytes(self.content[start:stop]))
         if start != node.start:
             values = block.values(b"content-type")
-            return values[0] if values else None
+            return values[0] if values and not self.outside_only else None
         node.header, node.body = block, body
+        if self.outside_only:
+            doubts, self.doubts = self.doubts, set()
+            self._read_fields(node, block, stop - start)
+            self.doubts = doubts
+            return None
         if body > stop:
             self.doubts.add("odd-header")
         return self._read_fields(node, block, stop - start)

@@ -8,14 +8,17 @@ any more becomes `7bit`, and all else stays byte for byte as it was.
 from __future__ import annotations
 
 import binascii
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from mta.model.message import HeaderBlock
 from mta.rfc.mime.entity import IDENTITY, Entity
 
-LINE = 998  # RFC 5322 §2.1.1: octets of a line without its CRLF
-_BASE64_LINE = 57  # octets that make a line of 76 characters (RFC 2045 §6.8)
+LONGEST = 998  # RFC 5322 §2.1.1: octets of a line without its CRLF
+_LINE = struct.Struct("76s")
+_PAGE = struct.Struct("76s" * 256)
 _FIELD = b"content-transfer-encoding"
 _UNTOUCHABLE = ("multipart/signed", "multipart/encrypted")  # RFC 1847 §2.1: their bytes are what was protected
 _ASCII = bytes(range(127))
@@ -63,12 +66,21 @@ def with_encoding(header: HeaderBlock, size: int, encoding: str) -> bytes:
 
 
 def base64_lines(data: bytes) -> bytes:
-    """Base64 in lines of 76 characters, each with its CRLF: RFC 2045 §6.8."""
-    text = binascii.b2a_base64(data, newline=False)
-    size = 76
-    if len(text) <= size:
-        return text + b"\r\n" if text else b""
-    return b"\r\n".join([text[at : at + size] for at in range(0, len(text), size)]) + b"\r\n"
+    """Base64 in lines of 76 characters, each with its CRLF: RFC 2045 §6.8.
+
+    The lines are cut by `struct`, without a step of Python for each.
+    """
+    text = memoryview(binascii.b2a_base64(data, newline=False))
+    pages = len(text) - len(text) % _PAGE.size
+    lines = len(text) - len(text) % _LINE.size
+    return b"\r\n".join(
+        (
+            *chain.from_iterable(_PAGE.iter_unpack(text[:pages])),
+            *chain.from_iterable(_LINE.iter_unpack(text[pages:lines])),
+            *((bytes(text[lines:]),) if lines < len(text) else ()),
+            b"",
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +174,8 @@ def _is_seven_bit(body: bytes) -> bool:
 
 def _has_short_lines(body: bytes) -> bool:
     at, size = 0, len(body)
-    while size - at > LINE:
-        end = body.rfind(b"\n", at, at + LINE + 2)
+    while size - at > LONGEST:
+        end = body.rfind(b"\n", at, at + LONGEST + 2)
         if end < 0:
             return False
         at = end + 1

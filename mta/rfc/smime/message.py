@@ -1,0 +1,189 @@
+"""Opens a whole message: the one strict way to verify and to decrypt.
+
+Layers are taken off from the outside in (RFC 2634 §1.1 allows three), and only where a layer is the whole of what is
+there. A signed or encrypted part beside others is never touched: decrypting it would put its plaintext into a frame
+that an attacker chose (EFAIL), and verifying it would lend its signature to the rest (Johnny). What counts is the
+octets: the micalg and smime-type of a header decide nothing.
+
+Nothing of an envelope is here before `decrypt` has checked its tag.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mta.errors import SmimeError
+from mta.model.message import HeaderBlock
+from mta.model.opened import Fault, Layer, OpenedMessage, ProtectedHeader
+from mta.model.smime import SignedOutcome
+from mta.rfc.mime.entity import AMBIGUITIES, Entity, scan_entity
+from mta.rfc.mime.from_ import parse_from
+from mta.rfc.mime.header import scan_header
+from mta.rfc.mime.structure import StructureError
+from mta.rfc.smime.decrypt import DecryptionKey, decrypt
+from mta.rfc.smime.kind import SIGNATURE_TYPES, Kind, kind_of
+from mta.rfc.smime.protect import differing, is_structural, protected_header, restored
+from mta.rfc.smime.verify import verify_signed_data
+
+MAX_LAYERS = 6
+_FROM_TOKENS = 1000
+_VERSION = b"MIME-Version: 1.0\r\n"
+
+
+def open_message(raw: bytes, keys: Sequence[DecryptionKey] = (), block: HeaderBlock | None = None) -> OpenedMessage:
+    """Whatever can be found out of `raw`, a whole message; `block` is its header if that was found already.
+
+    Never raises for what a message does wrong: that is data.
+    """
+    outside = scan_header(raw, len(raw)) if block is None else block
+    opening = _Opening(raw, outside, keys)
+    fault, reason = Fault.NONE, ""
+    try:
+        while opening.take_off_layer():
+            pass
+    except _Stop as stop:
+        fault, reason = stop.fault, str(stop)
+    except StructureError as problem:
+        fault, reason = Fault.MALFORMED, str(problem)
+    header = protected_header(opening.block) if opening.layers else ProtectedHeader()
+    return OpenedMessage(
+        layers=tuple(opening.layers),
+        fault=fault,
+        reason=reason,
+        payload=opening.entity if opening.layers else b"",
+        decrypted=opening.decrypted,
+        header=header,
+        author=parse_from(opening.block, _FROM_TOKENS) if header.intent else None,
+        differing=differing(header, outside),
+    )
+
+
+def decrypted_message(raw: bytes, opened: OpenedMessage, *, trust_author: bool, block: HeaderBlock) -> bytes:
+    """The message with its encryption taken off: its own header around the entity that was inside.
+
+    Signatures inside stay on. A header that was protected comes back as it was (RFC 9788 §4); its From only if
+    `trust_author`, because hosts on the way have judged the one outside (§4.4).
+    """
+    assert opened.decrypted is not None
+    inside = scan_header(opened.decrypted, len(opened.decrypted))
+    if opened.header.intent:
+        keep = frozenset() if trust_author else frozenset({b"from"})
+        lines = list(restored(block, scan_header(opened.payload, len(opened.payload)), keep=keep))
+    else:
+        lines = [_line(raw[f.start : f.end]) for f in block.fields if not is_structural(f.name)]
+    content = [_line(inside.raw[f.start : f.end]) for f in inside.fields if f.name.startswith(b"content-")]
+    return b"".join((*lines, _VERSION, *content, b"\r\n", opened.decrypted[inside.body_start :]))
+
+
+class _Stop(ValueError):
+    """No further layer can be taken off."""
+
+    def __init__(self, fault: Fault, text: str) -> None:
+        super().__init__(text)
+        self.fault = fault
+
+
+@dataclass(slots=True)
+class _Opening:
+    """The entity in view, with its header; what was outside of it is in `layers`."""
+
+    entity: bytes
+    block: HeaderBlock
+    keys: Sequence[DecryptionKey]
+    layers: list[Layer] = field(default_factory=list)
+    decrypted: bytes | None = None
+
+    def take_off_layer(self) -> bool:
+        """Whether there was one. Raises _Stop for one that cannot be taken off."""
+        kind = kind_of(self.block, self.entity)
+        if kind in (Kind.SIGNED, Kind.OPAQUE, Kind.ENCRYPTED) and len(self.layers) >= MAX_LAYERS:
+            raise _Stop(Fault.UNSUPPORTED, f"more than {MAX_LAYERS} layers")
+        if kind is Kind.SIGNED:
+            self._take_off_signature(*self._two_parts())
+        elif kind is Kind.OPAQUE:
+            self._take_off_signed_data(_decoded(self.entity, self.block))
+        elif kind is Kind.ENCRYPTED:
+            self._take_off_envelope(_decoded(self.entity, self.block))
+        elif kind is Kind.COMPRESSED:
+            raise _Stop(Fault.UNSUPPORTED, "compressed data (RFC 3274) are not read")
+        else:
+            return False
+        return True
+
+    def _two_parts(self) -> tuple[bytes, bytes]:
+        """What a multipart/signed signs, to the octet, and the signature (RFC 1847 §2.1)."""
+        if self.layers and b"\r\n" not in self.entity:  # the other side's local line ends, not those it signed
+            self._see(self.entity.replace(b"\n", b"\r\n"))
+        anatomy = scan_entity(self.entity, self.block, outside_only=True)
+        if anatomy.ambiguities:
+            raise _Stop(Fault.MALFORMED, "; ".join(AMBIGUITIES[word] for word in anatomy.ambiguities))
+        parts = anatomy.root.parts
+        if len(parts) != 2:
+            raise _Stop(Fault.MALFORMED, f"a multipart/signed of {len(parts)} parts: it has two")
+        if parts[1].content_type.essence not in SIGNATURE_TYPES:
+            raise _Stop(Fault.MALFORMED, f"a signature of type {parts[1].content_type.essence}")
+        signed, signature = parts
+        return self.entity[signed.start : signed.end], self._signature(signature)
+
+    def _signature(self, part: Entity) -> bytes:
+        return _decoded(self.entity[part.start : part.end], part.header)
+
+    def _take_off_signature(self, signed: bytes, signature: bytes) -> None:
+        self.layers.append(Layer(signed=_verified(signature, signed)))
+        self._see(signed)
+
+    def _take_off_signed_data(self, der: bytes) -> None:
+        outcome = _verified(der, None)
+        self.layers.append(Layer(signed=outcome))
+        if outcome.content is None:
+            raise _Stop(Fault.MALFORMED, outcome.reason or "signed data without a content")
+        self._go_inside(outcome.content, outcome.content_type)
+
+    def _take_off_envelope(self, der: bytes) -> None:
+        try:
+            outcome = decrypt(der, self.keys)
+        except SmimeError as error:
+            raise _Stop(Fault.MALFORMED, str(error)) from None
+        self.layers.append(Layer(envelope=outcome))
+        if outcome.content is None:
+            raise _Stop(Fault.LOCKED, outcome.reason)
+        self._go_inside(outcome.content, outcome.content_type)
+        self.decrypted = outcome.content
+
+    def _go_inside(self, content: bytes, content_type: str) -> None:
+        if content_type != "data":  # RFC 8551 §2.4.1: what S/MIME wraps is a MIME entity, of the type data
+            raise _Stop(Fault.UNSUPPORTED, f"it holds {content_type}, which is no MIME entity")
+        self._see(content)
+
+    def _see(self, entity: bytes) -> None:
+        self.entity, self.block = entity, scan_header(entity, len(entity))
+
+
+def _verified(der: bytes, detached: bytes | None) -> SignedOutcome:
+    try:
+        return verify_signed_data(der, detached)
+    except SmimeError as error:
+        raise _Stop(Fault.MALFORMED, str(error)) from None
+
+
+def _decoded(entity: bytes, block: HeaderBlock) -> bytes:
+    """The octets of an entity's body (RFC 2045 §6)."""
+    encodings = block.values(b"content-transfer-encoding")
+    if len(encodings) > 1 or block.count(b"content-type") > 1:
+        raise _Stop(Fault.MALFORMED, AMBIGUITIES["duplicate-encoding"])
+    encoding = encodings[0].strip().lower() if encodings else b"7bit"
+    body = memoryview(entity)[block.body_start :]
+    try:
+        if encoding == b"base64":
+            return binascii.a2b_base64(body)
+    except binascii.Error as error:
+        raise _Stop(Fault.MALFORMED, f"its base64 is broken: {error}") from None
+    if encoding == b"quoted-printable":
+        return binascii.a2b_qp(body)
+    return bytes(body)
+
+
+def _line(line: bytes) -> bytes:
+    return line if line.endswith(b"\n") else line + b"\r\n"

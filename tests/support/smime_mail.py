@@ -1,0 +1,85 @@
+"""Whole messages with S/MIME around them, made by our own hands or by `openssl cms`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from mta.rfc.smime.compose import HeaderProtection, Protection, protect_message
+from mta.rfc.smime.encrypt import enveloped_data, prepare_recipient
+from mta.rfc.smime.profile import PROFILES
+from mta.rfc.smime.sign import prepare_signer, signed_data
+from tests.support.smime import NOW, Person, person
+
+HEADER = (
+    b"Received: from x by y\r\nFrom: Anna <anna@contoso.example>\r\nTo: berta@contoso.example\r\n"
+    b"Subject: the third quarter\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nMIME-Version: 1.0\r\n"
+)
+CONTENT = b"Content-Type: text/plain; charset=us-ascii\r\n\r\nThe figures of the third quarter.\r\n"
+MESSAGE = HEADER + CONTENT
+
+
+def sign(
+    message: bytes, who: Person, *, detached: bool = True, headers: HeaderProtection = "none", profile: str = "default"
+) -> bytes:
+    """The message, signed."""
+    return _made(message, signers=(who,), detached=detached, headers=headers, profile=profile)
+
+
+def encrypt(message: bytes, *to: Person, headers: HeaderProtection = "none", profile: str = "default") -> bytes:
+    """The message, encrypted."""
+    return _made(message, recipients=to, headers=headers, profile=profile)
+
+
+def sign_and_encrypt(message: bytes, who: Person, *to: Person, headers: HeaderProtection = "none") -> bytes:
+    """The message, signed and then encrypted, in one go."""
+    return _made(message, signers=(who,), recipients=to, headers=headers)
+
+
+def _made(
+    message: bytes,
+    *,
+    signers: tuple[Person, ...] = (),
+    recipients: tuple[Person, ...] = (),
+    detached: bool = True,
+    headers: HeaderProtection = "none",
+    profile: str = "default",
+) -> bytes:
+    how = PROFILES[profile]
+    prepared = [prepare_signer(who.identity, how) for who in signers]
+    keys = [prepare_recipient(who.der, how) for who in recipients]
+    protection = Protection(
+        random=os.urandom,
+        sign=(lambda entity: signed_data(prepared, entity, detached=detached, signing_time=NOW)) if signers else None,
+        encrypt=(lambda entity: enveloped_data(keys, entity, how, os.urandom)) if recipients else None,
+        detached=detached,
+        digests=tuple(each.digest for each in prepared),
+        authenticated=how.authenticated,
+        headers=headers,
+    )
+    made = protect_message(message, protection)
+    assert isinstance(made, bytes), made
+    return made
+
+
+def openssl(folder: Path, *arguments: str | Path, data: bytes) -> bytes:
+    """What `openssl` makes of `data`."""
+    done = subprocess.run(["openssl", *map(str, arguments)], input=data, capture_output=True, cwd=folder, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def anna() -> Person:
+    """The author of MESSAGE."""
+    return person("p256", "anna")
+
+
+def berta() -> Person:
+    """Its recipient."""
+    return person("p256", "berta")
+
+
+def mallory() -> Person:
+    """Somebody else."""
+    return person("p256", "mallory")

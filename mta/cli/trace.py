@@ -71,6 +71,8 @@ def _accepted(message: dict[str, Any], now: float, paint: Paint) -> Iterator[str
     helo = paint("name", accepted.get("helo") or "nothing")
     yield f"{_IN}from {paint('name', accepted.get('client', '?'))}, which called itself {helo}"
     yield f"{_IN}under connector {paint('name', message['inbound'])}{_audit(accepted)}"
+    if accepted.get("demanded", "nothing") != "nothing":
+        yield f"{_IN}  which demands {accepted['demanded']}"
     for reason in accepted.get("reasons", ()):
         yield f"{_IN}  because {paint('dim', reason)}"
     if would := accepted.get("would"):
@@ -166,6 +168,8 @@ def _attempt(attempt: dict[str, Any], now: float, paint: Paint) -> Iterator[str]
     yield f"{_IN}required {paint('name', attempt['requirement'])}: {verdict or paint('bad', 'not reached')}"
     if attempt["tls"].get("used") or not attempt.get("failure"):
         yield from _tls(attempt["tls"], "the host showed", now, paint)
+    if attempt.get("revocation"):
+        yield f"{_IN}  revocation {paint('dim', attempt['revocation'])}"
     if failure := attempt.get("failure"):
         lasting = "for good" if failure["permanent"] else "for now"
         yield f"{_IN}{paint('bad', failure['reason'])} ({lasting}, concerns the {failure['scope']})"

@@ -14,7 +14,7 @@ from mta.config.schema_authentication import AuthenticationKeys
 from mta.config.schema_limits import limits
 from mta.config.values import ValueFault, domain_name
 from mta.model.address import Mailbox
-from mta.model.tls import TlsLevel, TrustAnchors
+from mta.model.tls import HARD, OFF, SOFT, Revocation, TlsLevel, TrustAnchors
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,31 @@ def _client_certificate(keys: schema.ClientCertificateKeys, shop: Workshop, path
         ca=_anchors(ca, shop, (*path, "ca")),
         pins=tuple(dict.fromkeys(keys.pins)),
         eku=keys.eku,
+        revocation=_revocation(keys, ca is not None, OFF, (shop, path)),
     )
+
+
+def _revocation(
+    keys: schema.ClientCertificateKeys | schema.OutboundTlsKeys, judged: bool, usual: str, place: tuple[Workshop, Path]
+) -> Revocation:
+    """`judged`: whether the chain is led to a CA at all, whose word on revocation could be asked for."""
+    shop, path = place
+    lists = tuple(
+        one for n, name in enumerate(keys.crl) for one in shop.files.revocation_lists(name, (*path, "crl", n))
+    )
+    if not judged:
+        for key in ("crl", "revocation"):
+            if getattr(keys, key) and getattr(keys, key) != OFF:
+                hint = "write `ca` or `names`; pins alone are renewed by hand"
+                shop.report.problem(
+                    (*path, key), "only what an authority has issued can be revoked by it", hint, key=True
+                )
+        return Revocation()
+    mode = keys.revocation or (HARD if keys.crl else usual)
+    if usual == OFF and mode != OFF and not keys.crl:
+        hint = "clients staple no OCSP response: name the lists of their CAs in `crl`"
+        shop.report.problem((*path, "revocation"), f"{mode} needs lists to look into", hint)
+    return Revocation(mode, lists if mode != OFF else ())
 
 
 def _anchors(name: str | None, shop: Workshop, path: Path) -> TrustAnchors | None:
@@ -198,14 +222,17 @@ def _anchors(name: str | None, shop: Workshop, path: Path) -> TrustAnchors | Non
 
 def _outbound(keys: schema.OutboundKeys, shop: Workshop, path: Path) -> contract.Outbound:
     tls, pair = keys.tls, keys.client_certificate
+    level = TlsLevel[tls.level.upper()] if tls.level else implied_level(tls)
+    judged = level is TlsLevel.VERIFIED or (level is TlsLevel.PINNED and bool(tls.ca or tls.names))
     return contract.Outbound(
         hosts=() if isinstance(keys.route, str) else tuple(keys.route.hosts),
         tls=contract.OutboundTls(
-            level=TlsLevel[tls.level.upper()] if tls.level else implied_level(tls),
+            level=level,
             names=tuple(dict.fromkeys(tls.names)),
             ca=_anchors(tls.ca, shop, (*path, "tls", "ca")),
             pins=tuple(dict.fromkeys(tls.pins)),
             min_version=tls.min_version,
+            revocation=_revocation(tls, judged, SOFT, (shop, (*path, "tls"))),
         ),
         client_certificate=shop.files.key_pair(pair.chain, pair.key, (*path, "client_certificate")) if pair else None,
         auth=_auth(keys.auth, shop, (*path, "auth")) if keys.auth else None,

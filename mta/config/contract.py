@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
-from mta.model.tls import Pin, TlsLevel, TrustAnchors
+from mta.model.tls import NO_REVOCATION, Pin, Revocation, TlsLevel, TrustAnchors
 
 Network = IPv4Network | IPv6Network
 
@@ -168,6 +168,7 @@ class ClientCertificate:
     ca: TrustAnchors | None = None
     pins: tuple[Pin, ...] = ()
     eku: str = "any"
+    revocation: Revocation = NO_REVOCATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,7 @@ class OutboundTls:
     ca: TrustAnchors | None = None  # None: the system's
     pins: tuple[Pin, ...] = ()
     min_version: str = "1.2"
+    revocation: Revocation = NO_REVOCATION
 
 
 @dataclass(frozen=True, slots=True)

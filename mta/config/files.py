@@ -21,7 +21,8 @@ from mta.config import values
 from mta.config.contract import KeyPair
 from mta.config.problems import Path, Problem, Report, shown
 from mta.config.watch import GONE, Stamp, stamp, stamp_of
-from mta.model.tls import TrustAnchors
+from mta.model.tls import RevocationList, TrustAnchors
+from mta.rfc.pkix import crl
 
 SYSTEM = "system"
 DAY = 86_400.0
@@ -75,6 +76,10 @@ class Files:
             return TrustAnchors(SYSTEM, (), SYSTEM)
         found: TrustAnchors | None = self.look("ca", self.resolve(name), path, self._judge_anchors)
         return found
+
+    def revocation_lists(self, name: str, path: Path) -> tuple[RevocationList, ...]:
+        """The lists of a file; empty after a fault. One that is out of date is told, and waits for the next."""
+        return self.look("crl", self.resolve(name), path, self._judge_lists) or ()
 
     def password(self, name: str, path: Path) -> str:
         """The first line of a password file; empty after a fault."""
@@ -133,6 +138,21 @@ class Files:
         der = tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
         digest = hashlib.sha256(b"".join(len(one).to_bytes(4, "big") + one for one in der)).hexdigest()
         finding.value = TrustAnchors(file, der, digest)
+
+    def _judge_lists(self, file: str, finding: Finding) -> None:
+        content = read(file, finding)
+        if content is None:
+            return
+        try:
+            finding.value = crl.read_lists(content)
+        except ValueError as error:
+            finding.fault(f"{file} holds no certificate revocation list: {error}", "PEM or DER of its issuer is needed")
+            return
+        for each in finding.value:
+            stale = crl.staleness(each, self.now)
+            if stale or each.fault:
+                message = f"the list of {shown(each.issuer_name)} in {file} {stale or 'does not count: ' + each.fault}"
+                finding.warnings.append((message, "with `revocation: hard` mail waits until it is renewed"))
 
     def _state(self, certificate: x509.Certificate) -> tuple[str, bool] | None:
         """What is to be said of a certificate's time, and whether it can be used; None: nothing."""

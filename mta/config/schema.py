@@ -127,6 +127,10 @@ class ClientCertificateKeys(Keys):
     eku: Literal["any", "client"] = optional(
         "`client` refuses certificates whose stated usages lack clientAuth.", "any"
     )
+    crl: list[FilePath] = optional("Revocation lists, PEM or DER, of the CAs on the way; renewed by you.", [])
+    revocation: Literal["hard", "soft", "off"] | None = optional(
+        "`hard`: it must be known not to be revoked; `soft`: it is not known to be; default: hard with `crl`, else off."
+    )
 
 
 class InboundTlsKeys(Keys):
@@ -185,6 +189,11 @@ class OutboundTlsKeys(Keys):
     ca: FilePath | None = optional("PEM file of accepted CAs, or `system` (the default).")
     pins: list[PinText] = optional("Agreed certificates or keys; any one suffices.", [])
     min_version: TlsVersion = optional("The oldest TLS version spoken.", "1.2")
+    crl: list[FilePath] = optional("Revocation lists, PEM or DER, of the CAs on the way; renewed by you.", [])
+    revocation: Literal["hard", "soft", "off"] | None = optional(
+        "`hard`: known by list or OCSP staple not to be revoked; `soft`: not known to be; default: hard with `crl`, "
+        "else soft."
+    )
 
 
 class AuthKeys(Keys):

@@ -43,6 +43,7 @@ class HostAttempt:
     tls: TlsFacts | None = None
     requirement: str = ""  # e.g. `verified:mail.fabrikam.example`
     verdict: str = ""  # e.g. `tls=verified`, or why not
+    revocation: str = ""  # what is known of the certificates on the path, leaf first, where it was asked
     failure: Failure | None = None
     reused: bool = False
     local_address: str = ""  # ours

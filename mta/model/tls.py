@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 
@@ -43,6 +43,7 @@ class CertificateFacts:
     not_after: float
     key_usage_oids: tuple[str, ...]  # extended key usage, dotted; empty: none stated
     key: str  # e.g. `rsa-2048`, `ec-secp256r1`, `ed25519`
+    signed: str = ""  # how its issuer signed it, e.g. `sha256WithRSAEncryption`
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class TlsFacts:
     group: str = ""
     sni: str = ""
     chain: tuple[CertificateFacts, ...] = ()
+    staple: bytes = field(default=b"", repr=False)  # the OCSP response (DER) the server sent along, if any
 
     @property
     def leaf(self) -> CertificateFacts | None:
@@ -111,6 +113,7 @@ class PathVerdict:
 
     fault: str = PathFault.NONE
     detail: str = ""
+    path: tuple[CertificateFacts, ...] = field(default=(), compare=False)  # leaf to anchor, where one was found
 
     @property
     def trusted(self) -> bool:
@@ -121,3 +124,53 @@ class PathVerdict:
     def temporary(self) -> bool:
         """Whether the fault may heal by itself."""
         return self.fault == PathFault.UNREACHABLE
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationList:
+    """One list of an issuer (RFC 5280 §5), read once. Two are the same if their octets are (`sha256`)."""
+
+    sha256: str
+    der: bytes = field(compare=False, repr=False)
+    issuer: bytes = field(compare=False, repr=False)  # its name in DER
+    issuer_name: str = field(compare=False)  # RFC 4514
+    this_update: float = field(compare=False)
+    next_update: float = field(compare=False)  # 0: it does not say
+    serials: frozenset[int] = field(compare=False, repr=False)
+    points: tuple[str, ...] = field(default=(), compare=False)  # distribution points it is limited to
+    scope: str = field(default="", compare=False)  # `leaf` or `authority`: it is about such certificates only
+    fault: str = field(default="", compare=False)  # why it cannot be used at all
+
+
+class RevocationState:
+    """What can be said of a certificate."""
+
+    GOOD = "good"
+    REVOKED = "revoked"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationStatus:
+    """What was said of a certificate, and where (`list`, `staple`), or why nothing was."""
+
+    state: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.detail}"
+
+
+OFF, SOFT, HARD = "off", "soft", "hard"
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What a contract demands: `hard` that each certificate is known not to be revoked, `soft` that none is revoked."""
+
+    mode: str = OFF
+    lists: tuple[RevocationList, ...] = ()
+
+
+NO_REVOCATION = Revocation()
+"""Nobody asks."""

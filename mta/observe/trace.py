@@ -24,7 +24,13 @@ def certificate_evidence(certificate: CertificateFacts) -> dict[str, Any]:
         "not_before": int(certificate.not_before),
         "not_after": int(certificate.not_after),
         "key": certificate.key,
+        "signed": certificate.signed,
     }
+
+
+def days_left(certificate: CertificateFacts, now: float) -> int:
+    """Whole days until it expires at epoch second `now`; less than 0: so many days ago."""
+    return int((certificate.not_after - now) // 86_400)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -37,6 +43,8 @@ def tls_evidence(facts: TlsFacts | None) -> dict[str, Any]:
         evidence["group"] = facts.group
     if facts.sni:
         evidence["sni"] = facts.sni
+    if facts.staple:
+        evidence["stapled"] = True
     evidence["chain"] = [certificate_evidence(certificate) for certificate in facts.chain]
     return evidence
 
@@ -100,6 +108,10 @@ def attempt_evidence(attempt: HostAttempt) -> dict[str, Any]:
         "verdict": attempt.verdict,
         "tls": tls_evidence(attempt.tls),
     }
+    if attempt.tls and attempt.tls.leaf:
+        evidence["days_left"] = days_left(attempt.tls.leaf, attempt.started)
+    if attempt.revocation:
+        evidence["revocation"] = attempt.revocation
     if attempt.reused:
         evidence["reused"] = True
     if attempt.tls_given_up:

@@ -8,11 +8,12 @@ from mta.model.envelope import Envelope
 from mta.model.lifecycle import HELD, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.session import SessionFacts
-from mta.observe.trace import authentication_evidence, tls_evidence
+from mta.observe.trace import authentication_evidence, days_left, tls_evidence
 from mta.pipeline.accept import Judgement, Transaction
 from mta.pipeline.site import Site
 from mta.pipeline.survive import broken_on_arrival
 from mta.policy.decision import Decision, Verdict
+from mta.policy.identify import demanded
 from mta.rfc.mime.received import Stamp, received_field
 
 
@@ -42,12 +43,14 @@ def compose(site: Site, transaction: Transaction, facts: SessionFacts, judged: J
         received=now,
         inbound=transaction.decision.connector,
         states=states,
-        evidence=evidence(transaction, facts, judged, prefix),
+        evidence=evidence(transaction, facts, judged, prefix, now),
         hops=transaction.hops,
     )
 
 
-def evidence(transaction: Transaction, facts: SessionFacts, judged: Judgement, prefix: bytes) -> dict[str, Any]:
+def evidence(
+    transaction: Transaction, facts: SessionFacts, judged: Judgement, prefix: bytes, now: float
+) -> dict[str, Any]:
     """Who sent this under which contract and why that one, in JSON types."""
     decision = transaction.decision
     return {
@@ -60,7 +63,9 @@ def evidence(transaction: Transaction, facts: SessionFacts, judged: Judgement, p
         "mode": decision.mode,
         "reasons": [str(reason) for reason in decision.reasons],
         **({"would": would(decision)} if decision.would else {}),
+        "demanded": demanded(transaction.contract.configuration.connectors[decision.connector].inbound),
         "tls": tls_evidence(facts.tls),
+        **({"days_left": days_left(facts.tls.leaf, now)} if facts.tls and facts.tls.leaf else {}),
         **_authentication(judged, prefix),
     }
 

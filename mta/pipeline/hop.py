@@ -20,6 +20,7 @@ from mta.policy.deliver import TlsJudgement, TlsRequirement, judge_offer, judge_
 from mta.ports import DialTarget, SmtpConnection
 
 _TLS_FAILED = "tls-failed"
+_NOT_JUDGED = TlsJudgement(None, "")
 _JUDGEMENT_KEPT = 60.0  # seconds: dates are looked at again after this
 
 
@@ -57,12 +58,12 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class _Dialled:
-    """What a dial came to; `tls` and `verdict` are evidence also where it failed."""
+    """What a dial came to; `tls` and `judgement` are evidence also where it failed."""
 
     hop: Hop | None = None
     failure: Failure | None = None
     tls: TlsFacts | None = None
-    verdict: str = ""
+    judgement: TlsJudgement = _NOT_JUDGED
     local_address: str = ""
     given_up: str = ""
 
@@ -83,7 +84,7 @@ class Hops:
         kept = self._take(key)
         new = False
         if kept:
-            dialled = _Dialled(kept, None, kept.connection.tls, kept.judgement.verdict, kept.connection.local_address)
+            dialled = _Dialled(kept, None, kept.connection.tls, kept.judgement, kept.connection.local_address)
         elif failure := self._backing_off(key):
             dialled = _Dialled(failure=failure)
         else:
@@ -186,15 +187,15 @@ class Hops:
         """Greeting, TLS, judgement, AUTH: a hop, or the connection ends here."""
         generation = self._site.contract.generation
         failure = await self._prepare(key, connection, use_tls=use_tls)
-        judgement = TlsJudgement(None, "")
+        judgement = _NOT_JUDGED
         if failure is None:
             judgement = judge_tls(key.requirement, connection.tls, self._site.verifier, self._site.clock.now())
             failure = judgement.failure or await self._authenticate(key, outbound, connection, judgement)
         if failure is None:
             hop = Hop(key, connection, judgement, self._site.clock.monotonic(), generation=generation)
-            return _Dialled(hop, None, connection.tls, judgement.verdict)
+            return _Dialled(hop, None, connection.tls, judgement)
         await connection.quit()
-        return _Dialled(None, failure, connection.tls, judgement.verdict)
+        return _Dialled(None, failure, connection.tls, judgement)
 
     async def _prepare(self, key: HopKey, connection: SmtpConnection, *, use_tls: bool) -> Failure | None:
         """Greeting and EHLO; STARTTLS and EHLO again (RFC 3207 §4.2)."""
@@ -251,7 +252,8 @@ def _attempt(key: HopKey, started: float, begun: float, dialled: _Dialled) -> Ho
         seconds=time.monotonic() - begun,
         tls=dialled.tls,
         requirement=key.requirement.word,
-        verdict=dialled.verdict,
+        verdict=dialled.judgement.verdict,
+        revocation=dialled.judgement.revocation,
         failure=dialled.failure,
         reused=bool(dialled.hop and dialled.hop.used),
         local_address=dialled.local_address,

@@ -2,7 +2,7 @@
 
 Every failing condition is its own `Reason`, so that a person sees the whole gap at once. The words are stable:
 `no-certificate`, `certificate-expired`, `certificate-not-yet-valid`, `certificate-untrusted`, `certificate-invalid`,
-`certificate-name`, `certificate-pin`, `certificate-eku`.
+`certificate-name`, `certificate-pin`, `certificate-eku`, `certificate-revoked`, `revocation-unknown`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
-from mta.model.tls import CertificateFacts, PathFault, Pin, TlsFacts, TrustAnchors
+from mta.model.tls import (
+    HARD,
+    NO_REVOCATION,
+    OFF,
+    CertificateFacts,
+    PathFault,
+    PathVerdict,
+    Pin,
+    Revocation,
+    RevocationState,
+    RevocationStatus,
+    TlsFacts,
+    TrustAnchors,
+)
 from mta.policy.decision import Reason
 from mta.ports import ChainVerifier
+from mta.rfc.pkix import crl, ocsp
 from mta.rfc.pkix.names import match_any, match_ip
 
 SYSTEM = TrustAnchors("system")
@@ -40,6 +55,7 @@ class CertificateDemand:
     anchors: TrustAnchors | None = None
     pins: tuple[Pin, ...] = ()
     client_usage: bool = False  # extended key usage, where stated, must allow clientAuth
+    revocation: Revocation = NO_REVOCATION
 
     @property
     def trust(self) -> TrustAnchors | None:
@@ -57,18 +73,21 @@ def judge_certificate(
         seen = "the session has no TLS" if tls is None else "the peer showed none"
         return (Reason("no-certificate", f"a certificate is demanded ({describe(demand)}), {seen}"),)
     faults: dict[str, Reason] = {}
-    for reason in _faults(demand, tls.chain, verifier, now):
+    for reason in _faults(demand, tls, verifier, now):
         faults.setdefault(reason.word, reason)  # an expired leaf is told by its dates and by its path: once is enough
     return tuple(faults.values())
 
 
-def _faults(
-    demand: CertificateDemand, chain: tuple[CertificateFacts, ...], verifier: ChainVerifier, now: float
-) -> Iterator[Reason]:
-    leaf = chain[0]
+def _faults(demand: CertificateDemand, tls: TlsFacts, verifier: ChainVerifier, now: float) -> Iterator[Reason]:
+    leaf = tls.chain[0]
     yield from _dates(leaf, now)
+    path: tuple[CertificateFacts, ...] = ()
     if demand.trust is not None:
-        yield from _path(chain, demand.trust, verifier, now)
+        verdict = verifier.verify(tls.chain, demand.trust, now)
+        path = verdict.path
+        yield from _untrusted(tls.chain, demand.trust, verdict)
+        if verdict.trusted and not path and demand.revocation.mode == HARD:  # fail closed
+            yield Reason("revocation-unknown", "nothing is known of the path to the authority")
     elif not demand.pins:
         # Fail closed: "any certificate" proves nobody.
         yield Reason("certificate-untrusted", "the contract states neither names, nor ca, nor pins that could prove it")
@@ -80,6 +99,7 @@ def _faults(
     if demand.client_usage and not _allows_client(leaf):
         usages = ", ".join(leaf.key_usage_oids)
         yield Reason("certificate-eku", f"expected extended key usage clientAuth, the certificate states {usages}")
+    yield from _revocation(demand.revocation, path, tls.staple, now)
 
 
 def _dates(leaf: CertificateFacts, now: float) -> Iterator[Reason]:
@@ -95,15 +115,46 @@ def _dates(leaf: CertificateFacts, now: float) -> Iterator[Reason]:
         yield Reason("certificate-not-yet-valid", text)
 
 
-def _path(
-    chain: tuple[CertificateFacts, ...], anchors: TrustAnchors, verifier: ChainVerifier, now: float
-) -> Iterator[Reason]:
-    verdict = verifier.verify(chain, anchors, now)
+def _untrusted(chain: tuple[CertificateFacts, ...], anchors: TrustAnchors, verdict: PathVerdict) -> Iterator[Reason]:
     if not verdict.trusted:
         word = _FAULT_WORDS.get(verdict.fault, "certificate-invalid")
         detail = f": {verdict.detail}" if verdict.detail else ""
         issuer = chain[-1].issuer or "unnamed"
         yield Reason(word, f"the chain does not lead to {_store(anchors)} (it ends at issuer {issuer}){detail}")
+
+
+def _revocation(wanted: Revocation, path: tuple[CertificateFacts, ...], staple: bytes, now: float) -> Iterator[Reason]:
+    for found in revocation(wanted, path, staple, now):
+        if found.state == RevocationState.REVOKED:
+            yield Reason("certificate-revoked", found.detail)
+        elif found.state == RevocationState.UNKNOWN and wanted.mode == HARD:
+            yield Reason("revocation-unknown", f"it must be known not to be revoked: {found.detail}")
+
+
+def revocation(
+    wanted: Revocation, path: tuple[CertificateFacts, ...], staple: bytes, now: float
+) -> tuple[RevocationStatus, ...]:
+    """What is known of each certificate of a trusted path but its anchor, leaf first; nothing where nobody asks.
+
+    A staple is about the leaf alone (RFC 6066 §8). Who has both is revoked if either says so.
+    """
+    if wanted.mode == OFF:
+        return ()
+    found = []
+    for place, (certificate, issuer) in enumerate(pairwise(path)):
+        known = [crl.status(wanted.lists, certificate, issuer, now)] if wanted.lists else []
+        if place == 0 and (staple or not known):
+            known.append(ocsp.status(staple, certificate, issuer, now))
+        found.append(_together(known, certificate))
+    return tuple(found)
+
+
+def _together(known: list[RevocationStatus], certificate: CertificateFacts) -> RevocationStatus:
+    for state in (RevocationState.REVOKED, RevocationState.GOOD):
+        if said := next((status for status in known if status.state == state), None):
+            return said
+    details = [status.detail for status in known] or [f"nothing is known of {certificate.subject}"]
+    return RevocationStatus(RevocationState.UNKNOWN, "; ".join(details))
 
 
 def name_matches(expected: str, leaf: CertificateFacts) -> bool:

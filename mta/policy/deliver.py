@@ -8,8 +8,8 @@ from mta.config.contract import HostPort, Outbound
 from mta.model.attempt import Failure, Scope
 from mta.model.reply import Reply
 from mta.model.reporting import NOTHING_PUBLISHED, PublishedTls
-from mta.model.tls import Pin, TlsFacts, TlsLevel, TrustAnchors
-from mta.policy.certificate import SYSTEM, CertificateDemand, judge_certificate
+from mta.model.tls import NO_REVOCATION, OFF, Pin, Revocation, TlsFacts, TlsLevel, TrustAnchors
+from mta.policy.certificate import SYSTEM, CertificateDemand, judge_certificate, revocation
 from mta.policy.decision import Reason
 from mta.policy.identify import version
 from mta.policy.route import Destination, is_address
@@ -31,6 +31,7 @@ class TlsRequirement:
     pins: tuple[Pin, ...] = ()
     min_version: str = "1.2"
     sni: str = ""
+    revocation: Revocation = NO_REVOCATION
     published: PublishedTls = NOTHING_PUBLISHED
 
     @property
@@ -50,6 +51,7 @@ class TlsJudgement:
 
     failure: Failure | None
     verdict: str
+    revocation: str = ""  # what is known of it, leaf first: `good: staple`, or why nothing is
 
 
 def requirement(outbound: Outbound, destination: Destination, host: HostPort) -> TlsRequirement:
@@ -63,7 +65,7 @@ def requirement(outbound: Outbound, destination: Destination, host: HostPort) ->
         names = names or _expected_names(destination, host)
     if names and anchors is None:
         anchors = SYSTEM
-    return TlsRequirement(level, names, anchors, tls.pins, tls.min_version, _sni(tls.names, host))
+    return TlsRequirement(level, names, anchors, tls.pins, tls.min_version, _sni(tls.names, host), tls.revocation)
 
 
 def _expected_names(destination: Destination, host: HostPort) -> tuple[str, ...]:
@@ -102,13 +104,14 @@ def judge_tls(requirement: TlsRequirement, facts: TlsFacts | None, verifier: Cha
     if level.may_be_clear:
         return TlsJudgement(None, "tls=encrypted" if facts else "tls=none")
     reasons = _faults(requirement, facts, verifier, now)
+    known = _revocation(requirement, facts, verifier, now)
     if not reasons:
-        return TlsJudgement(None, f"tls={level.word}")
+        return TlsJudgement(None, f"tls={level.word}", known)
     reached = "encrypted" if facts else "none"
     if any(reason.word == "tls-version" for reason in reasons):
         reached = "outdated"
     story = "; ".join(str(reason) for reason in reasons)
-    return TlsJudgement(_wait(story, _PUBLIC[reasons[0].word]), f"tls={reached}!{level.word}")
+    return TlsJudgement(_wait(story, _PUBLIC[reasons[0].word]), f"tls={reached}!{level.word}", known)
 
 
 def _faults(
@@ -122,11 +125,23 @@ def _faults(
         faults = (Reason("tls-version", text),)
     if requirement.level < TlsLevel.VERIFIED:
         return faults
-    demand = CertificateDemand(requirement.names, requirement.anchors, requirement.pins)
-    faults += judge_certificate(demand, facts, verifier, now)
+    faults += judge_certificate(_demand(requirement), facts, verifier, now)
     if requirement.level is TlsLevel.PINNED and not requirement.pins:  # fail closed
         faults += (Reason("certificate-pin", "the level is pinned, but no pin is stated"),)
     return faults
+
+
+def _demand(requirement: TlsRequirement) -> CertificateDemand:
+    return CertificateDemand(requirement.names, requirement.anchors, requirement.pins, False, requirement.revocation)
+
+
+def _revocation(requirement: TlsRequirement, facts: TlsFacts | None, verifier: ChainVerifier, now: float) -> str:
+    """What is known of the path's certificates, for evidence: `soft` lets pass what is not known."""
+    demand = _demand(requirement)
+    if facts is None or demand.trust is None or demand.revocation.mode == OFF:
+        return ""
+    path = verifier.verify(facts.chain, demand.trust, now).path
+    return "; ".join(str(each) for each in revocation(demand.revocation, path, facts.staple, now))
 
 
 # What a delivery report tells the sender.
@@ -140,6 +155,8 @@ _PUBLIC = {
     "certificate-invalid": "the host's certificate is not valid",
     "certificate-name": "the host's certificate does not name the expected host",
     "certificate-pin": "the host's certificate is not the one agreed upon",
+    "certificate-revoked": "the host's certificate has been revoked",
+    "revocation-unknown": "whether the host's certificate is revoked cannot be told",
 }
 
 

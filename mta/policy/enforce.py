@@ -91,6 +91,8 @@ def _own_sender(hearing: _Hearing, governing: Connector, sender: Mailbox | None)
     own = hearing.index.our_domain(sender.ascii_domain) if sender else None
     if own is None or hearing.identity.relays or own.allow_own_sender or governing.inbound.allow_own_sender:
         return ()
+    if hearing.identity.undecided:
+        return (hearing.identity.undecided,)  # it may be one of ours: that cannot be told now
     peer = hearing.identity.connector.name
     text = f"MAIL FROM {own.name}, a domain of ours, needs a session of a relay connector; the peer is {peer}"
     return (Reason("own-sender", f"{text}; allow_own_sender would permit it"),)

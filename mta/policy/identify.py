@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from mta.config.contract import DEFAULT, ClientCertificate, Connector, Inbound
 from mta.config.index import ConnectorIndex
 from mta.model.session import SessionFacts
-from mta.policy.certificate import CertificateDemand, judge_certificate
+from mta.policy.certificate import CertificateDemand, describe, judge_certificate
 from mta.policy.decision import Loser, Reason
+from mta.policy.refusal import UNKNOWN
 from mta.ports import ChainVerifier
 
 
@@ -26,6 +27,7 @@ class Identity:
     reasons: tuple[Reason, ...] = ()
     losers: tuple[Loser, ...] = ()
     audited: Connector | None = None
+    undecided: Reason | None = None  # a connector would have identified the peer, but something cannot be told now
 
     @property
     def relays(self) -> bool:
@@ -49,16 +51,19 @@ def session(index: ConnectorIndex, facts: SessionFacts, verifier: ChainVerifier,
     """
     losers: list[Loser] = []
     audited: Connector | None = None
+    undecided: Reason | None = None
     for candidate in _candidates(index, facts):
         faults = judge_proof(candidate, facts, verifier, now)
         if faults:
             losers.append(Loser(candidate.name, str(faults[0])))
+            if not candidate.audits and all(fault.word in UNKNOWN for fault in faults):
+                undecided = undecided or faults[0]
         elif candidate.audits:
             audited = audited or candidate
             losers.append(Loser(candidate.name, "audit: proven, but a connector in audit mode changes nothing"))
         else:
             return Identity(candidate, True, (_proven(candidate, facts),), tuple(losers), audited)
-    return Identity(index.configuration.default, losers=tuple(losers), audited=audited)
+    return Identity(index.configuration.default, losers=tuple(losers), audited=audited, undecided=undecided)
 
 
 def _candidates(index: ConnectorIndex, facts: SessionFacts) -> Iterator[Connector]:
@@ -124,7 +129,19 @@ def _judge_network(inbound: Inbound, facts: SessionFacts) -> tuple[Reason, ...]:
 
 
 def _demand(wanted: ClientCertificate) -> CertificateDemand:
-    return CertificateDemand(wanted.names, wanted.ca, wanted.pins, client_usage=wanted.eku == "client")
+    return CertificateDemand(wanted.names, wanted.ca, wanted.pins, wanted.eku == "client", wanted.revocation)
+
+
+def demanded(inbound: Inbound) -> str:
+    """What has to be proved, in words for the evidence."""
+    tls = inbound.tls
+    parts = [f"TLS {tls.min_version} or newer"] if tls.required else []
+    proofs = [f"a certificate with {describe(_demand(tls.client_certificate))}"] if tls.client_certificate else []
+    if inbound.networks:
+        proofs.append("an address of its networks")  # which may be many: this is written with every message
+    if proofs:
+        parts.append((" or " if inbound.combine == "any" else " and ").join(proofs))
+    return "; ".join(parts) or "nothing"
 
 
 def version(text: str) -> tuple[int, ...]:

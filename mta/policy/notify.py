@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from mta.config.contract import Server
 from mta.model.address import Mailbox
@@ -32,6 +33,7 @@ from mta.rfc.dsn.compose import FULL, HEADERS, Report, ReportedRecipient
 from mta.rfc.smtp.address import parse_mailbox
 
 _TIME_IS_UP = "4.4.7"  # RFC 3463 §3.5: delivery time expired
+_NAMES_TOLD = 5
 RETURN_LIMIT = 51_200  # octets: of a larger message only the header goes back
 
 
@@ -252,4 +254,15 @@ def _tls_line(place: HostAttempt) -> str:
     """The evidence of the hop in one line: what was demanded, what was seen, how it was judged."""
     seen = f"TLS {place.tls.version} with {place.tls.cipher}" if place.tls else ""
     demanded = f"demanded {place.requirement}" if place.requirement else ""
-    return "; ".join(part for part in (seen, demanded, place.verdict) if part)
+    return "; ".join(part for part in (seen, _shown(place), demanded, place.verdict) if part)
+
+
+def _shown(place: HostAttempt) -> str:
+    """The certificate of the host: whose, by whom, until when."""
+    leaf = place.tls.leaf if place.tls else None
+    if leaf is None:
+        return ""
+    until = datetime.fromtimestamp(leaf.not_after, UTC).strftime("%Y-%m-%d")
+    names = ", ".join((*leaf.dns_names, *leaf.ip_addresses)[:_NAMES_TOLD]) or "nobody"
+    revocation = f", {place.revocation}" if place.revocation else ""
+    return f"certificate {leaf.subject} for {names}, issued by {leaf.issuer}, valid until {until}{revocation}"

@@ -10,7 +10,7 @@ from mta.model.address import Mailbox
 from mta.model.reply import Reply
 from mta.policy.decision import Decision, Reason, Verdict, with_audit
 from mta.policy.identify import Identity
-from mta.policy.refusal import NO_DOMAIN, NO_SUCH_USER, RELAYING_DENIED
+from mta.policy.refusal import NO_DOMAIN, NO_SUCH_USER, RELAYING_DENIED, refuse
 from mta.policy.route import Route, choose
 from mta.rfc.smtp.address import parse_mailbox
 
@@ -97,6 +97,9 @@ def _judge_relay(identity: Identity, mailbox: Mailbox) -> Decision:
         return _refused(identity, NO_DOMAIN, "no-domain", f"{mailbox} has no domain and is not postmaster")
     if identity.relays:
         return _taken(identity, "relay", f"{identity.connector.name} may relay")
+    if identity.undecided:
+        connector = identity.connector
+        return refuse(connector, (identity.undecided,), "")  # it may be a relay: that cannot be told now
     peer = identity.connector.name if identity.proven else "nobody we know"
     text = f"{mailbox.ascii_domain} is not ours and the peer ({peer}) is no relay connector's"
     return _refused(identity, RELAYING_DENIED, "relay-denied", text)

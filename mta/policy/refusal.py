@@ -11,6 +11,9 @@ NO_SUCH_USER = Reply(550, "5.1.1", ("No such mailbox here",))  # RFC 3463 §3.2
 NO_DOMAIN = Reply(553, "5.1.3", ("The recipient needs a domain",))  # RFC 3463 §3.2
 RELAYING_DENIED = Reply(550, "5.7.1", ("Relaying denied",))  # RFC 3463 §3.8
 
+UNKNOWN = frozenset({"revocation-unknown"})
+"""Words of what nobody can tell now: unknown is temporary."""
+
 # Reason word -> enhanced code, text where a domain was claimed, text where none was.
 # RFC 5248 §2.4 keeps the registry of codes: 5.7.10 is "Encryption Needed".
 _TEXTS: dict[str, tuple[str, str, str]] = {
@@ -56,6 +59,16 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
         "the client certificate presented for {0} is not meant for TLS clients",
         "the client certificate is not meant for TLS clients",
     ),
+    "certificate-revoked": (
+        "5.7.1",
+        "the client certificate presented for {0} has been revoked",
+        "the client certificate has been revoked",
+    ),
+    "revocation-unknown": (
+        "4.7.1",
+        "whether the client certificate presented for {0} is revoked cannot be told now, try again later",
+        "whether the client certificate is revoked cannot be told now, try again later",
+    ),
     "network": (
         "5.7.1",
         "mail from {0} is not accepted from this address",
@@ -82,10 +95,15 @@ def reply_for(reason: Reason, domain: str, *, at_data: bool = False) -> Reply:
     if reason.word == "no-tls" and not at_data:
         return STARTTLS_FIRST
     enhanced, claimed, unclaimed = _TEXTS[reason.word]
-    return Reply(550, enhanced, (claimed.format(domain) if domain else unclaimed,))
+    code = 451 if enhanced.startswith("4") else 550
+    return Reply(code, enhanced, (claimed.format(domain) if domain else unclaimed,))
 
 
 def refuse(connector: Connector, reasons: tuple[Reason, ...], domain: str, *, at_data: bool = False) -> Decision:
-    """A refusal for every one of `reasons`; the peer hears of the first, which is the first to be mended."""
-    reply = reply_for(reasons[0], domain, at_data=at_data)
-    return Decision(Verdict.REFUSE, connector.name, connector.mode, reply, reasons)
+    """A refusal for every one of `reasons`; the peer hears of the first, which is the first to be mended.
+
+    If all of them are only unknown, it hears that it may try again.
+    """
+    lasting = [reason for reason in reasons if reason.word not in UNKNOWN]
+    reply = reply_for((lasting or reasons)[0], domain, at_data=at_data)
+    return Decision(Verdict.REFUSE if lasting else Verdict.DEFER, connector.name, connector.mode, reply, reasons)

@@ -208,7 +208,7 @@ class _Session:
 
     @property
     def secure(self) -> ssl.SSLSocket | None:
-        return self.sock if isinstance(self.sock, ssl.SSLSocket) else None
+        return None if type(self.sock) is socket.socket else self.sock  # type: ignore[return-value]
 
     def run(self) -> None:
         try:
@@ -219,7 +219,10 @@ class _Session:
                 self._command(self._line().decode("utf-8", "replace"))
         except (_Gone, OSError):
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+                if isinstance(self.sock, ssl.SSLSocket):
+                    socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # under TLS, whatever that thinks of it
+                else:
+                    self.sock.shutdown(socket.SHUT_RDWR)
             self.sock.close()
 
     def _receive(self) -> None:

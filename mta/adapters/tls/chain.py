@@ -169,7 +169,7 @@ def _strength(path: Sequence[CertificateFacts]) -> PathVerdict:
         weakness = _weakness(certificate.der, place == len(path) - 1)
         if weakness:
             return PathVerdict(PathFault.INVALID, f"{weakness}: {certificate.subject}")
-    return PathVerdict()
+    return PathVerdict(path=tuple(path))
 
 
 @lru_cache(1024)

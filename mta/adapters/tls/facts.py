@@ -19,6 +19,7 @@ def handshake_facts(connection: SSL.Connection, sni: str) -> TlsFacts:
         group=_group(connection),
         sni=sni or asked.decode("ascii", "backslashreplace"),
         chain=tuple(_certificate(each) for each in _peer_chain(connection)),
+        staple=connection.get_app_data() or b"",
     )
 
 

@@ -48,6 +48,7 @@ def start_client_tls(
     """Be the TLS client on `transport`; `sni` is the name asked for, in A-labels, or empty. As start_server_tls."""
     connection = SSL.Connection(context, None)
     connection.set_connect_state()
+    connection.request_ocsp()  # RFC 6066 §8: whether the certificate is revoked, in the words of its issuer
     if sni:
         connection.set_tlsext_host_name(sni.encode("ascii"))
     return _start(TlsLayer(transport, protocol, connection, sni), timeout)

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509.oid import SignatureAlgorithmOID
 
 from mta.model.tls import CertificateFacts
 
@@ -21,6 +22,11 @@ UNREADABLE_ERRORS = (
     *(x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion),
 )
 UNREADABLE = "unreadable"
+_SIGNATURES = {  # `rsa-with-sha256`, `ecdsa-with-sha384`, `ed25519`
+    value: name.lower().replace("_", "-")
+    for name, value in vars(SignatureAlgorithmOID).items()
+    if isinstance(value, x509.ObjectIdentifier) and not name.startswith("_")
+}
 LARGEST_CACHED = 16_384  # octets of DER; larger ones are read anew each time, so that nobody fills our memory
 
 
@@ -51,6 +57,16 @@ def opaque_facts(der: bytes) -> CertificateFacts:
         key_usage_oids=(UNREADABLE,),
         key=UNREADABLE,
     )
+
+
+def read_certificate(der: bytes) -> x509.Certificate:
+    """The certificate as the library knows it, for its extensions and its key. Raises ValueError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        try:
+            return x509.load_der_x509_certificate(der)
+        except UNREADABLE_ERRORS as error:
+            raise ValueError(f"no certificate: {error}") from error
 
 
 def public_key_info(der: bytes) -> bytes:
@@ -96,6 +112,7 @@ def _facts(der: bytes) -> CertificateFacts:
         not_after=not_after.timestamp(),
         key_usage_oids=_key_usage_oids(certificate),
         key=_or_unreadable(lambda: _key(certificate)),
+        signed=_or_unreadable(lambda: _signature(certificate)),
     )
 
 
@@ -131,6 +148,11 @@ def _key(certificate: x509.Certificate) -> str:
     if isinstance(key, dsa.DSAPublicKey):
         return f"dsa-{key.key_size}"
     return type(key).__name__.removesuffix("PublicKey").lower()
+
+
+def _signature(certificate: x509.Certificate) -> str:
+    oid = certificate.signature_algorithm_oid
+    return _SIGNATURES.get(oid, oid.dotted_string)
 
 
 def _or_unreadable(read: Callable[[], str]) -> str:

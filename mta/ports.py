@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from mta.model.address import Mailbox
 from mta.model.directory import DirectoryAnswer, Harvest, SourceAnswer, TrustRung
@@ -231,6 +231,37 @@ class KeyProvider(Protocol):
 
     def signing_key(self, path: str) -> SigningKey:
         """The key that the configuration names so. Raises MtaError if it cannot be used."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCertificate:
+    """A certificate of ours (DER) with its private key, for S/MIME. Times are epoch seconds.
+
+    `key` is a private key of `cryptography`, or an object of the same methods where the key stays in a token. `chain`
+    leads towards the root, `place` says for people where it was found.
+    """
+
+    certificate: bytes
+    chain: tuple[bytes, ...]
+    key: Any
+    not_before: float
+    not_after: float
+    place: str
+
+
+class KeyRing(Protocol):
+    """Our own certificates for S/MIME. Blocks: it may read files, or ask a token."""
+
+    def for_signing(self, domain: str, address: str, now: float, *, whose: str) -> OwnCertificate | None:
+        """The one that signs for `address` of our `domain`: `sender` its own, `domain` the domain's, `any` either.
+
+        Of several the one that began last and is in its time. Raises MtaError for one that cannot be used.
+        """
+        ...
+
+    def for_decrypting(self, domain: str, address: str) -> tuple[OwnCertificate, ...]:
+        """Every one, also former and expired ones, that mail to `address` may be encrypted to; the newest first."""
         ...
 
 

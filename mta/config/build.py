@@ -12,6 +12,7 @@ from mta.config.files import SYSTEM, Files
 from mta.config.problems import Path, Report
 from mta.config.schema_authentication import AuthenticationKeys
 from mta.config.schema_limits import limits
+from mta.config.smime import build_own, build_smime
 from mta.config.values import ValueFault, domain_name
 from mta.model.address import Mailbox
 from mta.model.tls import HARD, OFF, SOFT, Revocation, TlsLevel, TrustAnchors
@@ -76,6 +77,7 @@ def _domain(name: str, keys: schema.DomainKeys, ours: frozenset[str], shop: Work
         recipients=_recipients(name, keys, ours, shop, ("domains", written, "recipients")),
         allow_own_sender=keys.allow_own_sender,
         dkim=_dkim(name, keys, shop, ("domains", written, "dkim")),
+        smime=build_own(keys.smime, shop.files, (shop.report, ("domains", written, "smime"))) if keys.smime else None,
     )
 
 
@@ -239,6 +241,7 @@ def _outbound(keys: schema.OutboundKeys, shop: Workshop, path: Path) -> contract
         port=keys.port,
         dkim=keys.dkim,
         arc=keys.arc,
+        smime=build_smime(keys.smime, (shop.report, (*path, "smime"))),
     )
 
 

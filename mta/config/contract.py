@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
 from mta.model.tls import NO_REVOCATION, Pin, Revocation, TlsLevel, TrustAnchors
+from mta.rfc.smime.profile import PROFILES, Profile
 
 Network = IPv4Network | IPv6Network
 
@@ -146,6 +147,20 @@ VERIFY_RECIPIENT = "verify"
 
 
 @dataclass(frozen=True, slots=True)
+class OwnSmime:
+    """The certificates and keys of one of our domains for S/MIME; paths, empty where there is none.
+
+    `certificate` is the organisation's. `people` is a folder with those of single addresses, `former` one of keys that
+    decrypt only; `password` opens what is encrypted in them.
+    """
+
+    certificate: KeyPair | None = None
+    people: str = ""
+    former: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
     """One of our own domains. `recipients` is `any`, `verify`, or the set of `Mailbox.key`s that exist."""
 
@@ -155,6 +170,7 @@ class Domain:
     recipients: str | frozenset[str] = ANY_RECIPIENT
     allow_own_sender: bool = False
     dkim: tuple[DkimKey, ...] = ()
+    smime: OwnSmime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +263,25 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True)
+class Smime:
+    """How mail to a partner is signed and encrypted (docs/connectors.md has the words of each field)."""
+
+    sign: str = "never"
+    encrypt: str = "never"
+    without_certificate: str = "reject"
+    identity: str = "any"
+    profile: Profile = PROFILES["default"]
+    format: str = "detached"
+    header_protection: str = "none"
+    already_protected: str = "pass"
+
+    @property
+    def protects(self) -> bool:
+        """Whether anything is ever signed or encrypted."""
+        return self.sign != "never" or self.encrypt != "never"
+
+
+@dataclass(frozen=True, slots=True)
 class Outbound:
     """What mail going out under this connector is promised. `hosts` empty: by MX."""
 
@@ -257,6 +292,7 @@ class Outbound:
     port: int = 25  # of hosts found by MX
     dkim: str = "auto"  # or `off`: mail of our domains leaves unsigned
     arc: str = "off"  # or `seal`: what was judged on arrival leaves under our seal
+    smime: Smime = field(default_factory=Smime)
 
 
 @dataclass(frozen=True, slots=True)

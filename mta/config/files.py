@@ -70,6 +70,12 @@ class Files:
             self._match(certificates, private, path)
         return pair
 
+    def chain(self, name: str, path: Path) -> str:
+        """The absolute path of a certificate chain, judged by itself."""
+        file = self.resolve(name)
+        self.look("chain", file, path, self._judge_chain)
+        return file
+
     def anchors(self, name: str, path: Path) -> TrustAnchors | None:
         """The CAs of a file, or the system's; None after a fault."""
         if name == SYSTEM:

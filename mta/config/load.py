@@ -20,6 +20,7 @@ from mta.config.validate import validate
 from mta.config.values import ValueFault, domain_name
 from mta.config.watch import Stamp
 from mta.errors import ConfigurationError
+from mta.model.message import OUR_OWN
 
 _CONNECTOR_NAME = re.compile(r"[\w][\w.+-]{0,99}")
 
@@ -117,6 +118,9 @@ def _plan(settings: Settings, named: frozenset[str], shop: build.Workshop) -> Pl
         if not _CONNECTOR_NAME.fullmatch(name):
             hint = "use letters, digits, - _ + and dots, at most 100"
             report.problem(("connectors", name), "this cannot be the name of a connector", hint, key=True)
+        elif name in OUR_OWN:
+            message = f"{name} is what the mail is called that this relay writes itself"
+            report.problem(("connectors", name), message, "choose another name", key=True)
     server = None if ("server",) in report.damaged else build.build_server(settings.server, shop)
     return Plan(
         settings=settings,

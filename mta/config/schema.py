@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag
 
 from mta.config.schema_authentication import AuthenticationKeys, DkimKeyKeys, SealKeys
 from mta.config.schema_limits import Duration, DurationOrOff, LimitsModel
+from mta.config.schema_smime import OwnSmimeKeys, SmimeKeys
 from mta.config.schema_words import (
     OBJECT,
     WORD,
@@ -116,6 +117,7 @@ class DomainKeys(Keys):
     recipients: Text = optional("`any`, `verify` (ask the next hop), or a file with one address a line.", "any")
     allow_own_sender: Switch = optional("Let strangers use senders of this domain.", False)
     dkim: list[DkimKeyKeys] = optional("Keys that sign mail of this domain.", [])
+    smime: OwnSmimeKeys | None = optional("Our certificates for S/MIME, with their private keys.")
 
 
 class ClientCertificateKeys(Keys):
@@ -213,6 +215,7 @@ class OutboundKeys(Keys):
     port: Port = optional("Port of hosts found by MX.", 25)
     dkim: Literal["auto", "off"] = optional("`auto` signs mail of our domains that have keys; `off` never.", "auto")
     arc: Literal["off", "seal"] = optional("`seal`: mail that was judged on arrival leaves with an ARC seal.", "off")
+    smime: SmimeKeys = optional("How mail is signed and encrypted.", SmimeKeys())
 
 
 class ConnectorKeys(Keys):

@@ -7,6 +7,7 @@ from mta.config.files import SYSTEM
 from mta.config.problems import Path, Report
 from mta.config.schema import ConnectorKeys, InboundTlsKeys, OutboundKeys
 from mta.config.semantics_authentication import check_authentication
+from mta.config.semantics_smime import check_smime
 from mta.model.tls import TlsLevel
 
 
@@ -25,6 +26,7 @@ def check_connector(connector: Connector, keys: ConnectorKeys, report: Report) -
         _level(connector, keys.outbound, report, (*path, "outbound"))
         _auth(connector, report, (*path, "outbound", "auth"))
         _details(connector, keys.outbound, report, (*path, "outbound"))
+        check_smime(connector, keys.outbound, report, (*path, "outbound", "smime"))
 
 
 def _relay(connector: Connector, report: Report, path: Path) -> None:

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 
 from mta.model.envelope import Envelope
 
+# The inbound connectors of what we write ourselves; no connector of the configuration may be called so.
+NOTICE, REPORT = "notice", "report"
+OUR_OWN = frozenset({NOTICE, REPORT})
+
 
 @dataclass(frozen=True, slots=True)
 class HeaderField:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from mta.model.attempt import DeliveryResult
-from mta.model.message import Content, QueuedMessage, RecipientState
+from mta.model.message import NOTICE, Content, QueuedMessage, RecipientState
 from mta.pipeline.site import Site
 from mta.policy.notify import Notice, Occasion, notices
 from mta.policy.route import choose
 from mta.ports import RecipientFate
 from mta.rfc.dsn.compose import compose
-
-INBOUND = "notice"  # the inbound connector of what we write ourselves
 
 
 def reports(
@@ -32,7 +30,7 @@ def _queued(site: Site, original: QueuedMessage, notice: Notice) -> QueuedMessag
         content=Content(len(raw), raw),
         prefix=b"",
         received=now,
-        inbound=INBOUND,
+        inbound=NOTICE,
         states=(RecipientState(0, route.connector.name, due=now),),
         evidence={"notice": notice.kind, "about": original.id},
     )

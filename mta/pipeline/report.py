@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from mta.model.attempt import HostAttempt
-from mta.model.message import QueuedMessage
+from mta.model.message import REPORT, QueuedMessage
 from mta.pipeline.site import Site
 from mta.policy.deliver import TlsRequirement
 from mta.policy.report import tls_session
 from mta.policy.route import Destination
 
-INBOUND = "report"  # the inbound connector of the reports that we write
+INBOUND = REPORT
 
 
 def wants_tls(site: Site, message: QueuedMessage) -> bool:

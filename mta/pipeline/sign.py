@@ -17,7 +17,7 @@ from mta.model.reply import Reply
 from mta.pipeline.authenticate import readable
 from mta.pipeline.deliver import Job
 from mta.pipeline.site import Site
-from mta.policy.sign import Seal, seal_wanted, signing_keys
+from mta.policy.sign import Seal, from_our_systems, seal_wanted, signing_keys
 from mta.rfc.arc.seal import Sealing, seal
 from mta.rfc.dkim.body import body_hashes
 from mta.rfc.dkim.canonicalize import Headers
@@ -32,11 +32,12 @@ async def sign(site: Site, job: Job) -> Job | Failure:
     index, message = site.contract.index, job.message
     server = site.contract.configuration.server
     wanted = seal_wanted(server, job.connector, message)
-    if not index.any_dkim_key and wanted is None:
+    ours = index.any_dkim_key and from_our_systems(site.contract.configuration, message)
+    if not ours and wanted is None:
         return job
     block = _scan(message.content.beginning)
     author = parse_from(block, server.limits.header_addresses)
-    domain, keys = signing_keys(index, job.connector, author, message.received)
+    domain, keys = signing_keys(index, job.connector, author, message.received) if ours else ("", ())
     if not keys and wanted is None:
         return job
     try:

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mta.config.contract import Connector, DkimKey, SealingKey, Server
+from mta.config.contract import Configuration, Connector, DkimKey, SealingKey, Server
 from mta.config.index import ConnectorIndex
 from mta.model.auth import AuthResult
 from mta.model.author import FromField
-from mta.model.message import QueuedMessage
+from mta.model.message import OUR_OWN, QueuedMessage
+
+
+def from_our_systems(configuration: Configuration, message: QueuedMessage) -> bool:
+    """Whether we may sign as the author: mail of our own systems, of peers proven to use our senders, and our own.
+
+    A stranger who writes an address of ours into From must not be given our signature for it.
+    """
+    if message.inbound in OUR_OWN:
+        return True
+    connector = configuration.connectors.get(message.inbound)
+    return connector is not None and (connector.relay or connector.inbound.allow_own_sender)
 
 
 def signing_keys(

@@ -97,6 +97,13 @@ SCHEMA = [
         ],
     ),
     (
+        connectors("notice: {domains: [a.example]}"),
+        [
+            "3:3: connectors.notice: notice is what the mail is called that this relay writes itself"
+            " (choose another name)"
+        ],
+    ),
+    (
         connectors("a: {mode: audit1}"),
         ["3:13: connectors.a.mode: expected enforce or audit, found audit1 (did you mean audit?)"],
     ),
@@ -113,7 +120,7 @@ SCHEMA = [
         connectors(f"a: {{{PARTNER}, outbound: {{dane: auto}}}}"),
         [
             "3:77: connectors.a.outbound.dane: unknown key"
-            " (known here: route, tls, client_certificate, auth, port, dkim, arc)"
+            " (known here: route, tls, client_certificate, auth, port, dkim, arc, smime)"
         ],
     ),
 ]

@@ -54,6 +54,19 @@ async def test_every_attempt_sends_the_same_bytes_from_memory_and_from_a_file(tm
     assert [outcome.result for outcome in await judged(prefix + MESSAGE)] == [AuthResult.PASS]
 
 
+async def test_strangers_get_no_signature_of_ours(tmp_path: Path) -> None:
+    """Whoever writes an address of ours into From has not become one of us."""
+    (tmp_path / "r.key").write_bytes(pem(rsa_key()))
+    ours = job(Content(len(MESSAGE), MESSAGE))
+    for inbound in ("default", "gone-in-a-reload"):
+        theirs = replace(ours, message=replace(ours.message, inbound=inbound))
+        assert await transform(site(tmp_path / "r.key"), theirs) is theirs
+    noticed = replace(ours, message=replace(ours.message, inbound="notice"))
+    sent = await transform(site(tmp_path / "r.key"), noticed)
+    assert isinstance(sent, Job)
+    assert sent.message.prefix.startswith(b"DKIM-Signature:")
+
+
 async def test_without_its_key_mail_waits_for_us(tmp_path: Path) -> None:
     failure = await transform(site(tmp_path / "gone.key"), job(Content(len(MESSAGE), MESSAGE)))
     assert isinstance(failure, Failure)
@@ -78,9 +91,9 @@ def sealing_site(path: Path, *, signs: bool = False) -> Any:
     return SimpleNamespace(contract=Contract(known, index(domains=domains, server=server), 1), keys=KeyFiles())
 
 
-def sealing_job(raw: bytes, chain: str, prefix: bytes = RESULTS + TRACE) -> Job:
+def sealing_job(raw: bytes, chain: str, prefix: bytes = RESULTS + TRACE, inbound: str = "default") -> Job:
     evidence: dict[str, object] = {"authentication": {"arc": {"result": chain}}}
-    message = QueuedMessage("1", Envelope(None), Content(len(raw), raw), prefix, NOW, "default", (), evidence)
+    message = QueuedMessage("1", Envelope(None), Content(len(raw), raw), prefix, NOW, inbound, (), evidence)
     return Job(message, (), Connector("cloud", outbound=Outbound(arc="seal")), Destination("mx", "cloud.example"))
 
 
@@ -119,7 +132,7 @@ async def test_judged_mail_leaves_under_a_seal_over_what_we_found(tmp_path: Path
 
 async def test_the_seal_covers_our_own_signature(tmp_path: Path) -> None:
     (tmp_path / "r.key").write_bytes(pem(rsa_key()))
-    sent = await leaving(sealing_site(tmp_path / "r.key", signs=True), sealing_job(MESSAGE, "none"))
+    sent = await leaving(sealing_site(tmp_path / "r.key", signs=True), sealing_job(MESSAGE, "none", inbound="internal"))
     assert [outcome.result for outcome in await judged(sent)] == [AuthResult.PASS]
     assert await chain_of(sent) == (AuthResult.PASS, (DOMAIN,))
     begin = sent.index(b"DKIM-Signature:")

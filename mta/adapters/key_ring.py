@@ -1,0 +1,197 @@
+"""Our own certificates for S/MIME with their keys (ports.KeyRing): PEM and PKCS #12 files, keys of tokens.
+
+An address has its own in `people` as ADDRESS.pem, ADDRESS.p12 or ADDRESS.pfx, or several in a folder of that name.
+Files are looked at whenever they are asked for and read again only if they changed, so a new certificate needs no
+reload.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
+
+from mta.errors import MtaError
+from mta.ports import OwnCertificate
+
+TOKEN = "pkcs11:"  # noqa: S105 - how the URI of a token's key begins
+_ENDINGS = (".pem", ".p12", ".pfx")
+_LARGEST = 1 << 20  # octets of one file
+_FAULTS = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlaces:
+    """Where the keys of one domain are; empty strings where there is none. `pair` is the organisation's."""
+
+    pair: tuple[str, str] = ("", "")  # chain and key: paths, the key perhaps a token's URI
+    people: str = ""
+    former: str = ""
+    password: str = field(default="", repr=False)
+
+
+class FileKeyRing:
+    """Keys by domain. `token_key` opens a key of a token by its URI."""
+
+    def __init__(self, places: Mapping[str, KeyPlaces], token_key: Callable[[str], Any]) -> None:
+        self._places = places
+        self._token_key = token_key
+        self._read: dict[tuple[str, ...], tuple[tuple[int, ...], OwnCertificate]] = {}
+
+    def for_signing(self, domain: str, address: str, now: float, *, whose: str) -> OwnCertificate | None:
+        """The one that signs for `address`. Raises MtaError for one that cannot be used."""
+        places = self._places.get(domain)
+        if places is None:
+            return None
+        own = self._own(places, address) if whose != "domain" else []
+        shared = self._shared(places) if whose != "sender" else []
+        for found in (own, shared):
+            usable = [each for each in found if each.not_before <= now < each.not_after]
+            if usable:
+                return max(usable, key=lambda each: each.not_before)
+        expired = [*own, *shared]
+        if expired:
+            raise MtaError(f"{max(expired, key=lambda each: each.not_after).place} is not in its time")
+        return None
+
+    def for_decrypting(self, domain: str, address: str) -> tuple[OwnCertificate, ...]:
+        """Every one that mail to `address` may be encrypted to; files that cannot be used are passed over."""
+        places = self._places.get(domain)
+        if places is None:
+            return ()
+        found: list[OwnCertificate] = []
+        for path in (*_files_of(places.people, address), *_all_files(places.former)):
+            try:
+                found.append(self._file(path, places.password))
+            except MtaError:
+                continue  # one broken file among many must not keep mail from being read
+        with contextlib.suppress(MtaError):
+            found += self._shared(places)
+        return tuple(sorted(found, key=lambda each: -each.not_before))
+
+    def _own(self, places: KeyPlaces, address: str) -> list[OwnCertificate]:
+        return [self._file(path, places.password) for path in _files_of(places.people, address)]
+
+    def _shared(self, places: KeyPlaces) -> list[OwnCertificate]:
+        chain, key = places.pair
+        if not chain:
+            return []
+        return [self._kept((chain, key), lambda: self._pair(chain, key, places.password))]
+
+    def _file(self, path: str, password: str) -> OwnCertificate:
+        read = _read_pkcs12 if path.endswith((".p12", ".pfx")) else _read_pem
+        return self._kept((path,), lambda: read(path, password))
+
+    def _pair(self, chain: str, key: str, password: str) -> OwnCertificate:
+        certificates = _certificates(_octets(chain), chain)
+        if not key.startswith(TOKEN):
+            return _own(certificates, _private(_octets(key), key, password), chain)
+        return _own(certificates, self._token_key(key), f"{chain} with {key}")
+
+    def _kept(self, paths: tuple[str, ...], read: Callable[[], OwnCertificate]) -> OwnCertificate:
+        stamps = tuple(number for path in paths for number in _stamp(path))
+        known = self._read.get(paths)
+        if known is None or known[0] != stamps:
+            known = self._read[paths] = (stamps, read())
+        return known[1]
+
+
+def _files_of(folder: str, address: str) -> list[str]:
+    """The files of one address; its local part is compared without regard to case, as lists of recipients are."""
+    if not folder or "/" in address or "\0" in address or address.startswith("."):
+        return []
+    base = os.path.join(folder, address.casefold())
+    alone = [base + ending for ending in _ENDINGS if os.path.isfile(base + ending)]
+    return [*alone, *_all_files(base)]
+
+
+def _all_files(folder: str) -> list[str]:
+    try:
+        names = sorted(os.listdir(folder)) if folder else []
+    except OSError:
+        return []
+    return [os.path.join(folder, name) for name in names if name.endswith(_ENDINGS)]
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    if path.startswith(TOKEN):
+        return ()
+    try:
+        state = os.stat(path)
+    except OSError as error:
+        raise MtaError(f"{path} cannot be read: {error.strerror}") from error
+    return (state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+def _octets(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise MtaError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > _LARGEST:
+        raise MtaError(f"{path} is larger than {_LARGEST >> 20} MiB")
+    return content
+
+
+def _read_pem(path: str, password: str) -> OwnCertificate:
+    """Certificates and the private key in one file, or the key in a file beside it that ends in .key."""
+    content = _octets(path)
+    key = content if b"PRIVATE KEY-----" in content else _octets(f"{path.removesuffix('.pem')}.key")
+    return _own(_certificates(content, path), _private(key, path, password), path)
+
+
+def _certificates(content: bytes, path: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(content)
+    except _FAULTS as error:
+        raise MtaError(f"{path} holds no PEM certificates") from error
+
+
+def _private(content: bytes, path: str, password: str) -> Any:
+    secret = password.encode() if password and b"ENCRYPTED" in content else None
+    try:
+        return load_pem_private_key(content, secret)
+    except _FAULTS as error:
+        raise MtaError(f"the private key of {path} cannot be read; is password_file the right one?") from error
+
+
+def _read_pkcs12(path: str, password: str) -> OwnCertificate:
+    try:
+        bundle = load_pkcs12(_octets(path), password.encode() if password else None)
+    except _FAULTS as error:
+        raise MtaError(f"{path} cannot be opened; is password_file the right one?") from error
+    if bundle.key is None or bundle.cert is None:
+        raise MtaError(f"{path} holds no certificate with its key")
+    certificates = [bundle.cert.certificate, *(each.certificate for each in bundle.additional_certs)]
+    return _own(certificates, bundle.key, path)
+
+
+def _own(certificates: Iterable[x509.Certificate], key: Any, place: str) -> OwnCertificate:
+    """The certificate of the key, and the others as its chain."""
+    leaves = [each for each in certificates if _is_of(each, key)]
+    if not leaves:
+        raise MtaError(f"the private key of {place} is of none of its certificates")
+    leaf = leaves[0]
+    return OwnCertificate(
+        certificate=leaf.public_bytes(Encoding.DER),
+        chain=tuple(each.public_bytes(Encoding.DER) for each in certificates if each is not leaf),
+        key=key,
+        not_before=leaf.not_valid_before_utc.timestamp(),
+        not_after=leaf.not_valid_after_utc.timestamp(),
+        place=place,
+    )
+
+
+def _is_of(certificate: x509.Certificate, key: Any) -> bool:
+    try:
+        return bool(certificate.public_key() == key.public_key())
+    except _FAULTS:
+        return False

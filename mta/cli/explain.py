@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import ssl
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
-from mta.app import chain_verifier, load
+from mta.app import SystemClock, chain_verifier, load, look_ups
+from mta.cli.message import incoming
+from mta.cli.verify import facts_in_words
 from mta.config.contract import Configuration
 from mta.config.index import ConnectorIndex
 from mta.config.problems import one_line
 from mta.errors import ConfigurationError, UsageError
 from mta.model.address import Mailbox
-from mta.model.author import FromField
 from mta.model.session import SessionFacts
 from mta.model.tls import CertificateFacts, TlsFacts
-from mta.policy.explain import Question, accepted
+from mta.pipeline.authenticate import Incoming, LookUps, authenticate, header_fields, seen_by
+from mta.policy.explain import Question, Seen, accepted, whose
 from mta.policy.explain import explain as answer
-from mta.rfc.mime.from_ import parse_from
-from mta.rfc.mime.header import HeaderError, scan_header
+from mta.rfc.mime.header import HeaderError
 from mta.rfc.pkix.certificate import certificate_facts
 from mta.rfc.smtp.address import parse_mailbox
 
@@ -48,6 +50,7 @@ class ExplainOptions:
     tls: str = ""
     helo: str = ""
     message: str = ""
+    nameserver: str = ""
     json_output: bool = False
 
 
@@ -58,12 +61,15 @@ def explain(options: ExplainOptions) -> int:
     """
     try:
         configuration = load(options.config)
-        question = _question(options, configuration)
+        index, verifier, now = ConnectorIndex(configuration), chain_verifier(), time.time()
+        question, message = _question(options, configuration)
+        if message is not None:
+            question = replace(question, seen=asyncio.run(_authenticated(index, question, message, options)))
     except ConfigurationError as error:
         return _cannot(*error.problems)
     except UsageError as error:
         return _cannot(f"mta: {error}")
-    document = answer(ConnectorIndex(configuration), question, chain_verifier(), time.time())
+    document = answer(index, question, verifier, now)
     if options.json_output:
         print(json.dumps(document, indent=2))
     else:
@@ -80,13 +86,38 @@ def _cannot(*lines: str) -> int:
 # --- the question ------------------------------------------------------------------------------------------------
 
 
-def _question(options: ExplainOptions, configuration: Configuration) -> Question:
+async def _authenticated(
+    index: ConnectorIndex, question: Question, message: Incoming, options: ExplainOptions
+) -> tuple[Seen, ...]:
+    """What each connector that has a say would see of the message, by the step that judges live mail."""
+    server = index.configuration.server
+    connectors = whose(index, question, chain_verifier(), time.time())
+    if not connectors:
+        return ()
+    names = LookUps(look_ups(server, options.nameserver), SystemClock(), server.hostname)
+    found = await authenticate(names, connectors, message)
+    sources = (seen_by(connector, message) for connector in connectors)
+    written = any(connector.inbound.authentication.checked for connector in connectors)
+    fields = (
+        header_fields(server, facts, source) if written else b"" for facts, source in zip(found, sources, strict=True)
+    )
+    return tuple(Seen(*each) for each in zip(connectors, found, fields, strict=True))
+
+
+def _question(options: ExplainOptions, configuration: Configuration) -> tuple[Question, Incoming | None]:
     if not options.recipients:
         raise UsageError("explain needs a recipient: --to ADDRESS")
     sender = None if options.sender in ("", "<>") else _mailbox("--from", options.sender)
     recipients = tuple(_mailbox("--to", text) for text in options.recipients)
     facts = SessionFacts(_client(options.client_ip), helo=options.helo, esmtp=True, tls=_tls(options))
-    return Question(facts, sender, recipients, _author(options.message, configuration))
+    if not options.message:
+        return Question(facts, sender, recipients), None
+    raw = _read("--message", options.message)
+    try:
+        message = incoming(raw, facts.client_ip, options.helo, sender, configuration.server.limits)
+    except HeaderError as error:
+        raise UsageError(f"--message {one_line(options.message)}: {error}") from error
+    return Question(facts, sender, recipients, message.author), message
 
 
 def _mailbox(option: str, text: str) -> Mailbox:
@@ -127,17 +158,6 @@ def _chain(path: str) -> tuple[CertificateFacts, ...]:
         raise UsageError(f"--client-cert {one_line(path)}: cannot be read: {error}") from error
 
 
-def _author(path: str, configuration: Configuration) -> FromField | None:
-    if not path:
-        return None
-    limits = configuration.server.limits
-    try:
-        block = scan_header(_read("--message", path), limits.header_size)
-    except HeaderError as error:
-        raise UsageError(f"--message {one_line(path)}: {error}") from error
-    return parse_from(block, limits.header_addresses)
-
-
 def _read(option: str, path: str) -> bytes:
     try:
         return Path(path).read_bytes()
@@ -153,6 +173,9 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"inbound: {inbound['decision']} by connector {inbound['connector']} ({inbound['mode']})"
     yield from _outcome(inbound)
     yield from _losers(inbound)
+    if found := inbound["authentication"]:
+        yield ""
+        yield from facts_in_words(found)
     for recipient in document["recipients"]:
         yield ""
         yield f"to {recipient['address']}: {recipient['decision']}"

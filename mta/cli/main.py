@@ -101,11 +101,12 @@ def explain(
     client_cert: Annotated[str, typer.Option("--client-cert", help="PEM chain that the peer shows.")] = "",
     tls: Annotated[str, typer.Option("--tls", help="TLS version of the session, e.g. 1.3; none without.")] = "",
     helo: Annotated[str, typer.Option("--helo", help="What the peer says in EHLO.")] = "",
-    message: Annotated[str, typer.Option("--message", help="A message whose header From is judged, too.")] = "",
+    message: Annotated[str, typer.Option("--message", help="A message that is authenticated and judged, too.")] = "",
+    nameserver: Annotated[str, typer.Option("--nameserver", help="HOST:PORT to ask instead of the usual.")] = "",
     config: Config = _CONFIG,
     json: Json = False,
 ) -> None:
-    """Say what would happen to a message, and why: connectors, losers, TLS, route."""
+    """Say what would happen to a message, and why: connectors, losers, authentication, TLS, route."""
     from mta.cli.explain import ExplainOptions
     from mta.cli.explain import explain as run
 
@@ -118,6 +119,7 @@ def explain(
         tls=tls,
         helo=helo,
         message=message,
+        nameserver=nameserver,
         json_output=json,
     )
     raise typer.Exit(run(options))

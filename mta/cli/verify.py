@@ -6,23 +6,21 @@ import asyncio
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from mta.app import load, look_ups
+from mta.cli.message import incoming
 from mta.config.contract import Server
 from mta.errors import ConfigurationError, UsageError
 from mta.model.address import Mailbox
 from mta.model.auth import AuthenticationFacts
-from mta.model.message import Content
 from mta.observe.trace import authentication_evidence
 from mta.pipeline.authenticate import Incoming, LookUps, authenticate_message
 from mta.ports import Clock
 from mta.rfc.authres.write import authentication_results
-from mta.rfc.mime.from_ import parse_from
-from mta.rfc.mime.header import scan_header
 from mta.rfc.smtp.address import AddressError, parse_mailbox
 
 
@@ -56,23 +54,21 @@ class FixedClock:
 
 def verify(options: VerifyOptions) -> int:
     """Judge the message on standard input; 0 once judged. Raises UsageError."""
-    raw = _lines_in_crlf(sys.stdin.buffer.read())
-    server = _server(options)
-    block = scan_header(raw, len(raw))
-    author = parse_from(block, server.limits.header_addresses)
+    raw, server = sys.stdin.buffer.read(), _server(options)
+    limits = replace(server.limits, header_size=2 * len(raw))  # whatever it is, it is judged
     client = _address(options.ip) if options.ip else None
-    incoming = Incoming(client, options.helo, _sender(options.mail_from), Content(len(raw), raw), block, author)
+    message = incoming(raw, client, options.helo, _sender(options.mail_from), limits)
     clock: Clock = FixedClock(time.time() if options.now is None else options.now)
-    facts = asyncio.run(_judge(incoming, options, server, clock))
-    field = authentication_results(server.authserv_id, facts, mail_from=str(incoming.sender or ""), client=options.ip)
+    facts = asyncio.run(_judge(message, options, server, clock))
+    field = authentication_results(server.authserv_id, facts, mail_from=str(message.sender or ""), client=options.ip)
     document = {**authentication_evidence(facts), "authentication_results": field.decode("utf-8", "replace").strip()}
     print(json.dumps(document, indent=2) if options.json_output else _in_words(document))
     return 0
 
 
-async def _judge(incoming: Incoming, options: VerifyOptions, server: Server, clock: Clock) -> AuthenticationFacts:
+async def _judge(message: Incoming, options: VerifyOptions, server: Server, clock: Clock) -> AuthenticationFacts:
     resolver = look_ups(server, options.nameserver)
-    return await authenticate_message(incoming, LookUps(resolver, clock, server.hostname))
+    return await authenticate_message(message, LookUps(resolver, clock, server.hostname))
 
 
 def _server(options: VerifyOptions) -> Server:
@@ -103,13 +99,14 @@ def _sender(text: str) -> Mailbox | None:
         raise UsageError(f"--mail-from: {error}") from None
 
 
-def _lines_in_crlf(raw: bytes) -> bytes:
-    """Files on a disk often end their lines in LF alone; on the wire they were CRLF."""
-    return raw if b"\r\n" in raw else raw.replace(b"\n", b"\r\n")
-
-
 def _in_words(document: dict[str, Any]) -> str:
-    spf, dmarc, arc = document["spf"], document["dmarc"], document["arc"]
+    results: str = document["authentication_results"]
+    return "\n".join((*facts_in_words(document), "", results))
+
+
+def facts_in_words(document: dict[str, Any]) -> list[str]:
+    """SPF, DKIM, DMARC, ARC and the sender's null MX, one a line, each with its reason."""
+    spf, dmarc, arc, sender = (document[method] for method in ("spf", "dmarc", "arc", "sender"))
     lines = [f"spf   {name:9} {spf[name]['result']:9} {spf[name]['domain']}  {spf[name]['reason']}" for name in spf]
     lines += [
         f"dkim  {entry['selector'] or '-':9} {entry['result']:9} {entry['domain']}  {entry['reason']}"
@@ -117,6 +114,6 @@ def _in_words(document: dict[str, Any]) -> str:
     ] or ["dkim  -         none      the message is not signed"]
     lines.append(f"dmarc {dmarc['policy'] or '-':9} {dmarc['result']:9} {dmarc['domain']}  {dmarc['reason']}")
     lines.append(f"arc   {'-':9} {arc['result']:9} {', '.join(arc['sealers'])}  {arc['reason']}")
-    story = "\n".join(line.rstrip() for line in lines)
-    results: str = document["authentication_results"]
-    return f"{story}\n\n{results}"
+    if sender["result"] not in ("none", "pass"):
+        lines.append(f"mx    {'-':9} {sender['result']:9} {sender['domain']}  {sender['reason']}")
+    return [line.rstrip() for line in lines]

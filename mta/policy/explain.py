@@ -12,8 +12,11 @@ from typing import Any
 from mta.config.contract import DEFAULT, Connector, HostPort, Outbound
 from mta.config.index import ConnectorIndex
 from mta.model.address import Mailbox
+from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField
 from mta.model.session import SessionFacts
+from mta.observe.trace import authentication_evidence
+from mta.policy.concerned import accept_for_author, concerned, judge_all
 from mta.policy.decision import Decision, Verdict
 from mta.policy.deliver import requirement
 from mta.policy.enforce import judge_header_from, judge_mail, judge_recipient
@@ -23,13 +26,35 @@ from mta.ports import ChainVerifier
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What one connector sees of a message: SPF, DKIM, DMARC and ARC, and the fields that would be written."""
+
+    connector: Connector
+    facts: AuthenticationFacts
+    fields: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
-    """A message that might come: the peer, the envelope and, where the content is known, its From."""
+    """A message that might come: the peer, the envelope and, where the content is known, its From.
+
+    `seen` is what those found that `whose` names.
+    """
 
     facts: SessionFacts
     sender: Mailbox | None
     recipients: tuple[Mailbox, ...]
     from_field: FromField | None = None
+    seen: tuple[Seen, ...] = ()
+
+
+def whose(index: ConnectorIndex, question: Question, verifier: ChainVerifier, now: float) -> tuple[Connector, ...]:
+    """The connectors that want to know who really sent the message: for them it is to be authenticated."""
+    if question.from_field is None:
+        return ()
+    identity = session(index, question.facts, verifier, now)
+    mail = judge_mail(index, question.facts, identity, question.sender, verifier, now)
+    return concerned(index, identity, mail.connector, question.from_field)
 
 
 def explain(index: ConnectorIndex, question: Question, verifier: ChainVerifier, now: float) -> dict[str, Any]:
@@ -39,15 +64,16 @@ def explain(index: ConnectorIndex, question: Question, verifier: ChainVerifier, 
     chosen = _decisive(decisions)
     losers = _inbound_losers(index, question, chosen.connector, verifier, now)
     return {
-        "inbound": _inbound(decisions, chosen) | {"losers": [_loser(*pair) for pair in losers]},
+        "inbound": _inbound(decisions, chosen)
+        | {"authentication": _authentication(question), "losers": [_loser(*pair) for pair in losers]},
         "recipients": [_recipient(index, identity, mailbox) for mailbox in question.recipients],
     }
 
 
 def accepted(document: dict[str, Any]) -> bool:
-    """Whether the message would be taken for every one of its recipients."""
+    """Whether the message would be taken for every one of its recipients; one that is held was taken."""
     parts = (document["inbound"], *document["recipients"])
-    return all(part["decision"] == Verdict.ACCEPT for part in parts)
+    return all(part["decision"] in (Verdict.ACCEPT, Verdict.HOLD) for part in parts)
 
 
 # --- inbound -----------------------------------------------------------------------------------------------------
@@ -60,7 +86,21 @@ def _inbound_decisions(
     mail = judge_mail(index, facts, identity, question.sender, verifier, now)
     if question.from_field is None:
         return (mail,)
-    return (mail, judge_header_from(index, facts, identity, mail, question.from_field, verifier, now))
+    author, seen = question.from_field, question.seen
+    header = judge_header_from(index, facts, identity, mail, author, verifier, now)
+    if seen and not header.accepted:
+        header = accept_for_author(index, header, seen[0].facts, author)
+    if seen and header.accepted:
+        header = judge_all(index, [(one.connector, one.facts) for one in seen], author, header)
+    return (mail, header)
+
+
+def _authentication(question: Question) -> dict[str, Any] | None:
+    """What SPF, DKIM, DMARC and ARC found, as the connector that governs sees it; None where nothing is looked up."""
+    if not question.seen:
+        return None
+    first = question.seen[0]
+    return authentication_evidence(first.facts) | {"authentication_results": first.fields.decode("utf-8").strip()}
 
 
 def _decisive(decisions: tuple[Decision, ...]) -> Decision:

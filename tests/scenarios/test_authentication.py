@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dkim
 import pytest
 
 from tests.support.client import send
@@ -194,6 +195,66 @@ def test_verify_tells_the_whole_story(fabrikam: Fabrikam) -> None:
     assert (document["dmarc"]["result"], document["dmarc"]["policy"]) == ("pass", "reject")
     assert document["arc"]["result"] == "none"
     assert document["authentication_results"].startswith("Authentication-Results:")
+
+
+@pytest.mark.parametrize(("altered", "status"), [(False, 0), (True, 1)], ids=["good", "altered"])
+def test_explain_says_what_live_does(tmp_path: Path, fabrikam: Fabrikam, altered: bool, status: int) -> None:
+    """`mta explain --message` authenticates as the relay does, down to the reply and the field it writes."""
+    raw = fabrikam.signed.replace(b"Good morning.", b"Pay me now..") if altered else fabrikam.signed
+    (tmp_path / "mail.eml").write_bytes(raw)
+    with contoso(tmp_path, fabrikam, ALIGNED) as (relay, mailbox):
+        sent = send(relay.port, "bob@fabrikam.example", ["alice@contoso.example"], raw)
+        words = ["--from", "bob@fabrikam.example", "--to", "alice@contoso.example", "--client-ip", "127.0.0.1"]
+        words += ["--helo", "client.example", "--message", str(tmp_path / "mail.eml"), "--json"]
+        done = relay.command("explain", *words)
+        assert done.returncode == status, done.stderr
+        told = json.loads(done.stdout)["inbound"]
+        assert (told["decision"], told["connector"]) == ("refuse" if altered else "accept", "fabrikam")
+        if altered:
+            assert told["reply"] == str(sent.data)
+            assert relay.wait_for("mail.refused", stage="DATA")["reasons"] == told["reasons"][:1]
+            return
+        mailbox.wait_for(1)
+        assert mailbox.messages[0].data.startswith(told["authentication"]["authentication_results"].encode())
+        live = relay.ask("trace", sent.id)["messages"][0]["accepted"]["authentication"]
+        assert {key: live[key] for key in ("spf", "dkim", "dmarc", "arc", "sender")} == {
+            key: told["authentication"][key] for key in ("spf", "dkim", "dmarc", "arc", "sender")
+        }
+
+
+def test_a_sender_whose_domain_takes_no_mail_is_refused(tmp_path: Path, fabrikam: Fabrikam) -> None:
+    """RFC 7505 §4.2: nobody could answer it. `default` only tells."""
+    zone = {**fabrikam.zone, ("fabrikam.example", "MX"): ["0 ."], ("stranger.example", "MX"): ["0 ."]}
+    default = "default: {inbound: {authentication: {dmarc: report}}, outbound: {tls: {level: none}}}"
+    with contoso(tmp_path, Fabrikam(zone, fabrikam.signed), ALIGNED, default) as (relay, _):
+        refused = send(relay.port, "bob@fabrikam.example", ["alice@contoso.example"], fabrikam.signed)
+        assert str(refused.data).startswith("550 5.7.27"), refused
+        other = MESSAGE.replace(b"fabrikam", b"stranger")
+        told = send(relay.port, "x@stranger.example", ["alice@contoso.example"], other)
+        assert told.accepted, told
+        found = relay.ask("trace", told.id)["messages"][0]["accepted"]["authentication"]
+        assert found["reasons"][-1].startswith("null-mx: stranger.example")
+
+
+def test_a_signature_that_we_break_is_named_in_the_trace(tmp_path: Path, fabrikam: Fabrikam) -> None:
+    """A field that bears our name was signed by whoever forged it: it goes, and the trace says what that broke."""
+    key = (tmp_path / "s2.key").as_posix()
+    made = mta("keys", "dkim", "new", "stranger.example", "s2", "--out", key, "--json", cwd=tmp_path)
+    record = json.loads(made.stdout)["record"]
+    zone = {**fabrikam.zone, ("s2._domainkey.stranger.example", "TXT"): [quoted(record)]}
+    default = "default: {inbound: {authentication: {dmarc: report}}, outbound: {tls: {level: none}}}"
+    forged = b"Authentication-Results: mx.contoso.example; dkim=pass\r\n" + MESSAGE.replace(b"fabrikam", b"stranger")
+    names = [b"from", b"subject", b"authentication-results"]
+    signature = dkim.sign(forged, b"s2", b"stranger.example", Path(key).read_bytes(), include_headers=names)
+    with contoso(tmp_path, Fabrikam(zone, fabrikam.signed), ALIGNED, default) as (relay, _):
+        sent = send(relay.port, "x@stranger.example", ["alice@contoso.example"], bytes(signature) + forged)
+        assert sent.accepted, sent
+        found = relay.ask("trace", sent.id)["messages"][0]["accepted"]["authentication"]
+        assert [entry["result"] for entry in found["dkim"]] == ["pass"]
+        [told] = found["broken_signatures"]
+        assert told.startswith("s2._domainkey.stranger.example: header fields it signs were changed")
+        assert relay.wait_for("signature.broken")["signatures"] == [told]
+        assert "taking it in broke the signature s2._domainkey" in relay.command("trace", sent.id).stdout
 
 
 def test_every_attempt_sends_the_same_bytes(tmp_path: Path, fabrikam: Fabrikam, tmp_path_factory: Any) -> None:

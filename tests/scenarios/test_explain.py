@@ -220,7 +220,7 @@ def test_the_document_has_the_shape_that_scripts_rely_on(company: Company, tmp_p
     _, document = explained(company, CASES["our own system"], tmp_path)
     inbound = document["inbound"]
     assert set(document) == {"inbound", "recipients"}
-    assert set(inbound) == {"connector", "mode", "decision", "would", "reply", "reasons", "losers"}
+    assert set(inbound) == {"connector", "mode", "decision", "would", "reply", "reasons", "authentication", "losers"}
     names = {"inside", "gateway", "devices", "watched-gateway", "fabrikam", "either", "modern", "watched", "default"}
     assert {loser["connector"] for loser in inbound["losers"]} | {inbound["connector"]} == names
     assert all(loser["reason"] for loser in inbound["losers"])

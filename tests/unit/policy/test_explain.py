@@ -6,12 +6,13 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract import Connector, HostPort, Inbound, Outbound, OutboundTls
+from mta.config.contract import Authentication, Connector, HostPort, Inbound, Outbound, OutboundTls
 from mta.model.tls import TlsLevel
 from mta.policy.enforce import judge_header_from, judge_mail
-from mta.policy.explain import Question, accepted, explain
+from mta.policy.explain import Question, Seen, accepted, explain, whose
 from mta.policy.identify import session
 from mta.policy.recipient import judge_recipient
+from tests.unit.policy.authentication_world import found, signature
 from tests.unit.policy.test_enforce import AUTHORS, SENDERS
 from tests.unit.policy.test_identify import INBOUNDS, SESSIONS
 from tests.unit.policy.world import (
@@ -52,7 +53,8 @@ def losers(part) -> dict[str, str]:
 def test_the_document_has_the_keys_of_the_contract():
     document = ask(PARTNER, BOB)
     assert set(document) == {"inbound", "recipients"}
-    assert set(document["inbound"]) == {"connector", "mode", "decision", "would", "reply", "reasons", "losers"}
+    told = {"connector", "mode", "decision", "would", "reply", "reasons", "authentication", "losers"}
+    assert set(document["inbound"]) == told
     expected = {"address", "connector", "route", "tls", "losers", "decision", "reply", "reasons", "would", "mode"}
     assert set(document["recipients"][0]) == expected
     assert {"level", "names"} <= set(document["recipients"][0]["tls"])
@@ -191,3 +193,63 @@ def test_no_connector_is_both_chosen_and_a_loser_and_none_is_forgotten(inbound, 
     document = ask(seen, sender, partner, outsider)
     for part in (document["inbound"], *document["recipients"]):
         assert sorted([part["connector"], *losers(part)]) == ["default", "fabrikam", "internal", "outsider"]
+
+
+# --- who really sent it -------------------------------------------------------------------------------------------
+
+SIGNING = replace(
+    FABRIKAM,
+    inbound=Inbound(
+        identity="none", authentication=Authentication(True, dkim="aligned", on_failure="refuse"), header_from="dkim"
+    ),
+)
+HELD = replace(
+    SIGNING, inbound=replace(SIGNING.inbound, authentication=Authentication(True, "aligned", on_failure="quarantine"))
+)
+
+
+def asked(connector, facts, author=BOB):
+    question = Question(STRANGER, mailbox(BOB), (mailbox(ALICE),), from_(author))
+    known = index(connector)
+    connectors = whose(known, question, VERIFIER, NOW)
+    seen = tuple(Seen(one, facts, b"Authentication-Results: x;\r\n\tspf=none\r\n") for one in connectors)
+    document = explain(known, replace(question, seen=seen), VERIFIER, NOW)
+    assert json.loads(json.dumps(document)) == document, "JSON types only"
+    return document
+
+
+def test_the_demands_on_authentication_decide_as_they_do_live():
+    document = asked(SIGNING, found())
+    assert document["inbound"]["decision"] == "refuse"
+    assert document["inbound"]["reply"].startswith("550 5.7.20")
+    assert any(reason.startswith("dkim: ") for reason in document["inbound"]["reasons"])
+    told = document["inbound"]["authentication"]
+    assert (told["dkim"], told["arc"]["result"]) == ([], "none")
+    assert told["authentication_results"] == "Authentication-Results: x;\r\n\tspf=none"
+    assert not accepted(document)
+    good = asked(SIGNING, found(signature()))
+    assert accepted(good)
+    assert good["inbound"]["authentication"]["dkim"][0]["result"] == "pass"
+
+
+def test_what_is_held_was_taken():
+    document = asked(HELD, found())
+    assert document["inbound"]["decision"] == "hold"
+    assert accepted(document)
+
+
+def test_the_authors_signature_may_stand_in_here_too():
+    contract = replace(SIGNING, inbound=replace(FABRIKAM.inbound, header_from="dkim"))
+    question = Question(STRANGER, mailbox(EVE), (mailbox(ALICE),), from_(BOB))
+    known = index(contract)
+    for facts, decision in ((found(), "refuse"), (found(signature()), "accept")):
+        seen = tuple(Seen(one, facts) for one in whose(known, question, VERIFIER, NOW))
+        assert len(seen) == 1
+        assert explain(known, replace(question, seen=seen), VERIFIER, NOW)["inbound"]["decision"] == decision
+
+
+def test_nobody_wants_to_know_without_a_message_or_a_demand():
+    question = Question(STRANGER, mailbox(BOB), (mailbox(ALICE),))
+    assert whose(index(SIGNING), question, VERIFIER, NOW) == ()
+    assert whose(index(), replace(question, from_field=from_(EVE)), VERIFIER, NOW) == ()
+    assert ask(PARTNER, BOB)["inbound"]["authentication"] is None

@@ -10,7 +10,7 @@ import ipaddress
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord, NamesAnswer, TlsaAnswer, TlsaRecord, TxtAnswer
@@ -72,7 +72,7 @@ class DnsResolver:
         """The addresses of `host`, CNAMEs followed; `localhost` and address literals without a question."""
         known = _known(host)
         if known is not None:
-            return AddressAnswer(DnsStatus.OK, known)
+            return known
         both = self._kept(host, "AAAA"), self._kept(host, "A")
         v6, v4 = both if all(both) else await asyncio.gather(self._look_up(host, "AAAA"), self._look_up(host, "A"))
         assert v6 is not None
@@ -231,15 +231,16 @@ def _host(name: Any) -> str:
     return str(name.to_text(omit_final_dot=True)).lower().removesuffix(".")
 
 
-def _known(host: str) -> tuple[str, ...] | None:
+@lru_cache(maxsize=4096)
+def _known(host: str) -> AddressAnswer | None:
     """Addresses that need no question: those of localhost (RFC 6761 §6.3) and of literals."""
     name = _plain(host)
     if name == "localhost" or name.endswith(".localhost"):
-        return ("::1", "127.0.0.1")
+        return AddressAnswer(DnsStatus.OK, ("::1", "127.0.0.1"))
     literal = name[1:-1].removeprefix("ipv6:") if name.startswith("[") and name.endswith("]") else name
     if not literal or not (literal[-1].isdigit() or ":" in literal):
         return None
     try:
-        return (str(ipaddress.ip_address(literal)),)
+        return AddressAnswer(DnsStatus.OK, (str(ipaddress.ip_address(literal)),))
     except ValueError:
         return None

@@ -74,15 +74,12 @@ class Wire(asyncio.Protocol):
         """Nothing is waited for."""
         self._deadline = math.inf
 
-    async def changed(self) -> None:
-        """Wait until something happened. Raises TimeoutError when the deadline passes first."""
+    def changed(self) -> asyncio.Future[None]:
+        """To be awaited until something happened. Raises TimeoutError when the deadline passes first."""
         if self._loop.time() >= self._deadline:
             raise TimeoutError
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def close(self) -> None:
         """Close once what was written is sent."""

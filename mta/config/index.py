@@ -25,6 +25,9 @@ class ConnectorIndex:
         self._networks = _Networks(identifying)
         self._certificates = _Certificates(identifying)
         self.any_dkim_key = any(domain.dkim for domain in configuration.domains.values())
+        self.any_authentication = any(
+            c.inbound.authentication.checked or c.inbound.header_from == "dkim" for c in connectors
+        )
         self.any_client_certificate = any(c.inbound.tls.client_certificate is not None for c in connectors)
         self.any_header_from_claim = any(c.domains and "header_from" in c.inbound.claims for c in connectors)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mta.model.envelope import Envelope
 
@@ -11,11 +12,11 @@ NOTICE, REPORT = "notice", "report"
 OUR_OWN = frozenset({NOTICE, REPORT})
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderField:
+class HeaderField(NamedTuple):
     """One header field as a span of the message: `raw[start:end]` includes folding and the final CRLF.
 
-    `name` is in lower case; `value_start` is the offset just after the colon.
+    `name` is in lower case; `value_start` is the offset just after the colon. A tuple, because every message brings
+    dozens of them and they cost half as much.
     """
 
     name: bytes
@@ -34,11 +35,11 @@ class HeaderBlock:
 
     def values(self, name: bytes) -> tuple[bytes, ...]:
         """The raw values (folding kept, final CRLF dropped) of every field called `name` (lower case)."""
-        return tuple(self.raw[f.value_start : f.end].rstrip(b"\r\n") for f in self.fields if f.name == name)
+        return tuple([self.raw[f.value_start : f.end].rstrip(b"\r\n") for f in self.fields if f.name == name])
 
     def count(self, name: bytes) -> int:
         """How many fields are called `name` (lower case)."""
-        return sum(f.name == name for f in self.fields)
+        return len([None for f in self.fields if f.name == name])
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,9 +51,7 @@ async def deliver(site: Site, hops: Hops, job: Job) -> DeliveryResult:
     attempts = list(found.unknown)
     results: dict[int, RecipientResult] = {}
     for number, (host, address) in enumerate(found.places):
-        left = tuple(state for state in job.recipients if state.index not in results)
-        part = replace(job, recipients=left)
-        outcome = await _try_host(site, hops, part, host, address)
+        outcome = await _try_host(site, hops, _left(job, results), host, address)
         attempts.append(outcome.attempt)
         more = number + 1 < len(found.places)
         for result in outcome.results:
@@ -62,6 +60,13 @@ async def deliver(site: Site, hops: Hops, job: Job) -> DeliveryResult:
         if len(results) == len(job.recipients):
             break
     return DeliveryResult(tuple(attempts), tuple(results[state.index] for state in job.recipients))
+
+
+def _left(job: Job, results: dict[int, RecipientResult]) -> Job:
+    """The job without the recipients that have an answer."""
+    if not results:
+        return job
+    return replace(job, recipients=tuple(state for state in job.recipients if state.index not in results))
 
 
 def refused_by_us(job: Job, failure: Failure) -> DeliveryResult:

@@ -6,7 +6,7 @@ A settlement that cannot be written is tried until it can: what the next hop has
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from mta.errors import StorageError
 from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
@@ -37,7 +37,8 @@ async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> 
     limits = site.contract.configuration.server.limits
     fates = policy.settle(job.message, result, limits, now, site.random.uniform(-1.0, 1.0))
     notices = reports(site, job.message, fates, result)
-    history = [_event(now, job, fate, result) for fate in _grouped(fates)]
+    groups = _grouped(fates)
+    history = [_event(now, job, group, result) for group in groups]
     history.extend(_broken(site, job, fates, result))
     history.extend(
         Event(now, events.NOTICE_SENT, {"kind": notice.kind, "to": str(notice.to), "id": notice.id}, notice.indices)
@@ -45,7 +46,7 @@ async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> 
     )
     settlement = Settlement(job.message.id, now, fates, tuple(history), tuple(queued for _, queued in notices))
     await write(site, shard, settlement)
-    _log(site, job, fates, result)
+    _log(site, job, groups, result)
     return bool(notices) or any(fate.state == State.QUEUED for fate in fates)
 
 
@@ -89,8 +90,10 @@ async def write(site: Site, shard: Shard, settlement: Settlement) -> None:
             await asyncio.sleep(_AGAIN_AFTER)
 
 
-def _grouped(fates: Iterable[RecipientFate]) -> list[tuple[RecipientFate, ...]]:
+def _grouped(fates: tuple[RecipientFate, ...]) -> list[tuple[RecipientFate, ...]]:
     """Recipients with the same fate and reason share one line of history."""
+    if len(fates) == 1:
+        return [fates]
     groups: dict[tuple[str, str], list[RecipientFate]] = {}
     for fate in fates:
         groups.setdefault((fate.state, fate.reason), []).append(fate)
@@ -118,9 +121,9 @@ def _broken(site: Site, job: Job, fates: tuple[RecipientFate, ...], result: Deli
         yield Event(site.clock.now(), events.SIGNATURE_BROKEN, {"signatures": list(result.broken)}, gone)
 
 
-def _log(site: Site, job: Job, fates: tuple[RecipientFate, ...], result: DeliveryResult) -> None:
+def _log(site: Site, job: Job, groups: list[tuple[RecipientFate, ...]], result: DeliveryResult) -> None:
     last = result.hosts[-1] if result.hosts else None
-    for group in _grouped(fates):
+    for group in groups:
         state = group[0].state
         write_line = site.log.info if state == State.DELIVERED else site.log.warning
         write_line(

@@ -22,6 +22,8 @@ def concerned(index: ConnectorIndex, identity: Identity, governing: str, from_: 
 
     What our own systems send out is not looked at, unless their connector says so.
     """
+    if not index.any_authentication:
+        return ()
     names = [governing, *(claimant.name for claimant in _claimants(index, from_))]
     known = index.configuration.connectors
     found = tuple(known[name] for name in dict.fromkeys(names) if name in known)

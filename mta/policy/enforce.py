@@ -133,7 +133,9 @@ def judge_header_from(
 
     In a session that may relay From is no claim: forwarders keep the author's. A message without From claims nothing.
     """
-    if not from_.ambiguous and identity.enforced is identity and not _claimed_any(index, from_):
+    if identity.enforced is identity and (  # nearly always the case
+        (identity.relays and mail.mode == "enforce") or (not from_.ambiguous and not _claimed_any(index, from_))
+    ):
         return Decision(Verdict.ACCEPT, mail.connector, mail.mode)
     hearing = _Hearing(index, facts, identity, verifier, now)
     binding, claim = _claim_in_force(index, from_), _claim_enforced(index, from_)

@@ -75,10 +75,15 @@ def destination(outbound: Outbound, own: Domain | None, recipient_domain: str) -
     """Our own domain's hosts, else the connector's, else the MX of the recipient's domain or its address literal."""
     hosts = own.deliver_to if own else outbound.hosts
     if hosts:
-        return Destination("hosts", ",".join(str(host) for host in hosts), hosts)
+        return _named(hosts)
     if literal := _literal(recipient_domain):
         return Destination("hosts", recipient_domain, (HostPort(literal, outbound.port),))
     return Destination("mx", recipient_domain)
+
+
+@lru_cache(maxsize=4096)
+def _named(hosts: tuple[HostPort, ...]) -> Destination:
+    return Destination("hosts", ",".join(str(host) for host in hosts), hosts)
 
 
 def _literal(domain: str) -> str:

@@ -170,7 +170,9 @@ class SmtpServerProtocol(Commands, SMTP):
     async def _next_command(self) -> None:
         self._performed += 1
         if not self.stream.has_line:
-            await self.flush()
+            self._write()
+            if self._blocked is not None:
+                await self.flush()
         elif self._performed % _TURN == 0:
             await self.flush()
             await asyncio.sleep(0)

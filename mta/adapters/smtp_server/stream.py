@@ -70,27 +70,23 @@ class ClientStream:
             if len(self._buffer) >= limit:
                 raise LineTooLong(bare=await self._skip_line())
             searched = len(self._buffer)
-            await self._more()
+            await self.more()
 
     async def some(self) -> bytes:
         """Whatever is there, at least one octet. Raises StreamEnded."""
         while not self._buffer:
-            await self._more()
+            await self.more()
         return self._take(len(self._buffer))
 
     async def exactly(self, count: int) -> bytes:
         """`count` octets. Raises StreamEnded."""
         while len(self._buffer) < count:
-            await self._more()
+            await self.more()
         return self._take(count)
 
     def peek(self, count: int) -> bytes:
         """Up to `count` octets that have arrived, left where they are."""
         return bytes(self._buffer[:count])
-
-    async def more(self) -> None:
-        """Wait until something new arrives. Raises StreamEnded."""
-        await self._more()
 
     def unread(self, data: bytes) -> None:
         """Give back what belongs to the next command."""
@@ -104,7 +100,7 @@ class ClientStream:
         """Read past the end of a line; whether that was a bare LF."""
         while (found := self._buffer.find(b"\n")) < 0:
             del self._buffer[:-1]  # the last octet may be the CR of the line's end
-            await self._more()
+            await self.more()
         return not self._take(found + 1).endswith(b"\r\n")
 
     def _take(self, count: int) -> bytes:
@@ -119,17 +115,15 @@ class ClientStream:
             self.transport.resume_reading()
         return data
 
-    async def _more(self) -> None:
+    def more(self) -> asyncio.Future[None]:
+        """To be awaited until something new arrives. Raises StreamEnded."""
         if self._ended:
             raise StreamEnded
         if self._paused and self.transport is not None:
             self._paused = False  # what is here is not enough: the reader must have more
             self.transport.resume_reading()
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

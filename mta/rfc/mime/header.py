@@ -18,7 +18,8 @@ import string
 from mta.errors import MtaError
 from mta.model.message import HeaderBlock, HeaderField
 
-_FIELD = re.compile(rb"^([^\s:]++)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)", re.MULTILINE)
+# the empty group marks where the value begins; white space before the colon is of RFC 5322 §4.5
+_FIELD = re.compile(rb"^([^\s:]++)[ \t]*+:()[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)", re.MULTILINE)
 _LOWER = bytes.maketrans(string.ascii_uppercase.encode(), string.ascii_lowercase.encode())
 _CONTROLS = bytes(range(32)) + b"\x7f"
 
@@ -36,13 +37,11 @@ def scan_header(raw: bytes, limit: int) -> HeaderBlock:
     size, body_start = _extent(raw, limit)
     if size > limit:
         raise HeaderError(f"the header is larger than {limit} octets")
-    fields = tuple(
-        HeaderField(match[1].translate(_LOWER, _CONTROLS), match.start(), match.end(1) + 1, match.end())
-        if raw[match.end(1)] == 58
-        else _spaced(raw, match)
+    fields = [
+        HeaderField(match[1].translate(_LOWER, _CONTROLS), match.start(), match.start(2), match.end())
         for match in _FIELD.finditer(raw, 0, size)
-    )
-    return HeaderBlock(raw, fields, body_start)
+    ]
+    return HeaderBlock(raw, tuple(fields), body_start)
 
 
 def count_received(block: HeaderBlock) -> int:
@@ -65,9 +64,3 @@ def _extent(raw: bytes, limit: int) -> tuple[int, int]:
     if bare >= 0:
         return bare + 1, bare + 2
     return (end + 1, end + 3) if end >= 0 else (len(raw), len(raw))
-
-
-def _spaced(raw: bytes, match: re.Match[bytes]) -> HeaderField:
-    """A field with white space between its name and the colon (RFC 5322 §4.5)."""
-    colon = raw.index(b":", match.end(1))
-    return HeaderField(match[1].translate(_LOWER, _CONTROLS), match.start(), colon + 1, match.end())

@@ -17,10 +17,7 @@ OCTETS = "octets"  # the counter of undelivered content; every other counter is 
 _INSERT_MESSAGE = f"INSERT INTO message ({MESSAGE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
 _INSERT_RECIPIENT = f"INSERT INTO recipient (message, {RECIPIENT_COLUMNS}, address) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608
 _INSERT_CONTENT = "INSERT INTO content (seq, data) VALUES (?, ?)"
-_INSERT_EVENT = (
-    "INSERT INTO event (message, n, at, name, recipients, detail)"
-    " VALUES (?1, (SELECT coalesce(max(n), 0) + 1 FROM event WHERE message = ?1), ?2, ?3, ?4, ?5)"
-)
+_INSERT_EVENT = "INSERT INTO event (message, at, name, recipients, detail) VALUES (?, ?, ?, ?, ?)"
 _UPDATE_RECIPIENT = (
     "UPDATE recipient SET state = ?, reason = ?, due = ?, attempts = attempts + ?, warned = warned OR ?"
     " WHERE message = ? AND idx = ?"

@@ -39,7 +39,7 @@ _DUE_RECIPIENTS = (
     " WHERE message = ? AND state = 'queued' AND due <= ? ORDER BY idx"
 )
 _FORM = "SELECT n, size, file, head_size, crc, detail, data FROM form WHERE message = ? AND n = ?"
-_EVENTS = "SELECT at, name, recipients, detail FROM event WHERE message = ? ORDER BY n"
+_EVENTS = "SELECT at, name, recipients, detail FROM event WHERE message = ? ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True)

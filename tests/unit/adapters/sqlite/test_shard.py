@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 from mta.adapters.sqlite import SqliteQueueStore, Tuning, open_shard
-from mta.adapters.sqlite.schema import migrations
+from mta.adapters.sqlite.schema import connect, migrations
 from mta.errors import SchemaTooNew, ShardLocked, StorageError
 from mta.model.message import Content
 from mta.observe import events
@@ -95,6 +95,22 @@ async def test_a_step_of_the_schema_that_fails_leaves_the_version_before(
     store = reopen(tmp_path)
     assert len(await store.claim(NOW, 10)) == 4
     await store.close()
+
+
+def test_the_history_of_an_older_queue_keeps_its_order(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    old = apsw.Connection(str(path))
+    for step in migrations()[:2]:
+        old.execute(step)
+    old.execute("PRAGMA user_version = 2")
+    for row in ((7, 2, "second"), (3, 1, "other"), (7, 1, "first")):
+        old.execute("INSERT INTO event VALUES (?, ?, 1.5, ?, '[0]', '{}')", row)
+    old.close()
+    db = connect(path, Tuning())
+    db.execute("INSERT INTO event (message, at, name, recipients, detail) VALUES (7, 2.5, 'third', '[]', '{}')")
+    seen = db.execute("SELECT name, at, recipients, detail FROM event WHERE message = 7 ORDER BY id").fetchall()
+    assert seen == [("first", 1.5, "[0]", "{}"), ("second", 1.5, "[0]", "{}"), ("third", 2.5, "[]", "{}")]
+    db.close()
 
 
 async def test_files_no_record_names_are_removed_and_the_others_kept(tmp_path: Path) -> None:

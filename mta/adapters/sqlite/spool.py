@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -127,6 +128,10 @@ class FileSpool:
             os.close(descriptor)
 
 
+_ENOUGH = 2  # times the reserve: with so much space free,
+_SURE_FOR = 0.05  # seconds pass until we look again
+
+
 class Room:
     """Free space that new mail must leave: a queue that has used up its disk could not even settle what it holds.
 
@@ -137,14 +142,25 @@ class Room:
         self._folder = folder
         self._reserve = reserve
         self._spare = spare
+        self._sure_until = 0.0
+
+    @property
+    def ample(self) -> bool:
+        """Whether there was much more than enough a moment ago."""
+        return time.monotonic() < self._sure_until
 
     async def require(self) -> None:
         """Raise StorageFull unless there is enough."""
+        if self.ample:
+            return
         try:
             disk = os.statvfs(self._folder)
         except OSError as error:
             raise storage_error(error, "look for free space") from error
         free = disk.f_bavail * disk.f_frsize
+        if free > _ENOUGH * self._reserve:
+            self._sure_until = time.monotonic() + _SURE_FOR
+            return
         if free < self._reserve and free + await self._spare() < self._reserve:
             raise StorageFull(
                 f"the queue takes no new mail: {free >> 20} MiB are free where {self._folder} is, "

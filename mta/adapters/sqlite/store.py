@@ -73,8 +73,9 @@ class SqliteQueueStore:
 
     async def enqueue(self, message: QueuedMessage, *, claim: bool = False) -> None:
         """Take responsibility for a message. Raises StorageFull or StorageError: then nothing was taken."""
-        await self._room.require()
-        incoming = await self._prepare(message)
+        if not self._room.ample:
+            await self._room.require()
+        incoming = prepare(message, None) if self._is_small(message.content) else await self._prepare(message)
         after = partial(self._claim_new, incoming) if claim else None
         try:
             work = self._writer.write(
@@ -93,6 +94,9 @@ class SqliteQueueStore:
         except BaseException:
             _give_back(incoming)
             raise
+
+    def _is_small(self, content: Content) -> bool:
+        return content.data is not None and len(content.data) <= self._tuning.largest_blob
 
     async def _spare(self) -> int:
         """Octets of the queue's files that are in use no more and will be used again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 from mta.model.session import SessionFacts
@@ -35,10 +36,10 @@ class Stamp:
 def received_field(session: SessionFacts, stamp: Stamp) -> bytes:
     """The whole field with its final CRLF, folded. Whatever the peer claimed is made safe, nothing raises."""
     # RFC 5321 §4.4: FROM names the host as in EHLO and the address the connection really came from.
-    clauses = [f"Received: from {_host(session.helo, stamp)} ({_literal(session)})"]
+    clauses = [f"Received: from {_host(session.helo, stamp.smtputf8)} ({_literal(session)})"]
     if session.tls is not None:
         clauses.append(_tls_comment(session.tls))
-    clauses.append(f"by {_host(stamp.hostname, stamp)} with {_protocol(session, stamp)}")
+    clauses.append(f"by {_host(stamp.hostname, stamp.smtputf8)} with {_protocol(session, stamp)}")
     clauses.append(f"id {_NOT_TOKEN.sub('', stamp.id) or 'none'}")
     if recipient := _recipient(stamp):
         clauses.append(f"for <{recipient}>")
@@ -61,10 +62,11 @@ def _literal(session: SessionFacts) -> str:
     return f"[{tag}{session.client_ip}]"
 
 
-def _host(name: str, stamp: Stamp) -> str:
+@lru_cache(maxsize=1024)
+def _host(name: str, smtputf8: bool) -> str:
     """A host name that is one token whatever was sent; U-labels stay where the message is internationalised."""
     safe = _NOT_HOST.sub("?", name[:_HELO_LENGTH])
-    if not stamp.smtputf8 or _UNPRINTABLE.search(safe):
+    if not smtputf8 or _UNPRINTABLE.search(safe):
         safe = re.sub(r"[^\x21-\x7e]", "?", safe)
     return safe or "unknown"
 

@@ -75,6 +75,8 @@ class SmtpClient:
 
     def data_to_send(self) -> bytes:
         """Octets to be written now; each is given once."""
+        if not self._out:
+            return b""
         data = b"".join(self._out)
         self._out.clear()
         return data

@@ -18,6 +18,8 @@ from enum import Enum
 class State(Enum):
     """What the client waits for; HELLO, IDLE, REFUSED and TLS wait for us."""
 
+    __hash__ = object.__hash__  # each is one object: Enum's own hash, of the name, is computed anew for every look-up
+
     GREETING = "greeting"
     REFUSED = "refused"  # the greeting was not 220: nothing may follow but QUIT (RFC 5321 §3.1)
     HELLO = "hello"  # EHLO is to be said

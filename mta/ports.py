@@ -13,6 +13,7 @@ from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
+from mta.model.sts import StsAnswer
 from mta.model.tls import CertificateFacts, PathVerdict, TlsFacts, TrustAnchors
 
 
@@ -150,6 +151,22 @@ class Resolver(Protocol):
     async def cname(self, name: str) -> NamesAnswer:
         """Where `name` itself is an alias to: one name, not followed; `secure` is that of the alias alone."""
         ...
+
+
+class StsPolicies(Protocol):
+    """MTA-STS policies (RFC 8461) of other domains, fetched when they are needed and remembered until they expire."""
+
+    async def policy(self, domain: str) -> StsAnswer:
+        """The policy of `domain` (A-labels) that is in force now; never raises for what is merely wrong with it."""
+        ...
+
+
+class NoPolicies:
+    """StsPolicies of somebody who knows none."""
+
+    async def policy(self, domain: str) -> StsAnswer:
+        """No domain has one."""
+        return StsAnswer()
 
 
 # --- certificates ------------------------------------------------------------------------------------------------

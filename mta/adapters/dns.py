@@ -101,6 +101,7 @@ class DnsResolver:
 
     async def tlsa(self, name: str) -> TlsaAnswer:
         """The TLSA records of `name`, CNAMEs followed."""
+        _take_odd_digests()
         found = await self._look_up(name, "TLSA")
         records = tuple(TlsaRecord(int(r.usage), int(r.selector), int(r.mtype), bytes(r.cert)) for r in found.records)
         return TlsaAnswer(found.status, records, found.secure, found.detail)
@@ -220,6 +221,16 @@ def _negative_ttl(response: dns.message.Message | None) -> float:
 
     soas = [rrset for rrset in (response.authority if response else ()) if rrset.rdtype == dns.rdatatype.SOA]
     return min([float(MAX_NEGATIVE_TTL), *(float(min(soa.ttl, soa[0].minimum)) for soa in soas)]) if soas else 0.0
+
+
+def _take_odd_digests() -> None:
+    """Have dnspython read digests of any length: it throws the whole answer away for one odd record beside good ones.
+
+    rfc/dane/parse.py leaves such records out (RFC 6698 §4.1).
+    """
+    from dns.rdtypes.ANY.TLSA import TLSA
+
+    TLSA._cert_length_by_mtype = {}
 
 
 def _plain(name: str) -> str:

@@ -120,6 +120,14 @@ class SealingKey:
 
 
 @dataclass(frozen=True, slots=True)
+class StsFetching:
+    """How MTA-STS policies are fetched; `ca` vouches for policy hosts and for the hosts they name (None: system)."""
+
+    ca: TrustAnchors | None = None
+    port: int = 443
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """The `server` object."""
 
@@ -133,6 +141,7 @@ class Server:
     workers: int = 1
     nameservers: tuple[HostPort, ...] = ()  # empty: the system's
     trust_ad: bool = False
+    mta_sts: StsFetching = StsFetching()
     trace_keep: float = 2_592_000.0  # 30 days
     received_spf: bool = False  # also write Received-SPF (RFC 7208 §9.1)
     arc: SealingKey | None = None  # what seals, where a connector wants it
@@ -252,6 +261,9 @@ class OutboundTls:
     pins: tuple[Pin, ...] = ()
     min_version: str = "1.2"
     revocation: Revocation = NO_REVOCATION
+    dane: str = "opportunistic"  # or mandatory, or off; without TLS nothing is asked
+    mta_sts: str = "opportunistic"  # the same; fixed hosts have no such policy
+    requiretls: str = "enforce"  # or `opportunistic`: mail that demands TLS needs no more here than other mail
 
 
 @dataclass(frozen=True, slots=True)

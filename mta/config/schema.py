@@ -70,6 +70,15 @@ class DnsKeys(Keys):
     trust_ad: Switch = optional("Believe the AD bit (DNSSEC) of these resolvers: they must be reached safely.", False)
 
 
+class StsKeys(Keys):
+    """How MTA-STS policies of other domains are fetched and applied."""
+
+    ca: FilePath = optional(
+        "CAs that vouch for policy hosts and for hosts under a policy: PEM file, or `system`.", "system"
+    )
+    port: Port = optional("Port of policy hosts; another than 443 is for tests.", 443)
+
+
 class TraceKeys(Keys):
     """The history of messages."""
 
@@ -99,6 +108,7 @@ class ServerKeys(Keys):
     queue: QueueKeys = optional("Where undelivered mail is kept.", QueueKeys())
     workers: Workers = optional("Processes: a number, or `auto` for one a processor.", "auto")
     dns: DnsKeys = optional("How names are looked up.", DnsKeys())
+    mta_sts: StsKeys = optional("How MTA-STS policies of other domains are fetched.", StsKeys())
     limits: LimitsModel = optional("Limits, all with defaults.", LimitsModel())
     trace: TraceKeys = optional("The history of messages.", TraceKeys())
     received_spf: Switch = optional("Also write Received-SPF fields (RFC 7208 §9.1).", False)
@@ -194,7 +204,17 @@ class OutboundTlsKeys(Keys):
     crl: list[FilePath] = optional("Revocation lists, PEM or DER, of the CAs on the way; renewed by you.", [])
     revocation: Literal["hard", "soft", "off"] | None = optional(
         "`hard`: known by list or OCSP staple not to be revoked; `soft`: not known to be; default: hard with `crl`, "
-        "else soft."
+        "else soft.",
+    )
+    dane: Literal["opportunistic", "mandatory", "off"] = optional(
+        "TLSA records: `opportunistic` obeys them where they are, `mandatory` demands them, `off` does not ask.",
+        "opportunistic",
+    )
+    mta_sts: Literal["opportunistic", "mandatory", "off"] = optional(
+        "The MTA-STS policy of the recipient's domain: obeyed, demanded or not asked for.", "opportunistic"
+    )
+    requiretls: Literal["enforce", "opportunistic"] = optional(
+        "`opportunistic`: mail that demands TLS (REQUIRETLS) goes here as other mail does.", "enforce"
     )
 
 

@@ -41,6 +41,7 @@ def check(plan: Plan, report: Report) -> None:
             _listeners(plan.server, report)
             _loops(plan, plan.server, report)
         _tls_without_certificate(plan, plan.server, report)
+        _unsigned(plan, plan.server, report)
         _limits(plan.server, report)
         if report.intact(("server", "arc")):
             check_sealing(plan.server, plan.connectors.values(), report)
@@ -137,6 +138,17 @@ def _tls_without_certificate(plan: Plan, server: Server, report: Report) -> None
         others = f" (and of {len(demanding) - 1} more connectors)" if len(demanding) > 1 else ""
         message = f"without server.certificate no TLS is offered: all mail of {demanding[0]}{others} will be refused"
         report.warning(("connectors", demanding[0], "inbound", "tls"), message, "write server.certificate")
+
+
+def _unsigned(plan: Plan, server: Server, report: Report) -> None:
+    """DANE rests on DNSSEC, which is believed only where the resolver is."""
+    if server.trust_ad or not report.intact(("server", "dns")):
+        return
+    for name, connector in plan.connectors.items():
+        if connector.own_outbound and connector.outbound.tls.dane == "mandatory":
+            message = "without server.dns.trust_ad no TLSA record counts: all mail would wait"
+            hint = "write server: {dns: {nameservers: [...], trust_ad: true}} with a validating resolver"
+            report.problem(("connectors", name, "outbound", "tls", "dane"), message, hint)
 
 
 def _limits(server: Server, report: Report) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from mta.config.contract import DEFAULT, Connector
 from mta.config.files import SYSTEM
 from mta.config.problems import Path, Report
@@ -24,6 +26,7 @@ def check_connector(connector: Connector, keys: ConnectorKeys, report: Report) -
         _certificate(connector, keys.inbound.tls, report, (*path, "inbound", "tls", "client_certificate"))
     if keys.outbound:
         _level(connector, keys.outbound, report, (*path, "outbound"))
+        _published(connector, keys.outbound, report, (*path, "outbound", "tls"))
         _auth(connector, report, (*path, "outbound", "auth"))
         _details(connector, keys.outbound, report, (*path, "outbound"))
         check_smime(connector, keys.outbound, report, (*path, "outbound", "smime"))
@@ -102,6 +105,29 @@ def _level(connector: Connector, keys: OutboundKeys, report: Report, path: Path)
         report.problem((*path, "tls", "level"), message, "raise the level or remove client_certificate")
     if stated is TlsLevel.PINNED and not tls.pins:
         report.missing((*path, "tls", "level"), "pinned needs pins", "write pins: [spki-sha256:...]")
+
+
+def _published(connector: Connector, keys: OutboundKeys, report: Report, path: Path) -> None:
+    """DANE and MTA-STS are promised only where they can be had."""
+    outbound, stated = connector.outbound, keys.tls.model_fields_set
+    for key in ("dane", "mta_sts"):
+        word = getattr(outbound.tls, key)
+        if outbound.tls.level is TlsLevel.NONE and key in stated and word != "off":
+            report.problem((*path, key), "at level none there is no TLS to be proven", "raise the level")
+    if outbound.tls.mta_sts == "mandatory" and outbound.hosts:
+        message = "fixed hosts have no MTA-STS policy: it is about the hosts that MX records name"
+        report.problem((*path, "mta_sts"), message, "write route: mx, or remove it")
+    if outbound.tls.dane == "mandatory" and any(_is_address(host.host) for host in outbound.hosts):
+        message = "an IP address has no TLSA records: this host would never be used"
+        report.problem((*path, "dane"), message, "name the hosts of the route")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _auth(connector: Connector, report: Report, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from mta.model.reply import Reply
@@ -47,6 +47,7 @@ class HostAttempt:
     failure: Failure | None = None
     reused: bool = False
     local_address: str = ""  # ours
+    published: dict[str, object] = field(default_factory=dict)  # what DANE and MTA-STS said; JSON types
     tls_given_up: str = ""  # why TLS failed, where the level permits to go on in clear
 
 

@@ -37,6 +37,7 @@ class Envelope:
     ret: str = ""  # FULL, HDRS or not given (RFC 3461 §4.3)
     envid: str = ""  # as it travelled, in xtext (RFC 3461 §4.4)
     size: int = 0  # octets the client announced (RFC 1870); 0: not given
+    tls: str = ""  # RFC 8689: `required` (REQUIRETLS) or `optional` (`TLS-Required: No`) or neither
 
     @property
     def sender_text(self) -> str:

@@ -112,6 +112,8 @@ def attempt_evidence(attempt: HostAttempt) -> dict[str, Any]:
         evidence["days_left"] = days_left(attempt.tls.leaf, attempt.started)
     if attempt.revocation:
         evidence["revocation"] = attempt.revocation
+    if attempt.published:
+        evidence["published"] = attempt.published
     if attempt.reused:
         evidence["reused"] = True
     if attempt.tls_given_up:

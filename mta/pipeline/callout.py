@@ -7,12 +7,14 @@ from collections import OrderedDict
 
 from mta.errors import ConnectFailed, RemoteProtocolError, TlsFailed
 from mta.model.address import Mailbox
+from mta.model.attempt import Failure
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.pipeline.deliver import Job, find_hosts
+from mta.pipeline.discover import discover
 from mta.pipeline.hop import Hops
 from mta.pipeline.site import Contract, Site
-from mta.policy.deliver import requirement
+from mta.policy.deliver import strictest
 from mta.policy.route import Route, destination
 
 KNOWN_FOR = 3600.0  # seconds a "yes" holds
@@ -62,9 +64,12 @@ class CallOuts:
         hosts = await find_hosts(self._site, job)
         if not isinstance(hosts, list):
             return None
-        for host, address in hosts:
-            needed = requirement(route.connector.outbound, place, host)
-            opened = await self._hops.open(route.connector.outbound, needed, host, address)
+        outbound = route.connector.outbound
+        for each in hosts:
+            needed = strictest(outbound, place, each.hop.host, await discover(self._site, outbound, place, each.hop))
+            if isinstance(needed, Failure):
+                continue
+            opened = await self._hops.open(outbound, needed, each.hop.host, each.address)
             if opened.hop is None:
                 continue
             try:

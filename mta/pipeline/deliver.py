@@ -10,13 +10,15 @@ from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientRes
 from mta.model.envelope import Envelope
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.reply import Reply
+from mta.pipeline.discover import NextHop, discover
 from mta.pipeline.hop import Hop, Hops
-from mta.pipeline.report import session_ended
+from mta.pipeline.report import policies_found, session_ended
 from mta.pipeline.site import Site
-from mta.policy.deliver import requirement
+from mta.policy.deliver import requirement, strictest
+from mta.policy.discover import Findings, evidence, troubles, wish_of
 from mta.policy.route import Destination, addresses_to_try, order_mx
 from mta.policy.settle import Step, next_step
-from mta.ports import DnsStatus, Transaction, TransactionReplies
+from mta.ports import DnsStatus, MxAnswer, Transaction, TransactionReplies
 
 HOSTS_TRIED = 5  # of one destination in one attempt, as Postfix's smtp_mx_address_limit
 
@@ -50,8 +52,8 @@ async def deliver(site: Site, hops: Hops, job: Job) -> DeliveryResult:
         return DeliveryResult((), _all(job.recipients, found))
     attempts = list(found.unknown)
     results: dict[int, RecipientResult] = {}
-    for number, (host, address) in enumerate(found.places):
-        outcome = await _try_host(site, hops, _left(job, results), host, address)
+    for number, place in enumerate(found.places):
+        outcome = await _try_host(site, hops, _left(job, results), place)
         attempts.append(outcome.attempt)
         more = number + 1 < len(found.places)
         for result in outcome.results:
@@ -74,33 +76,42 @@ def refused_by_us(job: Job, failure: Failure) -> DeliveryResult:
     return DeliveryResult((), _all(job.recipients, failure))
 
 
-async def find_hosts(site: Site, job: Job) -> list[tuple[HostPort, str]] | Failure:
+async def find_hosts(site: Site, job: Job) -> list[Place] | Failure:
     """Hosts with their addresses in the order to try them, or why there are none."""
     found = await _look_up(site, job)
     return found if isinstance(found, Failure) else found.places
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """One address of a host."""
+
+    hop: NextHop
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Found:
     """Where to try, and which better or worse hosts could not be looked up just now."""
 
-    places: list[tuple[HostPort, str]]
+    places: list[Place]
     unknown: tuple[HostAttempt, ...] = ()
 
 
 async def _look_up(site: Site, job: Job) -> _Found | Failure:
-    hosts = await _hosts(site, job)
+    answer = await site.resolver.mx(job.destination.name) if job.destination.kind == "mx" else None
+    hosts = _hosts(site, job, answer)
     if isinstance(hosts, Failure):
         return hosts
-    places: list[tuple[HostPort, str]] = []
+    places: list[Place] = []
     unknown: list[HostAttempt] = []
     for host in hosts:
         if len(places) >= HOSTS_TRIED:
             break
-        answer = await site.resolver.addresses(host.host)
-        places.extend((host, address) for address in addresses_to_try(answer.addresses))
-        if answer.status is DnsStatus.TEMPORARY:
-            unknown.append(_unknown(site, job, host, answer.detail))
+        hop = NextHop(host, await site.resolver.addresses(host.host), answer)
+        places.extend(Place(hop, address) for address in addresses_to_try(hop.answer.addresses))
+        if hop.answer.status is DnsStatus.TEMPORARY:
+            unknown.append(_unknown(site, job, host, hop.answer.detail))
     if places:
         return _Found(places[:HOSTS_TRIED], tuple(unknown))
     if unknown and unknown[-1].failure:
@@ -117,10 +128,9 @@ def _unknown(site: Site, job: Job, host: HostPort, detail: str) -> HostAttempt:
     return HostAttempt(host.host, host.port, started=site.clock.now(), requirement=word, failure=failure)
 
 
-async def _hosts(site: Site, job: Job) -> tuple[HostPort, ...] | Failure:
-    if job.destination.kind == "hosts":
+def _hosts(site: Site, job: Job, answer: MxAnswer | None) -> tuple[HostPort, ...] | Failure:
+    if answer is None:
         return job.destination.hosts
-    answer = await site.resolver.mx(job.destination.name)
     outbound = job.connector.outbound
     return order_mx(answer, job.destination.name, site.contract.own_names, site.random.shuffle, outbound.port)
 
@@ -131,22 +141,44 @@ class _HostOutcome:
     results: tuple[RecipientResult, ...]
 
 
-async def _try_host(site: Site, hops: Hops, job: Job, host: HostPort, address: str) -> _HostOutcome:
-    needed = requirement(job.connector.outbound, job.destination, host)
+async def _try_host(site: Site, hops: Hops, job: Job, place: Place) -> _HostOutcome:
+    outbound, host = job.connector.outbound, place.hop.host
+    found = await discover(site, outbound, job.destination, place.hop)
+    needed = strictest(outbound, job.destination, host, found, wish_of(job.envelope))
+    refused = needed if isinstance(needed, Failure) else None
+    policies_found(site, job.message, troubles(job.destination, host, found, refused))
+    if isinstance(needed, Failure):
+        return _HostOutcome(_not_asked(site, job, place, needed, found), _all(job.recipients, needed))
     while True:
-        opened = await hops.open(job.connector.outbound, needed, host, address)
+        opened = await hops.open(outbound, needed, host, place.address)
         assert opened.attempt is not None
+        attempt = replace(opened.attempt, published=evidence(found))
         if opened.dialled:
-            session_ended(site, job.message, job.destination, needed, opened.attempt)
+            session_ended(site, job.message, job.destination, needed, attempt)
         if opened.hop is None:
             assert opened.failure is not None
-            return _HostOutcome(opened.attempt, _all(job.recipients, opened.failure))
+            return _HostOutcome(attempt, _all(job.recipients, opened.failure))
         hop = opened.hop
-        outcome = await _transact(hop, job, opened.attempt)
+        outcome = await _transact(hop, job, attempt)
         hops.keep(hop)
-        if opened.attempt.reused and outcome.attempt.failure and outcome.attempt.failure.reason.startswith(_STALE):
+        if attempt.reused and outcome.attempt.failure and outcome.attempt.failure.reason.startswith(_STALE):
             continue  # the kept connection had died while idle: nothing was said yet, a new one is no retry
         return outcome
+
+
+def _not_asked(site: Site, job: Job, place: Place, failure: Failure, found: Findings) -> HostAttempt:
+    """A host that is not even dialled: what is published about it, or the message, forbids it."""
+    host = place.hop.host
+    word = requirement(job.connector.outbound, job.destination, host).word
+    return HostAttempt(
+        host=host.host,
+        port=host.port,
+        address=place.address,
+        started=site.clock.now(),
+        requirement=word,
+        failure=failure,
+        published=evidence(found),
+    )
 
 
 _STALE = "stale-connection"

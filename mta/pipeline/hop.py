@@ -16,7 +16,7 @@ from mta.model.attempt import Failure, HostAttempt, Scope
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts, TlsLevel
 from mta.pipeline.site import Site
-from mta.policy.deliver import TlsJudgement, TlsRequirement, judge_offer, judge_tls, may_authenticate
+from mta.policy.deliver import TlsJudgement, TlsRequirement, judge_keyword, judge_offer, judge_tls, may_authenticate
 from mta.ports import DialTarget, SmtpConnection
 
 _TLS_FAILED = "tls-failed"
@@ -190,7 +190,8 @@ class Hops:
         judgement = _NOT_JUDGED
         if failure is None:
             judgement = judge_tls(key.requirement, connection.tls, self._site.verifier, self._site.clock.now())
-            failure = judgement.failure or await self._authenticate(key, outbound, connection, judgement)
+            failure = judgement.failure or judge_keyword(key.requirement, "REQUIRETLS" in connection.capabilities)
+            failure = failure or await self._authenticate(key, outbound, connection, judgement)
         if failure is None:
             hop = Hop(key, connection, judgement, self._site.clock.monotonic(), generation=generation)
             return _Dialled(hop, None, connection.tls, judgement)

@@ -19,8 +19,10 @@ from mta.ports import (
     Clock,
     Dialer,
     KeyProvider,
+    NoPolicies,
     QueueStore,
     Resolver,
+    StsPolicies,
 )
 
 
@@ -67,6 +69,7 @@ class Site:
     reports: ReportCounts = field(default_factory=ReportCounts)
     directory: CertificateDirectory = field(default_factory=NoDirectory)
     judge: CertificateJudge = field(default_factory=NoJudge)
+    policies: StsPolicies = field(default_factory=NoPolicies)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mta.config.contract import HostPort, Outbound
 from mta.model.attempt import Failure, Scope
@@ -10,8 +10,11 @@ from mta.model.reply import Reply
 from mta.model.reporting import NOTHING_PUBLISHED, PublishedTls
 from mta.model.tls import NO_REVOCATION, OFF, Pin, Revocation, TlsFacts, TlsLevel, TrustAnchors
 from mta.policy.certificate import SYSTEM, CertificateDemand, judge_certificate, revocation
+from mta.policy.dane import DaneDemand, judge_dane
 from mta.policy.decision import Reason
+from mta.policy.discover import NO_WISH, NOTHING_FOUND, Findings, Wish
 from mta.policy.identify import version
+from mta.policy.precedence import Outcome, combine, dane_says, sts_says
 from mta.policy.route import Destination, is_address
 from mta.ports import ChainVerifier
 
@@ -20,9 +23,11 @@ from mta.ports import ChainVerifier
 class TlsRequirement:
     """What TLS to a host must be. Part of the key under which connections are kept, therefore hashable.
 
-    `names` are the expected ones, any of which will do: a name, `*.x` (one label) or `.x` (any depth under x).
+    `names` are the contract's, any of which will do: a name, `*.x` (one label) or `.x` (any depth under x).
     `anchors` None: the chain is not led to a CA. `sni`: the name asked for in the handshake; empty: none.
-    `published` is the policy of the destination itself that went into it, for its reports.
+    `dane` and `webpki` (a host name, with the CAs that vouch for it) hold in addition; `by` says whose word they are.
+    `requiretls`: the host must offer REQUIRETLS. `published` is the policy of the destination itself that went into
+    it, for its reports.
     """
 
     level: TlsLevel
@@ -33,20 +38,41 @@ class TlsRequirement:
     sni: str = ""
     revocation: Revocation = NO_REVOCATION
     published: PublishedTls = NOTHING_PUBLISHED
+    dane: DaneDemand | None = None
+    webpki: CertificateDemand | None = None
+    by: tuple[str, ...] = ()
+    requiretls: bool = False
 
     @property
     def word(self) -> str:
-        """Compact, for log lines and evidence: `verified:mail.fabrikam.example`."""
-        expected = (*self.names, *(str(pin) for pin in self.pins))
-        return f"{self.level.word}:{','.join(expected)}" if expected else self.level.word
+        """Compact, for log lines and evidence: `verified:mail.fabrikam.example`, `verified:dane=mx.b.example`."""
+        also = (f"{one}={self._about(one)}" for one in self.by)
+        expected = (*self.names, *(str(pin) for pin in self.pins), *also)
+        text = f"{self.level.word}:{','.join(expected)}" if expected else self.level.word
+        return f"{text},requiretls" if self.requiretls else text
+
+    @property
+    def verdict(self) -> str:
+        """What is reached where it is satisfied: `verified`, `verified:dane`, `encrypted:halfdane`."""
+        return f"{self.level.word}:{'+'.join(self.by)}" if self.by else self.level.word
+
+    @property
+    def judges_certificate(self) -> bool:
+        """Whether anything is demanded of the host's certificate."""
+        return self.level >= TlsLevel.VERIFIED or self.dane is not None or self.webpki is not None
+
+    def _about(self, one: str) -> str:
+        if self.dane is not None and one.endswith("dane"):
+            return self.dane.base
+        return ",".join(self.webpki.names) if self.webpki else ""
 
 
 @dataclass(frozen=True, slots=True)
 class TlsJudgement:
     """Whether TLS satisfied the requirement.
 
-    `verdict` says what was reached (`tls=none`, `tls=encrypted`, `tls=verified`, `tls=pinned`) and, behind a `!`,
-    what was demanded in vain: `tls=encrypted!verified`. TLS older than allowed is `tls=outdated!…`.
+    `verdict` says what was reached (`tls=none`, `tls=encrypted`, `tls=verified`, `tls=verified:dane`, `tls=pinned`)
+    and, behind a `!`, what was demanded in vain: `tls=encrypted!verified`. TLS older than allowed is `tls=outdated!…`.
     """
 
     failure: Failure | None
@@ -54,25 +80,93 @@ class TlsJudgement:
     revocation: str = ""  # what is known of it, leaf first: `good: staple`, or why nothing is
 
 
-def requirement(outbound: Outbound, destination: Destination, host: HostPort) -> TlsRequirement:
-    """What `host` of `destination` must prove under `outbound`."""
+def strictest(
+    outbound: Outbound, destination: Destination, host: HostPort, found: Findings = NOTHING_FOUND, wish: Wish = NO_WISH
+) -> TlsRequirement | Failure:
+    """What `host` must prove: connector, DANE, MTA-STS and the sender's wish together, or why it is not asked now."""
+    tls = outbound.tls
+    must = wish.required and tls.requiretls == "enforce"
+    relaxed = wish.optional and not wish.required  # RFC 8689 §4.1: beside REQUIRETLS the field is ignored
+    own = requirement(outbound, destination, host, found.mx_secure)
+    dane = dane_says(tls.dane, found.dane.state, found.dane.named, relaxed)
+    sts = sts_says(tls.mta_sts, found.sts.state, relaxed)
+    outcome = combine(tls.level, dane, sts, must)
+    if outcome.waits_for:
+        return _waits(host, found, outcome.waits_for)
+    if must and tls.level is TlsLevel.NONE:
+        return _returned(f"requiretls: the contract speaks no TLS with {host}")
+    if "proof" in outcome.parts and destination.kind == "mx" and not found.mx_secure:
+        return _returned(f"requiretls: nothing vouches for the name of {host}: neither signed MX records nor MTA-STS")
+    return replace(_with(own, outcome, found, host), requiretls=must, published=_published(outcome, found))
+
+
+def _with(own: TlsRequirement, outcome: Outcome, found: Findings, host: HostPort) -> TlsRequirement:
+    """The connector's own requirement with what the others add."""
+    dane = webpki = None
+    sni = own.sni
+    if outcome.parts & {"mta-sts", "proof"}:
+        anchors = found.sts.anchors if "mta-sts" in outcome.parts else None
+        # RFC 8461 §4.1, RFC 8689 §4.2.1: the certificate names the host that was looked up
+        webpki, sni = CertificateDemand((host.host.lower(),), anchors or SYSTEM), _sni((), host)
+    if outcome.parts & {"dane", "halfdane"}:
+        dane = DaneDemand(found.dane.base, found.dane.records, found.dane.names)
+        sni = found.dane.base  # RFC 7672 §8.1: SNI is the TLSA base domain
+    by = tuple(part for part in ("dane", "halfdane", "mta-sts") if part in outcome.parts)
+    return replace(own, level=outcome.level, dane=dane, webpki=webpki, sni=sni, by=by)
+
+
+def _published(outcome: Outcome, found: Findings) -> PublishedTls:
+    """The destination's own policy that applied, in the words of its reports (RFC 8460 §4.4)."""
+    if outcome.parts & {"dane", "halfdane"}:
+        strings = tuple(f"{r.usage} {r.selector} {r.matching} {r.data.hex()}" for r in found.dane.records)
+        return PublishedTls("tlsa", strings, (found.dane.base,))
+    if found.sts.policy is not None:
+        return PublishedTls("sts", found.sts.policy.lines, found.sts.policy.mx)
+    return NOTHING_PUBLISHED
+
+
+def _waits(host: HostPort, found: Findings, whose: str) -> Failure:
+    if whose == "dane":
+        reason = f"{found.dane.word}: {host}: {found.dane.story}"
+        return _wait(reason, "the security of the host's DNS records could not be established")
+    return _wait(f"{found.sts.word}: {host}: {found.sts.story}", "the host is not one that the domain's policy allows")
+
+
+def _returned(reason: str) -> Failure:
+    # RFC 8689 §4.2.1: where no host can protect the message it MUST be returned.
+    reply = Reply(550, "5.7.30", ("REQUIRETLS support required",))
+    return Failure(Scope.HOST, reply, reason, permanent=True, local=True)
+
+
+def judge_keyword(requirement: TlsRequirement, offered: bool) -> Failure | None:
+    """Whether the host's EHLO inside TLS offers REQUIRETLS, where the message demands it (RFC 8689 §4.2.1)."""
+    return (
+        None if offered or not requirement.requiretls else _returned("requiretls: the host does not offer REQUIRETLS")
+    )
+
+
+def requirement(
+    outbound: Outbound, destination: Destination, host: HostPort, mx_secure: bool = False
+) -> TlsRequirement:
+    """What `host` of `destination` must prove by the contract alone."""
     tls = outbound.tls
     level = tls.level
     if level < TlsLevel.VERIFIED:
         return TlsRequirement(level, min_version=tls.min_version, sni=_sni((), host))
     names, anchors = tls.names, tls.ca
     if level is TlsLevel.VERIFIED:
-        names = names or _expected_names(destination, host)
+        names = names or _expected_names(destination, host, mx_secure)
     if names and anchors is None:
         anchors = SYSTEM
     return TlsRequirement(level, names, anchors, tls.pins, tls.min_version, _sni(tls.names, host), tls.revocation)
 
 
-def _expected_names(destination: Destination, host: HostPort) -> tuple[str, ...]:
-    """What `verified` without names expects. The name an MX record gave is no proof: DNS may have been forged."""
+def _expected_names(destination: Destination, host: HostPort, mx_secure: bool) -> tuple[str, ...]:
+    """What `verified` without names expects. The name an unsigned MX record gave is no proof: it may be forged."""
     if destination.kind == "hosts":
         return (host.host.lower(),)
-    return (destination.name, f".{destination.name}")
+    also = (host.host.lower(),) if mx_secure else ()
+    return (destination.name, f".{destination.name}", *also)
 
 
 def _sni(stated: tuple[str, ...], host: HostPort) -> str:
@@ -91,10 +185,10 @@ def judge_offer(requirement: TlsRequirement, offered: bool, starttls_reply: Repl
     if not offered:
         # RFC 3207 §6: a man in the middle may have removed the keyword, so we never go on in clear.
         text = f"TLS is demanded ({requirement.word}), the host does not offer STARTTLS"
-        return _wait(f"starttls-not-offered: {text}", "TLS is required but not offered by the host")
+        return _unmet(requirement, f"starttls-not-offered: {text}", "TLS is required but not offered by the host")
     if starttls_reply is not None and starttls_reply.code != 220:
         text = f"TLS is demanded ({requirement.word}), the host answered STARTTLS with {starttls_reply}"
-        return _wait(f"starttls-refused: {text}", "TLS is required but the host refused STARTTLS")
+        return _unmet(requirement, f"starttls-refused: {text}", "TLS is required but the host refused STARTTLS")
     return None
 
 
@@ -106,12 +200,13 @@ def judge_tls(requirement: TlsRequirement, facts: TlsFacts | None, verifier: Cha
     reasons = _faults(requirement, facts, verifier, now)
     known = _revocation(requirement, facts, verifier, now)
     if not reasons:
-        return TlsJudgement(None, f"tls={level.word}", known)
+        return TlsJudgement(None, f"tls={requirement.verdict}", known)
     reached = "encrypted" if facts else "none"
     if any(reason.word == "tls-version" for reason in reasons):
         reached = "outdated"
     story = "; ".join(str(reason) for reason in reasons)
-    return TlsJudgement(_wait(story, _PUBLIC[reasons[0].word]), f"tls={reached}!{level.word}", known)
+    failure = _unmet(requirement, story, _PUBLIC[reasons[0].word])
+    return TlsJudgement(failure, f"tls={reached}!{requirement.verdict}", known)
 
 
 def _faults(
@@ -123,11 +218,25 @@ def _faults(
     if version(facts.version) < version(requirement.min_version):
         text = f"TLS {requirement.min_version} or newer is demanded, the connection uses {facts.version}"
         faults = (Reason("tls-version", text),)
-    if requirement.level < TlsLevel.VERIFIED:
-        return faults
-    faults += judge_certificate(_demand(requirement), facts, verifier, now)
+    if requirement.judges_certificate:
+        faults += _certificate_faults(requirement, facts, verifier, now)
     if requirement.level is TlsLevel.PINNED and not requirement.pins:  # fail closed
         faults += (Reason("certificate-pin", "the level is pinned, but no pin is stated"),)
+    return tuple(dict.fromkeys(faults))
+
+
+def _certificate_faults(
+    requirement: TlsRequirement, facts: TlsFacts, verifier: ChainVerifier, now: float
+) -> tuple[Reason, ...]:
+    """What DANE, the contract and the public CAs each find wanting: all who speak must be content."""
+    faults: tuple[Reason, ...] = ()
+    if requirement.dane is not None:
+        faults += judge_dane(requirement.dane, facts, verifier, now)
+    others_speak = requirement.dane is not None or requirement.webpki is not None
+    if requirement.names or requirement.anchors or requirement.pins or not others_speak:
+        faults += judge_certificate(_demand(requirement), facts, verifier, now)
+    if requirement.webpki is not None:
+        faults += judge_certificate(requirement.webpki, facts, verifier, now)
     return faults
 
 
@@ -157,7 +266,13 @@ _PUBLIC = {
     "certificate-pin": "the host's certificate is not the one agreed upon",
     "certificate-revoked": "the host's certificate has been revoked",
     "revocation-unknown": "whether the host's certificate is revoked cannot be told",
+    "certificate-tlsa": "the host's certificate is not the one its domain publishes",
 }
+
+
+def _unmet(requirement: TlsRequirement, story: str, text: str) -> Failure:
+    """Not as demanded: the mail waits; one with REQUIRETLS is returned if no other host can protect it."""
+    return _returned(f"{story} (the message demands it: REQUIRETLS)") if requirement.requiretls else _wait(story, text)
 
 
 def _wait(reason: str, text: str) -> Failure:

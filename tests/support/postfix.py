@@ -70,6 +70,11 @@ class Postfix:
         """Try everything that waits now."""
         self._run("postqueue", "-f")
 
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Change these settings of main.cf and have them taken over."""
+        self._run("postconf", *(f"{key} = {value}" for key, value in settings.items()))
+        self._run("postfix", "reload")
+
     def send(
         self, sender: str, recipients: Sequence[str], data: bytes, mail: Sequence[str] = (), rcpt: Sequence[str] = ()
     ) -> None:

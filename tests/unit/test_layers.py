@@ -34,6 +34,7 @@ RFC_MAY_IMPORT = {
     "smime": {"mime", "pkix"},
     "dsn": {"mime", "smtp"},
     "tlsrpt": {"mime"},
+    "dane": {"pkix"},
     "mime": {"smtp"},
 }
 PURE = ("model", "policy", "rfc")

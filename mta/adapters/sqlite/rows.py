@@ -68,6 +68,7 @@ def envelope_out(envelope: Envelope) -> str:
             "ret": envelope.ret,
             "envid": envelope.envid,
             "size": envelope.size,
+            **({"tls": envelope.tls} if envelope.tls else {}),
         }
     )
 
@@ -86,6 +87,7 @@ def envelope_in(text: str) -> Envelope:
         ret=raw["ret"],
         envid=raw["envid"],
         size=raw["size"],
+        tls=raw.get("tls", ""),
     )
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import dns.flags
+import dns.rdtypes.ANY.TLSA
 import pytest
 
 from mta.adapters import dns as adapter
@@ -139,7 +140,8 @@ async def test_ad_counts_only_where_it_is_trusted(trust: bool) -> None:
         assert payload == 1232
 
 
-TLSA = ("3 1 1 " + "ab" * 32, "2 0 0 00")
+dns.rdtypes.ANY.TLSA.TLSA._cert_length_by_mtype = {}  # the server must be able to say it
+TLSA = ("3 1 1 " + "ab" * 32, "2 0 0 00", "3 1 2 abcd")
 
 
 async def test_tlsa_records_come_as_they_were_published_and_failures_are_told_apart() -> None:
@@ -150,10 +152,10 @@ async def test_tlsa_records_come_as_they_were_published_and_failures_are_told_ap
     }
     with dns_server(zone, secure=True) as server:
         resolver = DnsResolver([tuple(server)], trust_ad=True, timeout=0.5)
-        records = (TlsaRecord(2, 0, 0, b"\0"), TlsaRecord(3, 1, 1, b"\xab" * 32))
+        records = (TlsaRecord(2, 0, 0, b"\0"), TlsaRecord(3, 1, 1, b"\xab" * 32), TlsaRecord(3, 1, 2, b"\xab\xcd"))
         for name in ("_25._tcp.mx.s.example", "_25._tcp.alias.s.example"):
             answer = await resolver.tlsa(name)
-            assert tuple(sorted(answer.records, key=lambda record: record.usage)) == records
+            assert tuple(sorted(answer.records, key=lambda r: (r.usage, r.matching))) == records
             assert (answer.status, answer.secure) == (DnsStatus.OK, True)
         assert await resolver.tlsa("_25._tcp.none.s.example") == TlsaAnswer(DnsStatus.NXDOMAIN, secure=True)
         assert (await resolver.tlsa("_25._tcp.bogus.s.example")).status is DnsStatus.TEMPORARY

@@ -1,0 +1,12 @@
+"""Whether a policy names a host (RFC 8461 §4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def names_host(patterns: Iterable[str], host: str) -> bool:
+    """Whether one of the `mx` patterns is `host`, or covers it: `*.x` stands for exactly one label under x."""
+    name = host.lower().removesuffix(".")
+    parent = name.partition(".")[2]
+    return any(pattern in (name, f"*.{parent}" if parent else name) for pattern in patterns)

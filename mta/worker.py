@@ -16,7 +16,7 @@ from mta.observe import events
 from mta.pipeline.inbound import InboundRelay
 from mta.pipeline.outbound import Outbound
 from mta.pipeline.site import Contract, Shard, Site
-from mta.queue.chores import Chore, repeat
+from mta.queue.chores import Chore, once, repeat
 from mta.queue.scheduler import Scheduler
 
 _IDLE_EVERY = 1.0  # seconds between looks at idle connections
@@ -89,7 +89,8 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         self.outbound.on_waiting = self.wake
         background = [loop.create_task(scheduler.run()) for scheduler in self.schedulers]
-        background += [loop.create_task(repeat(chore, self.site.log)) for chore in self._chores()]
+        chores = self._chores()
+        background += [loop.create_task(repeat(chore, self.site.log)) for chore in chores]
         control = await self._parts.control(self)
         await self._parts.listening.open(self.relay)
         self.site.log.info(events.WORKER_STARTED, shards=[shard.number for shard in self.shards])
@@ -97,6 +98,9 @@ class Worker:
         self._parts.ready()
         await _first(self._stopping, lifeline)
         await self._drain(background, 0.5 if lifeline.is_set() else None)
+        for chore in chores:
+            if chore.last:
+                await once(chore, self.site.log)
         control.close()
 
     def reload(self, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -13,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mta.app.folders import shard_folders
 from mta.app.listeners import Listeners
@@ -22,6 +23,10 @@ from mta.config.contract import Configuration
 from mta.errors import ShardLocked, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
+
+if TYPE_CHECKING:
+    from mta.queue.reports import DailyReports
+    from mta.worker import Worker
 
 _DESCRIPTORS_KEPT = 64  # for the queue, listeners, the log, outbound connections
 _DESCRIPTORS_OF_A_SESSION = 2  # its socket, and the file of a large message
@@ -94,7 +99,9 @@ def _tune_garbage_collection() -> None:
 async def _build(orders: Orders) -> Any:
     from mta.adapters.key_files import KeyFiles
     from mta.adapters.process import raise_descriptors
+    from mta.app.reports import daily_reports, report_chores, report_spool
     from mta.config.index import ConnectorIndex
+    from mta.pipeline.intake import Intake
     from mta.pipeline.site import Contract, MessageIds, Site
     from mta.worker import Parts
 
@@ -135,14 +142,23 @@ async def _build(orders: Orders) -> Any:
     def ready() -> None:
         os.write(orders.report, b"+")
 
+    shards = _shards(orders, configuration, log)
+    spool = report_spool(configuration)
+    site.arrivals = Intake(site, spool).offer
+
+    @functools.cache
+    def daily(worker: Worker) -> DailyReports:
+        return daily_reports(site, shards[0], spool, f"worker-{orders.worker:02d}", worker.wake)
+
     return Parts(
         site=site,
-        shards=_shards(orders, configuration, log),
+        shards=shards,
         listening=listening,
         load=lambda text: contract_of(load_text(text, orders.config)),
         renew=renew,
-        control=lambda worker: _control(worker, configuration, orders, log),
+        control=lambda worker: _control(worker, daily(worker), configuration, orders),
         ready=ready,
+        chores=lambda worker: report_chores(daily(worker)),
         first=orders.worker == 0,
     )
 
@@ -181,13 +197,18 @@ def _shards(orders: Orders, configuration: Configuration, log: EventLog) -> tupl
     return tuple(shards)
 
 
-async def _control(worker: Any, configuration: Configuration, orders: Orders, log: EventLog) -> asyncio.AbstractServer:
+async def _control(
+    worker: Worker, daily: DailyReports, configuration: Configuration, orders: Orders
+) -> asyncio.AbstractServer:
     from mta.adapters.control import serve_control
+    from mta.app.reports import answer_reports
     from mta.queue.operations import answer
 
     async def handle(request: dict[str, Any]) -> dict[str, Any]:
+        if str(request.get("command", "")).startswith("reports-"):
+            return await answer_reports(daily, request)
         known = await answer(worker.shards, request, time.time(), worker.nudge)
         return {**known, "shards": [shard.number for shard in worker.shards]}
 
     path = shard_folders(configuration)[orders.worker] / "control.sock"
-    return await serve_control(str(path), handle, log)
+    return await serve_control(str(path), handle, worker.site.log)

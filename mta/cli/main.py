@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 queue = typer.Typer(name="queue", help="Look at the queue of the live relay and change it.", no_args_is_help=True)
 app.add_typer(queue)
+reports = typer.Typer(name="reports", help="Daily reports, ours and those of others.", no_args_is_help=True)
+app.add_typer(reports)
 keys = typer.Typer(name="keys", help="Make and show keys of our own.", no_args_is_help=True)
 app.add_typer(keys)
 dkim = typer.Typer(name="dkim", help="Keys that sign mail of our domains.", no_args_is_help=True)
@@ -258,3 +260,47 @@ def dkim_show(config: Config = _CONFIG, json: Json = False) -> None:
     from mta.cli.keys import show as run
 
     raise typer.Exit(run(config, json))
+
+
+@reports.command("list")
+def reports_list(config: Config = _CONFIG, json: Json = False) -> None:
+    """All reports that are kept: composed, sent, received."""
+    from mta.cli.reports import show_list as run
+
+    raise typer.Exit(run(config, json))
+
+
+@reports.command("show")
+def reports_show(
+    wanted: Annotated[str, typer.Argument(metavar="ID|DOMAIN", help="The id of a report, or the domain it is about.")],
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """A report in full."""
+    from mta.cli.reports import show as run
+
+    raise typer.Exit(run(config, wanted, json))
+
+
+@reports.command("import")
+def reports_import(
+    file: Annotated[str, typer.Argument(help="A message, or a report, packed or not; - for standard input.")],
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """Read a report that somebody sent about us, and keep it."""
+    from mta.cli.reports import take_in as run
+
+    raise typer.Exit(run(config, file, json))
+
+
+@reports.command("send")
+def reports_send(
+    day: Annotated[str, typer.Option("--day", help="A day like 2026-11-25 (UTC), yesterday or today.")] = "yesterday",
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """Make and send the reports of a day now, without waiting for the night."""
+    from mta.cli.reports import send as run
+
+    raise typer.Exit(run(config, day, json))

@@ -48,7 +48,26 @@ def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
         arc=build_sealing_key(keys.arc, shop.files, (shop.report, ("server", "arc"))) if keys.arc else None,
         log_format=keys.log.format,
         watch=0.0 if keys.watch == "off" else keys.watch,
+        reports=_reports(keys),
         limits=limits(keys.limits),
+    )
+
+
+def _reports(keys: schema.ServerKeys) -> contract.Reports:
+    wanted = keys.reports
+    if wanted is None:
+        return contract.Reports()
+    from_ = wanted.from_ or keys.postmaster
+    return contract.Reports(
+        from_=str(from_) if from_ else f"postmaster@{keys.hostname}",
+        organization=wanted.organization or (from_.ascii_domain if from_ else keys.hostname),
+        dmarc=wanted.dmarc,
+        tls=wanted.tls,
+        send=wanted.send,
+        connector=wanted.connector,
+        private_collectors=wanted.private_collectors,
+        receive=frozenset(address.key for address in wanted.receive),
+        keep=wanted.keep,
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag
 
 from mta.config.schema_authentication import AuthenticationKeys, DkimKeyKeys, SealKeys
 from mta.config.schema_limits import Duration, DurationOrOff, LimitsModel
+from mta.config.schema_reports import ReportsKeys
 from mta.config.schema_smime import OwnSmimeKeys, SmimeKeys
 from mta.config.schema_words import (
     OBJECT,
@@ -114,6 +115,7 @@ class ServerKeys(Keys):
     received_spf: Switch = optional("Also write Received-SPF fields (RFC 7208 §9.1).", False)
     arc: SealKeys | None = optional("What seals with ARC the mail of connectors that say `arc: seal`.")
     log: LogKeys = optional("The log on standard error.", LogKeys())
+    reports: ReportsKeys | None = optional("Daily reports; without the object nothing is counted.")
     watch: DurationOrOff = optional(
         "How often all files of the configuration are looked at for changes, or `off`.", 5.0
     )

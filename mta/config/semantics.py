@@ -11,6 +11,7 @@ from mta.config.problems import Path, Report, did_you_mean
 from mta.config.schema import Settings
 from mta.config.semantics_authentication import check_sealing
 from mta.config.semantics_connector import check_connector
+from mta.config.semantics_reports import check_reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ def check(plan: Plan, report: Report) -> None:
             _listeners(plan.server, report)
             _loops(plan, plan.server, report)
         _tls_without_certificate(plan, plan.server, report)
+        if plan.settings.server.reports:
+            check_reports(plan.settings.server.reports, plan.server, plan.domains, plan.connectors, report)
         _unsigned(plan, plan.server, report)
         _limits(plan.server, report)
         if report.intact(("server", "arc")):
@@ -75,6 +78,8 @@ def _references(plan: Plan, report: Report) -> None:
 
 def _reach(plan: Plan, report: Report) -> None:
     used = {domain.connector for domain in plan.domains.values()} | {DEFAULT}
+    if plan.server:
+        used.add(plan.server.reports.connector)
     for name, connector in plan.connectors.items():
         proves = connector.own_inbound and connector.inbound.demands_proof
         if not (connector.domains or proves or name in used):

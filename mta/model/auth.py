@@ -105,3 +105,4 @@ class AuthenticationFacts:
     dmarc: DmarcOutcome | None = None
     arc: ArcOutcome | None = None
     sender: SenderOutcome | None = None
+    source: str = ""  # the address that SPF was judged at; empty: not known

@@ -45,3 +45,12 @@ SETTLEMENT_NOT_STORED = "settlement.not-stored"  # tried again until it is
 QUEUE_UNREADABLE = "queue.unreadable"
 NOTICE_SENT = "notice.sent"
 NOTICE_SUPPRESSED = "notice.suppressed"
+
+# daily reports
+REPORT_COMPOSED = "report.composed"
+REPORT_QUEUED = "report.queued"  # as mail
+REPORT_POSTED = "report.posted"  # by HTTPS
+REPORT_FAILED = "report.failed"
+REPORT_RECEIVED = "report.received"  # of somebody else
+REPORT_UNREAD = "report.unread"
+REPORT_COUNTS_LOST = "report.counts-lost"

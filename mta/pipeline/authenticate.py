@@ -94,7 +94,8 @@ def seen_by(connector: Connector, incoming: Incoming) -> Incoming:
 async def _from_another_source(facts: AuthenticationFacts, source: Incoming, names: LookUps) -> AuthenticationFacts:
     spf_helo, spf_mail_from = await check_spf(_query(source, names), names.resolver, names.clock)
     dmarc = await check_dmarc(source.author, spf_mail_from, facts.dkim, names.resolver)
-    return replace(facts, spf_helo=spf_helo, spf_mail_from=spf_mail_from, dmarc=dmarc)
+    judged_at = str(source.client or "")
+    return replace(facts, spf_helo=spf_helo, spf_mail_from=spf_mail_from, dmarc=dmarc, source=judged_at)
 
 
 async def authenticate_message(incoming: Incoming, names: LookUps) -> AuthenticationFacts:
@@ -111,7 +112,7 @@ async def authenticate_message(incoming: Incoming, names: LookUps) -> Authentica
             check_sender(incoming.sender, resolver),
         )
     dmarc = await check_dmarc(incoming.author, spf_mail_from, dkim, resolver)
-    return AuthenticationFacts(spf_helo, spf_mail_from, dkim, dmarc, arc, sender)
+    return AuthenticationFacts(spf_helo, spf_mail_from, dkim, dmarc, arc, sender, str(incoming.client or ""))
 
 
 def _query(incoming: Incoming, names: LookUps) -> SpfQuery:

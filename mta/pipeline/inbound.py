@@ -17,6 +17,7 @@ from mta.pipeline.accept import Transaction, add_recipient, begin, identify, jud
 from mta.pipeline.callout import CallOuts
 from mta.pipeline.enqueue import compose, would
 from mta.pipeline.outbound import Outbound
+from mta.pipeline.report import message_judged, report_in
 from mta.pipeline.site import Contract, Shard, Site
 from mta.pipeline.survive import broken_signatures
 from mta.policy.decision import Decision, Verdict
@@ -149,11 +150,18 @@ class RelaySession:
         decision = judged.decision
         if not decision.accepted and decision.verdict != Verdict.HOLD:
             self._refused(facts, decision, transaction.envelope.sender_text, "DATA")
+            message_judged(self._site, judged.authentication, judged.decision, transaction.recipients)
             return _reply(decision)
         if _worse(decision, transaction.decision):
             transaction.decision = decision
         message = compose(self._site, transaction, facts, judged)
-        return await self._store(facts, transaction, message)
+        report = await report_in(self._site, transaction.recipients, judged.content)
+        reply = await self._store(facts, transaction, message)
+        if reply.positive:
+            message_judged(self._site, judged.authentication, judged.decision, transaction.recipients)
+            if report and self._site.arrivals is not None:
+                self._site.arrivals(report)
+        return reply
 
     async def _store(self, facts: SessionFacts, transaction: Transaction, message: QueuedMessage) -> Reply:
         relay = self._relay

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -67,6 +68,7 @@ class Site:
     ids: MessageIds
     keys: KeyProvider
     reports: ReportCounts = field(default_factory=ReportCounts)
+    arrivals: Callable[[bytes], None] | None = None  # takes messages that bring reports of others
     directory: CertificateDirectory = field(default_factory=NoDirectory)
     judge: CertificateJudge = field(default_factory=NoJudge)
     policies: StsPolicies = field(default_factory=NoPolicies)

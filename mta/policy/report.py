@@ -1,11 +1,17 @@
-"""What is told in the reports that other domains ask for: TLS-RPT (RFC 8460)."""
+"""What is told in the reports that other domains ask for: TLS-RPT (RFC 8460) and DMARC (RFC 9990)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mta.model.attempt import HostAttempt
+from mta.model.auth import AuthenticationFacts, AuthResult, DmarcOutcome
 from mta.model.reporting import NO_POLICY_FOUND, TlsReportFacts, TlsResult
+from mta.policy.decision import Decision, Verdict
 from mta.policy.deliver import TlsRequirement
 from mta.policy.route import Destination
+from mta.rfc.dmarc.parse import DmarcRecord, parse_record
+from mta.rfc.dmarc.report import ReportRow, row_of
 
 # the first word of a failure's reason -> what RFC 8460 §4.3 calls it
 _NO_TLS = {
@@ -55,3 +61,37 @@ def tls_session(destination: Destination, requirement: TlsRequirement, attempt: 
         sending_ip=attempt.local_address,
         failure_reason=word if result else "",
     )
+
+
+_DISPOSITIONS = {Verdict.REFUSE: "reject", Verdict.HOLD: "quarantine", Verdict.ACCEPT: "none"}
+
+
+def dmarc_row(facts: AuthenticationFacts, decision: Decision, envelope_to: str) -> ReportRow | None:
+    """The row of a judged message, whatever else it was refused for; None: nothing is told.
+
+    Nothing is told to a domain that asks for no reports, nor of mail that could not be judged and will come again.
+    """
+    dmarc = facts.dmarc
+    if dmarc is None or dmarc.result not in (AuthResult.PASS, AuthResult.FAIL) or not facts.source:
+        return None
+    record = _record(dmarc.record)
+    if decision.verdict not in _DISPOSITIONS or record is None or not record.rua:
+        return None
+    row = row_of(facts, facts.source, _DISPOSITIONS[decision.verdict], envelope_to)
+    if dmarc.result is AuthResult.PASS:
+        return row
+    return replace(row, override=_override(dmarc, decision, row.disposition, record))
+
+
+def _override(dmarc: DmarcOutcome, decision: Decision, done: str, record: DmarcRecord) -> tuple[str, str]:
+    """RFC 9990 §3.1.1.9: a disposition that is not the published policy has a reason."""
+    asked = dmarc.policy or "none"
+    if done == asked:
+        return ("policy_test_mode", "") if record.testing and record.p != "none" else ("", "")
+    if any(reason.word == "arc" for reason in decision.reasons):
+        return ("trusted_forwarder", "")
+    return ("local_policy", "")
+
+
+def _record(text: str) -> DmarcRecord | None:
+    return parse_record(text.encode("latin-1", "replace"))

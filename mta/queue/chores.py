@@ -19,7 +19,8 @@ from mta.observe.log import EventLog
 class Chore:
     """One task. `every` is the pause between two runs, in seconds; the first one comes after the first pause.
 
-    `at_once`: the first run comes without it. `alone`: of several workers only the first does it.
+    `at_once`: the first run comes without it. `alone`: of several workers only the first does it. `last`: once more
+    when the worker stops.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Chore:
     run: Callable[[], Awaitable[None]]
     at_once: bool = False
     alone: bool = False
+    last: bool = False
 
 
 async def repeat(chore: Chore, log: EventLog) -> None:
@@ -34,10 +36,15 @@ async def repeat(chore: Chore, log: EventLog) -> None:
     if not chore.at_once:
         await asyncio.sleep(chore.every)
     while True:
-        try:
-            await chore.run()
-        except MtaError as error:
-            log.warning(events.HOUSEKEEPING, chore=chore.name, error=str(error))
-        except Exception as error:  # a defect must not end the chore for the rest of the worker's life
-            log.defect(f"chore {chore.name}", error)
+        await once(chore, log)
         await asyncio.sleep(chore.every)
+
+
+async def once(chore: Chore, log: EventLog) -> None:
+    """Do it; trouble is logged."""
+    try:
+        await chore.run()
+    except MtaError as error:
+        log.warning(events.HOUSEKEEPING, chore=chore.name, error=str(error))
+    except Exception as error:  # a defect must not end the chore for the rest of the worker's life
+        log.defect(f"chore {chore.name}", error)

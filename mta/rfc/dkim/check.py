@@ -9,16 +9,18 @@ from mta.model.auth import DkimOutcome
 from mta.ports import Resolver, TxtAnswer
 from mta.rfc.dkim.body import AuthMessage, body_hashes
 from mta.rfc.dkim.canonicalize import Headers
-from mta.rfc.dkim.verify import judge, signatures
+from mta.rfc.dkim.verify import MAIL, judge, signatures
 
 
-async def check(message: AuthMessage, resolver: Resolver, now: float) -> tuple[DkimOutcome, ...]:
+async def check(
+    message: AuthMessage, resolver: Resolver, now: float, services: frozenset[str] = MAIL
+) -> tuple[DkimOutcome, ...]:
     """One outcome for each of the first ten signatures, from the top. `now` is in epoch seconds.
 
     The body is hashed in this very call, unless `message.hashes` knows it already: for a large one the caller may run
     `body_hashes(message, verify.body_requests(block))` in a thread first.
     """
-    candidates = signatures(message.block)
+    candidates = signatures(message.block, services)
     judged = [candidate.signature for candidate in candidates if candidate.signature]
     answers = await look_up((signature.by.key_name for signature in judged), resolver)
     hashes = body_hashes(message, filter(None, (candidate.body_request for candidate in candidates)))

@@ -30,6 +30,7 @@ OVERSIGNED = (
 SIGNED = frozenset(
     b"sender content-disposition content-id content-description content-language list-id list-help list-unsubscribe "
     b"list-unsubscribe-post list-subscribe list-post list-owner list-archive auto-submitted autocrypt tls-required "
+    b"tls-report-domain tls-report-submitter "
     b"feedback-id resent-from resent-to resent-cc resent-date resent-sender resent-message-id".split()
 )
 

@@ -26,6 +26,7 @@ from mta.rfc.dkim.parse import (
     parse_tags,
 )
 
+MAIL = frozenset({"email"})  # the service of a key that signs ordinary mail (RFC 6376 §3.6.1)
 MOST = 10  # signatures that are judged: more are no sign of good faith, and each costs a look-up
 _PADDING, _HASHED = PKCS1v15(), Prehashed(SHA256())
 
@@ -44,6 +45,7 @@ class Candidate:
 
     signature: Signature | None = None
     outcome: DkimOutcome | None = None
+    services: frozenset[str] = MAIL
 
     @property
     def body_request(self) -> BodyRequest | None:
@@ -51,10 +53,10 @@ class Candidate:
         return request_of(self.signature.covers) if self.signature else None
 
 
-def signatures(block: HeaderBlock) -> tuple[Candidate, ...]:
-    """The first ten DKIM-Signature fields, from the top."""
+def signatures(block: HeaderBlock, services: frozenset[str] = MAIL) -> tuple[Candidate, ...]:
+    """The first ten DKIM-Signature fields, from the top; `services` are those that a key may be for."""
     fields = [field for field in block.fields if field.name == b"dkim-signature"]
-    return tuple(_candidate(field, block.raw) for field in fields[:MOST])
+    return tuple(_candidate(field, block.raw, services) for field in fields[:MOST])
 
 
 def body_requests(block: HeaderBlock) -> tuple[BodyRequest, ...]:
@@ -70,7 +72,7 @@ def judge(
     signature = candidate.signature
     if candidate.outcome is not None or signature is None or body is None or answer is None:
         return candidate.outcome or DkimOutcome(AuthResult.TEMPERROR, reason="it was not looked at")
-    key = key_of(signature.by, answer)
+    key = key_of(signature.by, answer, candidate.services)
     if isinstance(key, Fault):
         return _outcome(signature, key)
     fault = (
@@ -82,7 +84,7 @@ def judge(
     return _outcome(signature, fault or Fault(AuthResult.PASS, "the signature is good"), key)
 
 
-def key_of(by: SignedField, answer: TxtAnswer) -> KeyRecord | Fault:
+def key_of(by: SignedField, answer: TxtAnswer, services: frozenset[str] = MAIL) -> KeyRecord | Fault:
     """The key that the answer holds for this signing field (RFC 6376 §6.1.2)."""
     if answer.status is DnsStatus.TEMPORARY:
         return Fault(AuthResult.TEMPERROR, f"the key {by.key_name} cannot be looked up now: {answer.detail}")
@@ -97,7 +99,7 @@ def key_of(by: SignedField, answer: TxtAnswer) -> KeyRecord | Fault:
         key = parse_key(records.pop())
     except TagError as error:
         return Fault(AuthResult.PERMERROR, f"the key at {by.key_name} cannot be used: {error}")
-    reason = _unfit(by, key)
+    reason = _unfit(by, key, services)
     return Fault(AuthResult.PERMERROR, f"the key at {by.key_name} {reason}") if reason else key
 
 
@@ -135,11 +137,11 @@ def request_of(covers: Coverage) -> BodyRequest:
     return BodyRequest(covers.body_form, covers.body_length)
 
 
-def _candidate(field: HeaderField, raw: bytes) -> Candidate:
+def _candidate(field: HeaderField, raw: bytes, services: frozenset[str]) -> Candidate:
     tags: dict[str, bytes] = {}
     try:
         tags = parse_tags(raw[field.value_start : field.end])
-        return Candidate(parse_signature(field, raw, tags))
+        return Candidate(parse_signature(field, raw, tags), services=services)
     except TagError as error:
         algorithm = tags.get("a", b"").decode("utf-8")
         return Candidate(
@@ -160,7 +162,7 @@ def _name(tags: dict[str, bytes], tag: str, labels: int) -> str:
         return ""
 
 
-def _unfit(by: SignedField, key: KeyRecord) -> str:
+def _unfit(by: SignedField, key: KeyRecord, services: frozenset[str]) -> str:
     """Why the key must not be used for such a signature, empty if it may."""
     if key.revoked:
         return "was revoked: p= is empty"
@@ -169,7 +171,7 @@ def _unfit(by: SignedField, key: KeyRecord) -> str:
         return f"is of kind {key.kind}, the signature is {by.algorithm}"
     if key.hashes and hashed not in key.hashes:
         return f"is not for {hashed} (h=)"
-    if not {"*", "email"} & set(key.services):
+    if not {"*", *services} & set(key.services):
         return "is not for e-mail (s=)"  # RFC 6376 §3.6.1
     return ""
 

@@ -46,7 +46,7 @@ async def check(
 
 
 async def report_destinations(policy_domain: str, addresses: tuple[str, ...], resolver: Resolver) -> tuple[str, ...]:
-    """Those of a record's `rua` (mailto: only) that may be sent reports on `policy_domain` (RFC 9990 §3).
+    """Those of a record's `rua` (mailto: only) that may be sent reports on `policy_domain` (RFC 9990 §4).
 
     Mailboxes of another organization must have agreed, and may name others of their own instead. Where that cannot be
     looked up now, nothing is sent to them. At most ten addresses are considered.
@@ -64,7 +64,7 @@ async def report_destinations(policy_domain: str, addresses: tuple[str, ...], re
         answer = await resolver.txt(f"{policy_domain}._report._dmarc.{host}")
         records = [record for record in map(parse_record, answer.records) if record is not None]
         instead = tuple(uri for record in records for uri in record.rua)[:MAX_DESTINATIONS]
-        # RFC 9990 §3, step 9: only at the same host, else neither the one nor the other
+        # RFC 9990 §4, step 9: only at the same host, else neither the one nor the other
         if records and all(_host(uri) == host for uri in instead):
             agreed |= dict.fromkeys(instead or (address,))
     return tuple(agreed)

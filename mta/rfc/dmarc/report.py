@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from mta.model.auth import AuthenticationFacts, AuthResult
+from mta.model.auth import AuthenticationFacts, AuthResult, DkimOutcome
 from mta.rfc.dmarc.parse import DmarcRecord
 
 NAMESPACE = "urn:ietf:params:xml:ns:dmarc-2.0"
-MAX_SIGNATURES = 100  # RFC 9990 §2.1.2
+MAX_SIGNATURES = 100  # RFC 9990 §3.1.3
+MAX_ROWS = 50_000  # of one report of ours: it must still fit into a mail
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -54,7 +55,7 @@ class ReportRow:
     """What messages must have in common to be counted together.
 
     `disposition` is `none`, `pass`, `quarantine` or `reject`; `dkim` holds (domain, selector, result), `spf` (domain,
-    result) of MAIL FROM; `override` says why the disposition is not the policy's (RFC 9990 §2.1.5), with a comment.
+    result) of MAIL FROM; `override` says why the disposition is not the policy's (RFC 9990 §3.1.6), with a comment.
     """
 
     source: str
@@ -82,14 +83,17 @@ def row_of(facts: AuthenticationFacts, source: str, disposition: str, envelope_t
     """The row that a judged message belongs to; `disposition` is what was done with one that failed."""
     dmarc = facts.dmarc
     passed = dmarc is not None and dmarc.result is AuthResult.PASS
-    # RFC 9990 §2.1.2: those that pass go first
-    ranked = sorted(facts.dkim, key=lambda one: not one.result.passed)[:MAX_SIGNATURES]
+    # RFC 9990 appendix A: a pass is one only under a policy that would have done something
+    good = "pass" if dmarc is not None and dmarc.policy not in ("", "none") else "none"
+    author = dmarc.domain if dmarc is not None else ""
+    named = (one for one in facts.dkim if one.domain and one.selector)
+    ranked = sorted(named, key=lambda one: _rank(one, author))[:MAX_SIGNATURES]
     return ReportRow(
         source=source,
-        disposition="pass" if passed else disposition,
+        disposition=good if passed else disposition,
         dkim_aligned=dmarc is not None and dmarc.dkim_aligned,
         spf_aligned=dmarc is not None and dmarc.spf_aligned,
-        header_from=dmarc.domain if dmarc is not None else "",
+        header_from=author,
         envelope_from=facts.spf_mail_from.domain,
         envelope_to=envelope_to,
         dkim=tuple((one.domain, one.selector, one.result.value) for one in ranked),
@@ -97,19 +101,19 @@ def row_of(facts: AuthenticationFacts, source: str, disposition: str, envelope_t
     )
 
 
+def _rank(outcome: DkimOutcome, author: str) -> int:
+    """RFC 9990 §3.1.3: those that pass go first, of them the author's own, then those of relatives."""
+    if not outcome.result.passed:
+        return 3
+    if outcome.domain == author:
+        return 0
+    related = author.endswith(f".{outcome.domain}") or outcome.domain.endswith(f".{author}")
+    return 1 if related else 2
+
+
 def compose_report(report: Report, generator: str = "mta") -> bytes:
     """The XML document (RFC 9990 appendix A)."""
     return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', *_document(report, generator), ""]).encode()
-
-
-def file_name(receiver: str, report: Report) -> str:
-    """RFC 9990 §2.5.2: what the attachment is called."""
-    return f"{receiver}!{report.policy.domain}!{report.metadata.begin}!{report.metadata.end}.xml.gz"
-
-
-def subject(receiver: str, report: Report) -> str:
-    """RFC 9990 §2.5.2: the Subject of the message that carries it."""
-    return f"Report Domain: {report.policy.domain} Submitter: {receiver} Report-ID: <{report.metadata.report_id}>"
 
 
 def _document(report: Report, generator: str) -> Iterator[str]:
@@ -120,7 +124,7 @@ def _document(report: Report, generator: str) -> Iterator[str]:
     yield _element("org_name", metadata.organization) + _element("email", metadata.email)
     yield _optional("extra_contact_info", metadata.contact) + _element("report_id", metadata.report_id)
     yield f"<date_range><begin>{metadata.begin}</begin><end>{metadata.end}</end></date_range>"
-    yield "".join(_element("error", error[:1000]) for error in metadata.errors) + _element("generator", generator)
+    yield _optional("error", "; ".join(metadata.errors)[:1000]) + _element("generator", generator)
     yield "</report_metadata>"
     yield "<policy_published>"
     yield _element("domain", policy.domain) + _element("p", policy.p)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
@@ -19,20 +18,6 @@ _ADDRESS_FAMILY = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 
 class ReportError(MtaError):
     """A report that cannot be read; says why."""
-
-
-def unpack(data: bytes) -> bytes:
-    """The XML of an attachment that is gzip or plain; one member, bounded. Raises ReportError."""
-    if not data.startswith(b"\x1f\x8b"):
-        return data
-    machine = zlib.decompressobj(wbits=31)
-    try:
-        xml = machine.decompress(data, MAX_XML + 1)
-    except zlib.error as error:
-        raise ReportError(f"the report cannot be unpacked: {error}") from error
-    if len(xml) > MAX_XML or not machine.eof:
-        raise ReportError(f"the report is larger than {MAX_XML} octets, or cut off")
-    return xml
 
 
 def parse_report(xml: bytes) -> Report:

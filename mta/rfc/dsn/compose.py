@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 
-from mta.rfc.dsn.text import fold, header_value, plain_line, printable, wrap
 from mta.rfc.mime.date import format_date
+from mta.rfc.mime.text import fold, header_value, plain_line, printable, wrap
 from mta.rfc.smtp.xtext import decode_xtext
 
 FULL, HEADERS, NOTHING = "full", "headers", "none"

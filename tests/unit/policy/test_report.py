@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from mta.model.attempt import Failure, HostAttempt, Scope
+from mta.model.auth import AuthenticationFacts, AuthResult, DmarcOutcome, SpfOutcome
 from mta.model.reply import Reply
 from mta.model.reporting import NOTHING_PUBLISHED, PublishedTls, TlsReportFacts
 from mta.model.tls import TlsFacts, TlsLevel
+from mta.policy.decision import Decision, Reason, Verdict
 from mta.policy.deliver import TlsRequirement
-from mta.policy.report import tls_session
+from mta.policy.report import dmarc_row, tls_session
 from mta.policy.route import Destination
+from mta.rfc.dmarc.report import ReportRow
 
 MX = Destination("mx", "b.example", ())
 STS = PublishedTls("sts", ("version: STSv1", "mode: enforce"), ("*.b.example",))
@@ -68,3 +71,65 @@ def test_a_host_that_could_not_be_asked_says_nothing_of_tls(reason: str) -> None
 def test_hosts_of_our_own_choice_are_not_reported_on() -> None:
     requirement = TlsRequirement(TlsLevel.ENCRYPTED)
     assert tls_session(Destination("hosts", "b.example", ()), requirement, attempt(tls=TLS)) is None
+
+
+# --- DMARC
+
+RECORD = "v=DMARC1; p=reject; rua=mailto:d@b.example"
+
+
+NO_SPF = SpfOutcome(AuthResult.NONE)
+
+
+def judged(result: AuthResult, record: str = RECORD, policy: str = "reject", source: str = "192.0.2.1"):
+    dmarc = DmarcOutcome(result, policy, "b.example", "b.example", record=record)
+    return AuthenticationFacts(NO_SPF, NO_SPF, (), dmarc, source=source)
+
+
+def row(facts: AuthenticationFacts, verdict: str, *reasons: str) -> ReportRow | None:
+    decision = Decision(verdict, "default", reasons=tuple(Reason(word, "") for word in reasons))
+    return dmarc_row(facts, decision, "contoso.example")
+
+
+FAIL, PASS = AuthResult.FAIL, AuthResult.PASS
+ACCEPT, REFUSE, HOLD, DEFER = Verdict.ACCEPT, Verdict.REFUSE, Verdict.HOLD, Verdict.DEFER
+TEST_MODE = RECORD + "; t=y"
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict", "reasons", "disposition", "override"),
+    [
+        (judged(PASS), ACCEPT, (), "pass", ""),
+        (judged(PASS), REFUSE, (), "pass", ""),  # for another reason: DMARC has passed
+        (judged(PASS, policy="none"), ACCEPT, (), "none", ""),
+        (judged(FAIL), REFUSE, (), "reject", ""),
+        (judged(FAIL), HOLD, (), "quarantine", "local_policy"),
+        (judged(FAIL), ACCEPT, (), "none", "local_policy"),
+        (judged(FAIL), ACCEPT, ("arc",), "none", "trusted_forwarder"),
+        (judged(FAIL, policy="none"), ACCEPT, (), "none", ""),
+        (judged(FAIL, policy="none"), REFUSE, ("dkim",), "reject", "local_policy"),
+        (judged(FAIL, TEST_MODE, "quarantine"), HOLD, (), "quarantine", "policy_test_mode"),
+    ],
+)
+def test_a_judged_message_has_its_row(
+    facts: AuthenticationFacts, verdict: str, reasons: tuple[str, ...], disposition: str, override: str
+) -> None:
+    found = row(facts, verdict, *reasons)
+    assert found is not None
+    assert (found.disposition, found.override[0]) == (disposition, override)
+    assert (found.source, found.envelope_to, found.header_from) == ("192.0.2.1", "contoso.example", "b.example")
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict"),
+    [
+        (judged(FAIL), DEFER),  # it comes again
+        (judged(AuthResult.TEMPERROR), ACCEPT),
+        (judged(AuthResult.NONE), ACCEPT),
+        (judged(FAIL, "v=DMARC1; p=reject"), REFUSE),  # nobody asks
+        (judged(FAIL, ""), REFUSE),
+        (judged(FAIL, source=""), REFUSE),
+    ],
+)
+def test_what_is_not_told(facts: AuthenticationFacts, verdict: str) -> None:
+    assert row(facts, verdict) is None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.model.auth import AuthenticationFacts, AuthResult, DkimOutcome, DmarcOutcome, SpfOutcome
+from mta.policy.report_read import read_reports
 from mta.rfc.dmarc.parse import parse_record
 from mta.rfc.dmarc.report import (
     PublishedPolicy,
@@ -17,11 +18,10 @@ from mta.rfc.dmarc.report import (
     ReportMetadata,
     ReportRow,
     compose_report,
-    file_name,
     row_of,
-    subject,
 )
-from mta.rfc.dmarc.report_parse import MAX_XML, ReportError, parse_report, unpack
+from mta.rfc.dmarc.report_parse import MAX_XML, ReportError, parse_report
+from tests.support.corpora import files
 
 METADATA = ReportMetadata("Contoso & Söhne", "dmarc@us.example", "2026-11-23.1@us.example", 1795392000, 1795478399)
 RECORD = parse_record(b"v=DMARC1; p=reject; sp=quarantine; adkim=s; t=y; fo=1; rua=mailto:d@b.example")
@@ -50,12 +50,19 @@ def test_a_message_that_passes_is_a_pass_and_its_good_signature_goes_first() -> 
     assert row.dkim == (("b.example", "s1", "pass"), ("l.example", "x", "fail"))
 
 
-def test_the_names_of_a_report() -> None:
-    report = Report(METADATA, POLICY, {})
-    assert file_name("us.example", report) == "us.example!b.example!1795392000!1795478399.xml.gz"
-    assert subject("us.example", report) == (
-        "Report Domain: b.example Submitter: us.example Report-ID: <2026-11-23.1@us.example>"
-    )
+def test_signatures_stand_in_the_order_of_their_worth() -> None:
+    """RFC 9990 §3.1.3: the author's own, a relative's, a stranger's, then those that fail; odd ones have no place."""
+    found = [("b.example", AuthResult.FAIL), ("l.example", AuthResult.PASS), ("x.b.example", AuthResult.PASS)]
+    found += [("b.example", AuthResult.PASS), ("", AuthResult.PERMERROR)]
+    outcomes = tuple(DkimOutcome(result, domain, "s") for domain, result in found)
+    row = row_of(replace(FACTS, dkim=outcomes), "192.0.2.1", "none")
+    assert [domain for domain, _, result in row.dkim] == ["b.example", "x.b.example", "l.example", "b.example"]
+
+
+def test_a_pass_under_a_policy_that_asks_for_nothing_is_none() -> None:
+    assert FACTS.dmarc is not None
+    row = row_of(replace(FACTS, dmarc=replace(FACTS.dmarc, policy="none")), "192.0.2.1", "reject")
+    assert row.disposition == "none"
 
 
 def test_a_report_without_namespace_is_read() -> None:
@@ -88,15 +95,12 @@ def test_what_is_no_report(xml: bytes, why: str) -> None:
         parse_report(xml)
 
 
-def test_a_packed_report_is_unpacked_within_bounds() -> None:
-    xml = compose_report(Report(METADATA, POLICY, {}))
-    assert unpack(gzip.compress(xml)) == xml == unpack(xml)
-    with pytest.raises(ReportError, match="larger"):
-        unpack(gzip.compress(b" " * (MAX_XML + 1)))
-    with pytest.raises(ReportError, match="cut off"):
-        unpack(gzip.compress(xml)[:-9])
-    with pytest.raises(ReportError, match="unpacked"):
-        unpack(b"\x1f\x8bnonsense")
+def test_the_reports_of_others_are_read() -> None:
+    """Bare files and messages of the corpus, zip and gzip."""
+    rows = {path.name: len(parse_report(path.read_bytes()).rows) for path in files("mail-auth/dmarc-feedback", ".xml")}
+    assert rows["003.xml"] == 4
+    messages = [read_reports(path.read_bytes()) for path in files("mail-auth/dmarc-feedback", ".eml")]
+    assert [(len(found.reports), found.problems) for found in messages] == [(1, ())] * len(messages)
 
 
 @given(texts=st.lists(st.text(max_size=30), min_size=7, max_size=7))
@@ -111,4 +115,4 @@ def test_no_text_breaks_out_of_its_element(texts: list[str]) -> None:
 @given(data=st.binary(max_size=200) | st.binary(max_size=60).map(lambda noise: b"<feedback>" + noise + b"</feedback>"))
 def test_noise_is_a_declared_error(data: bytes) -> None:
     with pytest.raises(ReportError):
-        parse_report(unpack(data))
+        parse_report(data)

@@ -1,0 +1,83 @@
+"""Reports in JSON types: as they are kept beside ours and others', and as `mta reports` prints them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from mta.policy.report_day import DMARC, TLS
+from mta.rfc.dmarc.report import Report, ReportRow
+from mta.rfc.tlsrpt.report import TlsReport
+
+
+def document(report: Report | TlsReport) -> dict[str, Any]:
+    """The report: who tells about whom and when, the sums, and all of it."""
+    return dmarc_document(report) if isinstance(report, Report) else tls_document(report)
+
+
+def dmarc_document(report: Report) -> dict[str, Any]:
+    """An aggregate report."""
+    total = sum(report.rows.values())
+    passed = sum(count for row, count in report.rows.items() if row.dkim_aligned or row.spf_aligned)
+    return {
+        "kind": DMARC,
+        "organization": report.metadata.organization,
+        "contact": report.metadata.email,
+        "id": report.metadata.report_id,
+        "domain": report.policy.domain,
+        "begin": moment(report.metadata.begin),
+        "end": moment(report.metadata.end),
+        "sums": {"messages": total, "passed": passed, "failed": total - passed},
+        "report": {
+            "contact_info": report.metadata.contact,
+            "errors": list(report.metadata.errors),
+            "policy": asdict(report.policy),
+            "rows": [_row(row, count) for row, count in report.rows.items()],
+        },
+    }
+
+
+def _row(row: ReportRow, count: int) -> dict[str, Any]:
+    kind, comment = row.override
+    return {
+        "source_ip": row.source,
+        "count": count,
+        "disposition": row.disposition,
+        "dkim": "pass" if row.dkim_aligned else "fail",
+        "spf": "pass" if row.spf_aligned else "fail",
+        **({"override": {"type": kind, "comment": comment}} if kind else {}),
+        "header_from": row.header_from,
+        "envelope_from": row.envelope_from,
+        "envelope_to": row.envelope_to,
+        "dkim_results": [
+            {"domain": domain, "selector": selector, "result": result} for domain, selector, result in row.dkim
+        ],
+        "spf_result": {"domain": row.spf[0], "result": row.spf[1]},
+    }
+
+
+def tls_document(report: TlsReport) -> dict[str, Any]:
+    """A TLS report."""
+    return {
+        "kind": TLS,
+        "organization": report.organization,
+        "contact": report.contact,
+        "id": report.id,
+        "domain": next((policy.domain for policy in report.policies if policy.domain), ""),
+        "begin": moment(report.begin),
+        "end": moment(report.end),
+        "sums": {
+            "successes": sum(policy.successes for policy in report.policies),
+            "failures": sum(policy.failures for policy in report.policies),
+        },
+        "report": {"policies": [asdict(policy) for policy in report.policies]},
+    }
+
+
+def moment(epoch: int) -> str:
+    """RFC 3339, in UTC; empty for what is beyond the calendar."""
+    try:
+        return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return ""

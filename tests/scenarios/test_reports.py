@@ -1,0 +1,153 @@
+"""A day's reports: what was seen of a domain is told to those who ask for it, signed, by mail and by HTTPS."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+import dkim
+import pytest
+
+from mta.policy.report_read import read_reports
+from mta.rfc.dmarc.report import Report
+from mta.rfc.tlsrpt.report import TlsReport
+from tests.support.client import send
+from tests.support.dns_server import DnsServer, dns_server
+from tests.support.https_server import HttpsServer, https_server
+from tests.support.pki import authority
+from tests.support.running_mta import RunningMta, mta, running_mta, until
+from tests.support.smtp_peer import PeerMessage, PeerTls, Script, SmtpPeer, smtp_peer
+
+INBOUND = b"From: bob@fabrikam.example\r\nTo: alice@contoso.example\r\nSubject: hello\r\n\r\nGood morning.\r\n"
+OUTBOUND = b"From: alice@contoso.example\r\nTo: bob@fabrikam.example\r\nSubject: hello\r\n\r\nGood morning.\r\n"
+
+
+def quoted(text: str) -> str:
+    """A TXT record as zone files write it."""
+    return " ".join(f'"{text[start : start + 255]}"' for start in range(0, len(text), 255))
+
+
+@dataclass
+class World:
+    """Contoso's relay, Fabrikam's mail host and collector, and the names of both."""
+
+    relay: RunningMta
+    fabrikam: SmtpPeer
+    collector: HttpsServer
+    names: DnsServer
+    record: str
+
+    def reports(self, number: int) -> list[PeerMessage]:
+        """The reports that have arrived as mail at Fabrikam, once there are so many."""
+        found = lambda: [m for m in self.fabrikam.messages if b"Report Domain:" in m.data]  # noqa: E731
+        until(lambda: len(found()) >= number, describe=lambda: f"{number} reports; the log says:\n{self.relay.story()}")
+        return found()
+
+    def verified(self, message: PeerMessage) -> bool:
+        """Whether another implementation finds the signature good."""
+        record = self.record.encode()
+        return bool(dkim.verify(message.data, dnsfunc=lambda name, timeout=5: record))
+
+
+@contextmanager
+def world(folder: Path, monkeypatch: pytest.MonkeyPatch, reports: str) -> Iterator[World]:
+    """All of them running."""
+    made = mta("keys", "dkim", "new", "contoso.example", "s1", "--type", "rsa", "--json", cwd=folder)
+    record = json.loads(made.stdout)["record"]
+    ca = authority()
+    chain, key = ca.issue(dns_names=["mx.fabrikam.example"]).write(folder, "fabrikam")
+    ca.write(folder / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
+    with (
+        https_server(ca, "collector.fabrikam.example") as collector,
+        smtp_peer(Script(tls=PeerTls(str(chain), str(key)))) as fabrikam,
+        smtp_peer() as inside,
+    ):
+        tls_to = f"mailto:tls@fabrikam.example,https://collector.fabrikam.example:{collector.port}/tls"
+        zone: dict[tuple[str, str], Any] = {
+            ("fabrikam.example", "MX"): ["10 mx.fabrikam.example."],
+            ("mx.fabrikam.example", "A"): ["127.0.0.1"],
+            ("collector.fabrikam.example", "A"): ["127.0.0.1"],
+            ("_dmarc.fabrikam.example", "TXT"): [quoted("v=DMARC1; p=none; rua=mailto:dmarc@fabrikam.example")],
+            ("_smtp._tls.fabrikam.example", "TXT"): [quoted(f"v=TLSRPTv1; rua={tls_to}")],
+            ("s1._domainkey.contoso.example", "TXT"): [quoted(record)],
+        }
+        with dns_server(zone) as names:
+            text = f"""
+            server: {{hostname: mx.contoso.example, listen: [{{address: "127.0.0.1:{{port}}"}}], workers: 2,
+                      log: {{format: json}}, dns: {{nameservers: ["127.0.0.1:{names.port}"]}},
+                      reports: {reports}}}
+            domains:
+              contoso.example:
+                deliver_to: ["127.0.0.1:{inside.port}"]
+                connector: inside
+                dkim: [{{selector: s1, key: certs/dkim/contoso.example-s1.key}}]
+            connectors:
+              inside: {{relay: true, inbound: {{networks: ["127.0.0.2/32"]}}, outbound: {{tls: {{level: none}}}}}}
+              own: {{relay: true, inbound: {{networks: ["127.0.0.1/32"], authentication: {{dmarc: report}}}}}}
+              default: {{inbound: {{authentication: {{dmarc: report}}}}, outbound: {{port: {fabrikam.port}}}}}
+            """
+            with running_mta(folder, text) as relay:
+                yield World(relay, fabrikam, collector, names, record)
+
+
+REPORTS = "{from: reports@contoso.example, private_collectors: true, receive: [in@contoso.example]}"
+
+
+def test_a_days_traffic_is_reported_to_whom_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One message in, one out; then the day is ended by hand, and what was sent comes back as another's report."""
+    with world(tmp_path, monkeypatch, REPORTS) as ours:
+        relay = ours.relay
+        assert send(relay.port, "bob@fabrikam.example", ["alice@contoso.example"], INBOUND).accepted
+        assert send(relay.port, "alice@contoso.example", ["bob@fabrikam.example"], OUTBOUND).accepted
+        ours.fabrikam.wait_for(1)
+        relay.wait_for("delivery.delivered", to=["bob@fabrikam.example"])
+
+        states = relay.ask("reports", "send", "--day", "today")["reports"]
+        assert {one["kind"]: [place["state"] for place in one["destinations"]] for one in states} == {
+            "dmarc": ["queued"],
+            "tls": ["queued", "sent"],
+        }, relay.story()
+
+        arrived = {message.recipients[0]: message for message in ours.reports(2)}
+        assert all(message.sender == "reports@contoso.example" for message in arrived.values())
+        assert all(ours.verified(message) for message in arrived.values())
+        [dmarc] = read_reports(arrived["dmarc@fabrikam.example"].data).reports
+        assert isinstance(dmarc, Report)
+        assert dmarc.policy.domain == "fabrikam.example"
+        [(row, count)] = dmarc.rows.items()
+        assert (row.source, row.header_from, row.disposition, count) == ("127.0.0.1", "fabrikam.example", "none", 1)
+
+        mail = arrived["tls@fabrikam.example"]
+        parsed = message_from_bytes(mail.data)
+        assert parsed.get_content_type() == "multipart/report"
+        assert parsed.get_param("report-type") == "tlsrpt"
+        assert (parsed["TLS-Report-Domain"], parsed["TLS-Required"]) == ("fabrikam.example", "No")
+        signed_names = parsed["DKIM-Signature"].lower()
+        assert "tls-report-domain" in signed_names
+        assert "tls-report-submitter" in signed_names
+        [tls] = read_reports(mail.data).reports
+        assert isinstance(tls, TlsReport)
+        [policy] = tls.policies
+        assert (policy.type, policy.successes, policy.failures) == ("no-policy-found", 1, 0)
+
+        [posted] = ours.collector.wait_for(1)
+        assert posted.headers["content-type"] == "application/tlsrpt+gzip"
+        assert json.loads(gzip.decompress(posted.body))["report-id"] == tls.id
+
+        # RFC 8460 §3: the sessions that carried reports are not reported on
+        again = relay.ask("reports", "send", "--day", "today")["reports"]
+        assert [one["sums"] for one in again if one["kind"] == "tls"] == [{"successes": 1, "failures": 0}]
+
+        assert send(relay.port, mail.sender, ["in@contoso.example"], mail.data).accepted
+        assert relay.wait_for("report.received")["trusted"] is True
+        [received] = relay.ask("reports", "list")["received"]
+        assert (received["kind"], received["organization"]) == ("tls", "contoso.example")
+        shown = relay.command("reports", "show", "fabrikam.example", check=True).stdout
+        assert "no-policy-found fabrikam.example: 1 good, 0 failed" in shown

@@ -8,6 +8,7 @@ from mta.adapters.control import ask as ask_worker
 from mta.app.demo import make_demo_pki, open_mailbox
 from mta.app.folders import control_paths, open_offline, queue_folder, shard_folders
 from mta.app.outside import SystemClock, chain_verifier, load, load_text, look_ups, resolver
+from mta.app.probe import looking_site
 from mta.app.serve import serve
 from mta.app.worker import run_worker
 
@@ -19,6 +20,7 @@ __all__ = [
     "load",
     "load_text",
     "look_ups",
+    "looking_site",
     "make_demo_pki",
     "open_mailbox",
     "open_offline",

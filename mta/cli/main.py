@@ -155,6 +155,22 @@ def verify(
     raise typer.Exit(run(VerifyOptions(ip, helo, mail_from, nameserver, now, config, json)))
 
 
+@app.command()
+def probe(
+    whom: Annotated[str, typer.Argument(help="A connector, or a recipient domain.")] = "",
+    all: Annotated[bool, typer.Option("--all", help="Every connector.")] = False,
+    send: Annotated[str, typer.Option("--send", help="Also send a test message to this address.")] = "",
+    days: Annotated[int, typer.Option("--days", min=0, help="Fewer days left of a certificate are not good.")] = 14,
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """Dial every host of a partner as delivery does and compare what it shows with the contract."""
+    from mta.cli.probe import ProbeOptions
+    from mta.cli.probe import probe as run
+
+    raise typer.Exit(run(ProbeOptions(config, whom, all, send, days, json)))
+
+
 Id = Annotated[str, typer.Argument(help="Id of a message, or its beginning.")]
 Connector = Annotated[str, typer.Option("--connector", help="Recipients of this outbound connector.")]
 To = Annotated[str, typer.Option("--to", help="Recipient address or domain.")]

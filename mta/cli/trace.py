@@ -123,7 +123,7 @@ def _days(not_after: float, now: float, paint: Paint) -> str:
     days = (not_after - now) / 86_400
     if days < 0:
         return paint("bad", f"expired {duration(now - not_after)} ago")
-    return paint("good" if days > 14 else "warn", f"{days:.0f} days left")
+    return paint("good" if days > 14 else "warn", f"{days // 1:.0f} days left")
 
 
 # --- out ---------------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def _event(event: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
     if "connector" in event:
         yield f"{_IN}under connector {paint('name', event['connector'])} to {paint('name', event['destination'])}"
     for attempt in event.get("attempts", ()):
-        yield from _attempt(attempt, now, paint)
+        yield from attempt_lines(attempt, now, paint)
     if event.get("reason") and not _told(event):
         yield f"{_IN}{paint(kind, event['reason'])}"
     if "next" in event:
@@ -159,7 +159,8 @@ def _others(event: dict[str, Any]) -> list[str]:
     return [key for key, value in event.items() if key not in _SHOWN and value not in ("", None)]
 
 
-def _attempt(attempt: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
+def attempt_lines(attempt: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
+    """One host that was asked: what was required, what it showed, why not."""
     host, address = attempt["host"], attempt["address"]
     where = f"{host}:{attempt['port']}" if address in ("", host) else f"{host}[{address}]:{attempt['port']}"
     how = "over an open connection" if attempt.get("reused") else f"in {attempt['seconds']:.2f} s"

@@ -11,7 +11,7 @@ from mta.model.envelope import Envelope
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.pipeline.discover import NextHop, discover
-from mta.pipeline.hop import Hop, Hops
+from mta.pipeline.hop import Hop, Hops, Opened
 from mta.pipeline.report import policies_found, session_ended
 from mta.pipeline.site import Site
 from mta.policy.deliver import requirement, strictest
@@ -98,7 +98,16 @@ class _Found:
     unknown: tuple[HostAttempt, ...] = ()
 
 
-async def _look_up(site: Site, job: Job) -> _Found | Failure:
+async def reach_all(site: Site, hops: Hops, job: Job, most: int) -> list[Opened] | Failure:
+    """Every host that could be asked, reached as far as MAIL FROM: for those who look and send nothing."""
+    found = await _look_up(site, job, most)
+    if isinstance(found, Failure):
+        return found
+    unknown = [Opened(None, each.failure, each) for each in found.unknown]
+    return unknown + [await _reach(site, hops, job, place) for place in found.places]
+
+
+async def _look_up(site: Site, job: Job, most: int = HOSTS_TRIED) -> _Found | Failure:
     answer = await site.resolver.mx(job.destination.name) if job.destination.kind == "mx" else None
     hosts = _hosts(site, job, answer)
     if isinstance(hosts, Failure):
@@ -106,14 +115,14 @@ async def _look_up(site: Site, job: Job) -> _Found | Failure:
     places: list[Place] = []
     unknown: list[HostAttempt] = []
     for host in hosts:
-        if len(places) >= HOSTS_TRIED:
+        if len(places) >= most:
             break
         hop = NextHop(host, await site.resolver.addresses(host.host), answer)
         places.extend(Place(hop, address) for address in addresses_to_try(hop.answer.addresses))
         if hop.answer.status is DnsStatus.TEMPORARY:
             unknown.append(_unknown(site, job, host, hop.answer.detail))
     if places:
-        return _Found(places[:HOSTS_TRIED], tuple(unknown))
+        return _Found(places[:most], tuple(unknown))
     if unknown and unknown[-1].failure:
         return unknown[-1].failure
     names = ", ".join(str(host) for host in hosts)
@@ -141,20 +150,29 @@ class _HostOutcome:
     results: tuple[RecipientResult, ...]
 
 
-async def _try_host(site: Site, hops: Hops, job: Job, place: Place) -> _HostOutcome:
+async def _reach(site: Site, hops: Hops, job: Job, place: Place, *, again: bool = False) -> Opened:
+    """The way to one host, as far as MAIL FROM; what was found, required and seen is in its attempt."""
     outbound, host = job.connector.outbound, place.hop.host
     found = await discover(site, outbound, job.destination, place.hop)
     needed = strictest(outbound, job.destination, host, found, wish_of(job.envelope))
     refused = needed if isinstance(needed, Failure) else None
-    policies_found(site, job.message, troubles(job.destination, host, found, refused))
+    if not again:
+        policies_found(site, job.message, troubles(job.destination, host, found, refused))
     if isinstance(needed, Failure):
-        return _HostOutcome(_not_asked(site, job, place, needed, found), _all(job.recipients, needed))
+        return Opened(None, needed, _not_asked(site, job, place, needed, found))
+    opened = await hops.open(outbound, needed, host, place.address)
+    assert opened.attempt is not None
+    attempt = replace(opened.attempt, published=evidence(found))
+    if opened.dialled:
+        session_ended(site, job.message, job.destination, needed, attempt)
+    return replace(opened, attempt=attempt)
+
+
+async def _try_host(site: Site, hops: Hops, job: Job, place: Place) -> _HostOutcome:
+    opened = await _reach(site, hops, job, place)
     while True:
-        opened = await hops.open(outbound, needed, host, place.address)
-        assert opened.attempt is not None
-        attempt = replace(opened.attempt, published=evidence(found))
-        if opened.dialled:
-            session_ended(site, job.message, job.destination, needed, attempt)
+        attempt = opened.attempt
+        assert attempt is not None
         if opened.hop is None:
             assert opened.failure is not None
             return _HostOutcome(attempt, _all(job.recipients, opened.failure))
@@ -162,7 +180,9 @@ async def _try_host(site: Site, hops: Hops, job: Job, place: Place) -> _HostOutc
         outcome = await _transact(hop, job, attempt)
         hops.keep(hop)
         if attempt.reused and outcome.attempt.failure and outcome.attempt.failure.reason.startswith(_STALE):
-            continue  # the kept connection had died while idle: nothing was said yet, a new one is no retry
+            # The kept connection had died while idle: nothing was said yet, a new one is no retry.
+            opened = await _reach(site, hops, job, place, again=True)
+            continue
         return outcome
 
 

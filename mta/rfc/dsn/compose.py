@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from mta.rfc.mime.date import format_date
-from mta.rfc.mime.text import fold, header_value, plain_line, printable, wrap
+from mta.rfc.mime.text import address_value, fold, header_value, plain_line, printable, wrap
 from mta.rfc.smtp.xtext import decode_xtext
 
 FULL, HEADERS, NOTHING = "full", "headers", "none"
@@ -109,8 +109,8 @@ def _content_type(report: Report, boundary: bytes) -> bytes:
 
 def _header(report: Report) -> bytes:
     lines = (
-        ("From", f"Mail Delivery System <{_address(report.from_)}>"),
-        ("To", f"<{_address(report.to)}>"),
+        ("From", f"Mail Delivery System <{address_value(report.from_)}>"),
+        ("To", f"<{address_value(report.to)}>"),
         ("Subject", report.subject),
         ("Date", format_date(report.date)),
         ("Message-ID", f"<{report.id}@{report.reporting_mta}>"),
@@ -118,13 +118,6 @@ def _header(report: Report) -> bytes:
         ("MIME-Version", "1.0"),
     )
     return b"".join(fold(name, header_value(value)) for name, value in lines)
-
-
-def _address(text: str) -> str:
-    """An address that can stand between angle brackets."""
-    if not text or printable(text) != text:
-        raise ValueError(f"an address in a report must be printable, not {text!r}")
-    return text
 
 
 def _human_part(report: Report) -> bytes:
@@ -182,7 +175,7 @@ def _recipient_fields(recipient: ReportedRecipient, global_: bool) -> bytes:
     if original := _original_recipient(recipient.original, global_):
         fields.append(("Original-Recipient", original))
     kind = "rfc822" if recipient.address.isascii() else "utf-8"  # RFC 6533 §3
-    fields.append(("Final-Recipient", f"{kind}; {_address(recipient.address)}"))
+    fields.append(("Final-Recipient", f"{kind}; {address_value(recipient.address)}"))
     fields.append(("Action", recipient.action))
     fields.append(("Status", recipient.status))
     if recipient.remote:

@@ -30,6 +30,13 @@ def header_value(text: str) -> str:
     return text
 
 
+def address_value(text: str) -> str:
+    """An address that can stand between angle brackets. Raises ValueError."""
+    if not text or printable(text) != text:
+        raise ValueError(f"an address in a report must be printable, not {text!r}")
+    return text
+
+
 def fold(name: str, value: str) -> bytes:
     """`name: value` as a field of lines of at most 78 columns where it has spaces, and never above 998 octets."""
     start = f"{name}:"

@@ -1,0 +1,171 @@
+"""What is to be looked at beforehand, what was found there, and what of it must be told to a person.
+
+Pure: `pipeline/probe.py` does the looking, by the functions that deliver mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from mta.config.contract import DEFAULT, Configuration, Connector
+from mta.config.index import ConnectorIndex
+from mta.model.attempt import HostAttempt
+from mta.model.tls import CertificateFacts
+from mta.policy.route import Destination, choose, destination
+from mta.rfc.smtp.address import parse_mailbox
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One way that mail takes: under `connector`, as it would be enforced, to the hosts of `destination`.
+
+    `domain` is one of the recipients' domains that go there.
+    """
+
+    connector: Connector
+    destination: Destination
+    domain: str
+
+
+def targets(index: ConnectorIndex, word: str) -> tuple[Target, ...]:
+    """The ways of a connector by its name, or of a recipient domain; empty where there is none to look at."""
+    connector = index.configuration.connectors.get(word)
+    return tuple(_of_connector(index.configuration, connector)) if connector else (target_of(index, word),)
+
+
+def all_targets(index: ConnectorIndex) -> tuple[Target, ...]:
+    """Those of every connector, but of `default` only what our own domains use: everyone else is no partner."""
+    known = index.configuration
+    return tuple(way for name in known.connectors for way in _of_connector(known, known.connectors[name]))
+
+
+def target_of(index: ConnectorIndex, domain: str) -> Target:
+    """The way of mail to a domain (A-labels)."""
+    route = choose(index, parse_mailbox(f"postmaster@{domain}"))
+    outbound = route.would or route.connector.outbound
+    return Target(replace(route.connector, outbound=outbound), destination(outbound, route.own, domain), domain)
+
+
+def _of_connector(known: Configuration, connector: Connector) -> Iterator[Target]:
+    outbound = connector.outbound
+    exact = [domain for domain in connector.domains if not domain.startswith("*.")]
+    if connector.own_outbound and connector.name != DEFAULT:
+        if outbound.hosts:
+            domain = (exact or [name.removeprefix("*.") for name in connector.domains] or [""])[0]
+            yield Target(connector, destination(outbound, None, domain), domain)
+        else:
+            yield from (Target(connector, destination(outbound, None, domain), domain) for domain in exact)
+    for own in known.domains.values():
+        if own.connector == connector.name:
+            yield Target(connector, destination(outbound, own, own.name), own.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one host showed. `expires`: the certificate of its chain that ends first, with the days it has left."""
+
+    attempt: HostAttempt
+    extensions: tuple[str, ...] = ()
+    expires: CertificateFacts | None = None
+    days_left: int = 0
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether MAIL FROM could have been said."""
+        return self.attempt.failure is None
+
+
+def look(attempt: HostAttempt, extensions: tuple[str, ...], now: float) -> Look:
+    """The facts of one host. A root that is sent along counts for nothing: nobody needs it."""
+    chain = attempt.tls.chain if attempt.tls else ()
+    counting = [each for place, each in enumerate(chain) if place == 0 or each.subject != each.issuer]
+    first = min(counting, key=lambda each: each.not_after, default=None)
+    left = int((first.not_after - now) // DAY) if first else 0
+    return Look(attempt, extensions, first, left)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is remembered of one host of a connector. `told`: conditions of which a person has heard."""
+
+    at: float = 0.0
+    ok: bool = False
+    reason: str = ""
+    subject: str = ""
+    issuer: str = ""
+    names: tuple[str, ...] = ()
+    sha256: str = ""
+    spki_sha256: str = ""
+    not_after: float = 0.0
+    told: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something a person must hear of: a stable word, whose it is, and the whole story."""
+
+    word: str
+    where: str
+    text: str
+
+
+EXPIRES, ISSUER, KEY, FAILED, OWN = (
+    "partner-certificate-expires",
+    "partner-issuer-changed",
+    "partner-key-changed",
+    "partner-not-reachable",
+    "own-certificate-expires",
+)
+
+
+def remember(before: Seen | None, found: Look, now: float) -> Seen:
+    """What is to be kept of a look; the certificate last seen stays where none was shown."""
+    failure = found.attempt.failure
+    kept = replace(before or Seen(), at=now, ok=failure is None, reason=failure.reason if failure else "")
+    leaf = found.attempt.tls.leaf if found.attempt.tls else None
+    if leaf is None:
+        return kept
+    return replace(
+        kept,
+        subject=leaf.subject,
+        issuer=leaf.issuer,
+        names=(*leaf.dns_names, *leaf.ip_addresses),
+        sha256=leaf.sha256,
+        spki_sha256=leaf.spki_sha256,
+        not_after=found.expires.not_after if found.expires else leaf.not_after,
+    )
+
+
+def alarms(where: str, before: Seen | None, after: Seen, now: float, warn: float) -> tuple[Seen, tuple[Alarm, ...]]:
+    """What is new since `before` and must be told; the memory with what has been told then.
+
+    A condition that lasts is told once, and again only after it was over.
+    """
+    told = before.told if before else ()
+    lasting = dict(_conditions(after, now, warn))
+    found = [Alarm(key.partition(":")[0], where, text) for key, text in lasting.items() if key not in told]
+    if before and before.sha256 and before.sha256 != after.sha256:
+        found.extend(Alarm(word, where, text) for word, text in _changes(before, after))
+    return replace(after, told=tuple(lasting)), tuple(found)
+
+
+def _conditions(seen: Seen, now: float, warn: float) -> Iterator[tuple[str, str]]:
+    if not seen.ok:
+        yield f"{FAILED}:{seen.reason.partition(':')[0]}", f"mail would wait: {seen.reason}"
+    if seen.not_after and seen.not_after - now < warn:
+        days = int((seen.not_after - now) // DAY)
+        text = f"{seen.subject} of {seen.issuer} expires in {days} days" if days >= 0 else f"{seen.subject} has expired"
+        yield f"{EXPIRES}:{seen.sha256}", text
+
+
+def _changes(before: Seen, after: Seen) -> Iterator[tuple[str, str]]:
+    if before.issuer != after.issuer:
+        yield ISSUER, f"{after.subject} is issued by {after.issuer} now, it was by {before.issuer}"
+    if before.spki_sha256 != after.spki_sha256:
+        text = (
+            f"{after.subject} has the key spki-sha256:{after.spki_sha256} now, it was spki-sha256:{before.spki_sha256}"
+        )
+        yield KEY, text

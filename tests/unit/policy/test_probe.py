@@ -1,0 +1,130 @@
+"""Which ways are looked at, and of what a person hears once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mta.config.contract import Configuration, Connector, HostPort, Outbound, OutboundTls
+from mta.config.index import ConnectorIndex
+from mta.model.attempt import Failure, HostAttempt, Scope
+from mta.model.reply import Reply
+from mta.model.tls import TlsLevel
+from mta.policy import probe as policy
+from mta.policy.probe import Seen, alarms, all_targets, look, remember, targets
+from tests.unit.policy.world import CONTOSO, DAY, NOW, SERVER, certificate, tls
+
+HOSTS = (HostPort("mx1.fabrikam.example", 25),)
+FIXED = Connector("fixed", domains=("fixed.example", "*.fixed.example"), outbound=Outbound(hosts=HOSTS))
+BY_MX = Connector("by-mx", domains=("a.example", "*.b.example", "c.example"), outbound=Outbound())
+AUDITED = Connector("audited", "audit", ("audited.example",), outbound=Outbound(tls=OutboundTls(TlsLevel.VERIFIED)))
+INBOUND = Connector("inbound-only", domains=("in.example",), own_outbound=False)
+INTERNAL = Connector("internal", outbound=Outbound(tls=OutboundTls(TlsLevel.NONE)), own_outbound=True)
+DEFAULT = Connector("default")
+KNOWN = (FIXED, BY_MX, AUDITED, INBOUND, INTERNAL, DEFAULT)
+INDEX = ConnectorIndex(Configuration(SERVER, {"contoso.example": CONTOSO}, {c.name: c for c in KNOWN}))
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("fixed", [("hosts", "mx1.fabrikam.example:25", "fixed.example")]),
+        ("by-mx", [("mx", "a.example", "a.example"), ("mx", "c.example", "c.example")]),
+        ("inbound-only", []),
+        ("default", []),
+        ("audited", [("mx", "audited.example", "audited.example")]),
+        ("internal", [("hosts", "mail.contoso.example:25", "contoso.example")]),
+        ("x.b.example", [("mx", "x.b.example", "x.b.example")]),
+        ("nobody.example", [("mx", "nobody.example", "nobody.example")]),
+        ("contoso.example", [("hosts", "mail.contoso.example:25", "contoso.example")]),
+    ],
+)
+def test_a_name_leads_to_the_ways_of_its_mail(word, expected):
+    found = targets(INDEX, word)
+    assert [(way.destination.kind, way.destination.name, way.domain) for way in found] == expected
+
+
+def test_an_audited_contract_is_looked_at_as_it_would_be_enforced():
+    for word in ("audited", "audited.example"):
+        [way] = targets(INDEX, word)
+        assert way.connector.outbound.tls.level is TlsLevel.VERIFIED
+
+
+def test_all_are_all_partners_and_our_own_hosts():
+    names = [way.connector.name for way in all_targets(INDEX)]
+    assert names == ["fixed", "by-mx", "by-mx", "audited", "internal"]
+
+
+FAILURE = Failure(Scope.HOST, Reply(450), "certificate-name: expected a, seen b", permanent=False)
+LEAF = certificate(not_after=NOW + 90.5 * DAY)
+
+
+def attempt(leaf=LEAF, failure=None, chain=()) -> HostAttempt:
+    facts = replace(tls(leaf), chain=(leaf, *chain)) if leaf else None
+    return HostAttempt("mx1.fabrikam.example", 25, "192.0.2.1", NOW, tls=facts, failure=failure)
+
+
+def test_the_certificate_that_ends_first_counts_but_a_root_that_nobody_needs():
+    intermediate = certificate(subject="CN=CA", issuer="CN=Root", not_after=NOW + 10.5 * DAY)
+    root = certificate(subject="CN=Root", issuer="CN=Root", not_after=NOW + DAY)
+    found = look(attempt(chain=(intermediate, root)), (), NOW)
+    assert (found.expires, found.days_left) == (intermediate, 10)
+    alone = certificate(subject="CN=self", issuer="CN=self", not_after=NOW + 3.5 * DAY)
+    assert look(attempt(alone), (), NOW).days_left == 3
+    assert look(attempt(None, FAILURE), (), NOW).expires is None
+
+
+def told(before: Seen | None, tried: HostAttempt, now: float = NOW) -> tuple[Seen, list[str]]:
+    after, found = alarms("fabrikam", before, remember(before, look(tried, (), now), now), now, 14 * DAY)
+    return after, [alarm.word for alarm in found]
+
+
+def test_a_condition_is_told_once_and_again_only_after_it_was_over():
+    seen, words = told(None, attempt())
+    assert words == []
+    story = [
+        (attempt(failure=FAILURE), [policy.FAILED]),
+        (attempt(failure=FAILURE), []),
+        (attempt(failure=replace(FAILURE, reason="connect: nobody")), [policy.FAILED]),
+        (attempt(), []),
+        (attempt(failure=FAILURE), [policy.FAILED]),
+    ]
+    for tried, expected in story:
+        seen, words = told(seen, tried)
+        assert words == expected
+
+
+def test_an_end_is_told_in_time_and_the_renewed_certificate_ends_it():
+    seen, _ = told(None, attempt())
+    seen, words = told(seen, attempt(), NOW + 77 * DAY)
+    assert words == [policy.EXPIRES]
+    seen, words = told(seen, attempt(), NOW + 78 * DAY)
+    assert words == []
+    renewed = certificate(sha256="bb", not_after=NOW + 200 * DAY)
+    seen, words = told(seen, attempt(renewed), NOW + 79 * DAY)
+    assert (words, seen.told) == ([], ())
+
+
+@pytest.mark.parametrize(
+    ("fresh", "expected"),
+    [
+        ({"sha256": "bb"}, []),  # renewed with the same key by the same authority
+        ({"sha256": "bb", "spki_sha256": "NEW"}, [policy.KEY]),
+        ({"sha256": "bb", "issuer": "CN=Other"}, [policy.ISSUER]),
+        ({"sha256": "bb", "issuer": "CN=Other", "spki_sha256": "NEW"}, [policy.ISSUER, policy.KEY]),
+    ],
+)
+def test_another_key_or_issuer_is_told_once(fresh, expected):
+    seen, _ = told(None, attempt())
+    changed = attempt(replace(LEAF, **fresh))
+    seen, words = told(seen, changed)
+    assert words == expected
+    assert told(seen, changed)[1] == []
+
+
+def test_a_host_that_shows_nothing_today_is_compared_with_what_it_showed_before():
+    seen, _ = told(None, attempt())
+    seen, _ = told(seen, attempt(None, FAILURE))
+    assert seen.spki_sha256 == LEAF.spki_sha256
+    assert told(seen, attempt(replace(LEAF, sha256="bb", spki_sha256="NEW")))[1] == [policy.KEY]

@@ -20,7 +20,7 @@ from tests.support.running_mta import RunningMta, running_mta
 from tests.support.signatures import ed25519_key, pem, record, rsa_key
 from tests.support.smtp_peer import SmtpPeer, smtp_peer
 
-pytestmark = [pytest.mark.peer, pytest.mark.xdist_group("postfix")]
+pytestmark = [pytest.mark.peer]
 
 ODD = (
     b"From: =?utf-8?q?Bob?=\r\n <bob@fabrikam.example>\r\nTo:alice@contoso.example\r\n"

@@ -7,7 +7,15 @@ import shutil
 
 import pytest
 
-_PACKAGES = {"openssl": "openssl", "swaks": "swaks", "postfix": "postfix", "unbound": "unbound", "strace": "strace"}
+_PACKAGES = {
+    "openssl": "openssl",
+    "gpgsm": "gpgsm",
+    "cmsutil": "libnss3-tools",
+    "swaks": "swaks",
+    "postfix": "postfix",
+    "unbound": "unbound",
+    "strace": "strace",
+}
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 

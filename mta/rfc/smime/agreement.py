@@ -162,6 +162,8 @@ def _derivation(scheme: Algorithm, material: Element | None) -> Derivation:
     digest = _X963.get(scheme.oid) or _HKDF.get(scheme.oid)
     if digest is None:
         raise SmimeError(f"the key agreement {scheme.name} is not known here")
+    if not scheme.parameters:
+        raise SmimeError("a key agreement without its key wrap")
     wrap = read_wrap(scheme.parameters)
     inside = list(material.children()) if material else []
     if material and [each.tag for each in inside] != [OCTET_STRING]:

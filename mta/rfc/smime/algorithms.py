@@ -17,16 +17,18 @@ from mta.errors import SmimeError
 from mta.rfc.smime import der
 from mta.rfc.smime.ber import OID, Element
 
-# content types (RFC 5652, RFC 5083)
+# content types (RFC 5652, RFC 5083, RFC 3274)
 DATA = "1.2.840.113549.1.7.1"
 SIGNED_DATA = "1.2.840.113549.1.7.2"
 ENVELOPED_DATA = "1.2.840.113549.1.7.3"
 AUTH_ENVELOPED_DATA = "1.2.840.113549.1.9.16.1.23"
+COMPRESSED_DATA = "1.2.840.113549.1.9.16.1.9"
 CONTENT_TYPES = {
     DATA: "data",
     SIGNED_DATA: "signed-data",
     ENVELOPED_DATA: "enveloped-data",
     AUTH_ENVELOPED_DATA: "auth-enveloped-data",
+    COMPRESSED_DATA: "compressed-data",
     "1.2.840.113549.1.7.5": "digested-data",
     "1.2.840.113549.1.7.6": "encrypted-data",
     "1.2.840.113549.1.9.16.1.2": "authenticated-data",

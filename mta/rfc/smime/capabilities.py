@@ -15,6 +15,7 @@ _CIPHERS = {
     "2.16.840.1.101.3.4.1.22": "aes192-cbc",
     "2.16.840.1.101.3.4.1.2": "aes128-cbc",
     "1.2.840.113549.3.7": "des3-cbc",
+    "1.2.840.113549.1.9.16.3.31": "cek-hkdf-sha256",
 }
 _MOST = 64  # words kept of one attribute
 
@@ -28,7 +29,7 @@ def oaep_parameters(digest: str) -> bytes:
 
 
 OURS = der.sequence(  # what is read here, the best first
-    *(der.algorithm(oid) for oid, word in _CIPHERS.items() if word.startswith("aes")),
+    *(der.algorithm(oid) for oid, word in _CIPHERS.items() if word != "des3-cbc"),
     *(der.algorithm(OAEP, oaep_parameters(digest)) for digest in ("sha256", "sha512")),
 )
 

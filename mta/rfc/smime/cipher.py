@@ -6,20 +6,23 @@ Nothing decrypted is handed out before all of it was checked, and what fails say
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from mta.errors import SmimeError
 from mta.rfc.smime import der
-from mta.rfc.smime.algorithms import WEAK, Algorithm
+from mta.rfc.smime.algorithms import WEAK, Algorithm, read_algorithm
 from mta.rfc.smime.ber import INTEGER, OCTET_STRING, SEQUENCE, read
 
 TAG = 16  # octets of a GCM tag as we write it
 _NONCE = 12
+CEK_HKDF = "1.2.840.113549.1.9.16.3.31"  # RFC 9709: the content key is derived, so that no other cipher fits it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +93,14 @@ class Sealed:
     content: bytes | memoryview
     tag: bytes = b""
     extra: bytes = b""
+    derived_with: bytes = b""  # the AlgorithmIdentifier that the key is derived with, where it is (RFC 9709)
 
     def opened(self, key: bytes) -> bytes | None:
         """The content, or None if this is not the key or something was changed."""
         if len(key) != self.cipher.key_size:
             return None
+        if self.derived_with:
+            key = HKDF(SHA256(), len(key), b"The Cryptographic Message Syntax", self.derived_with).derive(key)
         return self._from_gcm(key) if self.cipher.authenticated else self._from_cbc(key)
 
     def _from_gcm(self, key: bytes) -> bytes | None:
@@ -122,6 +128,11 @@ class Sealed:
 
 def read_sealed(algorithm: Algorithm, content: bytes | memoryview, tag: bytes = b"", extra: bytes = b"") -> Sealed:
     """A content with its cipher. Raises SmimeError for ciphers that are weak or not known, and bad parameters."""
+    if algorithm.oid == CEK_HKDF:
+        inner = read_algorithm(read(algorithm.parameters, SEQUENCE))
+        if inner.oid == CEK_HKDF:
+            raise SmimeError("a cipher inside of itself")
+        return replace(read_sealed(inner, content, tag, extra), derived_with=inner.raw)
     if algorithm.oid in WEAK:
         raise SmimeError(f"{algorithm.name} is too weak a cipher")
     cipher = _CIPHER_OF.get(algorithm.oid)
@@ -140,7 +151,7 @@ def read_sealed(algorithm: Algorithm, content: bytes | memoryview, tag: bytes = 
 def _nonce(algorithm: Algorithm, tag: bytes) -> bytes:
     """GCMParameters (RFC 5084 §3.2). The tag is as long as they say, 12 octets without a word."""
     nonce, length = read(algorithm.parameters, SEQUENCE).fields(OCTET_STRING, INTEGER)
-    if nonce is None or not 8 <= len(nonce.body) <= 64:
+    if nonce is None or not 8 <= len(nonce.body) <= 16:
         raise SmimeError("a nonce of the wrong length")
     said = length.integer() if length else 12
     if not 12 <= said <= 16 or len(tag) != said:

@@ -6,6 +6,7 @@ must be there once are there once; weak algorithms are refused, right or not.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import re
@@ -189,7 +190,9 @@ def _outcome(element: Element, judging: Judging) -> SignerOutcome:
 def _read_info(element: Element) -> _Info:
     if element.tag != SEQUENCE:
         raise SmimeError("it is no sequence")
-    parts = [part for part in element.children() if part.tag != 0xA1]  # what is not signed proves nothing
+    parts = list(element.children())
+    if parts and parts[-1].tag == 0xA1:
+        _check_unsigned(parts.pop())
     if len(parts) == 6 and parts[3].tag == 0xA0:
         attributes: Element | None = parts.pop(3)
     else:
@@ -203,6 +206,14 @@ def _read_info(element: Element) -> _Info:
         read_algorithm(parts[3]),
         parts[4].octets(),
     )
+
+
+def _check_unsigned(attributes: Element) -> None:
+    """What is not signed proves nothing, and these must not be there (RFC 5652 §11)."""
+    for attribute in attributes.children():
+        oid = attribute.only(OID, SET)[0].oid()
+        if oid in (CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME):
+            raise SmimeError(f"the attribute {oid} is not signed")
 
 
 def _attributes(attributes: Element | None) -> dict[str, list[Element]]:
@@ -297,7 +308,8 @@ def _told(values: dict[str, list[Element]]) -> _Told:
     if SIGNING_TIME in values:
         when = _time(_single(values, SIGNING_TIME, "signing time", UTC_TIME, GENERALIZED_TIME))
     if CAPABILITIES in values:
-        words = read_capabilities(_single(values, CAPABILITIES, "capabilities", SEQUENCE))
+        with contextlib.suppress(SmimeError):  # they may raise what we write, and prove nothing
+            words = read_capabilities(_single(values, CAPABILITIES, "capabilities", SEQUENCE))
     return _Told(when, words)
 
 

@@ -1,7 +1,7 @@
 """Content keys agreed on over elliptic curves: ephemeral-static ECDH, both directions.
 
-RFC 5753 for the curves of NIST and Brainpool, RFC 8418 for X25519, AES key wrap by RFC 3565. Each recipient of each
-message gets an ephemeral key of its own.
+RFC 5753 for the curves of NIST and Brainpool, RFC 8418 for X25519. Each recipient of each message gets an ephemeral
+key of its own.
 """
 
 from __future__ import annotations
@@ -14,25 +14,20 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_wrap
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mta.errors import SmimeError
 from mta.rfc.smime import der
 from mta.rfc.smime.algorithms import Algorithm, read_algorithm
-from mta.rfc.smime.ber import BIT_STRING, INTEGER, OCTET_STRING, SEQUENCE, Element, read
+from mta.rfc.smime.ber import BIT_STRING, INTEGER, OCTET_STRING, SEQUENCE, Element
 from mta.rfc.smime.identify import read_identifier
 from mta.rfc.smime.party import Party
 from mta.rfc.smime.profile import Profile
 from mta.rfc.smime.transport import Entry, RecipientKey, hash_named
+from mta.rfc.smime.wrap import AES_WRAPS, key_size, read_wrap, unwrap
 
 EC_KEY, X25519 = "1.2.840.10045.2.1", "1.3.101.110"
-WRAPS = {  # AES key wrap by the octets of its key
-    16: "2.16.840.1.101.3.4.1.5",
-    24: "2.16.840.1.101.3.4.1.25",
-    32: "2.16.840.1.101.3.4.1.45",
-}
-WRAP_SIZES = {oid: size for size, oid in WRAPS.items()}
 _X963 = {  # RFC 5753 §7.1.4, single pass with and without cofactor: one and the same where the cofactor is 1
     "1.3.132.1.11.1": "sha256",
     "1.3.132.1.11.2": "sha384",
@@ -59,7 +54,7 @@ class Derivation:
 
     oid: str
     digest: str
-    wrap: bytes  # AlgorithmIdentifier
+    wrap: Algorithm
     size: int  # octets of the wrapping key
     material: bytes | None = None  # ukm
 
@@ -74,7 +69,7 @@ class Derivation:
         """ECC-CMS-SharedInfo (RFC 5753 §7.2)."""
         entity = der.explicit(0, der.octet_string(self.material)) if self.material is not None else b""
         bits = der.explicit(2, der.octet_string((8 * self.size).to_bytes(4, "big")))
-        return der.sequence(self.wrap, entity, bits)
+        return der.sequence(self.wrap.raw, entity, bits)
 
 
 def prepared(who: Party, profile: Profile) -> RecipientKey:
@@ -90,7 +85,7 @@ def prepared(who: Party, profile: Profile) -> RecipientKey:
 
     def info(key: bytes) -> bytes:
         size = len(key) if profile.key_wrap == "by-cipher" else int(profile.key_wrap[3:]) // 8
-        wrap = der.algorithm(WRAPS[size])
+        wrap = Algorithm(AES_WRAPS[size], b"", der.algorithm(AES_WRAPS[size]))
         try:
             public, secret = _ephemeral(who.key)
             wrapped = aes_key_wrap(Derivation(scheme, profile.key_derivation, wrap, size).key(secret), key)
@@ -98,7 +93,7 @@ def prepared(who: Party, profile: Profile) -> RecipientKey:
             raise SmimeError(f"nothing can be encrypted to this key: {error}") from error
         originator = der.explicit(0, der.explicit(1, kind, der.element(BIT_STRING, b"\0", public)))
         encrypted = der.sequence(der.sequence(name, der.octet_string(wrapped)))
-        return der.explicit(1, _VERSION_3, originator, der.algorithm(scheme, wrap), encrypted)
+        return der.explicit(1, _VERSION_3, originator, der.algorithm(scheme, wrap.raw), encrypted)
 
     return RecipientKey(who.der, _word(scheme, profile.key_derivation), 2, info)
 
@@ -168,15 +163,7 @@ def _derivation(scheme: Algorithm, material: Element | None) -> Derivation:
     inside = list(material.children()) if material else []
     if material and [each.tag for each in inside] != [OCTET_STRING]:
         raise SmimeError("keying material that is none")
-    return Derivation(scheme.oid, digest, wrap.raw, WRAP_SIZES[wrap.oid], inside[0].octets() if inside else None)
-
-
-def read_wrap(parameters: bytes) -> Algorithm:
-    """The AlgorithmIdentifier of an AES key wrap."""
-    wrap = read_algorithm(read(parameters, SEQUENCE))
-    if wrap.oid not in WRAP_SIZES:
-        raise SmimeError(f"the key wrap {wrap.name} is not known here")
-    return wrap
+    return Derivation(scheme.oid, digest, wrap, key_size(wrap), inside[0].octets() if inside else None)
 
 
 def _opened(key: Any, point: bytes, derivation: Derivation, wrapped: bytes) -> bytes | None:
@@ -188,6 +175,6 @@ def _opened(key: Any, point: bytes, derivation: Derivation, wrapped: bytes) -> b
             secret = key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(key.curve, point))
         else:
             return None
-        return aes_key_unwrap(derivation.key(secret), wrapped)
+        return unwrap(derivation.wrap, derivation.key(secret), wrapped)
     except (InvalidUnwrap, ValueError, TypeError, UnsupportedAlgorithm):
         return None

@@ -150,4 +150,4 @@ def read_algorithm(element: Element) -> Algorithm:
     parts = list(element.children())
     if not parts or parts[0].tag != OID or len(parts) > 2:
         raise SmimeError("an algorithm identifier that is none")
-    return Algorithm(parts[0].oid(), parts[1].raw if len(parts) == 2 else b"", element.raw)
+    return Algorithm(parts[0].oid(), parts[1].definite if len(parts) == 2 else b"", element.definite)

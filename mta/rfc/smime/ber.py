@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mta.errors import SmimeError
+from mta.rfc.smime import der
 from mta.rfc.smime.bounds import header, prove
 
 INTEGER, BIT_STRING, OCTET_STRING, OID, SEQUENCE, SET = 0x02, 0x03, 0x04, 0x06, 0x30, 0x31
@@ -39,6 +40,13 @@ class Element:
     def raw(self) -> bytes:
         """The element as it stands, with its tag and length."""
         return bytes(self.document.data[self.start : self.after])
+
+    @property
+    def definite(self) -> bytes:
+        """The element with its lengths written as DER has them: what was signed or is compared was DER."""
+        if not self.document.ends or not self.tag & _CONSTRUCTED:
+            return self.raw
+        return der.element(self.tag, *(child.definite for child in self.children()))
 
     @property
     def body(self) -> memoryview:

@@ -40,7 +40,7 @@ def read_identifier(element: Element) -> Identifier:
     """A SignerIdentifier, RecipientIdentifier or KeyAgreeRecipientIdentifier."""
     if element.tag == SEQUENCE:
         issuer, serial = element.only(SEQUENCE, INTEGER)
-        return Identifier(issuer=issuer.raw, serial=serial.integer())
+        return Identifier(issuer=issuer.definite, serial=serial.integer())
     if element.tag & ~0x20 == 0x80:  # [0], a RecipientKeyIdentifier's first part is the key identifier as well
         octets = element.octets() if element.tag == 0x80 else next(element.children()).octets()
         if octets:

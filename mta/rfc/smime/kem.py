@@ -11,17 +11,17 @@ from typing import Any
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import mlkem
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_wrap
 
 from mta.errors import SmimeError
 from mta.rfc.smime import der
-from mta.rfc.smime.agreement import WRAP_SIZES, WRAPS, read_wrap
 from mta.rfc.smime.algorithms import DIGESTS, read_algorithm
 from mta.rfc.smime.ber import INTEGER, OCTET_STRING, OID, SEQUENCE, Element
 from mta.rfc.smime.identify import read_identifier
 from mta.rfc.smime.party import Party
 from mta.rfc.smime.profile import Profile
 from mta.rfc.smime.transport import Entry, RecipientKey, recipient_name
+from mta.rfc.smime.wrap import AES_WRAPS, key_size, read_wrap, unwrap
 
 KEM_RECIPIENT = "1.2.840.113549.1.9.16.13.3"
 ML_KEM = {
@@ -35,7 +35,7 @@ _HKDFS = {
     "1.2.840.113549.1.9.16.3.30": "sha512",
 }
 _WRAP_SIZE = 32
-_WRAP = der.algorithm(WRAPS[_WRAP_SIZE])
+_WRAP = der.algorithm(AES_WRAPS[_WRAP_SIZE])
 _KDF = der.algorithm("1.2.840.113549.1.9.16.3.28")
 
 
@@ -109,7 +109,7 @@ def _opener(parts: list[Element], material: Element | None) -> Any:
         raise SmimeError(f"the key encapsulation {kem.name} is not known here")
     if kdf.oid not in _HKDFS or kdf.parameters:
         raise SmimeError(f"the key derivation {kdf.name} is not known here")
-    if size != WRAP_SIZES[wrap.oid]:
+    if size != key_size(wrap):
         raise SmimeError("a key of another length than its key wrap needs")
     ukm = material.parts(1)[0].octets() if material else None
     context, digest = _other_info(wrap.raw, size, ukm), _HKDFS[kdf.oid]
@@ -119,7 +119,7 @@ def _opener(parts: list[Element], material: Element | None) -> Any:
         if not isinstance(key, mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey):
             return None
         try:
-            return aes_key_unwrap(_derived(digest, size, context, key.decapsulate(encapsulated)), wrapped)
+            return unwrap(wrap, _derived(digest, size, context, key.decapsulate(encapsulated)), wrapped)
         except (InvalidUnwrap, ValueError, TypeError, UnsupportedAlgorithm):
             return None
 

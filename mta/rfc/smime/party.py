@@ -86,10 +86,12 @@ def _key(spki: Element, algorithm: Algorithm, bits: Element) -> Any:
     info = spki.raw
     if algorithm.oid in (RSA_PSS, OAEP):
         info = der.sequence(der.algorithm(RSA, der.NULL), bits.raw)
-    try:
-        return load_der_public_key(info)
-    except UNREADABLE_ERRORS:
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        try:
+            return load_der_public_key(info)
+        except UNREADABLE_ERRORS:
+            return None
 
 
 _USES = (

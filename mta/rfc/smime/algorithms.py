@@ -1,7 +1,6 @@
 """The algorithms of CMS by name and object identifier: what is used, what is only read, what is too weak for either.
 
-Everything is looked up by dotted object identifier; asn1crypto's own tables, which lack what came after 2016, are
-left as they are. Its shapes serve for the parameters of PSS and OAEP.
+Everything is looked up by dotted object identifier.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 
 from mta.errors import SmimeError
 from mta.rfc.smime import der
-from mta.rfc.smime.ber import OID, Element
+from mta.rfc.smime.ber import OID, SEQUENCE, Element
 
 # content types (RFC 5652, RFC 5083, RFC 3274)
 DATA = "1.2.840.113549.1.7.1"
@@ -151,3 +150,25 @@ def read_algorithm(element: Element) -> Algorithm:
     if not parts or parts[0].tag != OID or len(parts) > 2:
         raise SmimeError("an algorithm identifier that is none")
     return Algorithm(parts[0].oid(), parts[1].definite if len(parts) == 2 else b"", element.definite)
+
+
+def hash_oid(tagged: Element | None) -> str:
+    """The hash in an explicit tag, as in the parameters of PSS and OAEP (RFC 4055 §2.1); SHA-1 if there is none."""
+    return _hash(tagged.only(SEQUENCE)[0]) if tagged else SHA1
+
+
+def mask_oid(tagged: Element | None) -> str:
+    """The hash of MGF1 in an explicit tag (RFC 4055 §2.2); SHA-1 if there is none."""
+    if tagged is None:
+        return SHA1
+    kind, inner = tagged.only(SEQUENCE)[0].only(OID, SEQUENCE)
+    if kind.oid() != MGF1:
+        raise SmimeError("a mask that is not known here")
+    return _hash(inner)
+
+
+def _hash(element: Element) -> str:
+    algorithm = read_algorithm(element)
+    if not algorithm.bare:
+        raise SmimeError("a hash with parameters")
+    return algorithm.oid

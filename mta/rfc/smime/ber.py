@@ -110,14 +110,14 @@ class Element:
 
     def integer(self) -> int:
         """An INTEGER's value."""
-        if not 0 < len(self.body) <= 64:
-            raise SmimeError("a number of no sensible length")
+        if self.tag != INTEGER or not 0 < len(self.body) <= 64:
+            raise SmimeError("a number that is none, or of no sensible length")
         return int.from_bytes(self.body, "big", signed=True)
 
     def oid(self) -> str:
         """An OBJECT IDENTIFIER in dots."""
         octets = bytes(self.body)
-        if not octets or octets[-1] & 0x80 or len(octets) > 64:
+        if self.tag != OID or not octets or octets[-1] & 0x80 or len(octets) > 64:
             raise SmimeError("an object identifier that is none")
         arcs, arc = [], 0
         for octet in octets:

@@ -56,7 +56,7 @@ def party(certificate: bytes) -> Party:
 
 
 def _read(certificate: bytes) -> Party:
-    (tbs, *_) = read(certificate, SEQUENCE).children()
+    tbs, _, _ = read(certificate, SEQUENCE).only(SEQUENCE, SEQUENCE, BIT_STRING)
     fields = list(tbs.children())
     # RFC 5280 §4.1: [0] version, serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo
     fields = fields[1:] if fields and fields[0].tag == 0xA0 else fields

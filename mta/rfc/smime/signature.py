@@ -29,7 +29,10 @@ from mta.rfc.smime.algorithms import (
     WEAK,
     Algorithm,
     Digest,
+    hash_oid,
+    mask_oid,
 )
+from mta.rfc.smime.ber import SEQUENCE, read
 from mta.rfc.smime.party import Party
 from mta.rfc.smime.profile import Profile
 
@@ -209,23 +212,22 @@ def _same(named: str | None, digest: Digest) -> bool:
 
 def _pss_arguments(algorithm: Algorithm, digest: Digest) -> tuple[Any, ...]:
     """RFC 4056 §3: the hash of the parameters is that of the signer; the mask's may be another, but no weak one."""
-    from asn1crypto.algos import RSASSAPSSParams  # takes long to load, and few messages need it
-
     try:
-        parameters = RSASSAPSSParams.load(algorithm.parameters, strict=True)
-        hashed = parameters["hash_algorithm"]["algorithm"].dotted
-        mask, inner = (
-            parameters["mask_gen_algorithm"]["algorithm"].dotted,
-            parameters["mask_gen_algorithm"]["parameters"],
-        )
-        masked = inner["algorithm"].dotted
-        salt, trailer = int(parameters["salt_length"].native), int(parameters["trailer_field"])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Verdict(SignatureStatus.MALFORMED, "parameters of PSS that cannot be read") from error
+        hashed, masked, salt = _read_pss(algorithm.parameters)
+    except SmimeError as error:
+        raise Verdict(SignatureStatus.MALFORMED, f"parameters of PSS that cannot be read: {error}") from error
     if hashed in WEAK or masked in WEAK:
         raise Verdict(SignatureStatus.REFUSED, "PSS with a weak hash")
-    if mask != MGF1 or masked not in DIGEST_OF or trailer != 1 or not 0 <= salt <= 1024:
+    if masked not in DIGEST_OF or not 0 <= salt <= 1024:
         raise Verdict(SignatureStatus.UNSUPPORTED, "parameters of PSS that are not known here")
     if hashed != digest.oid:
         raise Verdict(SignatureStatus.MALFORMED, f"PSS with another hash than the {digest.name} beside it")
     return padding.PSS(padding.MGF1(DIGEST_OF[masked].hash), salt), digest.hash
+
+
+def _read_pss(parameters: bytes) -> tuple[str, str, int]:
+    """Hash, hash of the mask, and length of the salt (RFC 4055 §3.1), with their defaults."""
+    hashed, mask, salt, trailer = read(parameters, SEQUENCE).fields(0xA0, 0xA1, 0xA2, 0xA3)
+    if trailer and trailer.parts(1)[0].integer() != 1:
+        raise SmimeError("a trailer of its own")
+    return hash_oid(hashed), mask_oid(mask), salt.parts(1)[0].integer() if salt else 20

@@ -12,8 +12,19 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from mta.errors import SmimeError
 from mta.rfc.smime import der
-from mta.rfc.smime.algorithms import DIGEST_OF, DIGESTS, MGF1, OAEP, PSPECIFIED, RSA, SHA1, Algorithm, read_algorithm
-from mta.rfc.smime.ber import INTEGER, OCTET_STRING, SEQUENCE, Element
+from mta.rfc.smime.algorithms import (
+    DIGEST_OF,
+    DIGESTS,
+    OAEP,
+    PSPECIFIED,
+    RSA,
+    SHA1,
+    Algorithm,
+    hash_oid,
+    mask_oid,
+    read_algorithm,
+)
+from mta.rfc.smime.ber import INTEGER, OCTET_STRING, OID, SEQUENCE, Element, read
 from mta.rfc.smime.capabilities import oaep_parameters
 from mta.rfc.smime.identify import Identifier, read_identifier
 from mta.rfc.smime.party import Party
@@ -124,25 +135,18 @@ def _read_scheme(algorithm: Algorithm) -> tuple[str, padding.AsymmetricPadding]:
     if algorithm.oid != OAEP:
         raise SmimeError(f"the key transport {algorithm.name} is not known here")
     hashed, masked, label = _read_oaep(algorithm.parameters)
-    scheme = padding.OAEP(padding.MGF1(hashed), masked, label or None)
-    return f"rsaes-oaep-{masked.name}", scheme
+    return f"rsaes-oaep-{hashed.name}", padding.OAEP(padding.MGF1(masked), hashed, label or None)
 
 
 def _read_oaep(parameters: bytes) -> tuple[hashes.HashAlgorithm, hashes.HashAlgorithm, bytes]:
-    """Hash of the mask, hash, and label of RSAES-OAEP-params. SHA-1 is the default and no weakness here."""
-    from asn1crypto.algos import RSAESOAEPParams  # takes long to load
-
-    try:
-        read = RSAESOAEPParams.load(parameters or b"\x30\x00", strict=True)
-        hashed = read["hash_algorithm"]["algorithm"].dotted
-        mask, inner = read["mask_gen_algorithm"]["algorithm"].dotted, read["mask_gen_algorithm"]["parameters"]
-        masked = inner["algorithm"].dotted
-        source, label = read["p_source_algorithm"]["algorithm"].dotted, read["p_source_algorithm"]["parameters"].native
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SmimeError("parameters of OAEP that cannot be read") from error
-    if mask != MGF1 or source != PSPECIFIED or not isinstance(label, bytes):
-        raise SmimeError("parameters of OAEP that are not known here")
-    return _hash(masked), _hash(hashed), label
+    """Hash, hash of the mask, and label of RSAES-OAEP-params (RFC 4055 §4.1), with their defaults."""
+    hashed, mask, source = read(parameters, SEQUENCE).fields(0xA0, 0xA1, 0xA2)
+    if source is None:
+        return _hash(hash_oid(hashed)), _hash(mask_oid(mask)), b""
+    kind, label = source.only(SEQUENCE)[0].only(OID, OCTET_STRING)
+    if kind.oid() != PSPECIFIED:
+        raise SmimeError("OAEP with a label from elsewhere")
+    return _hash(hash_oid(hashed)), _hash(mask_oid(mask)), label.octets()
 
 
 def _hash(oid: str) -> hashes.HashAlgorithm:

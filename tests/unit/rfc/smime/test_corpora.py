@@ -209,7 +209,7 @@ def test_md4_of_openssl_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("rsa", "OAEP that are not known"), ("ecdh", "without its key wrap"), ("dh", "is not known here")],
+    [("rsa", "parts where 2 must be|is missing"), ("ecdh", "without its key wrap"), ("dh", "is not known here")],
 )
 def test_malformed_envelopes_of_openssl(name: str, reason: str) -> None:
     folder = corpus(RECIPES)
@@ -222,7 +222,7 @@ def test_malformed_envelopes_of_openssl(name: str, reason: str) -> None:
         key = DecryptionKey(certificate.public_bytes(Encoding.DER), None)
     outcome = decrypt(octets(folder / f"{name}-malformed.der"), [key])
     assert outcome.content is None
-    assert reason in outcome.reason
+    assert re.search(reason, outcome.reason), outcome
 
 
 def test_a_nonce_that_is_too_long_is_refused() -> None:

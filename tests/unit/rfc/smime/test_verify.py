@@ -126,7 +126,7 @@ CASES = {
     ),
     "PSS with a trailer of its own": (
         FORGERY.but(algorithm=pss(SHA256, SHA256, trailer=2), padding=SALTED),
-        UNSUPPORTED,
+        MALFORMED,
         "",
     ),
     "RSA of 1024 bits": (FORGERY.but(signer=person("rsa-1024")), REFUSED, "1024 bits"),

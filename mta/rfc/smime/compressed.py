@@ -18,7 +18,7 @@ def decompress(der: bytes, *, largest: int = LARGEST) -> bytes:
     oid, wrapped = read(der, SEQUENCE).only(OID, 0xA0)
     if oid.oid() != COMPRESSED_DATA:
         raise SmimeError(f"{CONTENT_TYPES.get(oid.oid(), oid.oid())} where compressed data were expected")
-    _, algorithm, inner = wrapped.parts(1)[0].only(INTEGER, SEQUENCE, SEQUENCE)
+    _, algorithm, inner = wrapped.only(SEQUENCE)[0].only(INTEGER, SEQUENCE, SEQUENCE)
     if read_algorithm(algorithm).oid != ZLIB:
         raise SmimeError("a compression that is not known here")
     content_type, content = inner.only(OID, 0xA0)

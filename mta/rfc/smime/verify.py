@@ -98,7 +98,7 @@ def read_signed_data(der: bytes) -> Signed:
     oid, wrapped = read(der, SEQUENCE).only(OID, 0xA0)
     if oid.oid() != SIGNED_DATA:
         raise SmimeError(f"{CONTENT_TYPES.get(oid.oid(), oid.oid())} where signed data were expected")
-    (signed,) = wrapped.parts(1)
+    (signed,) = wrapped.only(SEQUENCE)
     version, _, inner, bag, _, infos = signed.fields(INTEGER, SET, SEQUENCE, 0xA0, 0xA1, SET)
     if version is None or inner is None or infos is None:
         raise SmimeError("signed data with a part missing")

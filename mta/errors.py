@@ -13,6 +13,7 @@ MtaError
 ├── ConnectFailed          the peer could not be reached
 ├── TlsFailed              the handshake did not come about
 ├── DnsTemporary           a look-up could not be answered now
+├── PolicyNotFetched       an MTA-STS policy could not be had from its host
 └── SmimeError             S/MIME that cannot be written for this certificate or key, or cannot be read at all
 """
 
@@ -90,6 +91,15 @@ class TlsFailed(MtaError):
 
 class DnsTemporary(MtaError):
     """A look-up could not be answered now (SERVFAIL, timeout, bogus)."""
+
+
+class PolicyNotFetched(MtaError):
+    """An MTA-STS policy could not be had. `result` is the word of RFC 8460 §4.3 for it, `detail` ours."""
+
+    def __init__(self, result: str, detail: str) -> None:
+        super().__init__(f"{result}: {detail}")
+        self.result = result
+        self.detail = detail
 
 
 class SmimeError(MtaError):

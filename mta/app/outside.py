@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mta.config.contract import Configuration, Server
 from mta.errors import UsageError
-from mta.ports import ChainVerifier, Dialer, Resolver
+from mta.ports import ChainVerifier, Dialer, Resolver, StsPolicies
 
 if TYPE_CHECKING:
     from mta.adapters.smtp_connection import Timeouts
@@ -62,6 +62,19 @@ def look_ups(server: Server, nameserver: str = "") -> Resolver:
     if not host or not port.isdigit():
         raise UsageError(f"--nameserver: expected HOST:PORT, saw {nameserver!r}")
     return DnsResolver(((host.strip("[]"), int(port)),), server.trust_ad)
+
+
+def sts_policies(configuration: Configuration, names: Resolver) -> StsPolicies:
+    """MTA-STS policies of other domains, remembered beside the queue."""
+    from mta.adapters.https_policy import HttpsPolicyFetcher
+    from mta.adapters.policy_files import PolicyFiles
+    from mta.app.folders import queue_folder
+    from mta.pipeline.sts import Policies, PolicyPorts
+
+    fetching = configuration.server.mta_sts
+    fetcher = HttpsPolicyFetcher(names, fetching.ca, fetching.port)
+    memory = PolicyFiles(queue_folder(configuration) / "mta-sts")
+    return Policies(PolicyPorts(names, fetcher, memory, SystemClock()))
 
 
 def dialer(server: Server) -> Dialer:

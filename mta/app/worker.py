@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mta.app.folders import shard_folders
 from mta.app.listeners import Listeners
-from mta.app.outside import SystemClock, chain_verifier, dialer, load_text, resolver
+from mta.app.outside import SystemClock, chain_verifier, dialer, load_text, resolver, sts_policies
 from mta.config.contract import Configuration
 from mta.errors import ShardLocked, UsageError
 from mta.observe import events
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mta.worker import Worker
 
 _DESCRIPTORS_KEPT = 64  # for the queue, listeners, the log, outbound connections
+_POLICIES_EVERY = 3600.0  # seconds between two looks at MTA-STS policies that grow old
 _DESCRIPTORS_OF_A_SESSION = 2  # its socket, and the file of a large message
 
 
@@ -103,6 +104,7 @@ async def _build(orders: Orders) -> Any:
     from mta.config.index import ConnectorIndex
     from mta.pipeline.intake import Intake
     from mta.pipeline.site import Contract, MessageIds, Site
+    from mta.queue.chores import Chore
     from mta.worker import Parts
 
     configuration = load_text(orders.text, orders.config)
@@ -131,6 +133,7 @@ async def _build(orders: Orders) -> Any:
         ids=ids,
         keys=KeyFiles(),
     )
+    site.policies = sts_policies(configuration, site.resolver)
     listening = Listeners(orders.sockets, contract, log)
 
     def renew(fresh: Contract) -> None:
@@ -138,6 +141,9 @@ async def _build(orders: Orders) -> Any:
         site.resolver = resolver(fresh.configuration)
         site.dialer = dialer(fresh.configuration.server)
         site.keys = KeyFiles()
+        site.policies = sts_policies(fresh.configuration, site.resolver)
+
+    policies_chore = Chore("mta-sts", _POLICIES_EVERY, lambda: site.policies.renew(), alone=True)
 
     def ready() -> None:
         os.write(orders.report, b"+")
@@ -158,7 +164,7 @@ async def _build(orders: Orders) -> Any:
         renew=renew,
         control=lambda worker: _control(worker, daily(worker), configuration, orders),
         ready=ready,
-        chores=lambda worker: report_chores(daily(worker)),
+        chores=lambda worker: (*report_chores(daily(worker)), policies_chore),
         first=orders.worker == 0,
     )
 

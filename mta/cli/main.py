@@ -25,6 +25,8 @@ keys = typer.Typer(name="keys", help="Make and show keys of our own.", no_args_i
 app.add_typer(keys)
 dkim = typer.Typer(name="dkim", help="Keys that sign mail of our domains.", no_args_is_help=True)
 keys.add_typer(dkim)
+sts = typer.Typer(name="sts", help="Our own MTA-STS policies.", no_args_is_help=True)
+app.add_typer(sts)
 
 Config = Annotated[str, typer.Option("--config", "-c", help="The configuration.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -320,3 +322,23 @@ def reports_send(
     from mta.cli.reports import send as run
 
     raise typer.Exit(run(config, day, json))
+
+
+@sts.command("policy")
+def sts_policy(
+    domains: Annotated[list[str] | None, typer.Argument(help="Domains of ours; without any all of them.")] = None,
+    mode: Annotated[
+        Literal["enforce", "testing", "none"], typer.Option("--mode", help="Begin with testing.")
+    ] = "testing",
+    mx: Annotated[
+        list[str] | None, typer.Option("--mx", help="A host of the MX records, or *.x; default: our name.")
+    ] = None,
+    max_age: Annotated[int, typer.Option("--max-age", help="How long others remember it, in seconds.")] = 604_800,
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """Print the policy file and the DNS record with which others send us mail over TLS only."""
+    from mta.cli.sts import PolicyOptions, policy
+
+    options = PolicyOptions(config, tuple(domains or ()), mode, tuple(mx or ()), max_age)
+    raise typer.Exit(policy(options, json))

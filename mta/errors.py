@@ -15,6 +15,7 @@ MtaError
 ├── DnsTemporary           a look-up could not be answered now
 ├── PolicyNotFetched       an MTA-STS policy could not be had from its host
 └── SmimeError             S/MIME that cannot be written for this certificate or key, or cannot be read at all
+    └── SmimeUnsupported   an algorithm that is not known here
 """
 
 from __future__ import annotations
@@ -104,3 +105,7 @@ class PolicyNotFetched(MtaError):
 
 class SmimeError(MtaError):
     """S/MIME that cannot be written with this key or certificate, or cannot be read at all; the text says why."""
+
+
+class SmimeUnsupported(SmimeError):
+    """S/MIME in order, as far as one can see, with an algorithm that is not known here, or too weak to be used."""

@@ -1,7 +1,7 @@
 """The composition root: the only place that builds adapters and plugs them into the house.
 
 Each room builds one thing: `serve` the relay, `worker` one of its processes, `listeners` its ports, `folders` the
-queue's files, `outside` clocks, names and certificates, `demo` what `mta demo` plays with.
+queue's files, `outside` clocks, names and certificates, `smime` and `demo` what those commands work with.
 """
 
 from mta.adapters.control import ask as ask_worker
@@ -10,10 +10,12 @@ from mta.app.folders import control_paths, open_offline, queue_folder, shard_fol
 from mta.app.outside import SystemClock, chain_verifier, load, load_text, look_ups, resolver
 from mta.app.probe import looking_site
 from mta.app.serve import serve
+from mta.app.smime import anchored_judge, read_certificates, read_own
 from mta.app.worker import run_worker
 
 __all__ = [
     "SystemClock",
+    "anchored_judge",
     "ask_worker",
     "chain_verifier",
     "control_paths",
@@ -25,6 +27,8 @@ __all__ = [
     "open_mailbox",
     "open_offline",
     "queue_folder",
+    "read_certificates",
+    "read_own",
     "resolver",
     "run_worker",
     "serve",

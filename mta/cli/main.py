@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from mta import __version__
+from mta.cli.smime_commands import smime
 from mta.errors import ConfigurationError, MtaError, UsageError
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ queue = typer.Typer(name="queue", help="Look at the queue of the live relay and 
 app.add_typer(queue)
 reports = typer.Typer(name="reports", help="Daily reports, ours and those of others.", no_args_is_help=True)
 app.add_typer(reports)
+app.add_typer(smime)
 keys = typer.Typer(name="keys", help="Make and show keys of our own.", no_args_is_help=True)
 app.add_typer(keys)
 dkim = typer.Typer(name="dkim", help="Keys that sign mail of our domains.", no_args_is_help=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mta.model.author import FromField
+from mta.model.message import HeaderBlock
 from mta.model.smime import DecryptOutcome, SignedOutcome
 
 
@@ -45,8 +46,8 @@ class OpenedMessage:
     `payload` is the entity inside the last layer that was opened, as it was signed. `decrypted` is the entity that the
     innermost envelope held, with the signatures inside it still on it; None where nothing was decrypted.
 
-    `header` is the protected header, `author` the From in it, `differing` the names of its fields that say something
-    else outside.
+    `header` is the protected header, `root` the header of the entity it was found in (None: there is none), `author`
+    the From in it, `differing` the names of its fields that say something else outside.
     """
 
     layers: tuple[Layer, ...] = ()
@@ -55,6 +56,7 @@ class OpenedMessage:
     payload: bytes = b""
     decrypted: bytes | None = None
     header: ProtectedHeader = ProtectedHeader()
+    root: HeaderBlock | None = None
     author: FromField | None = None
     differing: tuple[str, ...] = ()
 

@@ -8,6 +8,7 @@ from typing import Any
 from mta.model.attempt import HostAttempt
 from mta.model.auth import ArcOutcome, AuthenticationFacts, AuthResult, DmarcOutcome, SenderOutcome, SpfOutcome
 from mta.model.reply import Reply
+from mta.model.smime_verdict import JudgedSigner, SmimeVerdict
 from mta.model.tls import CertificateFacts, TlsFacts
 
 
@@ -47,6 +48,35 @@ def tls_evidence(facts: TlsFacts | None) -> dict[str, Any]:
         evidence["stapled"] = True
     evidence["chain"] = [certificate_evidence(certificate) for certificate in facts.chain]
     return evidence
+
+
+def smime_evidence(verdict: SmimeVerdict) -> dict[str, Any]:
+    """What the S/MIME of a message is worth, and each signature in it."""
+    return {
+        "result": verdict.result.value,
+        "reason": verdict.reason,
+        "signers": [_signer(signer) for signer in verdict.signers],
+        "encrypted": verdict.encrypted,
+        "ciphers": list(verdict.ciphers),
+        "authenticated": verdict.authenticated,
+        "changed": list(verdict.changed),
+    }
+
+
+def _signer(signer: JudgedSigner) -> dict[str, Any]:
+    return {
+        "result": signer.result.value,
+        "reason": signer.reason,
+        "layer": signer.layer,
+        "addresses": list(signer.addresses),
+        "subject": signer.subject,
+        "issuer": signer.issuer,
+        "serial": signer.serial,
+        "sha256": signer.fingerprint,
+        "scheme": signer.scheme,
+        "digest": signer.digest,
+        "signing_time": signer.signing_time,
+    }
 
 
 def authentication_evidence(facts: AuthenticationFacts) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mta.model.author import FromField
 from mta.model.opened import Fault, OpenedMessage
 from mta.model.smime import SignatureStatus, SignerOutcome
 from mta.model.smime_verdict import JudgedSigner, SmimeResult, SmimeVerdict, worst
-from mta.model.tls import PathVerdict
+from mta.model.tls import PathFault, PathVerdict
 from mta.rfc.pkix.certificate import certificate_facts
 from mta.rfc.pkix.person import person_facts
 from mta.rfc.smtp.address import AddressError, parse_mailbox
@@ -30,8 +30,9 @@ _BY_FAULT = {
     Fault.UNSUPPORTED: SmimeResult.UNSUPPORTED,
     Fault.LOCKED: SmimeResult.ENCRYPTED,
 }
-_NO_PATH = PathVerdict("untrusted", "its certificate was not judged")
+_NO_PATH = PathVerdict(PathFault.UNTRUSTED, "its certificate was not judged")
 _NOT_SIGNED = "the message as a whole is not signed"
+_ONLY_ENCRYPTED = "it is encrypted, and nobody has signed what was inside"
 
 
 def to_judge(opened: OpenedMessage) -> tuple[tuple[bytes, tuple[bytes, ...]], ...]:
@@ -67,7 +68,7 @@ def _result(opened: OpenedMessage, signers: tuple[JudgedSigner, ...]) -> tuple[S
     if opened.fault is not Fault.NONE:
         return _BY_FAULT[opened.fault], opened.reason
     wrong = next((signed.reason for signed in opened.signatures if signed.reason), "")
-    return SmimeResult.UNSIGNED, wrong or _NOT_SIGNED
+    return SmimeResult.UNSIGNED, wrong or (_ONLY_ENCRYPTED if opened.encrypted else _NOT_SIGNED)
 
 
 def _judged_signers(
@@ -95,11 +96,17 @@ def _signer(signer: SignerOutcome, layer: int, paths: Mapping[bytes, PathVerdict
         if path.temporary:
             result, reason = SmimeResult.UNKNOWN, path.detail or path.fault
         elif not path.trusted:
-            result, reason = SmimeResult.UNTRUSTED, f"{path.fault}: {path.detail}" if path.detail else path.fault
+            result, reason = SmimeResult.UNTRUSTED, _why_not(path)
     judged = JudgedSigner(
         result, reason, layer, scheme=signer.scheme, digest=signer.digest, signing_time=signer.signing_time
     )
     return _described(judged, signer.certificate)
+
+
+def _why_not(path: PathVerdict) -> str:
+    """Why a path is not believed: the fault where it says more than `untrusted`, and the judge's words."""
+    fault = "" if path.fault == PathFault.UNTRUSTED else path.fault
+    return ": ".join(filter(None, (fault, path.detail))) or path.fault
 
 
 def _described(judged: JudgedSigner, certificate: bytes | None) -> JudgedSigner:
@@ -169,4 +176,5 @@ def _is_authenticated(opened: OpenedMessage, signers: tuple[JudgedSigner, ...]) 
     holds = (SmimeResult.GOOD, SmimeResult.NOT_THE_AUTHOR)
     if signers and all(signer.result in holds for signer in signers):
         return True
-    return bool(opened.envelopes) and all(envelope.authenticated for envelope in opened.envelopes)
+    sure = all(envelope.authenticated and envelope.content is not None for envelope in opened.envelopes)
+    return bool(opened.envelopes) and sure

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from mta.errors import SmimeError
+from mta.errors import SmimeError, SmimeUnsupported
 from mta.rfc.smime import der
 from mta.rfc.smime.algorithms import WEAK, Algorithm, read_algorithm
 from mta.rfc.smime.ber import INTEGER, OCTET_STRING, SEQUENCE, read
@@ -134,10 +134,10 @@ def read_sealed(algorithm: Algorithm, content: bytes | memoryview, tag: bytes = 
             raise SmimeError("a cipher inside of itself")
         return replace(read_sealed(inner, content, tag, extra), derived_with=inner.raw)
     if algorithm.oid in WEAK:
-        raise SmimeError(f"{algorithm.name} is too weak a cipher")
+        raise SmimeUnsupported(f"{algorithm.name} is too weak a cipher")
     cipher = _CIPHER_OF.get(algorithm.oid)
     if cipher is None:
-        raise SmimeError(f"the cipher {algorithm.oid} is not known here")
+        raise SmimeUnsupported(f"the cipher {algorithm.oid} is not known here")
     if cipher.authenticated:
         return Sealed(cipher, _nonce(algorithm, tag), content, tag, extra)
     vector = read(algorithm.parameters, OCTET_STRING).octets()

@@ -26,6 +26,10 @@ _TYPES = {
     bytes.fromhex("06092a864886f70d010703"): "encrypted",
     bytes.fromhex("060b2a864886f70d0109100117"): "encrypted",
     bytes.fromhex("060b2a864886f70d0109100109"): "compressed",
+    bytes.fromhex("060b2a864886f70d0109100102"): "unread",  # authenticated data
+    **{
+        bytes.fromhex(f"06092a864886f70d01070{arc}"): "unread" for arc in (1, 4, 5, 6)
+    },  # RFC 2315: data, both in one, …
 }
 _BY_SMIME_TYPE = {
     "signed-data": "opaque",
@@ -45,6 +49,7 @@ class Kind(Enum):
     OPAQUE = "opaque"  # SignedData with the content inside
     ENCRYPTED = "encrypted"
     COMPRESSED = "compressed"
+    UNREAD = "unread"  # CMS of another type
     CERTIFICATES = "certificates"  # no message: certificates alone
     PGP_SIGNED = "pgp-signed"
     PGP_ENCRYPTED = "pgp-encrypted"
@@ -58,12 +63,12 @@ class Kind(Enum):
     @property
     def smime(self) -> bool:
         """Whether it is an S/MIME layer."""
-        return self in (Kind.SIGNED, Kind.OPAQUE, Kind.ENCRYPTED, Kind.COMPRESSED, Kind.CERTIFICATES)
+        return self in (Kind.SIGNED, Kind.OPAQUE, Kind.ENCRYPTED, Kind.COMPRESSED, Kind.CERTIFICATES, Kind.UNREAD)
 
     @property
     def protected(self) -> bool:
         """Whether somebody has signed or encrypted it already, in whatever way."""
-        return self not in (Kind.PLAIN, Kind.CERTIFICATES, Kind.COMPRESSED)
+        return self not in (Kind.PLAIN, Kind.CERTIFICATES, Kind.COMPRESSED, Kind.UNREAD)
 
 
 def kind_of(block: HeaderBlock, beginning: bytes) -> Kind:

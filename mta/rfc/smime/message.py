@@ -14,7 +14,7 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mta.errors import SmimeError
+from mta.errors import SmimeError, SmimeUnsupported
 from mta.model.message import HeaderBlock
 from mta.model.opened import Fault, Layer, OpenedMessage, ProtectedHeader
 from mta.model.smime import SignedOutcome
@@ -47,7 +47,7 @@ def open_message(raw: bytes, keys: Sequence[DecryptionKey] = (), block: HeaderBl
         fault, reason = stop.fault, str(stop)
     except StructureError as problem:
         fault, reason = Fault.MALFORMED, str(problem)
-    header = protected_header(opening.block) if opening.layers else ProtectedHeader()
+    header = opening.header
     return OpenedMessage(
         layers=tuple(opening.layers),
         fault=fault,
@@ -55,7 +55,8 @@ def open_message(raw: bytes, keys: Sequence[DecryptionKey] = (), block: HeaderBl
         payload=opening.entity if opening.layers else b"",
         decrypted=opening.decrypted,
         header=header,
-        author=parse_from(opening.block, _FROM_TOKENS) if header.intent else None,
+        root=opening.root,
+        author=parse_from(opening.root, _FROM_TOKENS) if opening.root is not None else None,
         differing=differing(header, outside),
     )
 
@@ -68,9 +69,9 @@ def decrypted_message(raw: bytes, opened: OpenedMessage, *, trust_author: bool, 
     """
     assert opened.decrypted is not None
     inside = scan_header(opened.decrypted, len(opened.decrypted))
-    if opened.header.intent:
+    if opened.root is not None:
         keep = frozenset() if trust_author else frozenset({b"from"})
-        lines = list(restored(block, scan_header(opened.payload, len(opened.payload)), keep=keep))
+        lines = list(restored(block, opened.root, keep=keep))
     else:
         lines = [_line(raw[f.start : f.end]) for f in block.fields if not is_structural(f.name)]
     content = [_line(inside.raw[f.start : f.end]) for f in inside.fields if f.name.startswith(b"content-")]
@@ -94,6 +95,8 @@ class _Opening:
     keys: Sequence[DecryptionKey]
     layers: list[Layer] = field(default_factory=list)
     decrypted: bytes | None = None
+    header: ProtectedHeader = field(default_factory=ProtectedHeader)
+    root: HeaderBlock | None = None  # where that was found
 
     def take_off_layer(self) -> bool:
         """Whether there was one. Raises _Stop for one that cannot be taken off."""
@@ -103,11 +106,13 @@ class _Opening:
         if kind is Kind.SIGNED:
             self._take_off_signature(*self._two_parts())
         elif kind is Kind.OPAQUE:
-            self._take_off_signed_data(_decoded(self.entity, self.block))
+            return self._take_off_signed_data(_decoded(self.entity, self.block))
         elif kind is Kind.ENCRYPTED:
             self._take_off_envelope(_decoded(self.entity, self.block))
         elif kind is Kind.COMPRESSED:
             raise _Stop(Fault.UNSUPPORTED, "compressed data (RFC 3274) are not read")
+        elif kind is Kind.UNREAD:
+            raise _Stop(Fault.UNSUPPORTED, "CMS of a type that is neither signed nor encrypted to anybody")
         else:
             return False
         return True
@@ -115,7 +120,8 @@ class _Opening:
     def _two_parts(self) -> tuple[bytes, bytes]:
         """What a multipart/signed signs, to the octet, and the signature (RFC 1847 §2.1)."""
         if self.layers and b"\r\n" not in self.entity:  # the other side's local line ends, not those it signed
-            self._see(self.entity.replace(b"\n", b"\r\n"))
+            self.entity = self.entity.replace(b"\n", b"\r\n")
+            self.block = scan_header(self.entity, len(self.entity))
         anatomy = scan_entity(self.entity, self.block, outside_only=True)
         if anatomy.ambiguities:
             raise _Stop(Fault.MALFORMED, "; ".join(AMBIGUITIES[word] for word in anatomy.ambiguities))
@@ -134,16 +140,21 @@ class _Opening:
         self.layers.append(Layer(signed=_verified(signature, signed)))
         self._see(signed)
 
-    def _take_off_signed_data(self, der: bytes) -> None:
+    def _take_off_signed_data(self, der: bytes) -> bool:
         outcome = _verified(der, None)
+        if outcome.content is None and not outcome.signers:  # RFC 8551 §3.8: certificates, and no message
+            return False
         self.layers.append(Layer(signed=outcome))
         if outcome.content is None:
             raise _Stop(Fault.MALFORMED, outcome.reason or "signed data without a content")
         self._go_inside(outcome.content, outcome.content_type)
+        return True
 
     def _take_off_envelope(self, der: bytes) -> None:
         try:
             outcome = decrypt(der, self.keys)
+        except SmimeUnsupported as error:
+            raise _Stop(Fault.UNSUPPORTED, str(error)) from None
         except SmimeError as error:
             raise _Stop(Fault.MALFORMED, str(error)) from None
         self.layers.append(Layer(envelope=outcome))
@@ -158,7 +169,11 @@ class _Opening:
         self._see(content)
 
     def _see(self, entity: bytes) -> None:
+        """The protected header of a wrapped message stands further out than the root of what is innermost."""
         self.entity, self.block = entity, scan_header(entity, len(entity))
+        if self.root is None:
+            self.header = protected_header(self.block)
+            self.root = self.block if self.header.intent else None
 
 
 def _verified(der: bytes, detached: bytes | None) -> SignedOutcome:

@@ -14,6 +14,7 @@ from mta.model.smime import SignatureStatus
 from mta.rfc.mime.entity import scan_entity
 from mta.rfc.mime.header import scan_header
 from mta.rfc.smime.message import MAX_LAYERS, decrypted_message, open_message
+from mta.rfc.smime.sign import certificates_only
 from tests.support.corpora import files
 from tests.support.smime_mail import (
     CONTENT,
@@ -213,6 +214,18 @@ def test_a_signature_over_odd_structure_is_still_a_signature_over_its_octets() -
     assert layers(message[: first.start] + odd + message[first.end :]) == "x"
 
 
+@pytest.mark.parametrize("arc", [1, 4, 5, 6])
+def test_other_types_of_cms_are_unsupported(arc: int) -> None:
+    der = bytes.fromhex(f"3010 0609 2a864886f70d0107{arc:02x} a003 040100".replace(" ", ""))
+    found = opened(HEADER + p7m(der, "signed-data"))
+    assert (found.fault, found.layers) == (Fault.UNSUPPORTED, ())
+
+
+def test_certificates_alone_are_no_signature() -> None:
+    found = opened(HEADER + p7m(certificates_only([anna().der]), "signed-data"))
+    assert (found.fault, found.layers) == (Fault.NONE, ())
+
+
 # --- header protection ------------------------------------------------------------------------------------------------
 
 
@@ -237,6 +250,13 @@ def test_a_hidden_subject_comes_back() -> None:
     replaced = message.replace(b"Subject: [...]", b"Subject: urgent")
     assert opened(replaced).differing == ("subject",)
     assert b"urgent" not in decrypted(replaced)
+
+
+def test_a_hidden_subject_comes_back_also_from_around_a_signed_message() -> None:
+    message = encrypt(sign(MESSAGE, anna()), berta(), headers="confidential")
+    assert b"Subject: [...]\r\n" in message
+    assert b"\r\nSubject: the third quarter\r\n" in decrypted(message)
+    assert layers(decrypted(message)) == "s"
 
 
 def test_the_protected_from_comes_back_only_where_it_is_to_be_trusted() -> None:

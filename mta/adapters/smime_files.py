@@ -1,0 +1,152 @@
+"""Certificates and private keys that people bring to `mta smime` in files: PEM, DER and PKCS #12, each bounded."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, load_pem_private_key
+from cryptography.utils import CryptographyDeprecationWarning
+
+from mta.errors import SmimeError, UsageError
+from mta.ports import OwnCertificate
+from mta.rfc.smime.pkcs12 import read_pkcs12
+
+LARGEST = 4 << 20  # octets of one file
+_FAULTS = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
+_PEM = b"-----BEGIN "
+_KEY = b"PRIVATE KEY-----"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What files held: certificates (each once), and keys, those of PKCS #12 with the others."""
+
+    certificates: tuple[x509.Certificate, ...] = ()
+    keys: tuple[tuple[Any, str], ...] = ()  # with the file each was in
+
+
+def read_certificates(paths: Iterable[str]) -> tuple[bytes, ...]:
+    """Every certificate in these files (DER), in their order. Raises UsageError for a file without any."""
+    found: dict[bytes, None] = {}
+    for path in paths:
+        for certificate in _certificates(_octets(path), path):
+            found[certificate.public_bytes(Encoding.DER)] = None
+    return tuple(found)
+
+
+def read_own(certificates: Sequence[str], keys: Sequence[str], password: str = "") -> tuple[OwnCertificate, ...]:
+    """The private keys in files `keys`, in their order, each with its certificate out of all these files.
+
+    Raises UsageError for a key without one.
+    """
+    own: list[OwnCertificate] = []
+    known: dict[bytes, x509.Certificate] = {}
+    for path in certificates:
+        for certificate in _certificates(_octets(path), path):
+            known[certificate.public_bytes(Encoding.DER)] = certificate
+    pairs: list[tuple[Any, str]] = []
+    for path in keys:
+        found = _read(path, password)
+        known.update((certificate.public_bytes(Encoding.DER), certificate) for certificate in found.certificates)
+        pairs.extend(found.keys)
+    for key, path in pairs:
+        leaves = [certificate for certificate in known.values() if _is_of(certificate, key)]
+        if not leaves:
+            raise UsageError(f"{path}: no certificate for this private key was given (--cert)")
+        own.extend(_own(leaf, known.values(), key, path) for leaf in leaves)
+    return tuple(own)
+
+
+def _own(leaf: x509.Certificate, all_of_them: Iterable[x509.Certificate], key: Any, path: str) -> OwnCertificate:
+    return OwnCertificate(
+        certificate=leaf.public_bytes(Encoding.DER),
+        chain=tuple(_chain(leaf, list(all_of_them))),
+        key=key,
+        not_before=leaf.not_valid_before_utc.timestamp(),
+        not_after=leaf.not_valid_after_utc.timestamp(),
+        place=path,
+    )
+
+
+def _chain(leaf: x509.Certificate, known: list[x509.Certificate]) -> Iterator[bytes]:
+    """What leads from the leaf to a root, as far as it is known: by names alone, whoever trusts it will check."""
+    current = leaf
+    while current.issuer != current.subject:
+        above = next((each for each in known if each.subject == current.issuer), None)
+        if above is None:
+            return
+        known.remove(above)
+        yield above.public_bytes(Encoding.DER)
+        current = above
+
+
+def _read(path: str, password: str) -> _Found:
+    """One file with a private key."""
+    content = _octets(path)
+    if content.startswith(_PEM) or _KEY in content:
+        inside = _certificates(content, path) if b"BEGIN CERTIFICATE" in content else []
+        return _Found(tuple(inside), ((_private(content, path, password), path),))
+    try:
+        return _Found(keys=((load_der_private_key(content, None), path),))
+    except _FAULTS:
+        return _pkcs12(content, path, password)
+
+
+def _private(content: bytes, path: str, password: str) -> Any:
+    secret = password.encode() if password and b"ENCRYPTED" in content else None
+    try:
+        return load_pem_private_key(content, secret)
+    except _FAULTS as error:
+        raise UsageError(
+            f"{path}: the private key cannot be read, or needs another --password-file: {error}"
+        ) from error
+
+
+def _pkcs12(content: bytes, path: str, password: str) -> _Found:
+    try:
+        bundle = read_pkcs12(content, password)
+        with _quietly():
+            found = tuple(x509.load_der_x509_certificate(der) for der in bundle.certificates)
+    except (SmimeError, *_FAULTS) as error:
+        raise UsageError(f"{path}: no private key, and no PKCS #12 that --password-file opens: {error}") from error
+    if not bundle.keys:
+        raise UsageError(f"{path}: it holds no private key")
+    return _Found(found, tuple((key, path) for key in bundle.keys))
+
+
+def _certificates(content: bytes, path: str) -> list[x509.Certificate]:
+    try:
+        with _quietly():
+            if _PEM in content:
+                return x509.load_pem_x509_certificates(content)
+            return [x509.load_der_x509_certificate(content)]
+    except _FAULTS as error:
+        raise UsageError(f"{path}: no certificate in PEM or DER: {error}") from error
+
+
+def _octets(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > LARGEST:
+        raise UsageError(f"{path} is larger than {LARGEST >> 20} MiB")
+    return content
+
+
+def _is_of(certificate: x509.Certificate, key: Any) -> bool:
+    try:
+        return bool(certificate.public_key() == key.public_key())
+    except (AttributeError, *_FAULTS):
+        return False
+
+
+def _quietly() -> warnings.catch_warnings[None]:
+    """What cryptography says of old certificates is no news for whoever reads our standard error."""
+    return warnings.catch_warnings(action="ignore", category=CryptographyDeprecationWarning)

@@ -1,0 +1,175 @@
+"""`mta smime` on messages, with the people of RFC 9216."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from mta.cli.main import app
+from mta.errors import UsageError
+from tests.support.corpora import corpus, files
+
+MESSAGE = (
+    "From: Alice <alice@smime.example>\nTo: bob@smime.example\nSubject: hello\n"
+    "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\nGrüße, Bob, und guten Tag!\n"
+).encode()
+NOW = "1795600000"
+Smime = Callable[..., Result]
+
+
+def place(start: str) -> str:
+    return next(str(path) for path in files("smime-rfc9216") if path.name.startswith(start))
+
+
+@pytest.fixture
+def smime(tmp_path: Path) -> Smime:
+    """Runs the command; words that begin like sections of RFC 9216 are its files."""
+
+    def run(*words: str, message: bytes = MESSAGE) -> Result:
+        arguments = [place(word) if word[:1].isdigit() and word[1:2] == "." else word for word in words]
+        result = CliRunner().invoke(app, ["smime", *arguments], input=message)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    corpus("smime-rfc9216")
+    return run
+
+
+@pytest.fixture
+def passwords(tmp_path: Path) -> Callable[[str], str]:
+    def password(word: str) -> str:
+        (tmp_path / word).write_text(word + "\n")
+        return str(tmp_path / word)
+
+    return password
+
+
+ALICE = ("--cert", "4.1", "--key", "4.2")
+BOB_READS = ("--cert", "5.3", "--key", "5.4")
+TRUST = ("--trust", "3.1")
+
+
+def document(result: Result) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_a_signed_message_is_good_for_whom_its_ca_is(smime: Smime) -> None:
+    signed = smime("sign", *ALICE, "--now", NOW).stdout_bytes
+    result = smime("verify", *TRUST, "--now", NOW, "--json", message=signed)
+    assert result.exit_code == 0
+    found = document(result)
+    assert (found["result"], found["reason"]) == ("good", "")
+    (signer,) = found["signers"]
+    assert signer["addresses"] == ["alice@smime.example"]
+    assert signer["signing_time"] == float(NOW)
+    assert smime("verify", *TRUST, "--now", NOW, message=signed).stdout.startswith("good\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "words", "change"),
+    [
+        ("untrusted", ("--now", NOW), (b"", b"")),
+        ("untrusted", ("--trust", "6.1", "--now", NOW), (b"", b"")),
+        ("untrusted", (*TRUST, "--now", "4795600000"), (b"", b"")),  # long expired by then
+        ("bad", (*TRUST, "--now", NOW), (b"guten Tag", b"gute Nacht")),
+        ("not-the-author", (*TRUST, "--now", NOW), (b"From: Alice <alice@", b"From: Alice <bob@")),
+        ("malformed", (*TRUST, "--now", NOW), (b"application/pkcs7-signature; name", b"text/plain; name")),
+        ("unsigned", (*TRUST, "--now", NOW), (b"multipart/signed", b"multipart/mixed")),
+    ],
+)
+def test_anything_less_than_good_exits_1(
+    smime: Smime, word: str, words: tuple[str, ...], change: tuple[bytes, bytes]
+) -> None:
+    signed = smime("sign", *ALICE, "--now", NOW).stdout_bytes
+    result = smime("verify", *words, "--json", message=signed.replace(*change))
+    assert (document(result)["result"], result.exit_code) == (word, 1)
+    assert document(result)["reason"]
+
+
+def test_lines_of_a_file_may_end_in_lf(smime: Smime) -> None:
+    signed = smime("sign", *ALICE).stdout_bytes
+    assert smime("verify", *TRUST, message=signed.replace(b"\r\n", b"\n")).exit_code == 0
+
+
+def test_encrypted_and_back(smime: Smime) -> None:
+    sealed = smime("encrypt", "--recipient", "5.3", *ALICE, "--header-protection", "confidential").stdout_bytes
+    assert b"Subject: [...]" in sealed
+    assert b"guten" not in sealed
+    plain = smime("decrypt", *BOB_READS, *TRUST, message=sealed)
+    assert plain.exit_code == 0
+    assert b"\r\nSubject: hello\r\n" in plain.stdout_bytes
+    assert b"multipart/signed" in plain.stdout_bytes
+    assert smime("verify", *TRUST, message=plain.stdout_bytes).exit_code == 0
+    assert smime("verify", *TRUST, *BOB_READS, message=sealed).exit_code == 0
+    locked = smime("verify", *TRUST, "--json", message=sealed)
+    assert (locked.exit_code, document(locked)["result"]) == (1, "encrypted")
+
+
+def test_what_cannot_be_decrypted_says_why(smime: Smime) -> None:
+    sealed = smime("encrypt", "--recipient", "5.3").stdout_bytes
+    result = smime("decrypt", "--cert", "4.3", "--key", "4.4", message=sealed)
+    assert (result.exit_code, result.stdout_bytes) == (1, b"")
+    assert "none of our keys" in result.stderr
+    result = smime("decrypt", *BOB_READS, "--json")
+    assert (result.exit_code, document(result)["reason"]) == (1, "the message as a whole is not encrypted")
+
+
+def test_what_nobody_signed_is_said_to_be_not_authenticated(smime: Smime) -> None:
+    for profile, told in (("default", True), ("authenticated", False)):
+        sealed = smime("encrypt", "--recipient", "5.3", "--profile", profile).stdout_bytes
+        result = smime("decrypt", *BOB_READS, message=sealed)
+        assert ("not authenticated" in result.stderr) is told
+        result = smime("decrypt", *BOB_READS, "--json", message=sealed)
+        assert document(result)["authenticated"] is not told
+        assert b"Gr=C3=BC" in base64.b64decode(document(result)["message"])
+
+
+def test_pkcs12_with_a_key_for_each_purpose(smime: Smime, passwords: Callable[[str], str]) -> None:
+    carlos = ("--key", "7.5", "--password-file", passwords("carlos"))
+    message = MESSAGE.replace(b"alice@", b"carlos@")
+    sealed = smime("encrypt", "--recipient", "7.3", *carlos, message=message).stdout_bytes
+    result = smime("verify", "--trust", "6.1", *carlos, "--json", message=sealed)
+    assert (document(result)["result"], document(result)["encrypted"]) == ("good", True)
+
+
+def test_cms_without_a_message_around_it(smime: Smime) -> None:
+    sealed = smime("encrypt", "--recipient", "5.3").stdout_bytes
+    armor = b"-----BEGIN CMS-----\n" + sealed.split(b"\r\n\r\n", 1)[1] + b"-----END CMS-----\n"
+    result = smime("decrypt", *BOB_READS, message=armor)
+    assert result.stdout_bytes.startswith(b"Content-Type: text/plain")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sign",),
+        ("encrypt",),
+        ("decrypt",),
+        ("sign", "--key", "4.2"),  # whose certificate?
+        ("sign", "--cert", "4.3", "--key", "4.4"),  # for encrypting
+        ("encrypt", "--recipient", "4.1"),  # for signing
+        ("encrypt", "--recipient", "4.2"),
+        ("sign", *ALICE, "--profile", "rot13"),
+        ("sign", "--key", "7.5"),
+        ("verify", "--trust", "/nowhere.pem"),
+    ],
+)
+def test_what_cannot_be_is_a_usage_error(smime: Smime, words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError):
+        smime(*words)
+
+
+def test_an_odd_message_is_neither_signed_nor_encrypted(smime: Smime) -> None:
+    odd = b"Content-Type: text/plain\nContent-Type: text/html\n\nx\n"
+    result = smime("sign", *ALICE, message=odd)
+    assert (result.exit_code, result.stdout_bytes) == (1, b"")
+    assert "duplicate-content-type" in result.stderr
+    assert document(smime("sign", *ALICE, "--json", message=odd))["result"] == "duplicate-content-type"

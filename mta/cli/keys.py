@@ -24,7 +24,7 @@ from mta.errors import UsageError
 from mta.policy.published import ended, judge_record
 from mta.ports import Resolver
 from mta.rfc.dkim.key import PublicKey
-from mta.rfc.dkim.record import compose_record, kind_of, record_name, strings
+from mta.rfc.dkim.record import EMAIL, compose_record, kind_of, record_name, strings
 
 _AT_ONCE = 20  # look-ups under way
 
@@ -39,6 +39,7 @@ class NewKey:
     bits: int = 2048
     out: str = ""
     config: str = "connectors.yaml"
+    service: str = EMAIL
 
 
 def new(wanted: NewKey, json_output: bool) -> int:
@@ -59,8 +60,9 @@ def new(wanted: NewKey, json_output: bool) -> int:
     key = _generate(wanted.kind, wanted.bits)
     _write(file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     named = os.path.relpath(file, beside)
-    entry = f"- {{selector: {_quoted(name)}, key: {_quoted(file if named.startswith('..') else named)}}}"
-    told = {**_record(domain, name, key.public_key()), "key": file, "entry": entry}
+    service = "" if wanted.service == EMAIL else f", service: {wanted.service}"
+    entry = f"- {{selector: {_quoted(name)}, key: {_quoted(file if named.startswith('..') else named)}{service}}}"
+    told = {**_record(domain, name, key.public_key(), wanted.service), "key": file, "entry": entry}
     print(json.dumps(told, indent=2) if json_output else _story(told))
     if isinstance(key, RSAPrivateKey) and key.key_size < GOOD_BITS:
         print(f"mta: an RSA key of {key.key_size} bits is short: {GOOD_BITS} are usual today", file=sys.stderr)
@@ -86,7 +88,11 @@ def show(config: str, json_output: bool) -> int:
     """Print the records of all keys of the configuration; 1 if it has none. Raises ConfigurationError."""
     known, now = load(config), time.time()
     shown = [
-        {**_record(domain.name, key.selector, load_key(key.key).public_key()), "key": key.key, "signs": key in signing}
+        {
+            **_record(domain.name, key.selector, load_key(key.key).public_key(), key.service),
+            "key": key.key,
+            "signs": key in signing,
+        }
         for domain in known.domains.values()
         for signing in [in_force(domain.dkim, now)]
         for key in domain.dkim
@@ -164,8 +170,8 @@ def _write(file: str, pem: bytes) -> None:
         raise UsageError(f"{file} cannot be written: {error.strerror}") from error
 
 
-def _record(domain: str, name: str, key: PublicKey) -> dict[str, object]:
-    record = compose_record(key)
+def _record(domain: str, name: str, key: PublicKey, service: str = EMAIL) -> dict[str, object]:
+    record = compose_record(key, service)
     return {
         "domain": domain,
         "selector": name,

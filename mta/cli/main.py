@@ -264,6 +264,9 @@ def dkim_new(
     kind: Annotated[Literal["rsa", "ed25519"], typer.Option("--type", help="The kind of key.")] = "rsa",
     bits: Annotated[int, typer.Option("--bits", min=1024, max=4096, help="Size of an RSA key.")] = 2048,
     out: Annotated[str, typer.Option("--out", help="The file; default: certs/dkim/DOMAIN-SELECTOR.key.")] = "",
+    service: Annotated[
+        Literal["email", "tlsrpt"], typer.Option("--service", help="tlsrpt: for TLS reports and nothing else.")
+    ] = "email",
     config: Config = _CONFIG,
     json: Json = False,
 ) -> None:
@@ -271,7 +274,7 @@ def dkim_new(
     from mta.cli.keys import NewKey
     from mta.cli.keys import new as run
 
-    raise typer.Exit(run(NewKey(domain, selector, kind, bits, out, config), json))
+    raise typer.Exit(run(NewKey(domain, selector, kind, bits, out, config, service), json))
 
 
 @dkim.command("show")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -27,7 +28,13 @@ def build_keys(name: str, keys: Iterable[DkimKeyKeys], files: Files, place: tupl
     found: dict[str, DkimKey] = {}
     for number, entry in enumerate(keys):
         here: Path = (*path, number)
-        built = DkimKey(entry.selector, files.resolve(entry.key), entry.from_ or 0.0, until=entry.until or 0.0)
+        built = DkimKey(
+            entry.selector,
+            files.resolve(entry.key),
+            entry.from_ or 0.0,
+            until=entry.until or 0.0,
+            service=entry.service,
+        )
         public: PublicKey | None = files.look("dkim", built.key, (*here, "key"), _judge)
         if len(record_name(built.selector, name)) > 253:
             report.problem((*here, "selector"), "the name of its record would have more than 253 characters")
@@ -37,7 +44,7 @@ def build_keys(name: str, keys: Iterable[DkimKeyKeys], files: Files, place: tupl
             hint = "each key has a selector of its own"
             report.problem((*here, "selector"), f"the selector {built.selector} is used twice", hint)
         if public is not None:
-            built = DkimKey(built.selector, built.key, built.since, f"{kind_of(public)}-sha256", built.until)
+            built = replace(built, algorithm=f"{kind_of(public)}-sha256")
         found.setdefault(built.selector, built)
     return tuple(found.values())
 
@@ -58,13 +65,14 @@ def build_sealing_key(keys: SealKeys, files: Files, place: tuple[Report, Path]) 
 
 
 def in_force(keys: Iterable[DkimKey], now: float) -> tuple[DkimKey, ...]:
-    """The keys that sign at epoch second `now`: of each algorithm the one that began last (or stands last)."""
+    """The keys that sign at epoch second `now`: of each algorithm and service the one that began last."""
     valid = [key for key in keys if key.since <= now and (not key.until or now < key.until)]
-    latest: dict[str, DkimKey] = {}
+    latest: dict[tuple[str, str], DkimKey] = {}
     for key in valid:
-        if key.algorithm not in latest or key.since >= latest[key.algorithm].since:
-            latest[key.algorithm] = key
-    return tuple(key for key in valid if latest[key.algorithm] is key)
+        kind = (key.algorithm, key.service)
+        if kind not in latest or key.since >= latest[kind].since:
+            latest[kind] = key
+    return tuple(key for key in valid if latest[key.algorithm, key.service] is key)
 
 
 def load_key(file: str) -> SigningKey:

@@ -53,3 +53,6 @@ class DkimKeyKeys(Keys):
         "When it begins to sign, a date or a date and time (UTC); without it at once.", alias="from"
     )
     until: Moment | None = optional("When it no longer signs; without it there is no end.")
+    service: Literal["email", "tlsrpt"] = optional(
+        "`tlsrpt`: it signs TLS reports and nothing else; its record says so.", "email"
+    )

@@ -39,6 +39,6 @@ def check_reports(
 def _signed(server: Server, domains: Mapping[str, Domain], report: Report) -> None:
     """RFC 8460 §3 and RFC 9990 §3.5.2: reports that are not signed by the domain that sends them are thrown away."""
     ours = domains.get(parse_mailbox(server.reports.from_).ascii_domain)
-    if ours is None or not ours.dkim:
+    if ours is None or not any(key.service == "email" for key in ours.dkim):
         message = f"{server.reports.from_} cannot send reports: they must be DKIM-signed"
         report.problem((*_PATH, "send"), message, "let `from` be in a domain of ours that has `dkim` keys")

@@ -17,7 +17,7 @@ from mta.model.reply import Reply
 from mta.pipeline.authenticate import readable
 from mta.pipeline.deliver import Job
 from mta.pipeline.site import Site
-from mta.policy.sign import Seal, from_our_systems, seal_wanted, signing_keys
+from mta.policy.sign import Seal, from_our_systems, seal_wanted, service_of, signing_keys
 from mta.rfc.arc.seal import Sealing, seal
 from mta.rfc.dkim.body import body_hashes
 from mta.rfc.dkim.canonicalize import Headers
@@ -37,7 +37,9 @@ async def sign(site: Site, job: Job) -> Job | Failure:
         return job
     block = _scan(message.content.beginning)
     author = parse_from(block, server.limits.header_addresses)
-    domain, keys = signing_keys(index, job.connector, author, message.received) if ours else ("", ())
+    domain, keys = "", tuple[DkimKey, ...]()
+    if ours:
+        domain, keys = signing_keys(index, job.connector, author, message.received, service_of(message))
     if not keys and wanted is None:
         return job
     try:

@@ -39,7 +39,7 @@ def judge_record(domain: str, key: DkimKey, public: PublicKey, answer: TxtAnswer
         return Doubt(grave, f"there is no TXT record at {name}", _SHOW)
     if len(records) > 1:  # RFC 6376 §3.6.2.2: what several records mean is not defined
         return Doubt(grave, f"there are {len(records)} TXT records at {name}", "one key stands at one name")
-    faults = differences(records[0], public)
+    faults = differences(records[0], public, key.service)
     if faults:
         return Doubt(grave, f"the record at {name} does not fit: {'; '.join(faults)}", _SHOW)
     if is_test(records[0]):

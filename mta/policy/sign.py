@@ -9,7 +9,7 @@ from mta.config.contract import Configuration, Connector, DkimKey, SealingKey, S
 from mta.config.index import ConnectorIndex
 from mta.model.auth import AuthResult
 from mta.model.author import FromField
-from mta.model.message import OUR_OWN, QueuedMessage
+from mta.model.message import OUR_OWN, REPORT, QueuedMessage
 
 
 def from_our_systems(configuration: Configuration, message: QueuedMessage) -> bool:
@@ -23,22 +23,32 @@ def from_our_systems(configuration: Configuration, message: QueuedMessage) -> bo
     return connector is not None and (connector.relay or connector.inbound.allow_own_sender)
 
 
+def service_of(message: QueuedMessage) -> str:
+    """Which keys are for it: RFC 8460 §3 has a service of its own for TLS reports."""
+    is_report = message.inbound == REPORT and message.evidence.get("report") == "tls"
+    return "tlsrpt" if is_report else "email"
+
+
 def signing_keys(
-    index: ConnectorIndex, connector: Connector, author: FromField, received: float
+    index: ConnectorIndex, connector: Connector, author: FromField, received: float, service: str = "email"
 ) -> tuple[str, tuple[DkimKey, ...]]:
     """The domain of ours that signs for the author, with its keys in force when the message was `received`.
 
     The moment of receipt decides, not that of the attempt: every attempt then sends the same bytes. Only a single,
-    unambiguous author of one of our own domains is signed for, and a connector may switch it off.
+    unambiguous author of one of our own domains is signed for, and a connector may switch it off. Without keys for a
+    service of its own a message is signed as mail is.
     """
     if connector.outbound.dkim == "off" or author.ambiguous or len(author.authors) != 1:
         return "", ()
     domain = index.our_domain(author.authors[0].ascii_domain)
     if domain is None:
         return "", ()
-    in_force = (key for key in domain.dkim if key.since <= received and not 0 < key.until <= received)
+    in_force = [key for key in domain.dkim if key.since <= received and not 0 < key.until <= received]
+    fitting = [key for key in in_force if key.service == service]
+    if not fitting:
+        fitting = [key for key in in_force if key.service == "email"]
     latest: dict[str, DkimKey] = {}
-    for key in sorted(in_force, key=lambda key: key.since):
+    for key in sorted(fitting, key=lambda key: key.since):
         latest[key.algorithm] = key  # of several keys of one kind the newest signs
     return domain.name, tuple(latest.values())
 

@@ -19,7 +19,7 @@ from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.observe import events
 from mta.pipeline.report import INBOUND
 from mta.pipeline.site import Shard, Site
-from mta.policy.report_day import Subject, letter, media_type
+from mta.policy.report_day import TLS, Subject, letter, media_type
 from mta.policy.report_target import target_of
 from mta.policy.route import choose
 from mta.ports import ReportPoster
@@ -80,7 +80,12 @@ class Delivery:
         due = now if at_once else now + self.site.random.uniform(0, _SPREAD)
         return QueuedMessage(
             id=self.site.ids.next(),
-            envelope=Envelope(parse_mailbox(reports.from_), (Recipient(to, ("NEVER",)),), size=len(raw)),
+            envelope=Envelope(
+                parse_mailbox(reports.from_),
+                (Recipient(to, ("NEVER",)),),
+                size=len(raw),
+                tls="optional" if about.kind == TLS else "",
+            ),
             content=Content(len(raw), raw),
             prefix=b"",
             received=now,

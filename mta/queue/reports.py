@@ -132,7 +132,7 @@ class DailyReports:
         if not configuration.server.reports.wanted:
             return "server.reports is not in the configuration: nothing is counted"
         ours = configuration.domains.get(submitter_of(self._reports))
-        if ours is None or not ours.dkim:
+        if ours is None or not any(key.service == "email" for key in ours.dkim):
             # RFC 8460 §3: reports without a signature are thrown away
             return f"{self._reports.from_} cannot send reports: its domain has no `dkim` keys here"
         return ""

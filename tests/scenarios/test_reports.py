@@ -41,7 +41,7 @@ class World:
     fabrikam: SmtpPeer
     collector: HttpsServer
     names: DnsServer
-    record: str
+    records: dict[bytes, str]  # by the name of the key
 
     def reports(self, number: int) -> list[PeerMessage]:
         """The reports that have arrived as mail at Fabrikam, once there are so many."""
@@ -49,17 +49,25 @@ class World:
         until(lambda: len(found()) >= number, describe=lambda: f"{number} reports; the log says:\n{self.relay.story()}")
         return found()
 
-    def verified(self, message: PeerMessage) -> bool:
-        """Whether another implementation finds the signature good."""
-        record = self.record.encode()
-        return bool(dkim.verify(message.data, dnsfunc=lambda name, timeout=5: record))
+    def verified(self, message: PeerMessage, *, tlsrpt: bool) -> bool:
+        """Whether another implementation finds the signature good; a key for TLS reports only where those are meant."""
+        return bool(
+            dkim.verify(
+                message.data,
+                dnsfunc=lambda name, timeout=5: self.records[name.rstrip(b".")].encode(),
+                tlsrpt="strict" if tlsrpt else False,
+            )
+        )
 
 
 @contextmanager
 def world(folder: Path, monkeypatch: pytest.MonkeyPatch, reports: str) -> Iterator[World]:
     """All of them running."""
-    made = mta("keys", "dkim", "new", "contoso.example", "s1", "--type", "rsa", "--json", cwd=folder)
-    record = json.loads(made.stdout)["record"]
+    records = {}
+    for selector, service in (("s1", "email"), ("t1", "tlsrpt")):
+        made = mta("keys", "dkim", "new", "contoso.example", selector, "--service", service, "--json", cwd=folder)
+        known = json.loads(made.stdout)
+        records[known["name"].encode()] = known["record"]
     ca = authority()
     chain, key = ca.issue(dns_names=["mx.fabrikam.example"]).write(folder, "fabrikam")
     ca.write(folder / "ca.pem")
@@ -76,7 +84,7 @@ def world(folder: Path, monkeypatch: pytest.MonkeyPatch, reports: str) -> Iterat
             ("collector.fabrikam.example", "A"): ["127.0.0.1"],
             ("_dmarc.fabrikam.example", "TXT"): [quoted("v=DMARC1; p=none; rua=mailto:dmarc@fabrikam.example")],
             ("_smtp._tls.fabrikam.example", "TXT"): [quoted(f"v=TLSRPTv1; rua={tls_to}")],
-            ("s1._domainkey.contoso.example", "TXT"): [quoted(record)],
+            **{(name.decode(), "TXT"): [quoted(record)] for name, record in records.items()},
         }
         with dns_server(zone) as names:
             text = f"""
@@ -87,14 +95,16 @@ def world(folder: Path, monkeypatch: pytest.MonkeyPatch, reports: str) -> Iterat
               contoso.example:
                 deliver_to: ["127.0.0.1:{inside.port}"]
                 connector: inside
-                dkim: [{{selector: s1, key: certs/dkim/contoso.example-s1.key}}]
+                dkim:
+                  - {{selector: s1, key: certs/dkim/contoso.example-s1.key}}
+                  - {{selector: t1, key: certs/dkim/contoso.example-t1.key, service: tlsrpt}}
             connectors:
               inside: {{relay: true, inbound: {{networks: ["127.0.0.2/32"]}}, outbound: {{tls: {{level: none}}}}}}
               own: {{relay: true, inbound: {{networks: ["127.0.0.1/32"], authentication: {{dmarc: report}}}}}}
               default: {{inbound: {{authentication: {{dmarc: report}}}}, outbound: {{port: {fabrikam.port}}}}}
             """
             with running_mta(folder, text) as relay:
-                yield World(relay, fabrikam, collector, names, record)
+                yield World(relay, fabrikam, collector, names, records)
 
 
 REPORTS = "{from: reports@contoso.example, private_collectors: true, receive: [in@contoso.example]}"
@@ -117,7 +127,8 @@ def test_a_days_traffic_is_reported_to_whom_asks(tmp_path: Path, monkeypatch: py
 
         arrived = {message.recipients[0]: message for message in ours.reports(2)}
         assert all(message.sender == "reports@contoso.example" for message in arrived.values())
-        assert all(ours.verified(message) for message in arrived.values())
+        assert ours.verified(arrived["dmarc@fabrikam.example"], tlsrpt=False)
+        assert ours.verified(arrived["tls@fabrikam.example"], tlsrpt=True)
         [dmarc] = read_reports(arrived["dmarc@fabrikam.example"].data).reports
         assert isinstance(dmarc, Report)
         assert dmarc.policy.domain == "fabrikam.example"

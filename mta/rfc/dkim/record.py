@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mta.rfc.dkim.key import KeyRecord, PublicKey, is_key_record, parse_key
 from mta.rfc.dkim.parse import TagError
 
+EMAIL = "email"
+_IN_WORDS = {EMAIL: "mail", "tlsrpt": "TLS reports"}  # services of a key: RFC 6376 §3.6.1, RFC 8460 §3
 MAX_STRING = 255  # RFC 1035 §3.3: octets of one character-string
 
 
@@ -23,9 +25,10 @@ def record_name(selector: str, domain: str) -> str:
     return f"{selector}._domainkey.{domain}"
 
 
-def compose_record(key: PublicKey) -> str:
-    """The text of the TXT record for `key`."""
-    return f"v=DKIM1; k={kind_of(key)}; p={base64.b64encode(_octets(key)).decode('ascii')}"
+def compose_record(key: PublicKey, service: str = EMAIL) -> str:
+    """The text of the TXT record for `key`; it names the service where that is not mail."""
+    named = "" if service == EMAIL else f" s={service};"
+    return f"v=DKIM1; k={kind_of(key)};{named} p={base64.b64encode(_octets(key)).decode('ascii')}"
 
 
 def strings(record: str) -> tuple[str, ...]:
@@ -39,15 +42,15 @@ def key_records(records: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return tuple(record for record in records if is_key_record(record)) or records
 
 
-def differences(record: bytes, key: PublicKey) -> tuple[str, ...]:
-    """What keeps `record` (its strings joined) from proving mail that `key` signs; empty if nothing does."""
+def differences(record: bytes, key: PublicKey, service: str = EMAIL) -> tuple[str, ...]:
+    """What keeps `record` (its strings joined) from proving what `key` signs; empty if nothing does."""
     try:
         published = parse_key(record)
     except TagError as error:
         return (str(error),)
     if published.revoked:
         return ("the key is revoked there: p= is empty",)
-    return tuple(fault for fault in (_other_key(published, key), *_restrictions(published)) if fault)
+    return tuple(fault for fault in (_other_key(published, key), *_restrictions(published, service)) if fault)
 
 
 def is_test(record: bytes) -> bool:
@@ -71,10 +74,10 @@ def _other_key(published: KeyRecord, key: PublicKey) -> str:
     return "" if same else "it publishes another key than ours"
 
 
-def _restrictions(published: KeyRecord) -> tuple[str, ...]:
+def _restrictions(published: KeyRecord, service: str) -> tuple[str, ...]:
     """RFC 6376 §3.6.1: hashes and services that the record permits."""
     hashes, services = published.hashes, published.services
     return (
         f"it permits other hashes only: h={':'.join(hashes)}" if hashes and "sha256" not in hashes else "",
-        f"it is not for mail: s={':'.join(services)}" if not {"*", "email"} & set(services) else "",
+        f"it is not for {_IN_WORDS[service]}: s={':'.join(services)}" if not {"*", service} & set(services) else "",
     )

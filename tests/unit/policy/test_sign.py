@@ -11,7 +11,7 @@ from mta.model.auth import AuthResult
 from mta.model.author import FromField
 from mta.model.envelope import Envelope
 from mta.model.message import Content, QueuedMessage
-from mta.policy.sign import Seal, seal_wanted, signing_keys
+from mta.policy.sign import Seal, seal_wanted, service_of, signing_keys
 from tests.unit.policy.world import CONTOSO, DAY, NOW, SERVER, from_, index
 
 RSA_1 = DkimKey("r1", "r1.key")
@@ -35,6 +35,22 @@ def test_the_domain_of_the_author_signs() -> None:
     known = index(domains=(replace(CONTOSO, dkim=(RSA_1,)),))
     domain, keys = signing_keys(known, WORLD, ALICE, NOW)
     assert (domain, keys) == ("contoso.example", (RSA_1,))
+
+
+def test_tls_reports_have_keys_of_their_own_where_there_are_some() -> None:
+    """RFC 8460 §3: s=tlsrpt; such a key never signs mail."""
+    known = index(domains=(replace(CONTOSO, dkim=(RSA_1, replace(RSA_2, service="tlsrpt"))),))
+    assert signing_keys(known, WORLD, ALICE, NOW)[1] == (RSA_1,)
+    assert [key.selector for key in signing_keys(known, WORLD, ALICE, NOW, "tlsrpt")[1]] == ["r2"]
+    plain = index(domains=(replace(CONTOSO, dkim=(RSA_1,)),))
+    assert signing_keys(plain, WORLD, ALICE, NOW, "tlsrpt")[1] == (RSA_1,)
+
+
+def test_only_our_own_tls_reports_are_for_that_service() -> None:
+    mail = QueuedMessage("1", Envelope(None), Content(0, b""), b"", NOW, "report", (), {"report": "tls"})
+    assert service_of(mail) == "tlsrpt"
+    assert service_of(replace(mail, evidence={"report": "dmarc"})) == "email"
+    assert service_of(replace(mail, inbound="default")) == "email"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,17 @@ def test_what_is_written_is_read_again(key):
     assert not is_test(record)
 
 
+def test_a_key_for_tls_reports_says_so():
+    record = compose_record(ED25519, "tlsrpt").encode()
+    assert b"; s=tlsrpt; " in record
+    assert differences(record, ED25519, "tlsrpt") == ()
+    assert differences(record, ED25519) == ("it is not for mail: s=tlsrpt",)
+    assert differences(compose_record(ED25519).encode() + b"; s=email", ED25519, "tlsrpt") == (
+        "it is not for TLS reports: s=email",
+    )
+    assert differences(compose_record(ED25519).encode(), ED25519, "tlsrpt") == ()
+
+
 def test_a_long_record_is_cut_into_strings_that_join_again():
     record = compose_record(RSA)
     parts = strings(record)

@@ -4,7 +4,8 @@
     reports/sent/2026-11-25/NAME                  ours: the packed reports, and a JSON document on each
     reports/received/2026-11-25/NAME              those of others
 
-Nothing here is forced to the disk: what is lost with the power is a minute of counting, never mail.
+Nothing here is forced to the disk: what is lost with the power is a minute of counting, never mail. And nothing is
+written where the disk is nearly full: what is left is the mail's.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from mta.errors import StorageError, StorageFull
 
 MAX_COUNTS = 64 * 1024 * 1024  # octets of one writer and day
 MAX_FILES = 20_000  # of one shelf and day
+MAX_SHELF = 2 * 1024 * 1024 * 1024  # octets of one shelf
+MIN_FREE = 64 * 1024 * 1024  # octets of the disk
 SHELVES = ("sent", "received")
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -28,13 +32,23 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What is kept at the most, and what is left free at the least."""
+
+    counts: int = MAX_COUNTS
+    files: int = MAX_FILES
+    shelf: int = MAX_SHELF
+    free: int = MIN_FREE
+
+
 class FileReportSpool:
     """The files below `folder`, which is made when it is first written to."""
 
-    def __init__(self, folder: Path, *, most_counts: int = MAX_COUNTS, most_files: int = MAX_FILES) -> None:
+    def __init__(self, folder: Path, bounds: Bounds | None = None) -> None:
         self._folder = folder
-        self._most_counts = most_counts
-        self._most_files = most_files
+        self._bounds = bounds or Bounds()
+        self._sizes: dict[str, int] = {}  # of shelves, as far as this process knows
 
     # --- counts
 
@@ -42,10 +56,10 @@ class FileReportSpool:
         """Append, all or nothing."""
         path = self._counts / f"{_day(day)}.{_name(writer)}.jsonl"
         with _storage(path):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(path, "ab", buffering=0, opener=_private) as file:
+            self._make_room(path.parent)
+            with open(path, "ab", buffering=0, opener=self._private) as file:
                 before = os.fstat(file.fileno()).st_size
-                if before + len(lines) > self._most_counts:
+                if before + len(lines) > self._bounds.counts:
                     raise StorageFull(f"{path} holds {before} octets of counts: no more are kept of this day")
                 try:
                     written = file.write(b"\n" + lines if before else lines)  # a line that was torn stays alone
@@ -79,12 +93,13 @@ class FileReportSpool:
         """Keep a file, in place of one of the same name."""
         path = self._place(shelf, day, name)
         with _storage(path):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not path.exists() and len(os.listdir(path.parent)) >= self._most_files:
-                raise StorageFull(f"{path.parent} has {self._most_files} files: no more are kept of this day")
+            self._make_room(path.parent)
+            if not path.exists() and len(os.listdir(path.parent)) >= self._bounds.files:
+                raise StorageFull(f"{path.parent} has {self._bounds.files} files: no more are kept of this day")
+            self._grow(shelf, len(data))
             new = path.with_name(f".{path.name}.{os.getpid()}")
             try:
-                with open(new, "wb", opener=_private) as file:
+                with open(new, "wb", opener=self._private) as file:
                     file.write(data)
                 new.replace(path)
             except OSError:
@@ -115,6 +130,36 @@ class FileReportSpool:
         for day in self.days():
             if day < before:
                 self.forget_counts(day)
+        self._sizes.clear()
+
+    # --- room
+
+    def _make_room(self, folder: Path) -> None:
+        """The folder, if there is space to spare. As root, what is made belongs to whom the queue belongs."""
+        for place in (self._folder, folder.parent, folder):
+            if not place.is_dir():
+                place.mkdir(mode=0o700, parents=place is self._folder, exist_ok=True)
+                self._hand_over(place)
+        room = os.statvfs(folder)
+        if room.f_bavail * room.f_frsize < self._bounds.free:
+            raise StorageFull(f"{self._folder}: less than {self._bounds.free} octets of the disk are free")
+
+    def _grow(self, shelf: str, size: int) -> None:
+        if shelf not in self._sizes:
+            self._sizes[shelf] = sum(path.stat().st_size for path in (self._folder / shelf).rglob("*"))
+        if self._sizes[shelf] + size > self._bounds.shelf:
+            raise StorageFull(f"{self._folder / shelf} holds {self._sizes[shelf]} octets: no more are kept")
+        self._sizes[shelf] += size
+
+    def _private(self, path: str, flags: int) -> int:
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        self._hand_over(descriptor)
+        return descriptor
+
+    def _hand_over(self, made: Path | int) -> None:
+        if os.geteuid() == 0:
+            owner = self._folder.parent.stat()
+            os.chown(made, owner.st_uid, owner.st_gid)
 
     # --- places
 
@@ -141,10 +186,6 @@ def _storage(path: Path) -> Iterator[None]:
     except OSError as error:
         kind = StorageFull if error.errno in _FULL else StorageError
         raise kind(f"reports: {path}: {error.strerror or error}") from error
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def _day(day: str) -> str:

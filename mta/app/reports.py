@@ -13,7 +13,7 @@ from mta.adapters.report_spool import FileReportSpool
 from mta.app.folders import open_offline, queue_folder
 from mta.app.outside import SystemClock, chain_verifier, dialer, resolver
 from mta.config.contract import Configuration
-from mta.errors import UsageError
+from mta.errors import StorageError, UsageError
 from mta.observe.log import EventLog
 from mta.pipeline.site import Site
 from mta.queue.chores import Chore
@@ -45,8 +45,8 @@ def report_chores(daily: DailyReports) -> tuple[Chore, ...]:
     )
 
 
-async def answer_reports(daily: DailyReports, request: dict[str, Any]) -> dict[str, Any]:
-    """`mta reports send` at a live worker. What takes longer than whoever asks can wait goes on without them."""
+async def _answer(daily: DailyReports, request: dict[str, Any]) -> dict[str, Any]:
+    """What takes longer than whoever asks can wait goes on without them."""
     if request.get("command") == "reports-write":
         await daily.write_counts()
         return {}
@@ -56,6 +56,14 @@ async def answer_reports(daily: DailyReports, request: dict[str, Any]) -> dict[s
         work.add_done_callback(lambda task: task.cancelled() or task.exception())
         raise UsageError("this takes a while and goes on by itself: see mta reports list")
     return {"reports": work.result()}
+
+
+async def answer_reports(daily: DailyReports, request: dict[str, Any]) -> dict[str, Any]:
+    """`mta reports send` at a live worker. Raises UsageError."""
+    try:
+        return await _answer(daily, request)
+    except StorageError as error:
+        raise UsageError(str(error)) from error
 
 
 async def send_offline(configuration: Configuration, day: str) -> list[dict[str, Any]]:

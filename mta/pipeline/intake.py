@@ -134,7 +134,8 @@ def keep(spool: ReportSpool, found: Found, sender: Sender, now: float) -> list[d
         known = document(report)
         known |= {"received": round(now, 3), "from": sender.address, "trusted": sender.trusted, "reason": sender.reason}
         name = f"{known['kind']}-{_digest(known)}.json"
-        spool.put(SHELF, known["begin"][:10] or iso_day(day_of(now)), name, json.dumps(known).encode())
+        today = iso_day(day_of(now))  # a report on the year 2099 would never be forgotten
+        spool.put(SHELF, min(known["begin"][:10] or today, today), name, json.dumps(known).encode())
         kept.append(known)
     return kept
 

@@ -225,13 +225,17 @@ class DailyReports:
                 for one in state["destinations"]
             ]
         if any(one["state"] == WAITING and one.get("due", 0) <= now for one in state["destinations"]):
+            await self._keep(day, name, state)  # where this finds no room, nothing is sent: it would be sent again
             packed = await asyncio.to_thread(self._spool.get, SHELF, day, packed_name(name))
             about = Subject(state["kind"], state["domain"], state["begin"], state["end"], state["part"])
             for place, one in enumerate(state["destinations"]):
                 if one["state"] == WAITING and one.get("due", 0) <= now:
                     state["destinations"][place] = await self._delivery.attempt(about, packed, one, at_once=by_hand)
-            await asyncio.to_thread(self._spool.put, SHELF, day, name, json.dumps(state).encode())
+            await self._keep(day, name, state)
         return state
+
+    async def _keep(self, day: str, name: str, state: dict[str, Any]) -> None:
+        await asyncio.to_thread(self._spool.put, SHELF, day, name, json.dumps(state).encode())
 
     async def _states(self) -> list[tuple[str, str]]:
         found = await asyncio.to_thread(self._spool.names, SHELF)

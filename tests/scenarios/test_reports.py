@@ -60,14 +60,21 @@ class World:
         )
 
 
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Contoso's keys, for mail and for TLS reports, with what is told of each when it is made."""
+    folder = tmp_path_factory.mktemp("keys")
+    made = {}
+    for name, service in (("s1", "email"), ("t1", "tlsrpt")):
+        told = mta("keys", "dkim", "new", "contoso.example", name, "--service", service, "--json", cwd=folder)
+        made[name] = json.loads(told.stdout)
+    return made
+
+
 @contextmanager
-def world(folder: Path, monkeypatch: pytest.MonkeyPatch, reports: str) -> Iterator[World]:
+def world(folder: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, dict[str, Any]]) -> Iterator[World]:
     """All of them running."""
-    records = {}
-    for selector, service in (("s1", "email"), ("t1", "tlsrpt")):
-        made = mta("keys", "dkim", "new", "contoso.example", selector, "--service", service, "--json", cwd=folder)
-        known = json.loads(made.stdout)
-        records[known["name"].encode()] = known["record"]
+    records = {key["name"].encode(): key["record"] for key in keys.values()}
     ca = authority()
     chain, key = ca.issue(dns_names=["mx.fabrikam.example"]).write(folder, "fabrikam")
     ca.write(folder / "ca.pem")
@@ -90,14 +97,15 @@ def world(folder: Path, monkeypatch: pytest.MonkeyPatch, reports: str) -> Iterat
             text = f"""
             server: {{hostname: mx.contoso.example, listen: [{{address: "127.0.0.1:{{port}}"}}], workers: 2,
                       log: {{format: json}}, dns: {{nameservers: ["127.0.0.1:{names.port}"]}},
-                      reports: {reports}}}
+                      reports: {{from: reports@contoso.example, private_collectors: true,
+                                receive: [in@contoso.example]}}}}
             domains:
               contoso.example:
                 deliver_to: ["127.0.0.1:{inside.port}"]
                 connector: inside
                 dkim:
-                  - {{selector: s1, key: certs/dkim/contoso.example-s1.key}}
-                  - {{selector: t1, key: certs/dkim/contoso.example-t1.key, service: tlsrpt}}
+                  - {{selector: s1, key: {keys["s1"]["key"]}}}
+                  - {{selector: t1, key: {keys["t1"]["key"]}, service: tlsrpt}}
             connectors:
               inside: {{relay: true, inbound: {{networks: ["127.0.0.2/32"]}}, outbound: {{tls: {{level: none}}}}}}
               own: {{relay: true, inbound: {{networks: ["127.0.0.1/32"], authentication: {{dmarc: report}}}}}}
@@ -107,12 +115,11 @@ def world(folder: Path, monkeypatch: pytest.MonkeyPatch, reports: str) -> Iterat
                 yield World(relay, fabrikam, collector, names, records)
 
 
-REPORTS = "{from: reports@contoso.example, private_collectors: true, receive: [in@contoso.example]}"
-
-
-def test_a_days_traffic_is_reported_to_whom_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_days_traffic_is_reported_to_whom_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, dict[str, Any]]
+) -> None:
     """One message in, one out; then the day is ended by hand, and what was sent comes back as another's report."""
-    with world(tmp_path, monkeypatch, REPORTS) as ours:
+    with world(tmp_path, monkeypatch, keys) as ours:
         relay = ours.relay
         assert send(relay.port, "bob@fabrikam.example", ["alice@contoso.example"], INBOUND).accepted
         assert send(relay.port, "alice@contoso.example", ["bob@fabrikam.example"], OUTBOUND).accepted
@@ -162,3 +169,28 @@ def test_a_days_traffic_is_reported_to_whom_asks(tmp_path: Path, monkeypatch: py
         assert (received["kind"], received["organization"]) == ("tls", "contoso.example")
         shown = relay.command("reports", "show", "fabrikam.example", check=True).stdout
         assert "no-policy-found fabrikam.example: 1 good, 0 failed" in shown
+
+
+def test_trouble_with_the_spool_is_no_trouble_for_mail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, dict[str, Any]]
+) -> None:
+    """Counts wait until they can be written, at the latest when the relay stops; then a command can send them."""
+    blocked = tmp_path / "var" / "queue" / "reports"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("no folder")
+    with world(tmp_path, monkeypatch, keys) as ours:
+        relay = ours.relay
+        assert send(relay.port, "bob@fabrikam.example", ["alice@contoso.example"], INBOUND).accepted
+        assert send(relay.port, "alice@contoso.example", ["bob@fabrikam.example"], OUTBOUND).accepted
+        relay.wait_for("delivery.delivered", to=["bob@fabrikam.example"])
+        failed = relay.command("reports", "send", "--day", "today")
+        assert (failed.returncode, "reports" in failed.stderr) == (2, True), failed
+        assert not relay.seen("defect")
+
+        blocked.unlink()
+        relay.stop()
+        [dmarc, tls] = relay.ask("reports", "send", "--day", "today")["reports"]
+        assert (dmarc["sums"], tls["sums"]["successes"]) == ({"messages": 1, "passed": 0, "failed": 1}, 1)
+        waiting = relay.ask("queue", "list")["messages"]
+        assert {mail["inbound"] for mail in waiting} == {"report"}
+        assert len(waiting) == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.adapters.report_spool import FileReportSpool
+from mta.adapters.report_spool import Bounds, FileReportSpool
 from mta.errors import StorageError, StorageFull
 
 DAY = "2026-11-24"
@@ -35,7 +35,7 @@ def test_a_torn_line_does_not_reach_into_the_next(tmp_path: Path) -> None:
 
 
 def test_counts_are_bounded_and_all_or_nothing(tmp_path: Path) -> None:
-    spool = FileReportSpool(tmp_path, most_counts=10)
+    spool = FileReportSpool(tmp_path, Bounds(counts=10))
     spool.add_counts(DAY, "w", b"12345\n")
     with pytest.raises(StorageFull):
         spool.add_counts(DAY, "w", b"67890\n")
@@ -51,7 +51,7 @@ def test_a_full_disk_is_told_as_one(tmp_path: Path) -> None:
 
 
 def test_files_are_replaced_private_and_counted(tmp_path: Path) -> None:
-    spool = FileReportSpool(tmp_path, most_files=2)
+    spool = FileReportSpool(tmp_path / "reports", Bounds(files=2))
     spool.put("sent", DAY, "a.json", b"1")
     spool.put("sent", DAY, "a.json", b"2")
     spool.put("sent", DAY, "b.json", b"3")
@@ -60,8 +60,33 @@ def test_files_are_replaced_private_and_counted(tmp_path: Path) -> None:
     assert spool.get("sent", DAY, "a.json") == b"2"
     assert spool.names("sent") == ((DAY, "a.json"), (DAY, "b.json"))
     assert spool.names("received") == ()
-    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "sent").rglob("*")}
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "reports").rglob("*")}
     assert modes == {0o700, 0o600}
+
+
+def test_a_shelf_has_an_end_until_something_is_forgotten(tmp_path: Path) -> None:
+    FileReportSpool(tmp_path).put("received", DAY, "a.json", b"1" * 60)
+    spool = FileReportSpool(tmp_path, Bounds(shelf=5000))
+    with pytest.raises(StorageFull, match="no more are kept"):
+        spool.put("received", "2026-11-25", "b.json", b"2" * 5000)
+    spool.put("sent", DAY, "a.json", b"3")  # another shelf
+    spool.purge("2026-11-25")
+    spool.put("received", "2026-11-25", "b.json", b"2" * 100)
+
+
+def test_the_last_of_the_disk_is_for_mail(tmp_path: Path) -> None:
+    spool = FileReportSpool(tmp_path, Bounds(free=1 << 60))
+    for write in (lambda: spool.put("sent", DAY, "a", b""), lambda: spool.add_counts(DAY, "w", b"1\n")):
+        with pytest.raises(StorageFull, match="are free"):
+            write()
+    assert spool.names("sent") == ()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_makes_belongs_to_the_owner_of_the_queue(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12_345, 12_345)
+    FileReportSpool(tmp_path / "reports").put("received", DAY, "a.json", b"1")
+    assert {path.stat().st_uid for path in (tmp_path / "reports").rglob("*")} == {12_345}
 
 
 def test_old_days_are_forgotten(tmp_path: Path) -> None:

@@ -74,6 +74,11 @@ class FullSpool(FileReportSpool):
             raise StorageFull("the disk is full")
         super().add_counts(day, writer, lines)
 
+    def put(self, shelf: str, day: str, name: str, data: bytes) -> None:
+        if self.full:
+            raise StorageFull("the disk is full")
+        super().put(shelf, day, name, data)
+
 
 class World:
     """A reporter, its spool and everything around it made by hand. The time is `now`."""
@@ -309,6 +314,17 @@ async def test_a_full_disk_costs_no_counts(tmp_path: Path) -> None:
     world.traffic()
     await world.day_ends()
     assert [next(iter(one["sums"].values())) for one in world.states()] == [2, 4]
+
+
+async def test_what_cannot_be_written_down_as_sent_is_not_sent(tmp_path: Path) -> None:
+    """Else it would be sent again and again."""
+    world = World(tmp_path, send=False)
+    world.traffic()
+    await world.day_ends()
+    world.spool.full = True
+    with pytest.raises(StorageFull):
+        await world.daily.send(DATE)
+    assert world.store.taken == []
 
 
 async def test_old_reports_are_forgotten(tmp_path: Path) -> None:

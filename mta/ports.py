@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from mta.model.address import Mailbox
 from mta.model.directory import DirectoryAnswer, Harvest, SourceAnswer, TrustRung
 from mta.model.envelope import Envelope, Recipient
-from mta.model.message import Content, QueuedMessage
+from mta.model.message import Content, NewForm, QueuedMessage
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
 from mta.model.sts import StsAnswer
@@ -577,15 +577,6 @@ class Event:
     name: str  # observe/events.py
     detail: dict[str, object]
     recipients: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class NewForm:
-    """A message as it was sent to these recipients (places in the envelope), to be sent so again (model: `Form`)."""
-
-    recipients: tuple[int, ...]
-    content: Content
-    detail: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)

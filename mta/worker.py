@@ -16,11 +16,13 @@ from mta.observe import events
 from mta.pipeline.inbound import InboundRelay
 from mta.pipeline.outbound import Outbound
 from mta.pipeline.site import Contract, Shard, Site
+from mta.queue.awaited import release_awaited
 from mta.queue.chores import Chore, once, repeat
 from mta.queue.scheduler import Scheduler
 
 _IDLE_EVERY = 1.0  # seconds between looks at idle connections
 _PURGE_EVERY = 60.0
+_AWAITED_EVERY = 5.0  # it costs nothing while nothing is held
 
 
 class Listening(Protocol):
@@ -154,8 +156,13 @@ class Worker:
         mine = [
             Chore("idle-connections", _IDLE_EVERY, self.outbound.hops.close_idle),
             Chore("purge", _PURGE_EVERY, self._purge),
+            Chore("awaited-certificates", _AWAITED_EVERY, self._release_awaited),
         ]
         return [chore for chore in (*mine, *self._parts.chores(self)) if self._parts.first or not chore.alone]
+
+    async def _release_awaited(self) -> None:
+        if await release_awaited(self.site, self.shards):
+            self.wake()
 
     async def _purge(self) -> None:
         before = self.site.clock.now() - self.site.contract.configuration.server.trace_keep

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mta.app.folders import shard_folders
+from mta.app.keys import key_ring
 from mta.app.listeners import Listeners
 from mta.app.outside import SystemClock, chain_verifier, dialer, load_text, resolver, sts_policies
 from mta.config.contract import Configuration
@@ -132,6 +133,7 @@ async def _build(orders: Orders) -> Any:
         random=chance,
         ids=ids,
         keys=KeyFiles(),
+        key_ring=key_ring(configuration),
     )
     site.policies = sts_policies(configuration, site.resolver)
     listening = Listeners(orders.sockets, contract, log)
@@ -141,6 +143,7 @@ async def _build(orders: Orders) -> Any:
         site.resolver = resolver(fresh.configuration)
         site.dialer = dialer(fresh.configuration.server)
         site.keys = KeyFiles()
+        site.key_ring = key_ring(fresh.configuration)
         site.policies = sts_policies(fresh.configuration, site.resolver)
 
     policies_chore = Chore("mta-sts", _POLICIES_EVERY, lambda: site.policies.renew(), alone=True)

@@ -26,7 +26,9 @@ _TITLES = {
     events.NOTICE_SENT: ("warn", "the sender was told"),
     events.NOTICE_SUPPRESSED: ("warn", "the sender was not told"),
 }
-_SHOWN = frozenset({"time", "event", "recipients", "reason", "attempts", "next", "connector", "destination"})
+_SHOWN = frozenset(
+    {"time", "event", "recipients", "reason", "attempts", "next", "connector", "destination", "protection"}
+)
 
 
 def trace(config: str, request: dict[str, Any], json_output: bool) -> int:
@@ -140,6 +142,8 @@ def _event(event: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
     yield f"  {moment(event['time'])}  {paint(kind, title)}: {paint('name', recipients)}"
     if "connector" in event:
         yield f"{_IN}under connector {paint('name', event['connector'])} to {paint('name', event['destination'])}"
+    for copy in event.get("protection", ()):
+        yield from _protection(copy, paint)
     for attempt in event.get("attempts", ()):
         yield from attempt_lines(attempt, now, paint)
     if event.get("reason") and not _told(event):
@@ -147,6 +151,20 @@ def _event(event: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
     if "next" in event:
         yield f"{_IN}next attempt at {clock(event['next'])}"
     yield from (f"{_IN}{paint('dim', key)}: {paint('dim', event[key])}" for key in _others(event))
+
+
+def _protection(copy: dict[str, Any], paint: Paint) -> Iterator[str]:
+    """What S/MIME did to the copy of some recipients."""
+    signed, readers = copy.get("signed"), copy.get("encrypted", ())
+    if signed:
+        digest = paint("dim", signed["sha256"])
+        yield f"{_IN}{paint('good', 'signed')} with {signed['scheme']}, certificate sha256 {digest}"
+    for reader in readers:
+        found = f"{reader['source']}, {reader['rung']}"
+        yield f"{_IN}{paint('good', 'encrypted')} ({copy['cipher']}) to {paint('name', reader['for'])} by {found}"
+        yield f"{_IN}  certificate sha256 {paint('dim', reader['sha256'])}"
+    if copy.get("note"):
+        yield f"{_IN}{paint('warn', copy['note'])}"
 
 
 def _told(event: dict[str, Any]) -> bool:

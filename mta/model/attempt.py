@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from mta.model.message import NewForm
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts
 
@@ -55,13 +57,13 @@ class HostAttempt:
 class RecipientResult:
     """What the next hop said of one recipient: delivered if `failure` is None; `reply` is its last word.
 
-    `host` is the place in `DeliveryResult.hosts` of who said it; -1: the last that was tried.
+    `host` is the place in `DeliveryResult.hosts` of who said it; -1: the last that was tried; None: no host had a say.
     """
 
     index: int
     reply: Reply
     failure: Failure | None = None
-    host: int = -1
+    host: int | None = -1
     dsn_passed: bool = False  # the hop takes over the duty to report (RFC 3461)
 
 
@@ -72,3 +74,5 @@ class DeliveryResult:
     hosts: tuple[HostAttempt, ...]
     recipients: tuple[RecipientResult, ...]
     broken: tuple[str, ...] = ()
+    forms: tuple[NewForm, ...] = ()  # made for this attempt
+    protection: tuple[tuple[tuple[int, ...], Mapping[str, object]], ...] = ()  # what S/MIME did, for which recipients

@@ -88,6 +88,15 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
+class NewForm:
+    """A message as it was sent to these recipients (places in the envelope), to be sent so again (`Form`)."""
+
+    recipients: tuple[int, ...]
+    content: Content
+    detail: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class QueuedMessage:
     """A message we have answered for. `prefix` (our trace header fields) travels before the content.
 

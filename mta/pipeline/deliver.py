@@ -71,11 +71,6 @@ def _left(job: Job, results: dict[int, RecipientResult]) -> Job:
     return replace(job, recipients=tuple(state for state in job.recipients if state.index not in results))
 
 
-def refused_by_us(job: Job, failure: Failure) -> DeliveryResult:
-    """The result of an attempt that ended before any host was asked."""
-    return DeliveryResult((), _all(job.recipients, failure))
-
-
 async def find_hosts(site: Site, job: Job) -> list[Place] | Failure:
     """Hosts with their addresses in the order to try them, or why there are none."""
     found = await _look_up(site, job)

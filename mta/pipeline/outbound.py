@@ -12,12 +12,12 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 
 from mta.config.contract import DEFAULT, Connector
-from mta.model.attempt import DeliveryResult, Failure
 from mta.model.lifecycle import DELETED, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
 from mta.observe import events
-from mta.pipeline.deliver import Job, deliver, refused_by_us
+from mta.pipeline.deliver import Job, deliver
 from mta.pipeline.hop import Hops
+from mta.pipeline.protect import Protector
 from mta.pipeline.settle import settle, settle_defect, settle_held, write
 from mta.pipeline.site import Shard, Site
 from mta.pipeline.transform import transform
@@ -42,6 +42,7 @@ class Outbound:
     def __init__(self, site: Site) -> None:
         self._site = site
         self.hops = Hops(site)
+        self._protector = Protector(site)
         self._lanes: dict[LaneKey, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: dict[str, int] = {}  # message id -> jobs not settled
@@ -143,7 +144,7 @@ class Outbound:
             if job.message.id in self._doubtful:
                 job = await self._still_wanted(shard, job)
             if job.recipients:
-                waiting = await settle(self._site, shard, job, await self._attempt(job))
+                waiting = await self._attempt(shard, job)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a defect must not stop the lane: the claim goes back, the message waits
@@ -154,13 +155,14 @@ class Outbound:
             if waiting:
                 self.on_waiting()
 
-    async def _attempt(self, job: Job) -> DeliveryResult:
-        """Transform and deliver. What cannot leave as the contract says is refused by us, and waits."""
-        leaving = await transform(self._site, job)
-        if isinstance(leaving, Failure):
-            return refused_by_us(job, leaving)
-        result = await deliver(self._site, self.hops, leaving)
-        return replace(result, broken=leaving.broken)
+    async def _attempt(self, shard: Shard, job: Job) -> bool:
+        """Transform, deliver and settle; whether anything waits. What cannot leave as the contract says stays here."""
+        leaving = await transform(self._site, self._protector, job, shard.store.spool)
+        try:
+            results = [await deliver(self._site, self.hops, part.job) for part in leaving.parts]
+            return await settle(self._site, shard, job, leaving.together(results))
+        finally:
+            await leaving.forget()
 
     async def _still_wanted(self, shard: Shard, job: Job) -> Job:
         """The job without recipients that were held or deleted while it waited; their claim is given back."""

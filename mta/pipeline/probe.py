@@ -6,18 +6,21 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from mta.errors import StorageError
 from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult, Failure
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.pipeline.counts import ReportCounts
-from mta.pipeline.deliver import Job, deliver, reach_all, refused_by_us
+from mta.pipeline.deliver import Job, deliver, reach_all
 from mta.pipeline.hop import Hops
+from mta.pipeline.protect import Protector
 from mta.pipeline.site import Site
 from mta.pipeline.transform import transform
 from mta.policy.notify import postmaster_of
 from mta.policy.probe import Look, Target, look
 from mta.policy.route import choose, destination
+from mta.ports import Spool
 from mta.rfc.mime.note import Note, compose_note
 
 INBOUND = "probe"  # the inbound connector of what we send to look whether it arrives
@@ -91,14 +94,17 @@ async def send(site: Site, to: Mailbox) -> DeliveryResult:
     message = _message(site, Envelope(postmaster_of(server), (Recipient(to),), smtputf8=not to.is_ascii), raw, note.id)
     route = choose(site.contract.index, to)
     place = destination(route.connector.outbound, route.own, to.ascii_domain)
-    job = await transform(site, Job(message, message.states, route.connector, place))
-    if isinstance(job, Failure):
-        return refused_by_us(Job(message, message.states, route.connector, place), job)
+    job = Job(message, message.states, route.connector, place)
+    leaving = await transform(site, Protector(site), job, _no_spool)
     hops = Hops(site)
     try:
-        return await deliver(site, hops, job)
+        return leaving.together([await deliver(site, hops, part.job) for part in leaving.parts])
     finally:
         await hops.close_idle(all_of_them=True)
+
+
+def _no_spool() -> Spool:
+    raise StorageError("a test message is small")
 
 
 def _message(site: Site, envelope: Envelope, raw: bytes, id_: str = "probe") -> QueuedMessage:

@@ -6,7 +6,7 @@ A settlement that cannot be written is tried until it can: what the next hop has
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mta.errors import StorageError
 from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
@@ -44,7 +44,14 @@ async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> 
         Event(now, events.NOTICE_SENT, {"kind": notice.kind, "to": str(notice.to), "id": notice.id}, notice.indices)
         for notice, _ in notices
     )
-    settlement = Settlement(job.message.id, now, fates, tuple(history), tuple(queued for _, queued in notices))
+    settlement = Settlement(
+        message_id=job.message.id,
+        at=now,
+        fates=fates,
+        events=tuple(history),
+        notices=tuple(queued for _, queued in notices),
+        forms=policy.forms_to_keep(result, fates),
+    )
     await write(site, shard, settlement)
     _log(site, job, groups, result)
     return bool(notices) or any(fate.state == State.QUEUED for fate in fates)
@@ -108,6 +115,9 @@ def _event(now: float, job: Job, fates: tuple[RecipientFate, ...], result: Deliv
         "reason": first.reason,
         "attempts": [attempt_evidence(host) for host in result.hosts],
     }
+    protection = [_protection(job, places, done, fates) for places, done in result.protection]
+    if done := [each for each in protection if each]:
+        detail["protection"] = done
     if first.state == State.QUEUED:
         detail["next"] = round(min(fate.due for fate in fates), 3)
     return Event(now, _EVENTS[first.state], detail, tuple(fate.index for fate in fates))
@@ -119,6 +129,15 @@ def _broken(site: Site, job: Job, fates: tuple[RecipientFate, ...], result: Deli
     if result.broken and gone:
         site.log.warning(events.SIGNATURE_BROKEN, message=job.message.id, signatures=list(result.broken))
         yield Event(site.clock.now(), events.SIGNATURE_BROKEN, {"signatures": list(result.broken)}, gone)
+
+
+def _protection(
+    job: Job, places: tuple[int, ...], done: Mapping[str, object], fates: tuple[RecipientFate, ...]
+) -> dict[str, object]:
+    """What S/MIME did, told of those of its recipients that share this fate."""
+    shared = {fate.index for fate in fates}.intersection(places)
+    to = [str(job.message.envelope.recipients[place].mailbox) for place in sorted(shared)]
+    return {"to": to, **done} if to else {}
 
 
 def _log(site: Site, job: Job, groups: list[tuple[RecipientFate, ...]], result: DeliveryResult) -> None:

@@ -20,7 +20,9 @@ from mta.ports import (
     Clock,
     Dialer,
     KeyProvider,
+    KeyRing,
     NoPolicies,
+    OwnCertificate,
     QueueStore,
     Resolver,
     StsPolicies,
@@ -54,6 +56,18 @@ class MessageIds:
         return f"{int(self._clock.now() * 1000):011x}{self._process}{next(self._counter) & 0xFFFF:04x}"
 
 
+class NoKeyRing:
+    """ports.KeyRing where no domain has certificates."""
+
+    def for_signing(self, domain: str, address: str, now: float, *, whose: str) -> OwnCertificate | None:
+        """Nobody's."""
+        return None
+
+    def for_decrypting(self, domain: str, address: str) -> tuple[OwnCertificate, ...]:
+        """None."""
+        return ()
+
+
 @dataclass(slots=True)
 class Site:
     """One worker's surroundings. A reload exchanges `contract` and the ports that know it, all between two awaits."""
@@ -72,6 +86,7 @@ class Site:
     directory: CertificateDirectory = field(default_factory=NoDirectory)
     judge: CertificateJudge = field(default_factory=NoJudge)
     policies: StsPolicies = field(default_factory=NoPolicies)
+    key_ring: KeyRing = field(default_factory=NoKeyRing)
 
 
 @dataclass(frozen=True, slots=True)

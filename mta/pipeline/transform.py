@@ -1,23 +1,159 @@
 """The transform step: what becomes of a message between the queue and the next hop, one thing after the other.
 
-Whatever changes the content comes before the signatures, which are over what leaves; nothing comes after them.
+Whatever changes the content comes before the signatures, which are over what leaves; nothing comes after them. What
+S/MIME has made is kept with the queue if it has to be sent again (ports: `NewForm`): its bytes cannot be made twice.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from mta.model.attempt import Failure
+from mta.errors import StorageError
+from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
+from mta.model.message import Content, Form, NewForm, RecipientState
+from mta.model.reply import Reply
 from mta.pipeline.deliver import Job
+from mta.pipeline.protect import LARGE, Made, Protector, fingerprint
 from mta.pipeline.sign import sign
 from mta.pipeline.site import Site
 from mta.pipeline.survive import broken_on_leaving
+from mta.ports import Spool
 
 
-async def transform(site: Site, job: Job) -> Job | Failure:
-    """The job with the message as it leaves, or why it must wait."""
-    leaving = await sign(site, job)
-    if isinstance(leaving, Failure):
-        return leaving
-    broken = await broken_on_leaving(job.message, leaving.message)
-    return replace(leaving, broken=tuple(map(str, broken))) if broken else leaving
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What leaves as one: the job of its recipients, and the form that was made for it just now, if one was.
+
+    `detail` is what S/MIME did, now or at an earlier attempt.
+    """
+
+    job: Job
+    form: NewForm | None = None
+    spool: Spool | None = None
+    detail: Mapping[str, object] | None = None
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Its recipients' places in the envelope."""
+        return tuple(state.index for state in self.job.recipients)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What leaves, and the recipients whose copies do not, with the reason."""
+
+    parts: tuple[Part, ...]
+    refused: tuple[RecipientResult, ...] = ()
+
+    def together(self, results: Sequence[DeliveryResult]) -> DeliveryResult:
+        """One result of what came of each part, in their order."""
+        broken = tuple(dict.fromkeys(one for part in self.parts for one in part.job.broken))
+        if len(results) == 1 and not self.refused and self.parts[0].detail is None:
+            return replace(results[0], broken=broken) if broken else results[0]
+        hosts: list[HostAttempt] = []
+        recipients: list[RecipientResult] = list(self.refused)
+        for result in results:
+            said = [replace(each, host=_moved(each.host, len(hosts), result)) for each in result.recipients]
+            recipients += said
+            hosts += result.hosts
+        return DeliveryResult(
+            tuple(hosts),
+            tuple(recipients),
+            broken,
+            tuple(part.form for part in self.parts if part.form is not None),
+            tuple((part.places, part.detail) for part in self.parts if part.detail is not None),
+        )
+
+    async def forget(self) -> None:
+        """Let go of large forms that the queue has not taken over."""
+        for part in self.parts:
+            if part.spool is not None:
+                await part.spool.discard()
+
+
+def _moved(host: int | None, before: int, result: DeliveryResult) -> int | None:
+    """The place of a host among all, `before` being those of earlier parts."""
+    if host is None or not result.hosts:
+        return None
+    return before + (host if host >= 0 else len(result.hosts) + host)
+
+
+async def transform(site: Site, protector: Protector, job: Job, new_spool: Callable[[], Spool]) -> Leaving:
+    """The job as it leaves: whole, or in the parts whose bytes differ. Large ones go to a `new_spool`."""
+    if not job.connector.outbound.smime.protects and not any(state.form for state in job.recipients):
+        return await _signed(site, job, (Part(job),))
+    parts, fresh = _made_before(job)
+    refused: list[RecipientResult] = []
+    if fresh and not job.connector.outbound.smime.protects:
+        parts.append(Part(replace(job, recipients=fresh)))
+    elif fresh:
+        outcome = await protector.protect(job, tuple(state.index for state in fresh))
+        refused += [
+            RecipientResult(place, failure.reply, failure, host=None) for place, failure in outcome.refused.items()
+        ]
+        for made in outcome.made:
+            try:
+                parts.append(await _part(new_spool, job, made))
+            except StorageError as error:
+                failure = _no_room(error)
+                refused += [RecipientResult(place, failure.reply, failure, host=None) for place in made.places]
+    leaving = await _signed(site, job, tuple(parts))
+    return Leaving(leaving.parts, (*refused, *leaving.refused))
+
+
+def _made_before(job: Job) -> tuple[list[Part], tuple[RecipientState, ...]]:
+    """Recipients with a form of an earlier attempt under the same contract, by form; and the others."""
+    wanted = fingerprint(job.connector.outbound.smime)
+    known = {form.number: form for form in job.message.forms if form.detail.get("contract") == wanted}
+    groups: dict[int, list[RecipientState]] = {}
+    for state in job.recipients:
+        groups.setdefault(state.form if state.form in known else 0, []).append(state)
+    fresh = tuple(groups.pop(0, ()))
+    return [_again(job, known[number], tuple(states)) for number, states in groups.items()], fresh
+
+
+def _again(job: Job, form: Form, states: tuple[RecipientState, ...]) -> Part:
+    message = replace(job.message, content=form.content)
+    return Part(replace(job, message=message, recipients=states), detail=form.detail)
+
+
+async def _part(new_spool: Callable[[], Spool], job: Job, made: Made) -> Part:
+    """What was made, as a job; a large one goes to a file of the queue."""
+    states = tuple(state for state in job.recipients if state.index in made.places)
+    own = replace(job, recipients=states)
+    if made.content is None:
+        return Part(own, detail=made.detail)
+    spool: Spool | None = None
+    content = Content(len(made.content), data=made.content)
+    if len(made.content) > LARGE:
+        spool = new_spool()
+        try:
+            await spool.write(made.content)
+        except BaseException:
+            await spool.discard()
+            raise
+        content = spool.content(made.content[: made.content.find(b"\r\n\r\n") + 4])
+    message = replace(job.message, content=content)
+    form = NewForm(made.places, content, made.detail)
+    return Part(replace(own, message=message), form, spool, made.detail)
+
+
+async def _signed(site: Site, came: Job, parts: tuple[Part, ...]) -> Leaving:
+    """Each part with the signatures of the last moment, and with what it lost of those that `came` with it."""
+    ready: list[Part] = []
+    refused: list[RecipientResult] = []
+    for part in parts:
+        signed = await sign(site, part.job)
+        if isinstance(signed, Failure):
+            refused += [RecipientResult(state.index, signed.reply, signed, host=None) for state in part.job.recipients]
+            continue
+        if broken := await broken_on_leaving(came.message, signed.message):
+            signed = replace(signed, broken=tuple(map(str, broken)))
+        ready.append(part if signed is part.job else replace(part, job=signed))
+    return Leaving(tuple(ready), tuple(refused))
+
+
+def _no_room(error: StorageError) -> Failure:
+    reply = Reply(451, "4.3.0", ("Local error",))
+    return Failure(Scope.MESSAGE, reply, f"storage: {error}", permanent=False, local=True)

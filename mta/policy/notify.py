@@ -15,11 +15,11 @@ failure goes to our postmaster once, and if it was for the postmaster itself, th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mta.config.contract import Server
+from mta.config.contract import Configuration, Server
 from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult, HostAttempt, RecipientResult
 from mta.model.envelope import Envelope, Recipient
@@ -29,7 +29,7 @@ from mta.model.reply import Reply
 from mta.policy.settle import explain, in_words, lifetime_of, peer_of, said_by_peer
 from mta.ports import RecipientFate
 from mta.rfc.dsn import compose as dsn
-from mta.rfc.dsn.compose import FULL, HEADERS, Report, ReportedRecipient
+from mta.rfc.dsn.compose import FULL, HEADERS, NOTHING, Report, ReportedRecipient
 from mta.rfc.smtp.address import parse_mailbox
 
 _TIME_IS_UP = "4.4.7"  # RFC 3463 §3.5: delivery time expired
@@ -125,6 +125,20 @@ class Notice:
         return Envelope(
             None, (Recipient(self.to),), body="7BIT" if raw.isascii() else "8BITMIME", smtputf8=self.report.smtputf8
         )
+
+
+def may_return(configuration: Configuration, message: QueuedMessage, fates: Iterable[RecipientFate]) -> str:
+    """How much of a message may travel back: of one that must not leave in clear, no more than would leave in clear."""
+    names = {state.index: state.connector for state in message.states}
+    bound = FULL
+    for fate in fates:
+        connector = configuration.connectors.get(names.get(fate.index, ""))
+        if connector is None or connector.outbound.smime.encrypt != "required":
+            continue
+        if connector.outbound.smime.header_protection == "confidential":
+            return NOTHING
+        bound = HEADERS
+    return bound
 
 
 def notices(occasion: Occasion, server: Server, new_id: Callable[[], str]) -> tuple[Notice, ...]:

@@ -24,7 +24,7 @@ from enum import Enum
 from mta.config.contract import Limits
 from mta.model import lifecycle
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
-from mta.model.message import QueuedMessage, RecipientState
+from mta.model.message import NewForm, QueuedMessage, RecipientState
 from mta.ports import RecipientFate
 
 
@@ -208,6 +208,14 @@ def lifetime_of(message: QueuedMessage, limits: Limits) -> float:
     return limits.lifetime if message.envelope.sender is not None else limits.bounce_lifetime
 
 
+def forms_to_keep(result: DeliveryResult, fates: tuple[RecipientFate, ...]) -> tuple[NewForm, ...]:
+    """What was made for this attempt and has to be sent again; of a form all whose recipients are done, nothing."""
+    if not result.forms:
+        return ()
+    waiting = {fate.index for fate in fates if fate.state in lifecycle.OPEN}
+    return tuple(form for form in result.forms if not waiting.isdisjoint(form.recipients))
+
+
 def explain(result: DeliveryResult, outcome: RecipientResult) -> str:
     """The outcome in words for people: `mail.fabrikam.example[192.0.2.1]:25 said 450 4.2.1 Mailbox busy`."""
     place = peer_of(result, outcome)
@@ -228,7 +236,7 @@ def said_by_peer(failure: Failure) -> bool:
 
 def peer_of(result: DeliveryResult, outcome: RecipientResult) -> HostAttempt | None:
     """The host an outcome comes from; None where none was tried or it is not a host's affair."""
-    if not result.hosts or (outcome.failure and outcome.failure.scope is Scope.CONTRACT):
+    if not result.hosts or outcome.host is None or (outcome.failure and outcome.failure.scope is Scope.CONTRACT):
         return None
     return result.hosts[outcome.host] if -len(result.hosts) <= outcome.host < len(result.hosts) else result.hosts[-1]
 

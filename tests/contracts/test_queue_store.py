@@ -14,8 +14,8 @@ import pytest
 from mta.adapters.sqlite import open_shard
 from mta.errors import LocalProtocolError
 from mta.model.envelope import Envelope, Recipient
-from mta.model.message import Content, QueuedMessage, RecipientState
-from mta.ports import Event, NewForm, QueueFilter, QueueStore, RecipientFate
+from mta.model.message import Content, NewForm, QueuedMessage, RecipientState
+from mta.ports import Event, QueueFilter, QueueStore, RecipientFate
 from tests.support.mail import BODY, NOW, mailbox, queued, settlement
 
 LATER = NOW + 1000

@@ -107,10 +107,17 @@ def outgoing(
     server: str = "",
     home: Script | None = None,
     port: int | None = None,
+    domain: str = "",
+    rest: str = "",
 ) -> Iterator[Outgoing]:
-    """Start the relay in `folder` with these `connectors` beside our own."""
+    """Start the relay in `folder` with these `connectors` beside our own.
+
+    `domain` are further keys of contoso.example, `rest` further objects of the file.
+    """
     with smtp_peer(home) as mailboxes:
-        text = _configuration(connectors, limits, dns, server).replace("{home}", str(mailboxes.port))
+        text = _configuration(connectors, limits, dns, server) + textwrap.dedent(rest)
+        text = text.replace("connector: inside}", f"connector: inside, {domain}}}") if domain else text
+        text = text.replace("{home}", str(mailboxes.port))
         with running_mta(folder, text, port=port) as relay:
             yield Outgoing(relay, mailboxes)
 

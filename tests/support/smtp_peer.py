@@ -112,6 +112,7 @@ class SmtpPeer:
     def __init__(self, script: Script, port: int = 0, address: str = "127.0.0.1") -> None:
         self.script = script
         self.messages: list[PeerMessage] = []
+        self.refused: list[PeerMessage] = []  # whole messages that got another answer than 2yz
         self.commands: list[str] = []
         self.clear = bytearray()
         self.connections = 0
@@ -329,6 +330,8 @@ class _Session:
             if digit == "2" and not heard:
                 self.peer.took(self._message(data))
             heard = heard or digit
+        if heard != "2":
+            self.peer.refused.append(self._message(data))
         self.mail, self.rcpts = None, []
 
     def _content(self) -> bytes:

@@ -108,4 +108,12 @@ def test_pure_floors_do_nothing(path: Path) -> None:
 def test_model_needs_the_standard_library_only(path: Path) -> None:
     """The facts depend on nobody."""
     for name in _imports(ast.parse(path.read_text())):
-        assert name.split(".")[0] in {"__future__", "dataclasses", "enum", "ipaddress", "typing", "mta"}, name
+        assert name.split(".")[0] in {
+            "__future__",
+            "collections",
+            "dataclasses",
+            "enum",
+            "ipaddress",
+            "typing",
+            "mta",
+        }, name

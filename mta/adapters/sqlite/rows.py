@@ -15,8 +15,8 @@ from mta.errors import LocalProtocolError, StorageError
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
 from mta.model.lifecycle import OPEN, QUEUED
-from mta.model.message import Content, QueuedMessage, RecipientState
-from mta.ports import Event, NewForm
+from mta.model.message import Content, NewForm, QueuedMessage, RecipientState
+from mta.ports import Event
 
 MESSAGE_COLUMNS = (
     "id, received, sender, inbound, hops, size, file, head_size, crc, check_crc, envelope, evidence, prefix"

@@ -16,9 +16,9 @@ from mta.adapters.sqlite.spool import FileSpool, Room, pieces, read_head, verify
 from mta.adapters.sqlite.writer import Tuning, Writer
 from mta.errors import LocalProtocolError, StorageError
 from mta.model.lifecycle import STATES
-from mta.model.message import Content, QueuedMessage
+from mta.model.message import Content, NewForm, QueuedMessage
 from mta.observe import events
-from mta.ports import Event, NewForm, QueueCounts, QueueFilter, Settlement, TraceRecord
+from mta.ports import Event, QueueCounts, QueueFilter, Settlement, TraceRecord
 
 _LOAD = 50  # messages loaded in one go, so that commits get in between
 

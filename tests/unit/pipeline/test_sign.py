@@ -14,8 +14,8 @@ from mta.model.auth import AuthResult
 from mta.model.envelope import Envelope
 from mta.model.message import Content, QueuedMessage
 from mta.pipeline.deliver import Job
+from mta.pipeline.sign import sign
 from mta.pipeline.site import Contract
-from mta.pipeline.transform import transform
 from mta.policy.route import Destination
 from mta.rfc.arc.check import check as check_arc
 from mta.rfc.authres.parse import parse_results
@@ -45,7 +45,7 @@ async def test_every_attempt_sends_the_same_bytes_from_memory_and_from_a_file(tm
     prefixes = set()
     for content in (Content(len(MESSAGE), MESSAGE), in_file):
         for _ in range(2):  # each with keys read anew, as after a restart
-            sent = await transform(site(key), job(content))
+            sent = await sign(site(key), job(content))
             assert isinstance(sent, Job)
             prefixes.add(sent.message.prefix)
     [prefix] = prefixes
@@ -60,15 +60,15 @@ async def test_strangers_get_no_signature_of_ours(tmp_path: Path) -> None:
     ours = job(Content(len(MESSAGE), MESSAGE))
     for inbound in ("default", "gone-in-a-reload"):
         theirs = replace(ours, message=replace(ours.message, inbound=inbound))
-        assert await transform(site(tmp_path / "r.key"), theirs) is theirs
+        assert await sign(site(tmp_path / "r.key"), theirs) is theirs
     noticed = replace(ours, message=replace(ours.message, inbound="notice"))
-    sent = await transform(site(tmp_path / "r.key"), noticed)
+    sent = await sign(site(tmp_path / "r.key"), noticed)
     assert isinstance(sent, Job)
     assert sent.message.prefix.startswith(b"DKIM-Signature:")
 
 
 async def test_without_its_key_mail_waits_for_us(tmp_path: Path) -> None:
-    failure = await transform(site(tmp_path / "gone.key"), job(Content(len(MESSAGE), MESSAGE)))
+    failure = await sign(site(tmp_path / "gone.key"), job(Content(len(MESSAGE), MESSAGE)))
     assert isinstance(failure, Failure)
     assert (failure.permanent, failure.local, failure.scope) == (False, True, Scope.DESTINATION)
     assert "gone.key" in failure.reason
@@ -78,7 +78,7 @@ async def test_without_its_key_mail_waits_for_us(tmp_path: Path) -> None:
 async def test_a_foreign_author_leaves_as_it_came(tmp_path: Path) -> None:
     raw = MESSAGE.replace(b"anna@contoso", b"anna@fabrikam")
     same = job(Content(len(raw), raw))
-    assert await transform(site(tmp_path / "gone.key"), same) is same
+    assert await sign(site(tmp_path / "gone.key"), same) is same
 
 
 RESULTS = b"Authentication-Results: mx.contoso.example; spf=fail;\r\n\tdkim=none\r\n"
@@ -98,7 +98,7 @@ def sealing_job(raw: bytes, chain: str, prefix: bytes = RESULTS + TRACE, inbound
 
 
 async def leaving(site: Any, job: Job) -> bytes:
-    sent = await transform(site, job)
+    sent = await sign(site, job)
     assert isinstance(sent, Job)
     assert sent.message.content is job.message.content
     return sent.message.prefix + (job.message.content.data or b"")
@@ -143,10 +143,10 @@ async def test_the_seal_covers_our_own_signature(tmp_path: Path) -> None:
 async def test_without_a_verdict_of_ours_in_front_there_is_nothing_to_seal(tmp_path: Path) -> None:
     (tmp_path / "r.key").write_bytes(pem(rsa_key()))
     job = sealing_job(MESSAGE, "none", TRACE)
-    assert await transform(sealing_site(tmp_path / "r.key"), job) is job
+    assert await sign(sealing_site(tmp_path / "r.key"), job) is job
 
 
 async def test_a_seal_whose_key_is_gone_makes_the_mail_wait(tmp_path: Path) -> None:
-    failure = await transform(sealing_site(tmp_path / "gone.key"), sealing_job(MESSAGE, "none"))
+    failure = await sign(sealing_site(tmp_path / "gone.key"), sealing_job(MESSAGE, "none"))
     assert isinstance(failure, Failure)
     assert not failure.permanent

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract import Server
+from mta.config.contract import Connector, Outbound, Server, Smime
 from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts
-from mta.policy.notify import Notice, Occasion, notices
+from mta.policy.notify import Notice, Occasion, may_return, notices
 from mta.ports import RecipientFate
 from mta.rfc.dsn.compose import compose
+from tests.unit.policy.world import configuration
 
 NOW = 1_767_604_987.0
 SERVER = Server("mx.contoso.example", "postmaster@contoso.example", "mx.contoso.example", ())
@@ -212,6 +213,32 @@ def test_a_message_that_lies_in_a_spool_file_comes_back_as_its_header() -> None:
     spooled = replace(failed.message, content=Content(100, path="spool/1", head=ORIGINAL))
     (notice,) = told(replace(failed, message=spooled))
     assert notice.report.returned == "headers"
+
+
+@pytest.mark.parametrize(
+    ("encrypt", "headers", "expected"),
+    [
+        ("never", "none", "full"),
+        ("when-possible", "none", "full"),
+        ("required", "none", "headers"),
+        ("required", "signed", "headers"),
+        ("required", "confidential", "none"),
+    ],
+)
+def test_of_mail_that_must_be_encrypted_no_more_comes_back_than_leaves_in_clear(
+    encrypt: str, headers: str, expected: str
+) -> None:
+    wishes = Smime(encrypt=encrypt, header_protection=headers)
+    partner = Connector("partner", outbound=Outbound(smime=wishes))
+    other = Connector("other")
+    found = occasion("failed", "failed")
+    states = tuple(
+        replace(s, connector=name) for s, name in zip(found.message.states, ("other", "partner"), strict=True)
+    )
+    message = replace(found.message, states=states)
+    assert may_return(configuration(partner, other), message, found.fates) == expected
+    assert may_return(configuration(other), message, found.fates) == "full"
+    assert may_return(configuration(partner, other), message, found.fates[:1]) == "full"
 
 
 def test_protected_content_does_not_come_back() -> None:

@@ -15,9 +15,9 @@ import pytest
 from mta.adapters.sqlite import SqliteQueueStore, Tuning, open_shard
 from mta.adapters.sqlite.schema import connect, migrations
 from mta.errors import SchemaTooNew, ShardLocked, StorageError
-from mta.model.message import Content
+from mta.model.message import Content, NewForm
 from mta.observe import events
-from mta.ports import NewForm, QueueFilter, RecipientFate
+from mta.ports import QueueFilter, RecipientFate
 from tests.support.mail import BODY, NOW, queued, settlement
 
 LARGE = b"Subject: x\r\n\r\n" + bytes(range(256)) * 1500

@@ -1,0 +1,239 @@
+"""S/MIME on the way out: what policy/transform.py decided for each recipient, carried out.
+
+Certificates are looked up and large results written on the loop; the cryptography runs in a thread, where the private
+key's work lets the interpreter go. Large messages are made one at a time: each is in memory as a whole meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mta.config.contract import Smime
+from mta.errors import MtaError, SmimeError, StorageError
+from mta.model.attempt import Failure, Scope
+from mta.model.author import FromField
+from mta.model.directory import DirectoryAnswer, DirectoryStatus
+from mta.model.message import Content, HeaderBlock, QueuedMessage
+from mta.model.reply import Reply
+from mta.pipeline.deliver import Job
+from mta.pipeline.site import Site
+from mta.policy.sign import from_our_systems
+from mta.policy.transform import Author, Copy, Found, copy_for, envelopes, not_transformable
+from mta.ports import OwnCertificate
+from mta.rfc.mime.addressees import named_in_header
+from mta.rfc.mime.from_ import parse_from
+from mta.rfc.mime.header import scan_header
+from mta.rfc.smime.compose import NotTransformable
+from mta.rfc.smime.kind import kind_of
+from mta.rfc.smime.proof import is_what_it_claims
+from mta.rfc.smime.sign import SigningIdentity
+from mta.rfc.smime.writer import Letter, Recipients, ready_signer, write
+
+LARGE = 1 << 20  # octets: above, one message at a time is made
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The bytes for some recipients (places in the envelope), and what was done. No content: the message as it came."""
+
+    places: tuple[int, ...]
+    content: bytes | None
+    detail: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What protecting one message for some recipients came to: what was made, and who gets nothing."""
+
+    made: tuple[Made, ...]
+    refused: Mapping[int, Failure]
+
+
+class Protector:
+    """One a worker."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._one_large = asyncio.Semaphore(1)
+
+    async def protect(self, job: Job, places: tuple[int, ...]) -> Outcome:
+        """Sign and encrypt the message of `job` for the recipients at `places`, as its connector says."""
+        answers = await self._look_up(job, places)
+        work = _Work(self._site, job, places, answers)
+        if job.message.content.size <= LARGE:
+            return await asyncio.to_thread(work.run)
+        async with self._one_large:
+            return await asyncio.to_thread(work.run)
+
+    async def _look_up(self, job: Job, places: tuple[int, ...]) -> dict[int, DirectoryAnswer]:
+        if job.connector.outbound.smime.encrypt == "never":
+            return {}
+        mailboxes = [job.message.envelope.recipients[place].mailbox for place in places]
+        found = await asyncio.gather(*(self._site.directory.lookup(mailbox) for mailbox in mailboxes))
+        return dict(zip(places, found, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One message for one contract; all of it runs in a thread and changes nothing outside."""
+
+    site: Site
+    job: Job
+    places: tuple[int, ...]
+    answers: dict[int, DirectoryAnswer]
+
+    def run(self) -> Outcome:
+        try:
+            raw = _octets(self.job.message.content)
+        except StorageError as error:
+            return self._all(_local(f"storage: {error}"))
+        block = scan_header(raw, len(raw))
+        found, own, author = self._facts(raw, block)
+        copies: dict[int, Copy] = {}
+        refused: dict[int, Failure] = {}
+        for place in self.places:
+            copy = copy_for(self._smime, found, author, self._fitting(place))
+            if isinstance(copy, Failure):
+                refused[place] = copy
+            else:
+                copies[place] = copy
+        made: list[Made] = []
+        letter = Letter(raw, block, self._smime, _identity(own), self.site.clock.now(), os.urandom)
+        for group in envelopes(copies, self._visible(block, copies)):
+            self._make(group, copies, letter, made, refused)
+        return Outcome(tuple(made), refused)
+
+    @property
+    def _smime(self) -> Smime:
+        return self.job.connector.outbound.smime
+
+    def _all(self, failure: Failure) -> Outcome:
+        return Outcome((), dict.fromkeys(self.places, failure))
+
+    def _facts(self, raw: bytes, block: HeaderBlock) -> tuple[Found, OwnCertificate | None, Author]:
+        kind = kind_of(block, raw)
+        judged = kind.protected and self._smime.already_protected == "pass"
+        found = Found(kind, judged and is_what_it_claims(raw, block, kind))
+        own, author = self._author(block)
+        return found, own, author
+
+    def _author(self, block: HeaderBlock) -> tuple[OwnCertificate | None, Author]:
+        """Whose certificate signs, and whether it can."""
+        if self._smime.sign == "never":
+            return None, Author(ours=False)
+        contract = self.site.contract
+        from_ = parse_from(block, contract.configuration.server.limits.header_addresses)
+        domain = _domain_of(from_)
+        own = contract.index.our_domain(domain) if domain else None
+        if own is None or own.smime is None:
+            return None, Author(False, trouble=f"its author is of no domain of ours with certificates ({domain})")
+        if not from_our_systems(contract.configuration, self.job.message):
+            return None, Author(False, trouble=f"it came by connector {self.job.message.inbound}, not from our systems")
+        address, now = from_.authors[0].key, self.site.clock.now()
+        try:
+            certificate = self.site.key_ring.for_signing(own.name, address, now, whose=self._smime.identity)
+            if certificate is not None:
+                ready_signer(_known(certificate), self._smime.profile)
+        except MtaError as error:
+            return None, Author(True, False, f"the certificate of {address} cannot sign: {error}")
+        if certificate is None:
+            return None, Author(True, False, f"{address} has no certificate here ({self._smime.identity})")
+        return certificate, Author(True, True)
+
+    def _fitting(self, place: int) -> DirectoryAnswer | None:
+        """What the directory said; a certificate that the profile cannot write to is none."""
+        answer = self.answers.get(place)
+        if answer is None or answer.chosen is None:
+            return answer
+        try:
+            Recipients(self._smime.profile, (answer.chosen,)).prepared()
+        except SmimeError as error:
+            detail = f"the one from {answer.chosen.source} cannot be used: {error}"
+            return DirectoryAnswer(DirectoryStatus.NONE, detail=detail)
+        return answer
+
+    def _visible(self, block: HeaderBlock, copies: Mapping[int, Copy]) -> list[int]:
+        recipients = self.job.message.envelope.recipients
+        named = named_in_header(block, (recipients[place].mailbox for place in copies))
+        return [place for place in copies if recipients[place].mailbox in named]
+
+    def _make(
+        self,
+        group: tuple[int, ...],
+        copies: Mapping[int, Copy],
+        letter: Letter,
+        made: list[Made],
+        refused: dict[int, Failure],
+    ) -> None:
+        """One group's bytes, or why it gets none."""
+        first = copies[group[0]]
+        certificates = tuple(copy.certificate for place in group if (copy := copies[place]).certificate is not None)
+        detail = _detail(self._smime, group, copies, self.job.message)
+        if not first.sign and not certificates:
+            made.append(Made(group, None, detail))
+            return
+        try:
+            written = write(letter, first.sign, certificates)
+        except MtaError as error:  # a token that does not answer, a key that will not sign
+            refused.update(dict.fromkeys(group, _local(f"smime-failed: {error}")))
+            return
+        if not isinstance(written, NotTransformable):
+            made.append(Made(group, written.content, {**detail, **written.detail}))
+            return
+        verdict = not_transformable(self._smime, first, written.word, written.text)
+        if isinstance(verdict, Failure):
+            refused.update(dict.fromkeys(group, verdict))
+        else:
+            made.append(Made(group, None, {**detail, "note": verdict}))
+
+
+def fingerprint(smime: Smime) -> str:
+    """What tells one contract from another: a form made under one is not sent under the other."""
+    return hashlib.sha256(repr(smime).encode()).hexdigest()[:16]
+
+
+def _detail(
+    smime: Smime, group: tuple[int, ...], copies: Mapping[int, Copy], message: QueuedMessage
+) -> dict[str, object]:
+    readers = []
+    for place in group:
+        candidate = copies[place].certificate
+        if candidate is not None:
+            digest = hashlib.sha256(candidate.der).hexdigest()
+            reader = {"for": str(message.envelope.recipients[place].mailbox), "sha256": digest}
+            readers.append({**reader, "source": candidate.source, "rung": candidate.rung.word})
+    detail: dict[str, object] = {"contract": fingerprint(smime), "profile": smime.profile.name}
+    detail |= {"signed": False, "encrypted": readers}
+    notes = sorted({copies[place].note for place in group if copies[place].note})
+    return {**detail, "note": "; ".join(notes)} if notes else detail
+
+
+def _domain_of(author: FromField) -> str:
+    return "" if author.ambiguous or len(author.authors) != 1 else author.authors[0].ascii_domain
+
+
+def _known(own: OwnCertificate) -> SigningIdentity:
+    return SigningIdentity(own.certificate, own.chain, own.key)
+
+
+def _identity(own: OwnCertificate | None) -> SigningIdentity | None:
+    return None if own is None else _known(own)
+
+
+def _octets(content: Content) -> bytes:
+    if content.data is not None:
+        return content.data
+    try:
+        return Path(content.path or "").read_bytes()
+    except OSError as error:
+        raise StorageError(f"a message cannot be read back: {error}") from error
+
+
+def _local(reason: str) -> Failure:
+    reply = Reply(451, "4.3.0", ("Local error",))
+    return Failure(Scope.MESSAGE, reply, reason, permanent=False, local=True)

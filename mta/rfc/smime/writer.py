@@ -1,0 +1,129 @@
+"""One message written for one group of readers: signed by an identity, encrypted to certificates, under a contract's
+words. What is the same from message to message (signers, recipients) is prepared once and kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal, Protocol, cast
+
+from mta.errors import SmimeError
+from mta.model.directory import Candidate
+from mta.model.message import HeaderBlock
+from mta.rfc.smime.compose import NotTransformable, Protection, protect_message
+from mta.rfc.smime.encrypt import RecipientKey, enveloped_data, prepare_recipient
+from mta.rfc.smime.profile import Profile, raised
+from mta.rfc.smime.sign import Signer, SigningIdentity, prepare_signer, signed_data
+
+_SIGNERS_KEPT = 256
+
+
+class Wishes(Protocol):
+    """What a contract says of S/MIME, as far as writing needs it (config/contract.py: Smime)."""
+
+    @property
+    def profile(self) -> Profile:
+        """The algorithms."""
+        ...
+
+    @property
+    def format(self) -> str:
+        """`detached` or `opaque`."""
+        ...
+
+    @property
+    def header_protection(self) -> str:
+        """`none`, `signed` or `confidential`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message to be written, perhaps several times. `now` is epoch seconds, `random` gives so many octets."""
+
+    raw: bytes
+    block: HeaderBlock
+    wishes: Wishes
+    identity: SigningIdentity | None
+    now: float
+    random: Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The message as it leaves, and what was done, in JSON types."""
+
+    content: bytes
+    detail: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """Readers of one envelope. What they all can read may raise the profile (RFC 8551 §2.7)."""
+
+    profile: Profile
+    certificates: tuple[Candidate, ...]
+
+    def common(self) -> Profile:
+        """The profile of the content: the best that every one of them can read, and nothing below the contract's."""
+        told = [frozenset(each.capabilities) for each in self.certificates]
+        return raised(self.profile, frozenset.intersection(*told))
+
+    def prepared(self) -> list[RecipientKey]:
+        """Each one's key, ready to be written to. Raises SmimeError for one that cannot be."""
+        common = self.common()
+        return [_recipient(each.der, self._own(each, common)) for each in self.certificates]
+
+    def _own(self, one: Candidate, common: Profile) -> Profile:
+        return replace(raised(self.profile, one.capabilities), cipher=common.cipher)
+
+
+def write(letter: Letter, sign: bool, certificates: tuple[Candidate, ...]) -> Written | NotTransformable:
+    """The letter for these readers (none: for everyone), or why it cannot be written. Raises SmimeError."""
+    wishes = letter.wishes
+    detail: dict[str, object] = {}
+    protection = Protection(letter.random, detached=wishes.format == "detached")
+    protection = replace(protection, headers=cast(Literal["none", "signed", "confidential"], wishes.header_protection))
+    if sign:
+        signer = ready_signer(letter.identity, wishes.profile)
+        protection = replace(
+            protection,
+            sign=lambda entity: signed_data([signer], entity, detached=protection.detached, signing_time=letter.now),
+            digests=(signer.digest,),
+        )
+        detail["signed"] = {"sha256": _sha256(letter.identity), "scheme": signer.scheme.name}
+    if certificates:
+        readers = Recipients(wishes.profile, certificates)
+        keys, common = readers.prepared(), readers.common()
+        protection = replace(
+            protection,
+            encrypt=lambda entity: enveloped_data(keys, entity, common, letter.random),
+            authenticated=common.authenticated,
+        )
+        detail["cipher"] = common.cipher
+    content = protect_message(letter.raw, protection, letter.block)
+    return content if isinstance(content, NotTransformable) else Written(content, detail)
+
+
+_recipient = lru_cache(4096)(prepare_recipient)
+_signers: dict[tuple[bytes, int, Profile], tuple[SigningIdentity, Signer]] = {}
+
+
+def ready_signer(identity: SigningIdentity | None, profile: Profile) -> Signer:
+    """The signer of an identity, made once. Raises SmimeError for one that cannot sign under the profile."""
+    if identity is None:
+        raise SmimeError("there is nobody to sign")
+    name = (identity.certificate, id(identity.key), profile)
+    known = _signers.get(name)
+    if known is None:
+        if len(_signers) >= _SIGNERS_KEPT:
+            _signers.clear()
+        known = _signers[name] = (identity, prepare_signer(identity, profile))  # keeps the key, and so its id
+    return known[1]
+
+
+def _sha256(identity: SigningIdentity | None) -> str:
+    return hashlib.sha256(identity.certificate).hexdigest() if identity else ""

@@ -83,6 +83,11 @@ class Supervisor:
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def configuration(self) -> Configuration:
+        """The one in force."""
+        return self._loaded.configuration
+
     async def run(self) -> int:
         """Until SIGTERM or SIGINT; 0 when everything drained."""
         loop = asyncio.get_running_loop()
@@ -212,7 +217,7 @@ class Supervisor:
     def _hand_on(self, fresh: Loaded) -> None:
         """What was found good goes to the workers that live, and to those that will be started."""
         old, new = self._loaded.configuration, fresh.configuration
-        fixed = [key for key in ("listen", "queue", "user", "workers") if _differs(old, new, key)]
+        fixed = [key for key in ("listen", "queue", "user", "workers", "metrics") if _differs(old, new, key)]
         if fixed:
             names = ", ".join(f"server.{key}" for key in fixed)
             self._log.warning(events.CONFIG_WARNING, text=f"{names}: takes effect at a restart only")

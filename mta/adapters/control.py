@@ -38,14 +38,14 @@ async def serve_control(path: str, handler: Handler, log: EventLog) -> asyncio.A
 
     before = os.umask(0o177)
     try:
-        with _reachable(path) as short:
+        with reachable(path) as short:
             return await asyncio.start_unix_server(converse, short, limit=_LONGEST_REQUEST)
     finally:
         os.umask(before)
 
 
 @contextlib.contextmanager
-def _reachable(path: str) -> Iterator[str]:
+def reachable(path: str) -> Iterator[str]:
     """A name for `path` that fits into a socket address (unix(7): 107 octets), however deep the queue's folder is."""
     if len(os.fsencode(path)) <= _LONGEST_ADDRESS:
         yield path
@@ -77,7 +77,7 @@ def ask(path: str, request: dict[str, Any]) -> dict[str, Any]:
     """Ask a running worker. Raises ConnectionError (nobody answers there) or UsageError (its refusal)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         channel.settimeout(_PATIENCE)
-        with _reachable(path) as short:
+        with reachable(path) as short:
             channel.connect(short)
         channel.sendall(json.dumps(request).encode() + b"\n")
         parts = []

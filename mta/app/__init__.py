@@ -8,7 +8,6 @@ from mta.adapters.control import ask as ask_worker
 from mta.app.demo import make_demo_pki, open_mailbox
 from mta.app.folders import control_paths, open_offline, queue_folder, shard_folders
 from mta.app.outside import SystemClock, chain_verifier, load, load_text, look_ups, resolver
-from mta.app.probe import looking_site
 from mta.app.serve import serve
 from mta.app.smime import anchored_judge, read_certificates, read_own
 from mta.app.worker import run_worker
@@ -22,7 +21,6 @@ __all__ = [
     "load",
     "load_text",
     "look_ups",
-    "looking_site",
     "make_demo_pki",
     "open_mailbox",
     "open_offline",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import signal
+import socket
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +16,7 @@ from mta.config.watch import stamp
 from mta.errors import ConfigurationError, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
+from mta.observe.metrics import Metrics
 from mta.supervisor import Loaded, Plan, Supervisor
 
 
@@ -22,6 +24,7 @@ def serve(path: str, parent: int = 0) -> int:
     """`mta serve`: bind, drop privileges, start the workers, watch them. With a `parent` it does not outlive it."""
     from mta.adapters.process import die_with_parent, drop_privileges, make_private, own
     from mta.adapters.sockets import notify
+    from mta.app.metrics import bind_metrics
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     loaded = _load_checked(path)
@@ -36,6 +39,7 @@ def serve(path: str, parent: int = 0) -> int:
     lock = _lock(folder)
     own(lock.name, user)
     sockets = _bind(configuration)
+    numbers = bind_metrics(configuration)
     if drop_privileges(user):
         loaded = _load_checked(path)  # with the eyes of the user: what it may not read is told now, in full
     if parent:
@@ -43,9 +47,24 @@ def serve(path: str, parent: int = 0) -> int:
     plan = Plan(str(Path(path).resolve()), loaded, sockets, lambda: _load_checked(path), notify)
     log.info(events.SERVER_STARTED, hostname=configuration.server.hostname, workers=configuration.server.workers)
     try:
-        return asyncio.run(Supervisor(plan, log).run())
+        return asyncio.run(_supervise(plan, numbers, log))
     finally:
         lock.close()
+
+
+async def _supervise(plan: Plan, numbers: socket.socket | None, log: EventLog) -> int:
+    """Run the workers, and answer who asks for numbers."""
+    from mta.app.metrics import expose
+
+    supervisor = Supervisor(plan, log)
+    log.metrics = Metrics(supervisor=True)
+    if numbers is None:
+        return await supervisor.run()
+    page = await expose(numbers, lambda: supervisor.configuration, log.metrics, log)
+    try:
+        return await supervisor.run()
+    finally:
+        page.close()
 
 
 def _load_checked(path: str) -> Loaded:

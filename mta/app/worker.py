@@ -24,6 +24,7 @@ from mta.config.contract import Configuration
 from mta.errors import ShardLocked, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
+from mta.observe.metrics import Metrics
 
 if TYPE_CHECKING:
     from mta.queue.reports import DailyReports
@@ -110,6 +111,7 @@ async def _build(orders: Orders) -> Any:
 
     configuration = load_text(orders.text, orders.config)
     log = EventLog(2, configuration.server.log_format, worker=orders.worker)
+    log.metrics = Metrics()
     capture_libraries(log)
     clock = SystemClock()
     generation = iter(range(1, sys.maxsize))
@@ -210,12 +212,15 @@ async def _control(
     worker: Worker, daily: DailyReports, configuration: Configuration, orders: Orders
 ) -> asyncio.AbstractServer:
     from mta.adapters.control import serve_control
+    from mta.app.metrics import worker_samples
     from mta.app.reports import answer_reports
     from mta.queue.operations import answer
 
     async def handle(request: dict[str, Any]) -> dict[str, Any]:
         if str(request.get("command", "")).startswith("reports-"):
             return await answer_reports(daily, request)
+        if request.get("command") == "metrics" and worker.site.log.metrics is not None:
+            return await worker_samples(worker, worker.site.log.metrics)
         known = await answer(worker.shards, request, time.time(), worker.nudge)
         return {**known, "shards": [shard.number for shard in worker.shards]}
 

@@ -25,6 +25,10 @@ app.add_typer(reports)
 app.add_typer(smime)
 keys = typer.Typer(name="keys", help="Make and show keys of our own.", no_args_is_help=True)
 app.add_typer(keys)
+certs = typer.Typer(
+    name="certs", help="Certificates: ours, our partners' and those of authorities.", no_args_is_help=True
+)
+app.add_typer(certs)
 dkim = typer.Typer(name="dkim", help="Keys that sign mail of our domains.", no_args_is_help=True)
 keys.add_typer(dkim)
 sts = typer.Typer(name="sts", help="Our own MTA-STS policies.", no_args_is_help=True)
@@ -255,6 +259,18 @@ _change("hold", "Deliver no more until released.")
 _change("release", "Let held mail go on its way.")
 _change("retry", "Try now, held or not.")
 _change("delete", "Remove from the queue; the sender is not told.")
+
+
+@certs.command("list")
+def certs_list(
+    days: Annotated[int, typer.Option("--days", min=0, help="Exit 1 if something ends sooner.")] = 14,
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """Every certificate, CA, pin and list of the configuration with its days left, the most urgent first."""
+    from mta.cli.certs import certs_list as run
+
+    raise typer.Exit(run(config, days, json))
 
 
 @dkim.command("new")

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mta.app import load, looking_site
+from mta.app import load
+from mta.app.probe import looking_site
 from mta.cli.paint import Paint, paint_for
 from mta.cli.trace import attempt_lines
 from mta.config.index import ConnectorIndex

@@ -48,6 +48,7 @@ def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
         arc=build_sealing_key(keys.arc, shop.files, (shop.report, ("server", "arc"))) if keys.arc else None,
         log_format=keys.log.format,
         watch=0.0 if keys.watch == "off" else keys.watch,
+        metrics=keys.metrics.address if keys.metrics else None,
         reports=_reports(keys),
         limits=limits(keys.limits),
     )

@@ -169,6 +169,7 @@ class Server:
     log_format: str = "auto"  # json, text, or by whether standard error is a terminal
     reports: Reports = field(default_factory=Reports)
     watch: float = 5.0  # seconds between looks at the files; 0: never
+    metrics: HostPort | None = None  # where numbers are served over HTTP
     limits: Limits = field(default_factory=Limits)
 
 

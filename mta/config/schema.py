@@ -86,6 +86,12 @@ class TraceKeys(Keys):
     keep: Duration = optional("How long the history of a finished message is kept.", 2_592_000.0)
 
 
+class MetricsKeys(Keys):
+    """Numbers for Prometheus, over HTTP."""
+
+    address: ListenAddress = Field(description='IP address and port of `/metrics`, like "127.0.0.1:9100".')
+
+
 class LogKeys(Keys):
     """The log on standard error."""
 
@@ -116,6 +122,7 @@ class ServerKeys(Keys):
     arc: SealKeys | None = optional("What seals with ARC the mail of connectors that say `arc: seal`.")
     log: LogKeys = optional("The log on standard error.", LogKeys())
     reports: ReportsKeys | None = optional("Daily reports; without the object nothing is counted.")
+    metrics: MetricsKeys | None = optional("Numbers for Prometheus, over HTTP; without it none.")
     watch: DurationOrOff = optional(
         "How often all files of the configuration are looked at for changes, or `off`.", 5.0
     )

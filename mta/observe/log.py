@@ -20,6 +20,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from mta.observe import events
+from mta.observe.metrics import Metrics
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SECRET_KEYS = frozenset({"password", "secret", "token", "key_pem", "authorization"})
@@ -47,6 +48,7 @@ class EventLog:
         self._text = form == "text" or (form == "auto" and os.isatty(descriptor))
         self._colour = self._text and os.isatty(descriptor)
         self._base = base
+        self.metrics: Metrics | None = None  # counts what is logged
         self._lines: list[bytes] = []
         self._octets = 0
         self._soon: Callable[[Callable[[], None]], object] | None = None
@@ -97,6 +99,8 @@ class EventLog:
             self._lines.clear()  # nobody reads the log any more: mail goes on without it
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        if self.metrics is not None:
+            self.metrics.observe(event, fields)
         fields = redacted(fields)
         now = time.time()
         line = self._as_text(now, level, event, fields) if self._text else self._as_json(now, level, event, fields)

@@ -152,6 +152,7 @@ def _log(site: Site, job: Job, groups: list[tuple[RecipientFate, ...]], result: 
             connector=job.connector.name,
             host=f"{last.host}[{last.address}]:{last.port}" if last else "",
             tls=(last.verdict if last else "").removeprefix("tls="),
+            version=last.tls.version if last and last.tls else "",
             reason=group[0].reason,
             delay=round(site.clock.now() - job.message.received, 3),
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from mta.config.contract import DEFAULT, Configuration, Connector
 from mta.config.index import ConnectorIndex
 from mta.model.attempt import HostAttempt
+from mta.model.seen import Seen
 from mta.model.tls import CertificateFacts
 from mta.policy.route import Destination, choose, destination
 from mta.rfc.smtp.address import parse_mailbox
@@ -85,22 +86,6 @@ def look(attempt: HostAttempt, extensions: tuple[str, ...], now: float) -> Look:
     first = min(counting, key=lambda each: each.not_after, default=None)
     left = int((first.not_after - now) // DAY) if first else 0
     return Look(attempt, extensions, first, left)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What is remembered of one host of a connector. `told`: conditions of which a person has heard."""
-
-    at: float = 0.0
-    ok: bool = False
-    reason: str = ""
-    subject: str = ""
-    issuer: str = ""
-    names: tuple[str, ...] = ()
-    sha256: str = ""
-    spki_sha256: str = ""
-    not_after: float = 0.0
-    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
-from mta.observe import events
 from mta.observe.log import EventLog
 from mta.ports import InboundSession
 from mta.rfc.smtp.address import AddressError, parse_path
@@ -199,13 +198,6 @@ class Commands:
             await self.switch_to_tls()
             # RFC 3207 §4.2: the client says EHLO again; what it said in clear does not count
             self.facts = replace(self.facts, helo="", esmtp=False)
-            self.log.info(
-                events.TLS_ESTABLISHED,
-                session=self.facts.session_id,
-                client=str(self.facts.client_ip),
-                version=self.facts.tls.version if self.facts.tls else "",
-                certificate=self.facts.tls.leaf.subject if self.facts.tls and self.facts.tls.leaf else "",
-            )
 
     async def smtp_MAIL(self, argument: str) -> None:
         """RFC 5321 §4.1.1.2 with RFC 1870, 6152, 6531, 3461."""

@@ -22,6 +22,7 @@ from mta.adapters.tls.layer import start_server_tls
 from mta.errors import TlsFailed
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
+from mta.model.tls import TlsFacts
 from mta.observe import events
 from mta.observe.log import EventLog
 from mta.ports import InboundSession, Receiver
@@ -227,7 +228,16 @@ class SmtpServerProtocol(Commands, SMTP):
         finally:
             self._handshaking = False
         self.transport = self.stream.transport = transport
-        self.facts = replace(self.facts, tls=transport.get_extra_info("tls_facts"))
+        tls: TlsFacts = transport.get_extra_info("tls_facts")
+        self.facts = replace(self.facts, tls=tls)
+        self.log.info(
+            events.TLS_ESTABLISHED,
+            session=self.facts.session_id,
+            client=str(self.facts.client_ip),
+            version=tls.version,
+            group=tls.group,
+            certificate=tls.leaf.subject if tls.leaf else "",
+        )
 
     # --- PROXY v2 -------------------------------------------------------------------------------------------------
 

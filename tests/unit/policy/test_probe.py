@@ -10,9 +10,10 @@ from mta.config.contract import Configuration, Connector, HostPort, Outbound, Ou
 from mta.config.index import ConnectorIndex
 from mta.model.attempt import Failure, HostAttempt, Scope
 from mta.model.reply import Reply
+from mta.model.seen import Seen
 from mta.model.tls import TlsLevel
 from mta.policy import probe as policy
-from mta.policy.probe import Seen, alarms, all_targets, look, remember, targets
+from mta.policy.probe import alarms, all_targets, look, remember, targets
 from tests.unit.policy.world import CONTOSO, DAY, NOW, SERVER, certificate, tls
 
 HOSTS = (HostPort("mx1.fabrikam.example", 25),)

@@ -1,0 +1,85 @@
+"""`server.metrics`: what the workers and the supervisor have counted, on one page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mta.adapters.control import reachable
+from mta.app.folders import control_paths
+from mta.config.contract import Configuration
+from mta.errors import UsageError
+from mta.observe import metrics
+from mta.observe.log import EventLog
+from mta.observe.metrics import Metrics, Sample, exposition
+from mta.queue.operations import answer
+
+_PATIENCE = 5.0  # seconds for each worker
+_LONGEST = 1 << 26
+
+
+def bind_metrics(configuration: Configuration) -> socket.socket | None:
+    """The socket of `server.metrics`, if it is wanted. Raises UsageError where the address is taken."""
+    from mta.adapters.sockets import bind
+
+    address = configuration.server.metrics
+    return bind(address.host, address.port, 1)[0] if address else None
+
+
+async def expose(
+    bound: socket.socket, configuration: Callable[[], Configuration], counted: Metrics, log: EventLog
+) -> asyncio.AbstractServer:
+    """Serve the page, asking every worker each time."""
+    from mta.adapters.metrics_server import serve_metrics
+
+    async def page() -> str:
+        known = configuration()
+        workers = [(number, path) for number, path in control_paths(known) if number < known.server.workers]
+        answers = await asyncio.gather(*(_ask(path) for _, path in workers))
+        samples = [("", sample) for sample in (*counted.samples(), *await asyncio.to_thread(_certificates, known))]
+        for (number, _), found in zip(workers, answers, strict=True):
+            up = (metrics.WORKERS_UP.name, (), float(found is not None))
+            samples += [(str(number), sample) for sample in (up, *(found or ()))]
+        return exposition(samples)
+
+    return await serve_metrics(bound, page, log)
+
+
+async def _ask(path: str) -> list[Sample] | None:
+    """What one worker has counted; None: it does not answer."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            with reachable(path) as short:
+                reader, writer = await asyncio.open_unix_connection(short, limit=_LONGEST)
+            try:
+                writer.write(b'{"command": "metrics"}\n')
+                found = json.loads(await reader.readline())
+            finally:
+                writer.close()
+        return [(str(name), tuple(map(str, labels)), float(number)) for name, labels, number in found["samples"]]
+    except (OSError, TimeoutError, ValueError, KeyError, TypeError, UsageError):
+        return None
+
+
+async def worker_samples(worker: Any, counted: Metrics) -> dict[str, Any]:
+    """What a worker answers: its counts, its queue and its sessions."""
+    counts = await answer(worker.shards, {"command": "counts"}, time.time(), lambda: None)
+    gauges: list[Sample] = [(metrics.QUEUE.name, (state,), number) for state, number in counts["states"].items()]
+    gauges.append((metrics.QUEUE_OCTETS.name, (), counts["octets"]))
+    gauges.append((metrics.SESSIONS.name, (), worker.relay.sessions))
+    return {"samples": [*counted.samples(), *gauges]}
+
+
+def _certificates(configuration: Configuration) -> list[Sample]:
+    from mta.app.certificates import certificates
+
+    now = time.time()
+    return [
+        (metrics.DAYS_LEFT.name, (each.kind, each.where, each.subject), each.days_left(now))
+        for each in certificates(configuration)
+        if each.not_after
+    ]

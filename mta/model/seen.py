@@ -1,0 +1,24 @@
+"""What is remembered of a partner's host from one look to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One host of a connector, as it was last seen. `told`: conditions of which a person has heard.
+
+    The certificate is the last that it showed, also where it showed none since; times are epoch seconds.
+    """
+
+    at: float = 0.0
+    ok: bool = False
+    reason: str = ""
+    subject: str = ""
+    issuer: str = ""
+    names: tuple[str, ...] = ()
+    sha256: str = ""
+    spki_sha256: str = ""
+    not_after: float = 0.0
+    told: tuple[str, ...] = ()

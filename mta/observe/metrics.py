@@ -1,0 +1,153 @@
+"""Numbers for Prometheus, counted from the events that are logged anyway: nothing else has to be told twice.
+
+Each process counts for itself, in plain dictionaries; labels are our own words, never a peer's, so that nobody can
+make up new series.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mta.observe import events
+
+Fields = dict[str, Any]
+Labels = tuple[str, ...]
+Sample = tuple[str, Labels, float]  # a family's name, the values of its labels, the number
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric: what it means, and its labels in order."""
+
+    name: str
+    help: str
+    labels: Labels = ()
+    kind: str = "counter"
+
+
+ACCEPTED = Family("mta_messages_accepted_total", "Messages answered with 250.", ("connector", "tls"))
+REFUSED = Family(
+    "mta_messages_refused_total", "Commands or messages refused, by the word of the first reason.",
+    ("connector", "stage", "reason"),
+)  # fmt: skip
+WOULD_REFUSE = Family(
+    "mta_messages_would_refuse_total", "Messages a connector in audit mode lets pass.", ("connector",)
+)
+DELIVERIES = Family(
+    "mta_deliveries_total", "Recipients by what an attempt came to; `tls` is what was reached, `!` what was demanded.",
+    ("connector", "result", "tls"),
+)  # fmt: skip
+HANDSHAKES = Family("mta_tls_handshakes_total", "TLS sessions of clients.", ("version", "group"))
+HANDSHAKES_FAILED = Family("mta_tls_handshakes_failed_total", "TLS handshakes of clients that failed.")
+OUTBOUND_TLS = Family("mta_outbound_tls_total", "Attempts by TLS version; `none` is clear.", ("connector", "version"))
+SESSIONS_REFUSED = Family("mta_sessions_refused_total", "Sessions that were too many.")
+NOT_STORED = Family("mta_storage_failures_total", "Messages or settlements that could not be written.")
+ALARMS = Family("mta_alarms_total", "Alarms raised, by their word.", ("alarm",))
+DEFECTS = Family("mta_defects_total", "Faults of this program, each with a traceback in the log.")
+RELOADS = Family("mta_reloads_total", "New configurations and certificates, taken over or refused.", ("result",))
+WORKER_DEATHS = Family("mta_worker_deaths_total", "Worker processes that died and were started again.")
+
+QUEUE = Family("mta_queue_recipients", "Recipients in the queue by their state.", ("state",), "gauge")
+QUEUE_OCTETS = Family("mta_queue_octets", "Octets of undelivered content.", kind="gauge")
+SESSIONS = Family("mta_sessions", "Open sessions of clients.", kind="gauge")
+WORKERS_UP = Family("mta_worker_up", "Whether the worker answers.", kind="gauge")
+DAYS_LEFT = Family(
+    "mta_certificate_days_left", "Days until a certificate of the configuration, or of a partner, expires.",
+    ("kind", "where", "subject"), "gauge",
+)  # fmt: skip
+FAMILIES = {each.name: each for each in tuple(globals().values()) if isinstance(each, Family)}
+
+
+def _word(reasons: Any) -> str:
+    """The stable word that a reason begins with."""
+    return str(reasons[0]).partition(":")[0] if reasons else ""
+
+
+def _delivery(result: str) -> Callable[[Fields], Iterator[Sample]]:
+    def count(fields: Fields) -> Iterator[Sample]:
+        connector = fields.get("connector", "")
+        yield DELIVERIES.name, (connector, result, fields.get("tls", "")), len(fields.get("to", ("",)))
+        if "version" in fields:
+            yield OUTBOUND_TLS.name, (connector, fields["version"] or "none"), 1
+
+    return count
+
+
+def _one(family: Family, *labels: Callable[[Fields], str]) -> Callable[[Fields], Iterator[Sample]]:
+    def count(fields: Fields) -> Iterator[Sample]:
+        yield family.name, tuple(label(fields) for label in labels), 1
+
+    return count
+
+
+def _field(name: str) -> Callable[[Fields], str]:
+    return lambda fields: str(fields.get(name, ""))
+
+
+_COUNTED: dict[str, Callable[[Fields], Iterator[Sample]]] = {
+    events.MESSAGE_ACCEPTED: _one(ACCEPTED, _field("connector"), _field("tls")),
+    events.MAIL_REFUSED: _one(REFUSED, _field("connector"), _field("stage"), lambda f: _word(f.get("reasons"))),
+    events.MAIL_WOULD_REFUSE: _one(WOULD_REFUSE, _field("connector")),
+    events.DELIVERED: _delivery("delivered"),
+    events.DELIVERY_DEFERRED: _delivery("deferred"),
+    events.DELIVERY_FAILED: _delivery("failed"),
+    events.MESSAGE_EXPIRED: _delivery("expired"),
+    events.MESSAGE_HELD: _delivery("held"),
+    events.TLS_ESTABLISHED: _one(HANDSHAKES, _field("version"), _field("group")),
+    events.TLS_FAILED: _one(HANDSHAKES_FAILED),
+    events.SESSION_REFUSED: _one(SESSIONS_REFUSED),
+    events.MESSAGE_NOT_STORED: _one(NOT_STORED),
+    events.SETTLEMENT_NOT_STORED: _one(NOT_STORED),
+    events.ALARM: _one(ALARMS, _field("alarm")),
+    events.SHARD_ALARM: _one(ALARMS, lambda _: "queue-damaged"),
+    events.DEFECT: _one(DEFECTS),
+}
+_OF_THE_SUPERVISOR: dict[str, Callable[[Fields], Iterator[Sample]]] = {
+    events.SERVER_RELOADED: _one(RELOADS, lambda _: "taken"),
+    events.SERVER_RELOAD_REFUSED: _one(RELOADS, lambda _: "refused"),
+    events.WORKER_DIED: _one(WORKER_DEATHS),
+    events.DEFECT: _one(DEFECTS),
+}
+
+
+class Metrics:
+    """The counters of one process."""
+
+    def __init__(self, *, supervisor: bool = False) -> None:
+        self._table = _OF_THE_SUPERVISOR if supervisor else _COUNTED
+        self._counts: defaultdict[tuple[str, Labels], float] = defaultdict(float)
+
+    def observe(self, event: str, fields: Fields) -> None:
+        """One event is being logged."""
+        count = self._table.get(event)
+        if count is not None:
+            for name, labels, number in count(fields):
+                self._counts[name, labels] += number
+
+    def samples(self) -> list[Sample]:
+        """All counts so far."""
+        return [(name, labels, number) for (name, labels), number in self._counts.items()]
+
+
+def exposition(samples: Iterable[tuple[str, Sample]]) -> str:
+    """The text that Prometheus reads (format 0.0.4); each sample comes with the worker it is of, or none."""
+    found: dict[str, list[str]] = {}
+    for worker, (name, labels, number) in samples:
+        family = FAMILIES.get(name)
+        if family is None or len(labels) != len(family.labels):
+            continue  # of a worker of another version, during an upgrade
+        named = dict(zip(family.labels, labels, strict=True)) | ({"worker": worker} if worker else {})
+        text = ",".join(f'{label}="{_escaped(value)}"' for label, value in named.items())
+        found.setdefault(name, []).append(f"{name}{{{text}}} {number:.10g}" if text else f"{name} {number:.10g}")
+    lines = []
+    for name in sorted(found):
+        family = FAMILIES[name]
+        lines += [f"# HELP {name} {family.help}", f"# TYPE {name} {family.kind}", *sorted(found[name])]
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -14,7 +14,7 @@ from mta.cli.certs import certs_list
 from mta.model.seen import Seen
 from tests.support.pki import NOW, Authority
 
-CA = Authority("Certs Root", not_after=NOW + timedelta(days=400))
+CA = Authority("Certs Root", not_after=NOW + timedelta(days=400, hours=1))
 THEIRS = CA.issue(dns_names=["mail.fabrikam.example"], not_after=NOW + timedelta(days=30, hours=1))
 OTHER_PIN = "cert-sha256:" + "0" * 64
 
@@ -37,7 +37,8 @@ def config(tmp_path: Path) -> str:
     write_seen(tmp_path / "q", {"fabrikam/mail.fabrikam.example:25": seen})
     path = tmp_path / "connectors.yaml"
     path.write_text(
-        "server:\n  hostname: mx.contoso.example\n  certificate: {chain: own.pem, key: own.key}\n  queue: {store: sqlite:q}\n"
+        "server:\n  hostname: mx.contoso.example\n  certificate: {chain: own.pem, key: own.key}\n"
+        "  queue: {store: sqlite:q}\n"
         "connectors:\n  fabrikam:\n    domains: [fabrikam.example]\n    inbound: {identity: none}\n"
         f'    outbound: {{tls: {{ca: ca.pem, pins: ["{THEIRS.spki_pin}", "{OTHER_PIN}"]}}}}\n'
     )

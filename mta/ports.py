@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from mta.model.address import Mailbox
 from mta.model.directory import DirectoryAnswer, Harvest, SourceAnswer, TrustRung
 from mta.model.envelope import Envelope, Recipient
+from mta.model.frozen import frozen
 from mta.model.message import Content, NewForm, QueuedMessage
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
@@ -345,7 +346,7 @@ class Capabilities:
         return int(value) if value.isascii() and value.isdigit() else 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Transaction:
     """One mail transaction: the envelope for this hop (only its recipients) and the bytes that travel."""
 
@@ -354,7 +355,7 @@ class Transaction:
     content: Content
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransactionReplies:
     """The hop's replies. `recipients` is parallel to the envelope's; `data` is None where it was not reached.
 
@@ -419,7 +420,7 @@ class SmtpConnection(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DialTarget:
     """Where to connect, and which TLS to speak there. Part of the pool's key, therefore hashable."""
 
@@ -557,7 +558,7 @@ class ReportPoster(Protocol):
 # --- the queue ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecipientFate:
     """What settling writes for one recipient: its new state and why."""
 
@@ -569,7 +570,7 @@ class RecipientFate:
     warned: bool = False  # a delay warning goes out with this settlement
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """One line of a message's history. `detail` holds JSON types only; `recipients` are indices, empty: all."""
 
@@ -579,7 +580,7 @@ class Event:
     recipients: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settlement:
     """All that one attempt (or one operator's command) changes for a message; written in one transaction.
 

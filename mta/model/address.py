@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from mta.model.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mailbox:
     """One address as it travelled, and the form that is compared.
 

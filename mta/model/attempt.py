@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from mta.model.frozen import frozen
 from mta.model.message import NewForm
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts
@@ -33,7 +34,7 @@ class Failure:
     local: bool = False  # nobody said `reply` to us: a bounce must not quote it as the peer's
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HostAttempt:
     """One host that was tried. Written to the trace as it stands (`attempt_evidence()` in observe/trace.py)."""
 
@@ -53,7 +54,7 @@ class HostAttempt:
     tls_given_up: str = ""  # why TLS failed, where the level permits to go on in clear
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecipientResult:
     """What the next hop said of one recipient: delivered if `failure` is None; `reply` is its last word.
 
@@ -67,7 +68,7 @@ class RecipientResult:
     dsn_passed: bool = False  # the hop takes over the duty to report (RFC 3461)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeliveryResult:
     """All of one attempt: every host tried, every recipient's fate, and the signatures we broke before."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mta.model.address import Mailbox
+from mta.model.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FromField:
     """The From of one message.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mta.model.address import Mailbox
+from mta.model.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recipient:
     """One RCPT TO.
 
@@ -26,7 +25,7 @@ class Recipient:
         return event in self.notify
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Envelope:
     """Who sends to whom, and how the content must be carried. A `sender` of None is the null sender `<>`."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mta.model.envelope import Envelope
+from mta.model.frozen import frozen
 
 # The inbound connectors of what we write ourselves; no connector of the configuration may be called so.
 NOTICE, REPORT = "notice", "report"
@@ -25,7 +26,7 @@ class HeaderField(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeaderBlock:
     """The header of a message, found once: its fields in order and where the body begins."""
 
@@ -42,7 +43,7 @@ class HeaderBlock:
         return len([None for f in self.fields if f.name == name])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Content:
     """The bytes of a message: in memory, or in a spool file that belongs to the queue.
 
@@ -61,7 +62,7 @@ class Content:
         return self.data if self.data is not None else self.head
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecipientState:
     """One recipient of a queued message, as the queue knows it. `index` is its place in the envelope."""
 
@@ -96,7 +97,7 @@ class NewForm:
     detail: dict[str, object]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueuedMessage:
     """A message we have answered for. `prefix` (our trace header fields) travels before the content.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from mta.model.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """A reply to or from a peer. `enhanced` is like `5.7.1`, or empty; `text` holds one entry a line, without codes."""
 

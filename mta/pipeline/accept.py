@@ -12,6 +12,7 @@ from mta.errors import StorageError
 from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField
 from mta.model.envelope import Envelope, Recipient
+from mta.model.frozen import frozen
 from mta.model.message import Content, HeaderBlock
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
@@ -77,7 +78,7 @@ async def add_recipient(callouts: CallOuts, transaction: Transaction, recipient:
     return judged.decision
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Judgement:
     """What came of a whole message: the decision, the content without forged fields, the fields to put in front."""
 

@@ -10,7 +10,7 @@ import asyncio
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ from mta.errors import StorageError
 from mta.model.address import Mailbox
 from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField
+from mta.model.frozen import frozen
 from mta.model.message import Content, HeaderBlock
 from mta.policy.concerned import true_source
 from mta.ports import Clock, Resolver, Spool
@@ -39,7 +40,7 @@ from mta.rfc.spf.received import received_spf
 _PIECE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LookUps:
     """What finding out takes: names, the time, and how we call ourselves."""
 
@@ -48,7 +49,7 @@ class LookUps:
     hostname: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Incoming:
     """A message whose content has arrived, from a client (None: not known) that called itself `helo`."""
 

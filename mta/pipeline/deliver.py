@@ -8,6 +8,7 @@ from mta.config.contract import Connector, HostPort
 from mta.errors import ConnectFailed, RemoteProtocolError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.envelope import Envelope
+from mta.model.frozen import frozen
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.pipeline.discover import NextHop, discover
@@ -23,7 +24,7 @@ from mta.ports import DnsStatus, MxAnswer, Transaction, TransactionReplies
 HOSTS_TRIED = 5  # of one destination in one attempt, as Postfix's smtp_mx_address_limit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Job:
     """Recipients of one message that share a connector and a destination: one transaction, one settlement.
 
@@ -85,7 +86,7 @@ class Place:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Found:
     """Where to try, and which better or worse hosts could not be looked up just now."""
 
@@ -139,7 +140,7 @@ def _hosts(site: Site, job: Job, answer: MxAnswer | None) -> tuple[HostPort, ...
     return order_mx(answer, job.destination.name, site.contract.own_names, site.random.shuffle, outbound.port)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _HostOutcome:
     attempt: HostAttempt
     results: tuple[RecipientResult, ...]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from mta.config.contract import HostPort, Outbound
 from mta.errors import ConnectFailed, RemoteProtocolError, TlsFailed
 from mta.model.attempt import Failure, HostAttempt, Scope
+from mta.model.frozen import frozen
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts, TlsLevel
 from mta.pipeline.site import Site
@@ -24,7 +25,7 @@ _NOT_JUDGED = TlsJudgement(None, "")
 _JUDGEMENT_KEPT = 60.0  # seconds: dates are looked at again after this
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HopKey:
     """Two messages may share a connection only if all of this is equal (design: the pool's key)."""
 
@@ -46,7 +47,7 @@ class Hop:
     idle_since: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opened:
     """Either a hop, or the failure; in both cases what was seen on the way. `dialled`: now, not kept from before."""
 
@@ -56,7 +57,7 @@ class Opened:
     dialled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Dialled:
     """What a dial came to; `tls` and `judgement` are evidence also where it failed."""
 

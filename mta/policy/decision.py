@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from mta.model.frozen import frozen
 from mta.model.reply import Reply
 
 
@@ -16,7 +17,7 @@ class Verdict:
     HOLD = "hold"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reason:
     """One reason: a stable `word` for machines and searching, and the whole story for the administrator."""
 
@@ -35,7 +36,7 @@ class Loser:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decision:
     """What was decided under which connector.
 

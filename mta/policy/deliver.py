@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from mta.config.contract import HostPort, Outbound
 from mta.model.attempt import Failure, Scope
+from mta.model.frozen import frozen
 from mta.model.reply import Reply
 from mta.model.reporting import NOTHING_PUBLISHED, PublishedTls
 from mta.model.tls import NO_REVOCATION, OFF, Pin, Revocation, TlsFacts, TlsLevel, TrustAnchors
@@ -19,7 +20,7 @@ from mta.policy.route import Destination, is_address
 from mta.ports import ChainVerifier
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TlsRequirement:
     """What TLS to a host must be. Part of the key under which connections are kept, therefore hashable.
 

@@ -14,6 +14,7 @@ from mta.config.contract import Connector
 from mta.config.index import ConnectorIndex
 from mta.model.address import Mailbox
 from mta.model.author import FromField
+from mta.model.frozen import frozen
 from mta.model.session import SessionFacts
 from mta.policy.decision import Decision, Reason, Verdict, with_audit
 from mta.policy.identify import Identity, judge_proof
@@ -27,7 +28,7 @@ MAIL_FROM = "mail_from"
 HEADER_FROM = "header_from"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Hearing:
     """All that a judgement of one session's mail stands on."""
 

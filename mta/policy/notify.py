@@ -23,6 +23,7 @@ from mta.config.contract import Configuration, Server
 from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult, HostAttempt, RecipientResult
 from mta.model.envelope import Envelope, Recipient
+from mta.model.frozen import frozen
 from mta.model.lifecycle import DELIVERED, EXPIRED, FAILED, QUEUED, RELAYED
 from mta.model.message import QueuedMessage
 from mta.model.reply import Reply
@@ -91,7 +92,7 @@ _ADVICE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Occasion:
     """What there is to report on: a message, its settled fates and the attempt they come from, at epoch second `now`.
 

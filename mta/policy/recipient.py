@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mta.config.contract import ANY_RECIPIENT, VERIFY_RECIPIENT, Configuration, Domain
 from mta.config.index import ConnectorIndex
 from mta.model.address import Mailbox
+from mta.model.frozen import frozen
 from mta.model.reply import Reply
 from mta.policy.decision import Decision, Reason, Verdict, with_audit
 from mta.policy.identify import Identity
@@ -15,7 +14,7 @@ from mta.policy.route import Route, choose
 from mta.rfc.smtp.address import parse_mailbox
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecipientDecision:
     """What becomes of one RCPT TO.
 

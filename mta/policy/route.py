@@ -14,6 +14,7 @@ from mta.config.contract import DEFAULT, Configuration, Connector, Domain, HostP
 from mta.config.index import ConnectorIndex
 from mta.model.address import Mailbox
 from mta.model.attempt import Failure, Scope
+from mta.model.frozen import frozen
 from mta.model.reply import Reply
 from mta.ports import DnsStatus, MxAnswer, MxRecord
 from mta.rfc.nullmx.check import is_null_mx
@@ -21,7 +22,7 @@ from mta.rfc.nullmx.check import is_null_mx
 _HOST = re.compile(r"(?=.{1,253}\Z)(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?!-)[a-z0-9_-]{1,63}(?<!-)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Route:
     """The outbound connector of one recipient, and the domain of ours whose hosts take it (None: not our domain).
 

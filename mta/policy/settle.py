@@ -24,6 +24,7 @@ from enum import Enum
 from mta.config.contract import Limits
 from mta.model import lifecycle
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
+from mta.model.frozen import frozen
 from mta.model.message import NewForm, QueuedMessage, RecipientState
 from mta.ports import RecipientFate
 
@@ -105,7 +106,7 @@ def settle(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Attempt:
     """What the fates of one attempt have in common."""
 

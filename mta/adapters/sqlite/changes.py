@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import apsw
 
 from mta.adapters.sqlite.rows import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, Incoming, IncomingForm, event_out, plain
 from mta.adapters.sqlite.writer import Work
 from mta.errors import LocalProtocolError
+from mta.model.frozen import frozen
 from mta.model.lifecycle import FINAL, HELD, OPEN, QUEUED, STATES
 from mta.ports import Event, RecipientFate, Settlement
 
@@ -57,7 +56,7 @@ def insert_message(work: Work, incoming: Incoming) -> int:
     return seq
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """A settlement made ready: events as rows, notices as rows."""
 

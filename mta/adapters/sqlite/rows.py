@@ -14,6 +14,7 @@ from mta.adapters.sqlite.spool import FileSpool
 from mta.errors import LocalProtocolError, StorageError
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
+from mta.model.frozen import frozen
 from mta.model.lifecycle import OPEN, QUEUED
 from mta.model.message import Content, NewForm, QueuedMessage, RecipientState
 from mta.ports import Event
@@ -99,7 +100,7 @@ def row_checksum(fixed: tuple[object, ...], texts: tuple[str, str], prefix: byte
     return crc32(prefix, crc)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Incoming:
     """A message made ready for its INSERTs; `spool` is set where the content is a file."""
 

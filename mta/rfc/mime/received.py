@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address
 
+from mta.model.frozen import frozen
 from mta.model.session import SessionFacts
 from mta.model.tls import TlsFacts
 from mta.rfc.mime.date import format_date
@@ -21,7 +21,7 @@ _PATH_LENGTH = 400  # RFC 5321 §4.5.3.1.3: 256 octets; internationalised ones a
 _SUBJECT_LENGTH = 200  # of a client certificate; what does not fit says nothing more
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stamp:
     """What the field says of our side. `recipient` is given for a message with a single one; empty otherwise."""
 

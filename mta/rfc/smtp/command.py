@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from mta.model.frozen import frozen
 from mta.model.reply import Reply
 from mta.rfc.smtp.address import AddressError, ascii_domain
 
@@ -24,7 +24,7 @@ class CommandError(ValueError):
         self.reply = reply
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """`verb` is in upper case; `argument` is what followed the space, without white space at its end."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
 
 from mta.errors import LocalProtocolError
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
+from mta.model.frozen import frozen
 from mta.model.reply import Reply
 from mta.ports import Capabilities
 
@@ -21,7 +21,7 @@ _UNSAFE_ADDRESS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _VALUE = re.compile(r"[\x21-\x3c\x3e-\x7e]+\Z")  # RFC 5321 §4.1.2: esmtp-value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cargo:
     """What matters of a message's bytes. `size`: octets with the prefix, before dot-stuffing (RFC 1870 §5)."""
 

@@ -135,9 +135,11 @@ def report(seen: Observed, spans: list[tuple[float, float]], arrived: int) -> di
 def main(reloads: int, connectors: int) -> dict[str, object]:
     """Run it once."""
     track = make_track(Path(tempfile.mkdtemp(prefix="reload-")))
-    with relay(track, Run(), extra_connectors=many_connectors(connectors)) as ours:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return report(*runner.run(drive(ours, track.sink, reloads)))
+    with (
+        relay(track, Run(), extra_connectors=many_connectors(connectors)) as ours,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        return report(*runner.run(drive(ours, track.sink, reloads)))
 
 
 if __name__ == "__main__":

@@ -57,28 +57,43 @@ _OIDS = {cipher.name: der.oid(cipher.oid) for cipher in CIPHERS.values()}
 
 
 @dataclass(frozen=True, slots=True)
-class Encrypted:
-    """An encrypted content: its AlgorithmIdentifier (DER), its octets in pieces, and the tag of GCM."""
+class Sealing:
+    """One content about to be encrypted: its AlgorithmIdentifier (DER) and how long it will be, before it is."""
 
+    cipher: ContentCipher
     algorithm: bytes
-    pieces: tuple[bytes, ...]
-    tag: bytes = b""
+    vector: bytes
+    content: bytes
+    size: int
+
+    def into(self, key: bytes, out: memoryview) -> bytes:
+        """Encrypts into `out`, which is some octets longer than `size`; returns the tag of GCM.
+
+        The key must encrypt nothing else. Written where it is to be, a large content is not moved again.
+        """
+        if self.cipher.authenticated:
+            sealer = Cipher(algorithms.AES(key), modes.GCM(self.vector)).encryptor()
+            sealer.update_into(self.content, out)
+            sealer.finalize()
+            return sealer.tag
+        encryptor = Cipher(algorithms.AES(key), modes.CBC(self.vector)).encryptor()
+        whole = len(self.content) // self.cipher.block * self.cipher.block
+        encryptor.update_into(memoryview(self.content)[:whole], out)
+        missing = self.size - len(self.content)  # RFC 5652 §6.3
+        out[whole : self.size] = encryptor.update(self.content[whole:] + bytes((missing,)) * missing)
+        return b""
 
 
-def encrypt(cipher: ContentCipher, key: bytes, content: bytes, random: Callable[[int], bytes]) -> Encrypted:
-    """The content under a key that encrypts nothing else."""
+def seal(cipher: ContentCipher, content: bytes, random: Callable[[int], bytes]) -> Sealing:
+    """The sealing of a content, with a fresh nonce or vector."""
     if cipher.authenticated:
-        nonce = random(_NONCE)
-        sealer = Cipher(algorithms.AES(key), modes.GCM(nonce)).encryptor()
-        pieces: tuple[bytes, ...] = (sealer.update(content), sealer.finalize())
         # RFC 5084 §3.2: the default length of the tag is 12, ours is written
+        nonce = random(_NONCE)
         parameters = der.sequence(der.octet_string(nonce), der.integer(TAG))
-        return Encrypted(der.sequence(_OIDS[cipher.name], parameters), pieces, sealer.tag)
+        return Sealing(cipher, der.sequence(_OIDS[cipher.name], parameters), nonce, content, len(content))
     vector = random(cipher.block)
-    encryptor = Cipher(algorithms.AES(key), modes.CBC(vector)).encryptor()
-    missing = cipher.block - len(content) % cipher.block  # RFC 5652 §6.3
-    pieces = (encryptor.update(content), encryptor.update(bytes((missing,)) * missing), encryptor.finalize())
-    return Encrypted(der.sequence(_OIDS[cipher.name], der.octet_string(vector)), pieces)
+    size = (len(content) // cipher.block + 1) * cipher.block
+    return Sealing(cipher, der.sequence(_OIDS[cipher.name], der.octet_string(vector)), vector, content, size)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

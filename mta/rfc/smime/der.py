@@ -21,6 +21,11 @@ def element(tag: int, *parts: bytes) -> bytes:
     return header(tag, len(body)) + body
 
 
+def begun(tag: int, begin: bytes, rest: int) -> bytes:
+    """An element that begins with `begin` and is continued by `rest` octets that are put behind it later."""
+    return header(tag, len(begin) + rest) + begin
+
+
 def sequence(*parts: bytes) -> bytes:
     """A SEQUENCE of parts that are DER already."""
     return element(0x30, *parts)

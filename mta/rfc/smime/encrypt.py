@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from mta.errors import SmimeError
 from mta.rfc.smime import der
 from mta.rfc.smime.algorithms import AUTH_ENVELOPED_DATA, DATA, ENVELOPED_DATA
-from mta.rfc.smime.cipher import CIPHERS, encrypt
+from mta.rfc.smime.cipher import CIPHERS, TAG, Sealing, seal
 from mta.rfc.smime.profile import Profile
 from mta.rfc.smime.recipient import prepare_recipient
 from mta.rfc.smime.transport import RecipientKey
@@ -31,17 +31,26 @@ def enveloped_data(
     cipher = CIPHERS[profile.cipher]
     key = random(cipher.key_size)
     infos = der.set_of(recipient.info(key) for recipient in recipients)
-    encrypted = encrypt(cipher, key, content, random)
-    size = sum(map(len, encrypted.pieces))
-    head = der.header(0x80, size)  # RFC 5652 §6.1: encryptedContent is an implicit [0]
-    inner = der.header(0x30, len(_DATA) + len(encrypted.algorithm) + len(head) + size)
-    inner = inner + _DATA + encrypted.algorithm + head
+    sealing = seal(cipher, content, random)
     if cipher.authenticated:
-        kind, version, mac = _AUTH_ENVELOPED, _ZERO, der.octet_string(encrypted.tag)
+        kind, version, tag = _AUTH_ENVELOPED, _ZERO, TAG + 2
     else:
-        kind, version, mac = _ENVELOPED, der.integer(max(each.version for each in recipients)), b""
-    body = len(version) + len(infos) + len(inner) + size + len(mac)
-    whole = der.header(0x30, body)
-    shell = der.header(0xA0, len(whole) + body)
-    outer = der.header(0x30, len(kind) + len(shell) + len(whole) + body)
-    return b"".join((outer, kind, shell, whole, version, infos, inner, *encrypted.pieces, mac))
+        kind, version, tag = _ENVELOPED, der.integer(max(each.version for each in recipients)), 0
+    head = _head(kind, version + infos, sealing, tag)
+    size = len(head) + sealing.size
+    out = memoryview(bytearray(size + max(tag, cipher.block)))
+    out[: len(head)] = head
+    mac = sealing.into(key, out[len(head) :])
+    if mac:
+        out[size : size + tag] = der.octet_string(mac)
+    return bytes(out[: size + tag])
+
+
+def _head(kind: bytes, before: bytes, sealing: Sealing, behind: int) -> bytes:
+    """All that stands before the encrypted octets; `behind` is what follows them. From the inside out."""
+    rest = sealing.size
+    inner = der.begun(0x80, b"", rest)  # RFC 5652 §6.1: encryptedContent is an implicit [0]
+    inner = der.begun(0x30, _DATA + sealing.algorithm + inner, rest)
+    rest += behind
+    body = der.begun(0x30, before + inner, rest)
+    return der.begun(0x30, kind + der.begun(0xA0, body, rest), rest)

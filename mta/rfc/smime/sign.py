@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -116,35 +117,23 @@ _SIGNED_DATA, _DATA = der.oid(SIGNED_DATA), der.oid(DATA)
 
 
 def _content_info(before: bytes, content: bytes | None, behind: bytes) -> bytes:
-    """Around a content that may be large: the lengths are summed up, the content is copied once."""
-    heads: list[bytes] = []
+    """Around a content that may be large, and is copied once. From the inside out."""
     if content is None:
-        inside, size = b"", 0
+        inner, rest = b"", 0
     else:
-        inside, size = content, len(content)
-        for tag in (0x04, 0xA0):  # eContent: an octet string in an explicit [0]
-            head = der.header(tag, size)
-            heads.insert(0, head)
-            size += len(head)
-    head = der.header(0x30, len(_DATA) + size) + _DATA
-    size += len(head)
-    size += len(before) + len(behind)
-    whole = der.header(0x30, size)
-    size += len(whole)
-    shell = der.header(0xA0, size)
-    size += len(shell) + len(_SIGNED_DATA)
-    return b"".join((der.header(0x30, size), _SIGNED_DATA, shell, whole, before, head, *heads, inside, behind))
+        rest = len(content)
+        inner = der.begun(0xA0, der.begun(0x04, b"", rest), rest)  # eContent: an octet string in an explicit [0]
+    inner = der.begun(0x30, _DATA + inner, rest)
+    rest += len(behind)
+    body = der.begun(0x30, before + inner, rest)
+    head = der.begun(0x30, _SIGNED_DATA + der.begun(0xA0, body, rest), rest)
+    return b"".join((head, content or b"", behind))
 
 
 def _signer_info(signer: Signer, digest: bytes, signing_time: float) -> bytes:
     scheme = signer.scheme
-    attributes = der.set_of(
-        (
-            *signer.attributes,
-            der.sequence(_MESSAGE_DIGEST, der.element(0x31, der.octet_string(digest))),
-            der.sequence(_SIGNING_TIME, der.element(0x31, _time(signing_time))),
-        )
-    )
+    digested = der.sequence(_MESSAGE_DIGEST, der.element(0x31, der.octet_string(digest)))
+    attributes = der.set_of((*signer.attributes, digested, _time(int(signing_time))))
     try:
         signature = scheme.sign(attributes)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -153,12 +142,15 @@ def _signer_info(signer: Signer, digest: bytes, signing_time: float) -> bytes:
     return der.sequence(signer.head, tagged, scheme.signature_algorithm, der.octet_string(signature))
 
 
-def _time(when: float) -> bytes:
-    """UTCTime, and GeneralizedTime from 2050 on (RFC 5652 §11.3)."""
+@lru_cache(16)  # many messages have the same second
+def _time(when: int) -> bytes:
+    """The attribute signingTime: UTCTime, and GeneralizedTime from 2050 on (RFC 5652 §11.3)."""
     moment = time.gmtime(when)
     if 0 <= when < _2050:
-        return der.element(0x17, time.strftime("%y%m%d%H%M%SZ", moment).encode())
-    return der.element(0x18, time.strftime("%Y%m%d%H%M%SZ", moment).encode())
+        value = der.element(0x17, time.strftime("%y%m%d%H%M%SZ", moment).encode())
+    else:
+        value = der.element(0x18, time.strftime("%Y%m%d%H%M%SZ", moment).encode())
+    return der.sequence(_SIGNING_TIME, der.element(0x31, value))
 
 
 def _signing_certificate(who: Party) -> bytes:

@@ -13,7 +13,7 @@ from mta.errors import SmimeError
 from mta.rfc.smime import algorithms as names
 from mta.rfc.smime import der
 from mta.rfc.smime.ber import Element, read
-from mta.rfc.smime.cipher import CIPHERS, encrypt
+from mta.rfc.smime.cipher import CIPHERS, ContentCipher, seal
 from mta.rfc.smime.decrypt import CANNOT, MAX_ATTEMPTS, NOT_OURS, DecryptionKey, decrypt
 from mta.rfc.smime.encrypt import enveloped_data, prepare_recipient
 from mta.rfc.smime.party import party
@@ -28,6 +28,16 @@ QUANTUM = PROFILES["post-quantum"]
 
 def envelope(kind: str, profile: Profile = DEFAULT, content: bytes = ENTITY) -> bytes:
     return enveloped_data([prepare_recipient(person(kind).der, profile)], content, profile, os.urandom)
+
+
+def encrypt(
+    cipher: ContentCipher, key: bytes, content: bytes, random: Callable[[int], bytes]
+) -> tuple[bytes, bytes, bytes]:
+    """AlgorithmIdentifier, ciphertext and tag."""
+    sealing = seal(cipher, content, random)
+    out = bytearray(sealing.size + 16)
+    tag = sealing.into(key, memoryview(out))
+    return sealing.algorithm, bytes(out[: sealing.size]), tag
 
 
 def recipient(kind: str, change: Callable[[bytes], bytes]) -> RecipientKey:
@@ -152,13 +162,12 @@ def test_a_cut_content_is_not_released() -> None:
     """EFAIL's cut: a shorter ciphertext with the tag of the whole."""
     cipher = CIPHERS["aes256-gcm"]
     key = bytes(range(32))
-    whole = encrypt(cipher, key, ENTITY * 9, os.urandom)
+    algorithm, whole, tag = encrypt(cipher, key, ENTITY * 9, os.urandom)
     recipients = [prepare_recipient(person("p256").der, DEFAULT)]
     for kept in (0, 16, len(ENTITY)):
-        content = b"".join(whole.pieces)[:kept]
-        inner = der.sequence(der.oid(names.DATA), whole.algorithm, der.element(0x80, content))
+        inner = der.sequence(der.oid(names.DATA), algorithm, der.element(0x80, whole[:kept]))
         infos = der.set_of(each.info(key) for each in recipients)
-        body = der.sequence(der.integer(0), infos, inner, der.octet_string(whole.tag))
+        body = der.sequence(der.integer(0), infos, inner, der.octet_string(tag))
         data = der.sequence(der.oid(names.AUTH_ENVELOPED_DATA), der.explicit(0, body))
         assert decrypt(data, [person("p256").decryption_key]).content is None
 
@@ -215,19 +224,19 @@ def test_a_derived_content_key_is_read() -> None:
     )
     extracted = hmac.digest(b"The Cryptographic Message Syntax", key, "sha256")
     derived = hmac.digest(extracted, algorithm + b"\x01", "sha256")
-    sealed = encrypt(CIPHERS["aes256-gcm"], derived, ENTITY, lambda size: bytes(size))
-    assert sealed.algorithm == algorithm
+    written, sealed, tag = encrypt(CIPHERS["aes256-gcm"], derived, ENTITY, lambda size: bytes(size))
+    assert written == algorithm
     outer = der.algorithm("1.2.840.113549.1.9.16.3.31", algorithm)
-    inner = der.sequence(der.oid(names.DATA), outer, der.element(0x80, *sealed.pieces))
+    inner = der.sequence(der.oid(names.DATA), outer, der.element(0x80, sealed))
     infos = der.set_of([prepare_recipient(person("p256").der, DEFAULT).info(key)])
-    body = der.sequence(der.integer(0), infos, inner, der.octet_string(sealed.tag))
+    body = der.sequence(der.integer(0), infos, inner, der.octet_string(tag))
     data = der.sequence(der.oid(names.AUTH_ENVELOPED_DATA), der.explicit(0, body))
     outcome = decrypt(data, [person("p256").decryption_key])
     assert (outcome.content, outcome.cipher) == (ENTITY, "aes256-gcm")
     inner = der.sequence(
-        der.oid(names.DATA), der.algorithm("1.2.840.113549.1.9.16.3.31", outer), der.element(0x80, *sealed.pieces)
+        der.oid(names.DATA), der.algorithm("1.2.840.113549.1.9.16.3.31", outer), der.element(0x80, sealed)
     )
-    body = der.sequence(der.integer(0), infos, inner, der.octet_string(sealed.tag))
+    body = der.sequence(der.integer(0), infos, inner, der.octet_string(tag))
     with pytest.raises(SmimeError, match="inside of itself"):
         decrypt(der.sequence(der.oid(names.AUTH_ENVELOPED_DATA), der.explicit(0, body)), [])
 
@@ -279,7 +288,7 @@ def test_equal_blocks_leave_no_trace() -> None:
         seen: set[bytes] = set()
         for _ in range(2):
             key = os.urandom(CIPHERS[cipher].key_size)
-            sealed = b"".join(encrypt(CIPHERS[cipher], key, content, os.urandom).pieces)
+            _, sealed, _ = encrypt(CIPHERS[cipher], key, content, os.urandom)
             blocks = [sealed[start : start + 16] for start in range(0, len(sealed), 16)]
             assert len(set(blocks)) == len(blocks)
             assert seen.isdisjoint(blocks)

@@ -195,12 +195,17 @@ class _Builder(Walk):
         """NUL, and CR or LF alone, anywhere but in the body of a binary part (RFC 2045 §2.9)."""
         content = bytes(self.content)
         binary = [content[leaf.body : leaf.end] for leaf in leaves(root) if leaf.encoding == "binary"]
-        pairs, cr, lf, nul = (
-            content.count(sign) - sum(body.count(sign) for body in binary) for sign in (b"\r\n", b"\r", b"\n", b"\0")
-        )
-        self.doubts.update(
-            word for word, odd in (("bare-cr", cr > pairs), ("bare-lf", lf > pairs), ("nul", nul)) if odd
-        )
+
+        def count(sign: bytes) -> int:
+            return content.count(sign) - sum(body.count(sign) for body in binary)
+
+        pairs = count(b"\r\n")
+        if count(b"\r") > pairs:
+            self.doubts.add("bare-cr")
+        if count(b"\n") > pairs:
+            self.doubts.add("bare-lf")
+        if b"\0" in content and count(b"\0"):
+            self.doubts.add("nul")
 
     def _open(self, node: _Node, opened: Open) -> None:
         self.owners.append(node)

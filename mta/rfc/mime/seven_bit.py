@@ -11,14 +11,13 @@ import binascii
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from functools import lru_cache
 
 from mta.model.message import HeaderBlock
 from mta.rfc.mime.entity import IDENTITY, Entity
 
 LONGEST = 998  # RFC 5322 §2.1.1: octets of a line without its CRLF
-_LINE = struct.Struct("76s")
-_PAGE = struct.Struct("76s" * 256)
+_PAGE = 57 * 128  # octets that make 128 lines of base64
 _FIELD = b"content-transfer-encoding"
 _UNTOUCHABLE = ("multipart/signed", "multipart/encrypted")  # RFC 1847 §2.1: their bytes are what was protected
 _ASCII = bytes(range(127))
@@ -68,19 +67,26 @@ def with_encoding(header: HeaderBlock, size: int, encoding: str) -> bytes:
 def base64_lines(data: bytes) -> bytes:
     """Base64 in lines of 76 characters, each with its CRLF: RFC 2045 §6.8.
 
-    The lines are cut by `struct`, without a step of Python for each.
+    The lines are cut by `struct`, without a step of Python for each; page by page, so that a large content needs no
+    more memory than its result, and the processor finds each page where it has just put it.
     """
-    text = memoryview(binascii.b2a_base64(data, newline=False))
-    pages = len(text) - len(text) % _PAGE.size
-    lines = len(text) - len(text) % _LINE.size
-    return b"\r\n".join(
-        (
-            *chain.from_iterable(_PAGE.iter_unpack(text[:pages])),
-            *chain.from_iterable(_LINE.iter_unpack(text[pages:lines])),
-            *((bytes(text[lines:]),) if lines < len(text) else ()),
-            b"",
-        )
-    )
+    view = memoryview(data)
+    pages = [_page(view[start : start + _PAGE]) for start in range(0, len(view), _PAGE)]
+    return b"\r\n".join((*pages, b""))
+
+
+def _page(data: memoryview) -> bytes:
+    """At most _PAGE octets, the last line without its CRLF."""
+    text = binascii.b2a_base64(data, newline=False)
+    whole = len(text) // 76
+    lines = _cutter(whole).unpack_from(text)
+    rest = text[whole * 76 :]
+    return b"\r\n".join((*lines, rest) if rest else lines)
+
+
+@lru_cache(129)
+def _cutter(lines: int) -> struct.Struct:
+    return struct.Struct("76s" * lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,16 @@ class TlsaAnswer:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CertAnswer:
+    """The certificates (DER) of the CERT records of type PKIX of a name (RFC 4398 §2.1)."""
+
+    status: DnsStatus
+    certificates: tuple[bytes, ...] = ()
+    secure: bool = False
+    detail: str = ""
+
+
 class Resolver(Protocol):
     """DNS. Never raises for an answer that is merely bad: that is data."""
 
@@ -147,6 +157,14 @@ class Resolver(Protocol):
 
     async def tlsa(self, name: str) -> TlsaAnswer:
         """The TLSA records of `name`, such as `_25._tcp.mx.x.example`, CNAMEs followed."""
+        ...
+
+    async def smimea(self, name: str) -> TlsaAnswer:
+        """The SMIMEA records of `name`: their form is that of TLSA (RFC 8162 §2)."""
+        ...
+
+    async def cert(self, name: str) -> CertAnswer:
+        """The CERT records of `name` that hold a certificate of PKIX."""
         ...
 
     async def cname(self, name: str) -> NamesAnswer:
@@ -265,15 +283,27 @@ class CertificateSource(Protocol):
         ...
 
 
+class CertificateMemory(Protocol):
+    """Where certificates learned from signed mail are kept."""
+
+    async def remember(self, harvest: Harvest, certificate: bytes) -> None:
+        """Keep `certificate`, which came with `harvest`. Never raises."""
+        ...
+
+
 class CertificateDirectory(Protocol):
     """Where recipients' certificates are looked up."""
 
-    async def lookup(self, mailbox: Mailbox) -> DirectoryAnswer:
-        """The certificate to encrypt to for this mailbox."""
+    async def lookup(self, mailbox: Mailbox, *, thorough: bool = False) -> DirectoryAnswer:
+        """The certificate to encrypt to for this mailbox; `thorough`: hear every source, for people."""
         ...
 
     async def learn(self, harvest: Harvest) -> None:
         """Remember the certificate of a signer. Never raises: what cannot be kept is not needed today."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the sources."""
         ...
 
 

@@ -13,7 +13,17 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord, NamesAnswer, TlsaAnswer, TlsaRecord, TxtAnswer
+from mta.ports import (
+    AddressAnswer,
+    CertAnswer,
+    DnsStatus,
+    MxAnswer,
+    MxRecord,
+    NamesAnswer,
+    TlsaAnswer,
+    TlsaRecord,
+    TxtAnswer,
+)
 
 if TYPE_CHECKING:
     import dns.asyncresolver
@@ -24,6 +34,7 @@ CACHE_ENTRIES = 10_000
 CACHE_OCTETS = 32 * 1024 * 1024  # of answers as they came; what Python makes of them is several times as much
 MAX_TTL = 86_400.0  # seconds; RFC 1035 §3.2.1 knows years
 MAX_NEGATIVE_TTL = 900.0  # RFC 2308 §5: minutes to hours are sensible
+_PKIX = 1  # RFC 4398 §2.1: the certificate type
 PAYLOAD = 1232  # octets of UDP: what passes without fragments
 
 
@@ -102,9 +113,18 @@ class DnsResolver:
     async def tlsa(self, name: str) -> TlsaAnswer:
         """The TLSA records of `name`, CNAMEs followed."""
         _take_odd_digests()
-        found = await self._look_up(name, "TLSA")
-        records = tuple(TlsaRecord(int(r.usage), int(r.selector), int(r.mtype), bytes(r.cert)) for r in found.records)
-        return TlsaAnswer(found.status, records, found.secure, found.detail)
+        return _associations(await self._look_up(name, "TLSA"))
+
+    async def smimea(self, name: str) -> TlsaAnswer:
+        """The SMIMEA records of `name`, CNAMEs followed."""
+        _take_odd_digests()
+        return _associations(await self._look_up(name, "SMIMEA"))
+
+    async def cert(self, name: str) -> CertAnswer:
+        """The certificates of the CERT records of `name`."""
+        found = await self._look_up(name, "CERT")
+        certificates = tuple(bytes(r.certificate) for r in found.records if int(r.certificate_type) == _PKIX)
+        return CertAnswer(found.status, certificates, found.secure, found.detail)
 
     async def cname(self, name: str) -> NamesAnswer:
         """Where `name` itself is an alias to."""
@@ -196,6 +216,11 @@ class DnsResolver:
             resolver.flags = dns.flags.RD | dns.flags.AD if self._trust_ad else dns.flags.RD
             self._resolver = resolver
         return self._resolver
+
+
+def _associations(found: _Found) -> TlsaAnswer:
+    records = tuple(TlsaRecord(int(r.usage), int(r.selector), int(r.mtype), bytes(r.cert)) for r in found.records)
+    return TlsaAnswer(found.status, records, found.secure, found.detail)
 
 
 def _merge(*found: _Found) -> AddressAnswer:

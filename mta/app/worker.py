@@ -102,6 +102,7 @@ def _tune_garbage_collection() -> None:
 async def _build(orders: Orders) -> Any:
     from mta.adapters.key_files import KeyFiles
     from mta.adapters.process import raise_descriptors
+    from mta.app.directory import take_over
     from mta.app.reports import daily_reports, report_chores, report_spool
     from mta.config.index import ConnectorIndex
     from mta.pipeline.intake import Intake
@@ -138,9 +139,11 @@ async def _build(orders: Orders) -> Any:
         key_ring=key_ring(configuration),
     )
     site.policies = sts_policies(configuration, site.resolver)
+    take_over(site, None)
     listening = Listeners(orders.sockets, contract, log)
 
     def renew(fresh: Contract) -> None:
+        take_over(site, fresh)
         site.verifier = chain_verifier()
         site.resolver = resolver(fresh.configuration)
         site.dialer = dialer(fresh.configuration.server)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
+from mta.config.contract_directory import Directory
 from mta.model.tls import NO_REVOCATION, Pin, Revocation, TlsLevel, TrustAnchors
 from mta.rfc.smime.profile import PROFILES, Profile
 
@@ -363,6 +364,7 @@ class Configuration:
     digest: str = ""  # of the file's bytes: tells one configuration from the next
     warnings: tuple[str, ...] = ()
     files: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # that it names, as they were read: watch.py
+    directory: Directory = field(default_factory=Directory)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", MappingProxyType(dict(self.domains)))

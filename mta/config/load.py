@@ -11,6 +11,7 @@ from typing import Any
 
 from mta.config import build
 from mta.config.contract import Configuration
+from mta.config.directory import build_directory, build_static
 from mta.config.files import Files, Finding, read
 from mta.config.marks import Document, parse
 from mta.config.problems import Marks, Problem, Report, in_order
@@ -98,7 +99,9 @@ def examine_text(text: str, path: str, *, now: float, cpus: int) -> Examination:
         return Examination(None, tuple(in_order(report.problems)), warnings, files=files.stamps)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     told = tuple(str(warning) for warning in warnings)
-    configuration = Configuration(plan.server, plan.domains, plan.connectors, path, digest, told, files.stamps)
+    configuration = Configuration(
+        plan.server, plan.domains, plan.connectors, path, digest, told, files.stamps, plan.directory
+    )
     return Examination(configuration, (), warnings, document.marks, plan.written, files.stamps)
 
 
@@ -122,11 +125,14 @@ def _plan(settings: Settings, named: frozenset[str], shop: build.Workshop) -> Pl
             message = f"{name} is what the mail is called that this relay writes itself"
             report.problem(("connectors", name), message, "choose another name", key=True)
     server = None if ("server",) in report.damaged else build.build_server(settings.server, shop)
+    domains, connectors = build.build_domains(settings, shop), build.build_connectors(settings, shop)
+    static = build_static(settings.connectors, connectors, shop.files, report)
     return Plan(
         settings=settings,
         server=server,
-        domains=build.build_domains(settings, shop),
-        connectors=build.build_connectors(settings, shop),
+        domains=domains,
+        connectors=connectors,
+        directory=build_directory(settings.directory, shop.files, report, static),
         written=_written(settings),
         named=named,
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from mta.config.schema_authentication import AuthenticationKeys, DkimKeyKeys, SealKeys
+from mta.config.schema_directory import DirectoryKeys
 from mta.config.schema_limits import Duration, DurationOrOff, LimitsModel
 from mta.config.schema_reports import ReportsKeys
 from mta.config.schema_smime import OwnSmimeKeys, SmimeKeys
@@ -263,3 +264,4 @@ class Settings(Keys):
     server: ServerKeys = Field(description="This server.")
     domains: dict[str, DomainKeys] = optional("Our own domains: what we take mail for, and where it goes.", {})
     connectors: dict[str, ConnectorKeys] = optional("The partners; `default` is everyone else.", {})
+    directory: DirectoryKeys = optional("Where certificates of recipients are looked up.", DirectoryKeys())

@@ -64,6 +64,10 @@ class SmimeKeys(Keys):
         "Mail that its author signed or encrypted (S/MIME, PGP): as it is, protected once more, or back to the sender.",
         "pass",
     )
+    certificates: list[FilePath] = optional(
+        "Files with certificates of the partner's people, each for the addresses it names.", []
+    )
+    domain_certificate: FilePath | None = optional("File with one certificate for every address of `domains`.")
 
 
 class OwnPairKeys(Keys):

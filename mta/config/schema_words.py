@@ -12,7 +12,9 @@ from mta.config.problems import shown
 from mta.model.address import Mailbox
 from mta.model.tls import Pin
 
-WORD, OBJECT = "<word>", "<object>"  # tags of unions; they appear in pydantic's places and are taken out again
+# tags of unions; they appear in pydantic's places and are taken out again
+WORD, OBJECT, LIST = "<word>", "<object>", "<list>"
+TAGS = frozenset({WORD, OBJECT, LIST, "<folder>", "<ldap>", "<smimea>", "<cert>", "<harvested>"})
 
 
 def _text_schema(pattern: str = "", **more: Any) -> WithJsonSchema:

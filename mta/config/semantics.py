@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from mta.config.contract import DEFAULT, Connector, Domain, HostPort, Listener, Server
+from mta.config.contract_directory import Directory
 from mta.config.problems import Path, Report, did_you_mean
 from mta.config.schema import Settings
 from mta.config.semantics_authentication import check_sealing
 from mta.config.semantics_connector import check_connector
+from mta.config.semantics_directory import check_directory
 from mta.config.semantics_reports import check_reports
 
 
@@ -27,6 +29,7 @@ class Plan:
     connectors: Mapping[str, Connector]
     written: Mapping[str, str]
     named: frozenset[str]
+    directory: Directory
 
 
 def check(plan: Plan, report: Report) -> None:
@@ -37,6 +40,7 @@ def check(plan: Plan, report: Report) -> None:
     for name, connector in plan.connectors.items():
         if name in plan.settings.connectors:
             check_connector(connector, plan.settings.connectors[name], report)
+    check_directory(plan.directory, plan.settings.directory, plan.server, report)
     if plan.server:
         if report.intact(("server", "listen")):  # else the default would stand for what could not be read
             _listeners(plan.server, report)

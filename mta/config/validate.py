@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from mta.config.marks import Document
 from mta.config.problems import Path, Report, did_you_mean, shown
 from mta.config.schema import Settings
-from mta.config.schema_words import OBJECT, WORD
+from mta.config.schema_words import TAGS
 
 _ROUNDS = 12  # each round takes away what the round before found; depth of the schema bounds it
 _STAND_IN = {"hostname": "unknown.invalid"}  # so that the rest is examined even if `server` cannot be
@@ -43,7 +43,7 @@ def validate(document: Document, report: Report) -> Settings | None:
 
 
 def _path(loc: tuple[int | str, ...]) -> Path:
-    return tuple(part for part in loc if part not in (WORD, OBJECT))
+    return tuple(part for part in loc if part not in TAGS)
 
 
 def _around(path: Path) -> Path:
@@ -65,6 +65,8 @@ def _words(path: Path, fault: Any) -> tuple[str, str, bool]:
     kind, given, context = str(fault["type"]), fault["input"], fault.get("ctx", {})
     if kind == "extra_forbidden":
         known = known_keys(path[:-1])
+        if path[-1] in known:  # where objects of several types may stand
+            return "unknown key", "it belongs to another type", True
         near = did_you_mean(str(path[-1]), known)
         return "unknown key", near or f"known here: {', '.join(known)}", True
     if kind == "missing":

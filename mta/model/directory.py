@@ -43,6 +43,7 @@ class Candidate:
     authority: bytes = b""
     capabilities: tuple[str, ...] = ()
     place: str = ""  # a file, an entry's name, an owner name: for people
+    pending: bool = False  # an administrator has yet to approve it
 
     @property
     def is_for_domain(self) -> bool:

@@ -55,3 +55,8 @@ REPORT_FAILED = "report.failed"
 REPORT_RECEIVED = "report.received"  # of somebody else
 REPORT_UNREAD = "report.unread"
 REPORT_COUNTS_LOST = "report.counts-lost"
+# recipients' certificates
+DIRECTORY_ANSWER = "directory.answer"  # which certificate, of which source, or why none
+DIRECTORY_DOWN = "directory.source-down"
+DIRECTORY_FAULT = "directory.fault"  # a file or an entry that cannot be used
+DIRECTORY_LEARNED = "directory.learned"

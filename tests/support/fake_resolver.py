@@ -14,7 +14,17 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord, NamesAnswer, TlsaAnswer, TlsaRecord, TxtAnswer
+from mta.ports import (
+    AddressAnswer,
+    CertAnswer,
+    DnsStatus,
+    MxAnswer,
+    MxRecord,
+    NamesAnswer,
+    TlsaAnswer,
+    TlsaRecord,
+    TxtAnswer,
+)
 
 Records = Iterable[str | bytes]
 TEMPORARY = "SERVFAIL"
@@ -88,6 +98,15 @@ class FakeResolver:
     async def tlsa(self, name: str) -> TlsaAnswer:
         status, records, detail = self._look_up(name, "TLSA")
         return TlsaAnswer(status, tuple(_tlsa(str(record)) for record in records), self.secure, detail)
+
+    async def smimea(self, name: str) -> TlsaAnswer:
+        status, records, detail = self._look_up(name, "SMIMEA")
+        return TlsaAnswer(status, tuple(_tlsa(str(record)) for record in records), self.secure, detail)
+
+    async def cert(self, name: str) -> CertAnswer:
+        """Records are the certificates' octets."""
+        status, records, detail = self._look_up(name, "CERT")
+        return CertAnswer(status, tuple(_octets(record) for record in records), self.secure, detail)
 
     async def cname(self, name: str) -> NamesAnswer:
         status, records, detail = self._look_up(name, "CNAME")

@@ -32,6 +32,7 @@ MAY_IMPORT = {
 RFC_MAY_IMPORT = {
     "arc": {"dkim"},
     "smime": {"mime", "pkix"},
+    "smimea": {"pkix"},
     "dsn": {"mime", "smtp"},
     "tlsrpt": {"mime"},
     "dane": {"pkix"},

@@ -1,0 +1,270 @@
+"""Certificates in an LDAP directory (ports.CertificateSource): `userCertificate` (RFC 4523), `userSMIMECertificate`
+(RFC 2798).
+
+ldap3 speaks synchronously: a few threads do, each with a connection of its own that is kept, and opened anew once when
+the server has closed it. TLS is ours: ldap3's own settings check no name by default.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mta.model.address import Mailbox
+from mta.model.directory import Candidate, SourceAnswer, SourceStatus, TrustRung
+from mta.rfc.pkix.bundle import certificates_in, pem_of
+from mta.rfc.pkix.person import person_facts
+
+if TYPE_CHECKING:
+    import ldap3
+
+_THREADS = 4
+_MOST_ENTRIES = 50  # that one address may be found in
+_MOST_CERTIFICATES = 200
+_PREFIX = "smtp:"  # of proxyAddresses; the chief one has it in capitals
+
+
+@dataclass(frozen=True, slots=True)
+class LdapSettings:
+    """What contract_directory.LdapSource says; `anchors` are the CAs of the server (DER), empty: the system's."""
+
+    host: str
+    port: int
+    tls: str  # ldaps, starttls, none
+    base: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+    anchors: tuple[bytes, ...] = ()
+    addresses: tuple[str, ...] = ("mail", "proxyAddresses")
+    certificates: tuple[str, ...] = ("userCertificate;binary", "userSMIMECertificate;binary")
+    object_filter: str = ""
+    domains: tuple[str, ...] = ()
+    rung: TrustRung = TrustRung.ANCHORED
+    timeout: float = 5.0
+    name: str = "ldap"
+
+
+class _Refused(Exception):
+    """The server answered, and the answer was an error."""
+
+
+class LdapSource:
+    """One LDAP server."""
+
+    keeps = True
+
+    def __init__(self, settings: LdapSettings) -> None:
+        self.name = settings.name
+        self.rung = settings.rung
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(_THREADS, "directory-ldap")
+        self._own = threading.local()
+
+    async def find(self, mailbox: Mailbox) -> SourceAnswer:
+        """The certificates of the entries that hold this address, or its whole domain."""
+        if not self._is_asked(mailbox.ascii_domain):
+            return SourceAnswer(SourceStatus.NONE, notes=(f"it is not asked about {mailbox.ascii_domain}",))
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, mailbox)
+
+    async def close(self) -> None:
+        """Let go of the threads; their connections end with them."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _is_asked(self, domain: str) -> bool:
+        domains = self._settings.domains
+        return not domains or any(
+            domain == pattern or (pattern.startswith("*.") and domain.endswith(pattern[1:])) for pattern in domains
+        )
+
+    # --- in a thread
+
+    def _answer(self, mailbox: Mailbox) -> SourceAnswer:
+        from ldap3.core.exceptions import LDAPException
+
+        try:
+            entries = self._search(search_filter(self._settings, mailbox))
+        except (LDAPException, _Refused, OSError) as error:
+            self._drop()
+            where = f"{self._settings.host}:{self._settings.port}"
+            return SourceAnswer(SourceStatus.DOWN, detail=f"{where}: {_words(error)}")
+        notes: list[str] = []
+        found = tuple(one for entry in entries for one in self._candidates(entry, mailbox, notes))
+        status = SourceStatus.FOUND if found else SourceStatus.NONE
+        return SourceAnswer(status, found[:_MOST_CERTIFICATES], notes=tuple(notes))
+
+    def _search(self, wanted: str) -> list[dict[str, Any]]:
+        """The entries; over a kept connection, or over a new one where that turns out to be dead."""
+        from ldap3.core.exceptions import LDAPCommunicationError
+
+        kept = getattr(self._own, "connection", None)
+        if kept is not None:
+            try:
+                return self._ask(kept, wanted)
+            except (LDAPCommunicationError, OSError):
+                self._drop()
+        self._own.connection = _connect(self._settings)
+        return self._ask(self._own.connection, wanted)
+
+    def _ask(self, connection: ldap3.Connection, wanted: str) -> list[dict[str, Any]]:
+        settings = self._settings
+        good, result, response, _ = connection.search(
+            settings.base,
+            wanted,
+            attributes=[*settings.certificates, *settings.addresses],
+            size_limit=_MOST_ENTRIES,
+            time_limit=max(1, int(settings.timeout)),
+        )
+        if not good and result["result"] != 0:
+            raise _Refused(f"{result['description']} {result['message']}".strip())
+        return [entry for entry in response or () if entry["type"] == "searchResEntry"]
+
+    def _drop(self) -> None:
+        connection = getattr(self._own, "connection", None)
+        self._own.connection = None
+        if connection is not None:
+            _close(connection)
+
+    # --- entries
+
+    def _candidates(self, entry: dict[str, Any], mailbox: Mailbox, notes: list[str]) -> Iterator[Candidate]:
+        values = {name.lower(): value for name, value in entry["raw_attributes"].items()}
+        aliases = tuple(_addresses(values, self._settings.addresses))
+        known = {alias.lower() for alias in aliases}
+        for_domain = known.isdisjoint(_spellings(mailbox)) and f"@{mailbox.ascii_domain}" in known
+        ders = list(self._certificates(entry["dn"], values, notes))
+        chain = tuple(der for der, authority in ders if authority)
+        for der, authority in ders:
+            if not authority:
+                yield Candidate(
+                    der=der,
+                    source=self.name,
+                    rung=self.rung,
+                    found_for=f"@{mailbox.ascii_domain}" if for_domain else mailbox.key,
+                    stated=for_domain,
+                    aliases=aliases,
+                    chain=chain,
+                    place=entry["dn"],
+                )
+
+    def _certificates(
+        self, place: str, values: dict[str, list[bytes]], notes: list[str]
+    ) -> Iterator[tuple[bytes, bool]]:
+        """Each certificate once, and whether it is a CA's; values that are none are noted."""
+        seen: set[bytes] = set()
+        for attribute in self._settings.certificates:
+            name = attribute.lower()
+            for value in values.get(name) or values.get(name.removesuffix(";binary")) or []:
+                try:
+                    fresh = [der for der in certificates_in(value) if der not in seen]
+                    facts = [(der, person_facts(der).is_authority) for der in fresh]
+                except ValueError as error:
+                    notes.append(f"{attribute} of {place}: {error}")
+                    continue
+                seen.update(fresh)
+                yield from facts
+
+
+def search_filter(settings: LdapSettings, mailbox: Mailbox) -> str:
+    """The filter that finds the entries of an address, or of its domain (RFC 4515); everything in it is escaped."""
+    from ldap3.utils.conv import escape_filter_chars
+
+    wanted = [*_spellings(mailbox), f"@{mailbox.ascii_domain}"]
+    terms = "".join(
+        f"({attribute}={prefix}{escape_filter_chars(one)})"
+        for attribute in settings.addresses
+        for one in dict.fromkeys(wanted)
+        for prefix in ("", _PREFIX)
+    )
+    return f"(&{settings.object_filter}(|{terms}))" if settings.object_filter else f"(|{terms})"
+
+
+def _spellings(mailbox: Mailbox) -> list[str]:
+    """An address with its domain in A-labels and as it was written; servers ignore case in addresses."""
+    spelled = (mailbox.key, f"{mailbox.local}@{mailbox.ascii_domain}".lower(), str(mailbox).lower())
+    return list(dict.fromkeys(spelled))
+
+
+def _addresses(values: dict[str, list[bytes]], attributes: tuple[str, ...]) -> Iterator[str]:
+    """The mail addresses of an entry; proxyAddresses hold those of other systems, too (`x500:`, `sip:`)."""
+    for attribute in attributes:
+        for value in values.get(attribute.lower(), ()):
+            text = value.decode("utf-8", "replace")
+            prefix, colon, rest = text.partition(":")
+            if not colon:
+                yield text
+            elif prefix.lower() == "smtp":
+                yield rest
+
+
+# --- the connection -----------------------------------------------------------------------------------------------
+
+
+def _connect(settings: LdapSettings) -> ldap3.Connection:
+    """An open, secured and bound connection. Raises ldap3's errors and _Refused."""
+    import ldap3
+
+    server = ldap3.Server(
+        settings.host,
+        settings.port,
+        use_ssl=settings.tls == "ldaps",
+        tls=_tls(settings) if settings.tls != "none" else None,
+        get_info=ldap3.NONE,
+        connect_timeout=settings.timeout,
+    )
+    connection = ldap3.Connection(
+        server,
+        settings.user or None,
+        settings.password or None,
+        authentication=ldap3.SIMPLE if settings.user else ldap3.ANONYMOUS,
+        client_strategy=ldap3.SAFE_SYNC,
+        read_only=True,
+        auto_referrals=False,
+        check_names=False,
+        receive_timeout=settings.timeout,
+    )
+    try:
+        connection.open()
+        if settings.tls == "starttls":
+            connection.start_tls()
+        good, result, _, _ = connection.bind()
+        if not good:
+            raise _Refused(f"the bind failed: {result['description']} {result['message']}".strip())
+    except BaseException:
+        _close(connection)
+        raise
+    return connection
+
+
+def _tls(settings: LdapSettings) -> ldap3.Tls:
+    """TLS that believes the configured CAs and checks the server's name, both by OpenSSL."""
+    import ldap3
+
+    pem = "".join(map(pem_of, settings.anchors))
+    context = ssl.create_default_context(cadata=pem or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+
+    class Verified(ldap3.Tls):  # type: ignore[misc]
+        """ldap3's hook, with our context."""
+
+        def wrap_socket(self, connection: ldap3.Connection, do_handshake: bool = False) -> None:
+            """The handshake, in bounded time."""
+            connection.socket.settimeout(settings.timeout)
+            connection.socket = context.wrap_socket(connection.socket, server_hostname=settings.host)
+
+    return Verified(validate=ssl.CERT_REQUIRED)
+
+
+def _close(connection: ldap3.Connection) -> None:
+    """The socket at once: an orderly end would wait for a server that may be silent."""
+    if connection.socket is not None:
+        connection.socket.close()
+
+
+def _words(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text[:300] or type(error).__name__

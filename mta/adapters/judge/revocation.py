@@ -1,0 +1,131 @@
+"""Asking whether one certificate was revoked: lists at hand, OCSP, then the lists that the certificate names."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from mta.adapters.judge.fetch import Fetcher, FetchFailed
+from mta.model.tls import CertificateFacts, RevocationList, RevocationState, RevocationStatus
+from mta.rfc.pkix import crl as lists_of
+from mta.rfc.pkix import ocsp as answers_of
+from mta.rfc.pkix.certificate import UNREADABLE_ERRORS, read_certificate
+
+MOST_PLACES = 4  # URLs of one certificate that are asked
+_LISTS_KEPT = 64  # as they were read
+
+
+@dataclass(slots=True)
+class Search:
+    """Asks about one certificate. `failed`: somebody who might have known did not answer."""
+
+    lists: tuple[RevocationList, ...]
+    fetcher: Fetcher
+    now: float
+    failed: bool = False
+
+    async def ask(self, certificate: CertificateFacts, issuer: CertificateFacts) -> RevocationStatus:
+        """Lists at hand, then OCSP, then the lists that the certificate names."""
+        status = lists_of.status(self.lists, certificate, issuer, self.now)
+        if status.state != RevocationState.UNKNOWN:
+            return status
+        doubts = [status.detail]
+        responders, points = _places(certificate.der)
+        for url in responders:
+            status = await self._responder(url, certificate, issuer)
+            if status.state != RevocationState.UNKNOWN:
+                return status
+            doubts.append(status.detail)
+        for url in points:
+            status = await self._point(url, certificate, issuer)
+            if status.state != RevocationState.UNKNOWN:
+                return status
+            doubts.append(status.detail)
+        return RevocationStatus(RevocationState.UNKNOWN, "; ".join(doubts))
+
+    async def _responder(self, url: str, certificate: CertificateFacts, issuer: CertificateFacts) -> RevocationStatus:
+        def keep(body: bytes) -> float:
+            response = ocsp.load_der_ocsp_response(body)
+            if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
+                raise ValueError(f"the responder answered {response.response_status.name.lower()}")
+            ends = [one.next_update_utc for one in response.responses if one.next_update_utc is not None]
+            return _until(min(ends).timestamp() if ends else 0.0, self.now)
+
+        body = await self._get(url, keep, _ocsp_request(certificate, issuer))
+        if isinstance(body, RevocationStatus):
+            return body
+        return answers_of.status(body, certificate, issuer, self.now)
+
+    async def _point(self, url: str, certificate: CertificateFacts, issuer: CertificateFacts) -> RevocationStatus:
+        def keep(body: bytes) -> float:
+            return _until(min(one.next_update for one in lists_of.read_lists(body)), self.now)
+
+        body = await self._get(url, keep)
+        if isinstance(body, RevocationStatus):
+            return body
+        return lists_of.status(_read_lists(body), certificate, issuer, self.now)
+
+    async def _get(self, url: str, keep: Callable[[bytes], float], body: bytes = b"") -> bytes | RevocationStatus:
+        try:
+            return await self.fetcher.fetch(url, body, keep=keep)
+        except FetchFailed as error:
+            self.failed = self.failed or error.allowed
+            return RevocationStatus(RevocationState.UNKNOWN, str(error))
+
+
+_parsed: OrderedDict[bytes, tuple[RevocationList, ...]] = OrderedDict()
+
+
+def _read_lists(body: bytes) -> tuple[RevocationList, ...]:
+    """The lists of a fetched body, read once: a large one takes a while."""
+    found = _parsed.get(body)
+    if found is None:
+        found = _parsed[body] = lists_of.read_lists(body)
+        if len(_parsed) > _LISTS_KEPT:
+            _parsed.popitem(last=False)
+    return found
+
+
+def _until(next_update: float, now: float) -> float:
+    """How long an answer is kept: until the next one comes, an hour where that is not said or past, a day at most."""
+    left = next_update - now
+    return min(left, 86_400.0) if left > 0 else 3600.0
+
+
+def _places(der: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Where a certificate says that its revocation is known: OCSP responders, distribution points of lists."""
+    responders: list[str] = []
+    points: list[str] = []
+    try:
+        for extension in read_certificate(der).extensions:
+            if isinstance(extension.value, x509.AuthorityInformationAccess):
+                responders += _responders(extension.value)
+            elif isinstance(extension.value, x509.CRLDistributionPoints):
+                points += (str(name.value) for point in extension.value for name in point.full_name or ())
+    except UNREADABLE_ERRORS:
+        return (), ()
+    return tuple(responders[:MOST_PLACES]), tuple(one for one in points if ":" in one)[:MOST_PLACES]
+
+
+def _responders(value: x509.AuthorityInformationAccess) -> Iterator[str]:
+    for access in value:
+        named = isinstance(access.access_location, x509.UniformResourceIdentifier)
+        if named and access.access_method == AuthorityInformationAccessOID.OCSP:
+            yield str(access.access_location.value)
+
+
+def _ocsp_request(certificate: CertificateFacts, issuer: CertificateFacts) -> bytes:
+    """RFC 6960 §4.1.1, without a nonce (RFC 5019 §2.1.1): the answer can be kept. SHA-1 only names the certificate."""
+    builder = ocsp.OCSPRequestBuilder().add_certificate(
+        read_certificate(certificate.der),
+        read_certificate(issuer.der),
+        SHA1(),  # noqa: S303 - what every responder knows (RFC 5019 §2.1.1)
+    )
+    return builder.build().public_bytes(Encoding.DER)

@@ -1,0 +1,1 @@
+"""SMIMEA records: where they stand and what they vouch for (RFC 8162)."""

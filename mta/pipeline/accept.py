@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import mmap
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mta.config.contract import Limits
 from mta.errors import StorageError
@@ -35,6 +35,7 @@ from mta.ports import Spool
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import HeaderError, count_received, scan_header
 from mta.rfc.mime.structure import check_structure
+from mta.rfc.mime.tls_required import says_no
 
 
 @dataclass(slots=True)
@@ -109,6 +110,8 @@ async def judge_content(
     if problem := await _structure_problem(content, block, limits):
         reason = Reason("structure", problem)
         return Judgement(_refuse(transaction, 554, "5.6.0", "Message structure not accepted", reason), content)
+    if not transaction.envelope.tls and says_no(block):  # RFC 8689 §4.1: beside REQUIRETLS the field is ignored
+        transaction.envelope = replace(transaction.envelope, tls="optional")
     author = parse_from(block, limits.header_addresses)
     incoming = Incoming(facts.client_ip, facts.helo, transaction.envelope.sender, content, block, author)
     return await _judge_author(site, transaction, facts, incoming, spool)

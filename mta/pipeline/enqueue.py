@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from mta.model.envelope import Envelope
@@ -24,10 +25,7 @@ def compose(site: Site, transaction: Transaction, facts: SessionFacts, judged: J
     """
     now = site.clock.now()
     identifier = site.ids.next()
-    whole = transaction.envelope
-    envelope = Envelope(
-        whole.sender, tuple(transaction.recipients), whole.body, whole.smtputf8, whole.ret, whole.envid, whole.size
-    )
+    envelope = replace(transaction.envelope, recipients=tuple(transaction.recipients))
     held = judged.decision.verdict == Verdict.HOLD
     reason = f"quarantine: {'; '.join(str(reason) for reason in judged.decision.reasons)}" if held else ""
     prefix = judged.fields + _received(transaction, envelope, facts, identifier, now)
@@ -65,6 +63,7 @@ def evidence(
         **({"would": would(decision)} if decision.would else {}),
         "demanded": demanded(transaction.contract.configuration.connectors[decision.connector].inbound),
         "tls": tls_evidence(facts.tls),
+        **({"tls_wish": transaction.envelope.tls} if transaction.envelope.tls else {}),
         **({"days_left": days_left(facts.tls.leaf, now)} if facts.tls and facts.tls.leaf else {}),
         **_authentication(judged, prefix),
     }

@@ -119,12 +119,18 @@ class Notice:
     to: Mailbox
     indices: tuple[int, ...]
     report: Report
+    tls: str = ""  # of the original, where it demands TLS
 
     def envelope(self, raw: bytes) -> Envelope:
         """The envelope for the composed bytes `raw`."""
         # RFC 3461 §6.1: a DSN has the null reverse-path, goes to the sender of the original, and has no RET.
+        # RFC 8689 §5: it is protected like the original.
         return Envelope(
-            None, (Recipient(self.to),), body="7BIT" if raw.isascii() else "8BITMIME", smtputf8=self.report.smtputf8
+            None,
+            (Recipient(self.to),),
+            body="7BIT" if raw.isascii() else "8BITMIME",
+            smtputf8=self.report.smtputf8,
+            tls=self.tls,
         )
 
 
@@ -197,13 +203,16 @@ def _notice(occasion: Occasion, kind: str, fates: tuple[RecipientFate, ...], ser
         envid=message.envelope.envid,
         returned=_returned(occasion, kind),
     )
-    return Notice(id_, kind, to, tuple(fate.index for fate in fates), report)
+    wish = message.envelope.tls if message.envelope.tls == "required" else ""
+    return Notice(id_, kind, to, tuple(fate.index for fate in fates), report, wish)
 
 
 def _returned(occasion: Occasion, kind: str) -> str:
     """How much of the original goes back: what the sender asked for, as far as size and secrecy allow."""
     if occasion.return_content not in (FULL, HEADERS):
         return occasion.return_content
+    if occasion.message.envelope.tls == "required":  # RFC 8689 §5: as if RET=HDRS was present
+        return HEADERS
     # RFC 3461 §4.3: RET concerns failures; a report without any returns the header only.
     full = kind == Kind.FAILURE and occasion.message.envelope.ret != "HDRS" and occasion.return_content == FULL
     at_hand = occasion.message.content.data is not None  # a spooled one is not read for a report

@@ -93,6 +93,7 @@ async def test_a_message_comes_back_as_it_was_given_even_after_reopening(reopene
         ret="HDRS",
         envid="x+2By",
         size=77,
+        tls="required",
     )
     states = (
         RecipientState(0, "partner", due=NOW, attempts=3, reason="452 \udcff full", warned=True),

@@ -20,6 +20,7 @@ from mta.rfc.smtp.command import Command, CommandError, path_of, valid_helo
 from mta.rfc.smtp.parameters import ParameterError, parse_mail_parameters, parse_rcpt_parameters
 
 _EXTENSIONS = frozenset({"SIZE", "8BITMIME", "SMTPUTF8", "DSN"})  # that carry parameters
+_INSIDE_TLS = _EXTENSIONS | {"REQUIRETLS"}  # RFC 8689 §2: offered there alone
 _NONE: frozenset[str] = frozenset()
 _TAKES_NO_MORE = 452  # RFC 5321 §4.5.3.1.10: the client sends the rest in a further transaction
 _OVERSHOOT = 1000  # recipients beyond the limit, between two messages, that are no errors
@@ -169,6 +170,8 @@ class Commands:
         offers = ["PIPELINING", f"SIZE {self.settings.message_size}", "8BITMIME", "SMTPUTF8", "DSN"]
         if self.settings.tls is not None and self.facts.tls is None:
             offers.append("STARTTLS")
+        if self.facts.tls is not None:
+            offers.append("REQUIRETLS")
         offers.append("ENHANCEDSTATUSCODES")
         return offers
 
@@ -200,14 +203,14 @@ class Commands:
             self.facts = replace(self.facts, helo="", esmtp=False)
 
     async def smtp_MAIL(self, argument: str) -> None:
-        """RFC 5321 §4.1.1.2 with RFC 1870, 6152, 6531, 3461."""
+        """RFC 5321 §4.1.1.2 with RFC 1870, 6152, 6531, 3461, 8689."""
         if not self.facts.helo:
             await self.mistake(_HELO_FIRST, "MAIL")
             return
         if self._envelope is not None:
             await self.mistake(_NESTED, "MAIL")
             return
-        extensions = _EXTENSIONS if self.facts.esmtp else _NONE
+        extensions = (_INSIDE_TLS if self.facts.tls else _EXTENSIONS) if self.facts.esmtp else _NONE
         try:
             text = path_of(argument, "FROM:")
             sender, rest = parse_path(text, smtputf8=self.facts.esmtp, null_ok=True)
@@ -228,6 +231,7 @@ class Commands:
             ret=parameters.ret,
             envid=parameters.envid,
             size=parameters.size,
+            tls="required" if parameters.requiretls else "",
         )
         if await self._decided(self.decider.mail(self.facts, envelope)):
             self._envelope = envelope

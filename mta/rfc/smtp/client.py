@@ -278,7 +278,7 @@ class SmtpClient:
         if state is State.RSET:
             self._rset_first = False
         if state in (State.EHLO, State.HELO) and reply.positive:
-            self.capabilities = read_capabilities(reply) if state is State.EHLO else Capabilities()
+            self.capabilities = read_capabilities(reply, self.secure) if state is State.EHLO else Capabilities()
         self._secrets = []
         self._events.append(Answered(state.value.partition("-")[0], reply))
 

@@ -30,8 +30,11 @@ class Cargo:
     utf8_header: bool = False  # and some of them stand in the header
 
 
-def read_capabilities(reply: Reply) -> Capabilities:
-    """The extensions an EHLO reply lists; lines that are no extension are passed over (RFC 5321 §4.1.1.1)."""
+def read_capabilities(reply: Reply, secure: bool = True) -> Capabilities:
+    """The extensions an EHLO reply lists; lines that are no extension are passed over (RFC 5321 §4.1.1.1).
+
+    Not `secure`: REQUIRETLS does not count, it may be offered inside TLS only (RFC 8689 §2).
+    """
     extensions: dict[str, str] = {}
     for line in reply.text[1:]:
         keyword, _, parameters = line.partition(" ")
@@ -40,6 +43,8 @@ def read_capabilities(reply: Reply) -> Capabilities:
         if _KEYWORD.match(keyword):
             known = extensions.get(keyword.upper(), "")
             extensions[keyword.upper()] = f"{known} {parameters}".strip()
+    if not secure:
+        extensions.pop("REQUIRETLS", None)
     return Capabilities(extensions)
 
 
@@ -90,6 +95,8 @@ def mail_command(envelope: Envelope, cargo: Cargo, capabilities: Capabilities) -
             parts.append(f"RET={_value(envelope.ret)}")
         if envelope.envid:
             parts.append(f"ENVID={_value(envelope.envid, xtext=True)}")
+    if envelope.tls == "required" and "REQUIRETLS" in capabilities:  # RFC 8689 §4.2.1
+        parts.append("REQUIRETLS")
     return (" ".join(parts) + "\r\n").encode()
 
 

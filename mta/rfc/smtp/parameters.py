@@ -1,6 +1,7 @@
 """The parameters behind the paths of MAIL FROM and RCPT TO.
 
-RFC 1870 (SIZE), RFC 6152 (BODY), RFC 6531 (SMTPUTF8), RFC 3461 (RET, ENVID, NOTIFY, ORCPT; RFC 6533 for `utf-8`).
+RFC 1870 (SIZE), RFC 6152 (BODY), RFC 6531 (SMTPUTF8), RFC 3461 (RET, ENVID, NOTIFY, ORCPT; RFC 6533
+for `utf-8`), RFC 8689 (REQUIRETLS).
 ENVID and ORCPT keep the spelling they travelled in, because they travel on; keywords lose their case.
 """
 
@@ -23,6 +24,7 @@ _MAIL_EXTENSIONS = {
     "SMTPUTF8": "SMTPUTF8",
     "RET": "DSN",
     "ENVID": "DSN",
+    "REQUIRETLS": "REQUIRETLS",
 }
 _RCPT_EXTENSIONS = {"NOTIFY": "DSN", "ORCPT": "DSN"}
 
@@ -57,6 +59,7 @@ class MailParameters:
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+    requiretls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ def parse_mail_parameters(text: str, extensions: Collection[str]) -> MailParamet
         smtputf8=_flag("SMTPUTF8", found["SMTPUTF8"]) if "SMTPUTF8" in found else False,
         ret=_word("RET", found["RET"], ("FULL", "HDRS")) if "RET" in found else "",
         envid=_envid(found["ENVID"]) if "ENVID" in found else "",
+        requiretls=_flag("REQUIRETLS", found["REQUIRETLS"]) if "REQUIRETLS" in found else False,
     )
 
 

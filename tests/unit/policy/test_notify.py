@@ -307,3 +307,14 @@ def test_an_operator_may_end_a_recipient_that_was_never_tried() -> None:
     (notice,) = told(replace(plain, result=DeliveryResult((), ())))
     assert notice.report.recipients[0].status == "5.0.0"
     assert b"why 0" in compose(notice.report, ORIGINAL)
+
+
+@pytest.mark.parametrize("ret", ["", "FULL", "HDRS"])
+def test_reports_of_mail_that_demands_tls_hold_its_header_at_most_and_demand_it_too(ret: str) -> None:
+    failed = occasion("failed", ret=ret)
+    demanding = replace(failed.message, envelope=replace(failed.message.envelope, tls="required"))
+    (notice,) = told(replace(failed, message=demanding))
+    assert notice.report.returned == "headers"
+    assert notice.envelope(b"report").tls == "required"
+    (notice,) = told(failed)
+    assert notice.envelope(b"report").tls == ""

@@ -24,6 +24,7 @@ U = Mailbox("ü", "b.example", "b.example")
 IDN = Mailbox("b", "bücher.example", "xn--bcher-kva.example")
 ALL = Capabilities({"SIZE": "1000", "8BITMIME": "", "SMTPUTF8": "", "DSN": ""})
 NONE = Capabilities()
+PROTECTING = Capabilities({"REQUIRETLS": ""})
 
 
 def test_an_ehlo_reply_is_read_into_capabilities() -> None:
@@ -33,6 +34,12 @@ def test_an_ehlo_reply_is_read_into_capabilities() -> None:
     capabilities = read_capabilities(reply)
     assert capabilities.extensions == {"SIZE": "1000", "PIPELINING": "", "AUTH": "PLAIN LOGIN LOGIN X"}
     assert capabilities.size == 1000
+
+
+def test_requiretls_counts_inside_tls_only() -> None:
+    reply = Reply(250, "", ("mx.example hello", "REQUIRETLS"))
+    assert "REQUIRETLS" in read_capabilities(reply)
+    assert "REQUIRETLS" not in read_capabilities(reply, secure=False)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +90,9 @@ DSN = Envelope(A, (B,), ret="HDRS", envid="QQ+3D1")
         (Envelope(A, (Recipient(U),)), Cargo(9), ALL, b"MAIL FROM:<a@a.example> SIZE=9 SMTPUTF8\r\n"),
         (Envelope(IDN, (B,)), Cargo(9), ALL, b"MAIL FROM:<b@xn--bcher-kva.example> SIZE=9\r\n"),
         (Envelope(A, (B,), smtputf8=True), Cargo(9), ALL, b"MAIL FROM:<a@a.example> SIZE=9\r\n"),
+        (Envelope(A, (B,), tls="required"), Cargo(9), NONE, b"MAIL FROM:<a@a.example>\r\n"),
+        (Envelope(A, (B,), tls="required"), Cargo(9), PROTECTING, b"MAIL FROM:<a@a.example> REQUIRETLS\r\n"),
+        (Envelope(A, (B,), tls="optional"), Cargo(9), PROTECTING, b"MAIL FROM:<a@a.example>\r\n"),
     ],
 )
 def test_mail_says_only_what_was_offered_and_is_needed(

@@ -10,7 +10,7 @@ from mta.rfc.smtp.parameters import (
     parse_rcpt_parameters,
 )
 
-ALL = {"SIZE", "8BITMIME", "SMTPUTF8", "DSN"}
+ALL = {"SIZE", "8BITMIME", "SMTPUTF8", "DSN", "REQUIRETLS"}
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ ALL = {"SIZE", "8BITMIME", "SMTPUTF8", "DSN"}
         (" SMTPUTF8", MailParameters(smtputf8=True)),
         (" RET=hdrs ENVID=QQ+2B314159", MailParameters(ret="HDRS", envid="QQ+2B314159")),
         (" ENVID=aBc", MailParameters(envid="aBc")),
+        (" requireTLS", MailParameters(requiretls=True)),
         (" ENVID=" + "x" * 100, MailParameters(envid="x" * 100)),
         (
             " SIZE=1 BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=e",

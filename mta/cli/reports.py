@@ -178,4 +178,7 @@ def _in_words(known: dict[str, Any]) -> str:
             f"  {one['count']:>7} {one['result']} {one['receiving_mx']} {one['receiving_ip']} {one['reason']}".rstrip()
             for one in policy["details"]
         ]
+    if known["kind"] == "arf":
+        told = ("type", "auth_failure", "source_ip", "mail_from", "dkim_domain", "identity_alignment")
+        lines += [f"  {name.replace('_', ' '):18} {report[name]}" for name in told if report[name]]
     return "\n".join(printable(line) for line in lines)

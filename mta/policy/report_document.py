@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 from mta.policy.report_day import DMARC, TLS
+from mta.rfc.arf.parse import FeedbackReport
 from mta.rfc.dmarc.report import Report, ReportRow
 from mta.rfc.tlsrpt.report import TlsReport
 
+ARF = "arf"
 
-def document(report: Report | TlsReport) -> dict[str, Any]:
+
+def document(report: Report | TlsReport | FeedbackReport) -> dict[str, Any]:
     """The report: who tells about whom and when, the sums, and all of it."""
+    if isinstance(report, FeedbackReport):
+        return feedback_document(report)
     return dmarc_document(report) if isinstance(report, Report) else tls_document(report)
 
 
@@ -72,6 +79,24 @@ def tls_document(report: TlsReport) -> dict[str, Any]:
             "failures": sum(policy.failures for policy in report.policies),
         },
         "report": {"policies": [asdict(policy) for policy in report.policies]},
+    }
+
+
+def feedback_document(report: FeedbackReport) -> dict[str, Any]:
+    """A feedback report. It has no id of its own: one is made of what it says."""
+    content = asdict(report)
+    digest = sha256(json.dumps(content).encode("utf-8", "replace")).hexdigest()[:24]
+    when = moment(report.arrival) if report.arrival else ""
+    return {
+        "kind": ARF,
+        "organization": report.reporting_mta or report.user_agent,
+        "contact": "",
+        "id": digest,
+        "domain": next(iter(report.domains), ""),
+        "begin": when,
+        "end": when,
+        "sums": {"incidents": report.incidents},
+        "report": content,
     }
 
 

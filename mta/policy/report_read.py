@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mta.errors import MtaError
+from mta.rfc.arf.parse import MEDIA_TYPE as FEEDBACK
+from mta.rfc.arf.parse import FeedbackReport
+from mta.rfc.arf.parse import parse_report as parse_feedback
 from mta.rfc.dmarc.report import Report
 from mta.rfc.dmarc.report_parse import parse_report as parse_dmarc
 from mta.rfc.mime.detach import Part, leaves
@@ -18,11 +21,14 @@ _TYPES = ("application/tlsrpt", "application/tlsrpt+json", "application/tlsrpt+g
 _ENDINGS = (".xml", ".xml.gz", ".json", ".json.gz", ".zip", ".gz")
 
 
+Known = Report | TlsReport | FeedbackReport
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What was read, and why other attachments that could be reports were not."""
 
-    reports: tuple[Report | TlsReport, ...] = ()
+    reports: tuple[Known, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -32,11 +38,11 @@ def read_reports(data: bytes) -> Found:
         candidates = [Part("", "the file", data.lstrip(b" \t\r\n"))]
     else:
         candidates = [part for part in leaves(data) if _may_be(part)]
-    reports: list[Report | TlsReport] = []
+    reports: list[Known] = []
     problems = []
     for part in candidates[:_MOST]:
         try:
-            reports.append(_read(part.data))
+            reports.append(_read(part))
         except MtaError as error:
             problems.append(f"{part.name or part.media_type}: {error}")
     if not candidates:
@@ -46,10 +52,12 @@ def read_reports(data: bytes) -> Found:
 
 def _may_be(part: Part) -> bool:
     packed = part.media_type.startswith("application/") and part.data.startswith(_BEGINNINGS[:2])
-    return packed or part.media_type in _TYPES or part.name.lower().endswith(_ENDINGS)
+    return packed or part.media_type in (*_TYPES, FEEDBACK) or part.name.lower().endswith(_ENDINGS)
 
 
-def _read(data: bytes) -> Report | TlsReport:
-    content = unpack(data)
+def _read(part: Part) -> Known:
+    if part.media_type == FEEDBACK:
+        return parse_feedback(part.data)
+    content = unpack(part.data)
     document = content.lstrip(b"\xef\xbb\xbf \t\r\n")
     return parse_tls(document) if document.startswith(b"{") else parse_dmarc(content)

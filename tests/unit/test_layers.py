@@ -35,6 +35,7 @@ RFC_MAY_IMPORT = {
     "smimea": {"pkix"},
     "dsn": {"mime", "smtp"},
     "tlsrpt": {"mime"},
+    "arf": {"mime"},
     "dane": {"pkix"},
     "mime": {"smtp"},
 }

@@ -17,6 +17,7 @@ MAX_PARTS = 100
 _NESTING = 20
 _BOUNDARY = 200  # octets
 _HEADER = 256 * 1024
+_FIELDS_ONLY = "message/feedback-report"  # a part that the library takes for a message with a header alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,9 @@ def leaves(message: bytes) -> tuple[Part, ...]:
 
 def _walk(message: Message) -> Iterator[Part]:
     for part in message.walk():
+        if part.get_content_type() == _FIELDS_ONLY:
+            yield Part(_FIELDS_ONLY, "", _fields(part))
+            continue
         if part.is_multipart():
             continue
         try:
@@ -55,3 +59,9 @@ def _walk(message: Message) -> Iterator[Part]:
             continue
         if isinstance(payload, bytes):
             yield Part(part.get_content_type().lower(), name, payload)
+
+
+def _fields(part: Message) -> bytes:
+    inner = part.get_payload()
+    fields = inner[0].items() if isinstance(inner, list) and inner and isinstance(inner[0], Message) else []
+    return b"".join(f"{name}: {value}\r\n".encode("utf-8", "surrogateescape") for name, value in fields)

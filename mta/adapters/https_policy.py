@@ -6,10 +6,10 @@ aiohttp is imported at the first fetch: it takes long to load, and most mail nee
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mta.adapters.https_client import connector, hang_up, tls_context
 from mta.errors import PolicyNotFetched
 from mta.model.reporting import TlsResult
 from mta.model.tls import TrustAnchors
@@ -53,13 +53,9 @@ class HttpsPolicyFetcher:
         import aiohttp
 
         place = host if self._port == 443 else f"{host}:{self._port}"
-        connector = aiohttp.TCPConnector(
-            ssl=self._tls(), resolver=_names(self._resolver), force_close=True, use_dns_cache=False
-        )
+        way = connector(self._resolver, self._tls())
         async with (
-            aiohttp.ClientSession(
-                connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
-            ) as web,
+            aiohttp.ClientSession(connector=way, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as web,
             web.get(
                 f"https://{place}/.well-known/mta-sts.txt",
                 allow_redirects=False,  # RFC 8461 §3.3: redirects MUST NOT be followed
@@ -69,16 +65,12 @@ class HttpsPolicyFetcher:
             try:
                 return await _body(answer)
             finally:
-                _hang_up(answer)
+                hang_up(answer)
 
     def _tls(self) -> ssl.SSLContext:
         """Certificates as in any browser: RFC 8461 §3.3, with the name in subjectAltName."""
         if self._context is None:
-            explicit = self._ca is not None and not self._ca.is_system
-            ders = b"".join(self._ca.certificates) if self._ca is not None and explicit else None
-            self._context = ssl.create_default_context(cadata=ders)
-            self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-            self._context.hostname_checks_common_name = False
+            self._context = tls_context(self._ca)
         return self._context
 
 
@@ -95,33 +87,3 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
         if len(body) > MOST_OCTETS:
             raise ValueError(f"the policy has more than {MOST_OCTETS} octets")
     return bytes(body)
-
-
-def _hang_up(answer: aiohttp.ClientResponse) -> None:
-    """At once: an orderly end of TLS would read, and throw away, all that an endless body still sends."""
-    if answer.connection is not None and answer.connection.transport is not None:
-        answer.connection.transport.abort()
-
-
-def _names(resolver: Resolver) -> Any:
-    """Our own look-ups for aiohttp, so that one configuration says where names are asked."""
-    from aiohttp.abc import AbstractResolver, ResolveResult
-
-    class Names(AbstractResolver):
-        async def resolve(
-            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-        ) -> list[ResolveResult]:
-            answer = await resolver.addresses(host)
-            if not answer.addresses:
-                raise OSError(f"{host}: {answer.detail or 'has no address'}")
-            return [_result(host, address, port) for address in answer.addresses]
-
-        async def close(self) -> None:
-            return
-
-    def _result(host: str, address: str, port: int) -> ResolveResult:
-        kind = socket.AF_INET6 if ":" in address else socket.AF_INET
-        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        return ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=flags)
-
-    return Names()

@@ -29,6 +29,7 @@ _CERTIFICATE = {
     "certificate-invalid": TlsResult.VALIDATION_FAILURE,
     "certificate-name": TlsResult.HOST_MISMATCH,
     "certificate-tlsa": TlsResult.VALIDATION_FAILURE,
+    "certificate-revoked": TlsResult.VALIDATION_FAILURE,
 }
 
 
@@ -44,7 +45,7 @@ def tls_session(destination: Destination, requirement: TlsRequirement, attempt: 
     published = requirement.published
     word = (attempt.failure.reason if attempt.failure else attempt.tls_given_up).partition(":")[0]
     result = _NO_TLS.get(word, "")
-    if not result and published.type != NO_POLICY_FOUND:
+    if not result and published.type != NO_POLICY_FOUND and not _ours_alone(requirement, word):
         result = _CERTIFICATE.get(word, "")
     if not result and attempt.tls is None:
         if attempt.failure is not None:
@@ -61,6 +62,12 @@ def tls_session(destination: Destination, requirement: TlsRequirement, attempt: 
         sending_ip=attempt.local_address,
         failure_reason=word if result else "",
     )
+
+
+def _ours_alone(requirement: TlsRequirement, word: str) -> bool:
+    """Whether the contract's own names, CA or pins are not met, while the TLSA records of the domain are."""
+    stated = requirement.names or requirement.anchors or requirement.pins
+    return bool(stated and requirement.published.type == "tlsa" and word != "certificate-tlsa")
 
 
 _DISPOSITIONS = {Verdict.REFUSE: "reject", Verdict.HOLD: "quarantine", Verdict.ACCEPT: "none"}

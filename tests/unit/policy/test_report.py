@@ -63,6 +63,17 @@ def test_what_our_contract_alone_demands_is_no_failure_of_theirs() -> None:
     assert not facts.failed
 
 
+def test_a_contract_beside_dane_is_not_the_domains_affair() -> None:
+    tlsa = PublishedTls("tlsa", ("3 1 1 AB",), ("mx.b.example",))
+    contract = TlsRequirement(TlsLevel.VERIFIED, names=("mail.b.example",), published=tlsa)
+    results = []
+    for reason in ("certificate-name: x", "certificate-tlsa: x"):
+        facts = tls_session(MX, contract, attempt(reason, TLS))
+        assert facts is not None
+        results.append(facts.result_type)
+    assert results == ["", "validation-failure"]
+
+
 @pytest.mark.parametrize("reason", ["connect: refused", "conversation: closed", "greeting: 554"])
 def test_a_host_that_could_not_be_asked_says_nothing_of_tls(reason: str) -> None:
     assert told(attempt(reason)) is None

@@ -15,11 +15,12 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
-from mta.errors import MtaError
+from mta.errors import MtaError, SmimeError
 from mta.ports import OwnCertificate
+from mta.rfc.smime.private_key import read_private_pem
 
 TOKEN = "pkcs11:"  # noqa: S105 - how the URI of a token's key begins
 _ENDINGS = (".pem", ".p12", ".pfx")
@@ -158,9 +159,9 @@ def _certificates(content: bytes, path: str) -> list[x509.Certificate]:
 def _private(content: bytes, path: str, password: str) -> Any:
     secret = password.encode() if password and b"ENCRYPTED" in content else None
     try:
-        return load_pem_private_key(content, secret)
-    except _FAULTS as error:
-        raise MtaError(f"the private key of {path} cannot be read; is password_file the right one?") from error
+        return read_private_pem(content, secret)
+    except SmimeError as error:
+        raise MtaError(f"the private key of {path} cannot be read; is password_file the right one? {error}") from error
 
 
 def _read_pkcs12(path: str, password: str) -> OwnCertificate:

@@ -9,12 +9,13 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
 from mta.errors import SmimeError, UsageError
 from mta.ports import OwnCertificate
 from mta.rfc.smime.pkcs12 import read_pkcs12
+from mta.rfc.smime.private_key import read_private_key, read_private_pem
 
 LARGEST = 4 << 20  # octets of one file
 _FAULTS = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
@@ -92,16 +93,16 @@ def _read(path: str, password: str) -> _Found:
         inside = _certificates(content, path) if b"BEGIN CERTIFICATE" in content else []
         return _Found(tuple(inside), ((_private(content, path, password), path),))
     try:
-        return _Found(keys=((load_der_private_key(content, None), path),))
-    except _FAULTS:
+        return _Found(keys=((read_private_key(content), path),))
+    except SmimeError:
         return _pkcs12(content, path, password)
 
 
 def _private(content: bytes, path: str, password: str) -> Any:
     secret = password.encode() if password and b"ENCRYPTED" in content else None
     try:
-        return load_pem_private_key(content, secret)
-    except _FAULTS as error:
+        return read_private_pem(content, secret)
+    except SmimeError as error:
         raise UsageError(
             f"{path}: the private key cannot be read, or needs another --password-file: {error}"
         ) from error

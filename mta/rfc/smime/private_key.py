@@ -6,19 +6,23 @@ seed as far as it can be told: everything but its polynomials. An expanded key a
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import mldsa, mlkem
-from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
 from mta.errors import SmimeError
 from mta.rfc.smime.algorithms import read_algorithm
 from mta.rfc.smime.ber import INTEGER, OCTET_STRING, SEQUENCE, Element, read
+
+_PLAIN_KEY = re.compile(rb"-----BEGIN PRIVATE KEY-----\s([^-]*)-----END PRIVATE KEY-----")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,20 @@ def read_private_key(der: bytes) -> Any:
     if expanded is not None and not kind.fits(key, seed, expanded):
         raise SmimeError(f"a key of {kind.name} whose expanded form is not that of its seed")
     return key
+
+
+def read_private_pem(content: bytes, password: bytes | None = None) -> Any:
+    """The first private key in a PEM file. Raises SmimeError, with the reason, for one that cannot be used."""
+    plain = _PLAIN_KEY.search(content)
+    if plain is not None:
+        try:
+            return read_private_key(binascii.a2b_base64(plain[1]))
+        except binascii.Error as error:
+            raise SmimeError(f"its base64 is broken: {error}") from error
+    try:
+        return load_pem_private_key(content, password)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SmimeError(f"no private key: {error}") from error
 
 
 def _lattice_key(der: bytes) -> tuple[_Kind | None, bytes]:

@@ -6,14 +6,14 @@ import base64
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from mta.errors import SmimeError
 from mta.rfc.smime import der
 from mta.rfc.smime.decrypt import DecryptionKey, decrypt
 from mta.rfc.smime.encrypt import enveloped_data, prepare_recipient
 from mta.rfc.smime.party import party
-from mta.rfc.smime.private_key import read_private_key
+from mta.rfc.smime.private_key import read_private_key, read_private_pem
 from mta.rfc.smime.profile import PROFILES
 from mta.rfc.smime.sign import SigningIdentity, prepare_signer, signed_data
 from mta.rfc.smime.verify import verify_signed_data
@@ -105,3 +105,17 @@ def test_other_keys_are_read_as_ever(kind: str) -> None:
     for broken in (data[:-1], b"", b"junk", der.sequence(der.integer(0))):
         with pytest.raises(SmimeError):
             read_private_key(broken)
+
+
+def test_pem_is_read_with_and_without_a_password() -> None:
+    key = person("p256").key
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    old = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    both_forms = (corpus(KEMS) / "ML-KEM-768-both.priv").read_bytes()
+    for content, password in ((plain, None), (b"words\n" + plain, None), (locked, b"secret"), (old, None)):
+        assert read_private_pem(content, password).public_key() == key.public_key()
+    assert read_private_pem(both_forms).public_key() is not None
+    for content, password in ((locked, None), (locked, b"wrong"), (b"", None), (plain.replace(b"MI", b"M"), None)):
+        with pytest.raises(SmimeError):
+            read_private_pem(content, password)

@@ -13,6 +13,7 @@ from mta.model.envelope import Envelope, Recipient
 from mta.model.frozen import frozen
 from mta.model.message import Content, NewForm, QueuedMessage
 from mta.model.reply import Reply
+from mta.model.seen import Memory
 from mta.model.session import SessionFacts
 from mta.model.sts import StsAnswer
 from mta.model.tls import CertificateFacts, PathVerdict, TlsFacts, TrustAnchors
@@ -304,6 +305,18 @@ class CertificateDirectory(Protocol):
 
     async def close(self) -> None:
         """Let go of the sources."""
+        ...
+
+
+class SeenStore(Protocol):
+    """What was seen of partners' hosts, from one round of probing to the next; small, and read and written whole."""
+
+    def read(self) -> Memory:
+        """What was written last; nothing where there is none that can be read."""
+        ...
+
+    def write(self, memory: Memory) -> None:
+        """Replace it, durably. Raises StorageError."""
         ...
 
 

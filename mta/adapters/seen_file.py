@@ -4,26 +4,45 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from mta.errors import StorageError
-from mta.model.seen import Seen
+from mta.model.seen import Memory, Seen
 
 NAME = "seen.json"
 _TUPLES = ("names", "told")
 _KNOWN = frozenset(field.name for field in fields(Seen))
 
 
-def read_seen(folder: Path) -> dict[str, Seen]:
-    """By connector and host; empty where nothing was written yet, or what was written cannot be read."""
-    try:
-        document = json.loads((folder / NAME).read_text("utf-8"))
-        return {str(where): _seen(found) for where, found in document["hosts"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # a memory that is lost costs one alarm more or less, never mail
+class SeenFile:
+    """Implements ports.SeenStore in the folder of the queue."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self) -> Memory:
+        """What was written last; nothing where that cannot be read: a lost memory costs an alarm, never mail."""
+        try:
+            document = json.loads((self._folder / NAME).read_text("utf-8"))
+            hosts = {str(where): _seen(found) for where, found in document["hosts"].items()}
+            return Memory(float(document.get("at", 0.0)), hosts, tuple(map(str, document.get("told", ()))))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return Memory()
+
+    def write(self, memory: Memory) -> None:
+        """Replace it, durably. Raises StorageError."""
+        fresh = self._folder / f"{NAME}.new"
+        hosts = {where: asdict(each) for where, each in memory.hosts.items()}
+        try:
+            with open(fresh, "w", encoding="utf-8") as stream:
+                json.dump({"at": memory.at, "hosts": hosts, "told": memory.told}, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(fresh, self._folder / NAME)
+        except OSError as error:
+            raise StorageError(f"what was seen of partners cannot be written: {error}") from error
 
 
 def _seen(found: dict[str, Any]) -> Seen:
@@ -31,16 +50,3 @@ def _seen(found: dict[str, Any]) -> Seen:
         name: tuple(value) if name in _TUPLES else value for name, value in found.items() if name in _KNOWN
     }
     return Seen(**known)
-
-
-def write_seen(folder: Path, seen: Mapping[str, Seen]) -> None:
-    """Replace the file, durably. Raises StorageError."""
-    fresh = folder / f"{NAME}.new"
-    try:
-        with open(fresh, "w", encoding="utf-8") as stream:
-            json.dump({"hosts": {where: asdict(each) for where, each in seen.items()}}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(fresh, folder / NAME)
-    except OSError as error:
-        raise StorageError(f"what was seen of partners cannot be written: {error}") from error

@@ -21,10 +21,10 @@ def certificates(configuration: Configuration) -> list[Known]:
 
 def last_seen(configuration: Configuration) -> dict[str, Seen]:
     """What the relay's own probes remember of each host, by connector and host; empty without them."""
-    from mta.adapters.seen_file import read_seen
+    from mta.adapters.seen_file import SeenFile
 
     try:
-        return read_seen(queue_folder(configuration))
+        return SeenFile(queue_folder(configuration)).read().hosts
     except UsageError:
         return {}
 

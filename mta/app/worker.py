@@ -103,6 +103,7 @@ async def _build(orders: Orders) -> Any:
     from mta.adapters.key_files import KeyFiles
     from mta.adapters.process import raise_descriptors
     from mta.app.directory import take_over
+    from mta.app.probe import probing_chore
     from mta.app.reports import daily_reports, report_chores, report_spool
     from mta.config.index import ConnectorIndex
     from mta.pipeline.intake import Intake
@@ -172,7 +173,11 @@ async def _build(orders: Orders) -> Any:
         renew=renew,
         control=lambda worker: _control(worker, daily(worker), configuration, orders),
         ready=ready,
-        chores=lambda worker: (*report_chores(daily(worker)), policies_chore),
+        chores=lambda worker: (
+            *report_chores(daily(worker)),
+            policies_chore,
+            probing_chore(site, shards[0], worker.wake),
+        ),
         first=orders.worker == 0,
     )
 

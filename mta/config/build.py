@@ -49,6 +49,7 @@ def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
         log_format=keys.log.format,
         watch=0.0 if keys.watch == "off" else keys.watch,
         metrics=keys.metrics.address if keys.metrics else None,
+        probing=contract.Probing(keys.probe.every, keys.probe.warn) if keys.probe else None,
         reports=_reports(keys),
         limits=limits(keys.limits),
     )
@@ -154,6 +155,7 @@ def _connector(
         own_inbound=keys.inbound is not None,
         own_outbound=keys.outbound is not None,
         line=shop.report.line(path) if path in shop.report.marks.keys else 0,
+        probed=keys.probe,
     )
     if keys.inbound:
         connector = replace(connector, inbound=_inbound(name, keys.inbound, default, shop, (*path, "inbound")))

@@ -150,6 +150,14 @@ class StsFetching:
 
 
 @dataclass(frozen=True, slots=True)
+class Probing:
+    """How often partners' hosts are looked at, and how many seconds before the end of a certificate is warned."""
+
+    every: float = 86_400.0
+    warn: float = 1_209_600.0  # 14 days
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """The `server` object."""
 
@@ -171,6 +179,7 @@ class Server:
     reports: Reports = field(default_factory=Reports)
     watch: float = 5.0  # seconds between looks at the files; 0: never
     metrics: HostPort | None = None  # where numbers are served over HTTP
+    probing: Probing | None = None  # partners are looked at by themselves
     limits: Limits = field(default_factory=Limits)
 
 
@@ -343,6 +352,7 @@ class Connector:
     own_inbound: bool = True  # the object itself has an `inbound`
     own_outbound: bool = True
     line: int = 0
+    probed: bool = True  # it is among those that are looked at by themselves
 
     @property
     def audits(self) -> bool:

@@ -87,6 +87,13 @@ class TraceKeys(Keys):
     keep: Duration = optional("How long the history of a finished message is kept.", 2_592_000.0)
 
 
+class ProbeKeys(Keys):
+    """Partners are dialled now and then, and what will break is told to the postmaster."""
+
+    every: Duration = optional("How often.", 86_400.0)
+    warn: Duration = optional("How long before a certificate ends it is told.", 1_209_600.0)
+
+
 class MetricsKeys(Keys):
     """Numbers for Prometheus, over HTTP."""
 
@@ -123,6 +130,7 @@ class ServerKeys(Keys):
     arc: SealKeys | None = optional("What seals with ARC the mail of connectors that say `arc: seal`.")
     log: LogKeys = optional("The log on standard error.", LogKeys())
     reports: ReportsKeys | None = optional("Daily reports; without the object nothing is counted.")
+    probe: ProbeKeys | None = optional("Look at all partners now and then; without it nobody does.")
     metrics: MetricsKeys | None = optional("Numbers for Prometheus, over HTTP; without it none.")
     watch: DurationOrOff = optional(
         "How often all files of the configuration are looked at for changes, or `off`.", 5.0
@@ -254,6 +262,7 @@ class ConnectorKeys(Keys):
     mode: Literal["enforce", "audit"] = optional("`audit` reports what would happen and changes nothing.", "enforce")
     domains: list[DomainPattern] = optional("The partner's domains; `*.x` means x's subdomains, not x.", [])
     relay: Switch = optional("Peers proven here may send to anyone.", False)
+    probe: Switch = optional("Whether `server.probe` looks at its hosts, too.", True)
     inbound: InboundKeys | None = optional("What mail that comes in must prove; without it `default`'s.")
     outbound: OutboundKeys | None = optional("What mail that goes out is promised; without it `default`'s.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,4 +21,13 @@ class Seen:
     sha256: str = ""
     spki_sha256: str = ""
     not_after: float = 0.0
+    told: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All that is remembered: hosts by connector and host; `at` of the last round, `told` of our own affairs."""
+
+    at: float = 0.0
+    hosts: dict[str, Seen] = field(default_factory=dict)
     told: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ WORKER_DIED = "worker.died"
 SHARD_ADOPTED = "shard.adopted"
 SHARD_ALARM = "shard.alarm"
 CONFIG_WARNING = "config.warning"
+PROBED = "probe.done"
 ALARM = "alarm"  # a person must act before something breaks
 HOUSEKEEPING = "housekeeping"  # something small went wrong and is tried again
 LIBRARY = "library"  # a warning of a library, in its words

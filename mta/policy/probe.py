@@ -5,12 +5,12 @@ Pure: `pipeline/probe.py` does the looking, by the functions that deliver mail.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from mta.config.contract import DEFAULT, Configuration, Connector
 from mta.config.index import ConnectorIndex
-from mta.model.attempt import HostAttempt
+from mta.model.attempt import Failure, HostAttempt
 from mta.model.seen import Seen
 from mta.model.tls import CertificateFacts
 from mta.policy.route import Destination, choose, destination
@@ -135,6 +135,32 @@ def alarms(where: str, before: Seen | None, after: Seen, now: float, warn: float
     if before and before.sha256 and before.sha256 != after.sha256:
         found.extend(Alarm(word, where, text) for word, text in _changes(before, after))
     return replace(after, told=tuple(lasting)), tuple(found)
+
+
+def unreachable(failure: Failure) -> Look:
+    """What is remembered of a destination without a host that could be asked."""
+    return Look(HostAttempt("", 0, failure=failure))
+
+
+def own_alarms(
+    told: Iterable[str], ends: Iterable[tuple[str, str, str, float]], now: float, warn: float
+) -> tuple[tuple[str, ...], tuple[Alarm, ...]]:
+    """What of our own files ends soon: the keys of all that do, and alarms for those that were not `told` yet.
+
+    `ends` are a key, where it is named, what it is, and when it ends. A revocation list is meant to end soon and be
+    followed by the next, so it counts when it has ended.
+    """
+    before, lasting, found = set(told), [], []
+    for key, where, what, not_after in ends:
+        if not_after - now >= (0 if what.endswith("(crl)") else warn):
+            continue
+        lasting.append(key)
+        if key not in before:
+            days = int((not_after - now) // DAY)
+            text = f"{what} ends in {days} days" if days >= 0 else f"{what} has ended"
+            found.append(Alarm(OWN, where, text))
+            before.add(key)
+    return tuple(dict.fromkeys(lasting)), tuple(found)
 
 
 def _conditions(seen: Seen, now: float, warn: float) -> Iterator[tuple[str, str]]:

@@ -6,19 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from mta.adapters.seen_file import NAME, read_seen, write_seen
+from mta.adapters.seen_file import NAME, SeenFile
 from mta.errors import StorageError
-from mta.model.seen import Seen
+from mta.model.seen import Memory, Seen
 
-SEEN = {"fabrikam/mx:25": Seen(1.5, True, "", "CN=a", "CN=b", ("a", "b"), "aa", "KEY", 2.5, ("x:y",)), "b/m:25": Seen()}
+HOSTS = {
+    "fabrikam/mx:25": Seen(1.5, True, "", "CN=a", "CN=b", ("a", "b"), "aa", "KEY", 2.5, ("x:y",)),
+    "b/m:25": Seen(),
+}
+MEMORY = Memory(7.5, HOSTS, ("ab", "cd"))
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    assert read_seen(tmp_path) == {}
-    write_seen(tmp_path, SEEN)
-    assert read_seen(tmp_path) == SEEN
-    write_seen(tmp_path, {})
-    assert read_seen(tmp_path) == {}
+    store = SeenFile(tmp_path)
+    assert store.read() == Memory()
+    store.write(MEMORY)
+    assert SeenFile(tmp_path).read() == MEMORY
+    store.write(Memory())
+    assert store.read() == Memory()
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
@@ -27,14 +32,14 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 )
 def test_a_damaged_file_is_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / NAME).write_bytes(text.encode("latin-1"))
-    assert read_seen(tmp_path) == {}
+    assert SeenFile(tmp_path).read() == Memory()
 
 
 def test_fields_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text('{"hosts": {"a": {"at": 3, "mood": "good", "told": ["x"]}}}')
-    assert read_seen(tmp_path) == {"a": Seen(at=3, told=("x",))}
+    (tmp_path / NAME).write_text('{"hosts": {"a": {"at": 3, "mood": "good", "told": ["x"]}}, "more": 1}')
+    assert SeenFile(tmp_path).read() == Memory(hosts={"a": Seen(at=3, told=("x",))})
 
 
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="what was seen"):
-        write_seen(tmp_path / "nowhere", SEEN)
+        SeenFile(tmp_path / "nowhere").write(MEMORY)

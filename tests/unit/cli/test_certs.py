@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mta.adapters.seen_file import write_seen
+from mta.adapters.seen_file import SeenFile
 from mta.cli.certs import certs_list
-from mta.model.seen import Seen
+from mta.model.seen import Memory, Seen
 from tests.support.pki import NOW, Authority
 
 CA = Authority("Certs Root", not_after=NOW + timedelta(days=400, hours=1))
@@ -34,7 +34,7 @@ def config(tmp_path: Path) -> str:
         spki_sha256=THEIRS.spki_pin.partition(":")[2],
         not_after=THEIRS.certificate.not_valid_after_utc.timestamp(),
     )
-    write_seen(tmp_path / "q", {"fabrikam/mail.fabrikam.example:25": seen})
+    SeenFile(tmp_path / "q").write(Memory(hosts={"fabrikam/mail.fabrikam.example:25": seen}))
     path = tmp_path / "connectors.yaml"
     path.write_text(
         "server:\n  hostname: mx.contoso.example\n  certificate: {chain: own.pem, key: own.key}\n"

@@ -13,7 +13,7 @@ from mta.model.reply import Reply
 from mta.model.seen import Seen
 from mta.model.tls import TlsLevel
 from mta.policy import probe as policy
-from mta.policy.probe import alarms, all_targets, look, remember, targets
+from mta.policy.probe import alarms, all_targets, look, own_alarms, remember, targets, unreachable
 from tests.unit.policy.world import CONTOSO, DAY, NOW, SERVER, certificate, tls
 
 HOSTS = (HostPort("mx1.fabrikam.example", 25),)
@@ -129,3 +129,28 @@ def test_a_host_that_shows_nothing_today_is_compared_with_what_it_showed_before(
     seen, _ = told(seen, attempt(None, FAILURE))
     assert seen.spki_sha256 == LEAF.spki_sha256
     assert told(seen, attempt(replace(LEAF, sha256="bb", spki_sha256="NEW")))[1] == [policy.KEY]
+
+
+def test_a_destination_without_hosts_is_told_as_one_that_cannot_be_reached():
+    failure = Failure(Scope.DESTINATION, Reply(450), "dns: no answer", permanent=False)
+    after, found = alarms("x", None, remember(None, unreachable(failure), NOW), NOW, 14 * DAY)
+    assert (after.ok, [alarm.word for alarm in found]) == (False, [policy.FAILED])
+
+
+ENDS = [
+    ("aa", "server.certificate", "CN=mx (own)", NOW + 10.5 * DAY),
+    ("bb", "connectors.a.outbound.tls.ca", "CN=Root (ca)", NOW + 100 * DAY),
+    ("cc", "connectors.a.outbound.tls.crl", "CN=Root (crl)", NOW + 2 * DAY),
+    ("dd", "connectors.b.outbound.tls.crl", "CN=Old (crl)", NOW - DAY),
+]
+
+
+def test_our_own_are_told_once_each_and_lists_only_when_they_have_ended():
+    told, found = own_alarms((), ENDS, NOW, 14 * DAY)
+    assert [(alarm.word, alarm.where, alarm.text) for alarm in found] == [
+        (policy.OWN, "server.certificate", "CN=mx (own) ends in 10 days"),
+        (policy.OWN, "connectors.b.outbound.tls.crl", "CN=Old (crl) has ended"),
+    ]
+    assert own_alarms(told, ENDS, NOW, 14 * DAY) == (told, ())
+    assert own_alarms(told, ENDS[1:3], NOW, 14 * DAY) == ((), ())  # both were renewed
+    assert len(own_alarms((), [ENDS[0], ENDS[0]], NOW, 14 * DAY)[1]) == 1

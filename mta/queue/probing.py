@@ -1,0 +1,126 @@
+"""The round of looks at all partners, now and then: what has changed, or will break, is told once.
+
+Told means: an `alarm` in the log (and with it in the numbers), and one mail to the postmaster for all of a round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from mta.config.certificates import Known, known_certificates
+from mta.config.contract import Configuration, Probing
+from mta.model.envelope import Envelope, Recipient
+from mta.model.message import NOTICE, Content, QueuedMessage, RecipientState
+from mta.model.seen import Memory, Seen
+from mta.observe import events
+from mta.pipeline.probe import Findings, probe_all
+from mta.pipeline.site import Shard, Site
+from mta.policy.notify import postmaster_of
+from mta.policy.probe import Alarm, alarms, all_targets, own_alarms, remember, unreachable
+from mta.policy.route import choose
+from mta.ports import SeenStore
+from mta.rfc.mime.note import Note, compose_note
+
+LOOK_EVERY = 0.5  # seconds between looks whether a round is due
+
+
+@dataclass(slots=True)
+class Rounds:
+    """The first worker's. `shard` takes the mail; `wake` tells its scheduler."""
+
+    site: Site
+    shard: Shard
+    store: SeenStore
+    wake: Callable[[], None]
+    _memory: Memory | None = field(default=None)
+
+    async def look_after(self) -> None:
+        """Make a round if one is due. Raises StorageError; what was told is not told again all the same."""
+        wanted = self.site.contract.configuration.server.probing
+        if wanted is None:
+            return
+        if self._memory is None:
+            self._memory = await asyncio.to_thread(self.store.read)
+        now = self.site.clock.now()
+        if 0 <= now - self._memory.at < wanted.every:
+            return
+        await self._round(wanted, self._memory)
+
+    async def _round(self, wanted: Probing, before: Memory) -> None:
+        contract = self.site.contract
+        ways = [way for way in all_targets(contract.index) if way.connector.probed]
+        found = await probe_all(self.site, ways)
+        own = await asyncio.to_thread(known_certificates, contract.configuration)
+        now = self.site.clock.now()
+        memory, told = judged(before, found, now, wanted.warn)
+        kept, ours = own_alarms(before.told, _ends(own), now, wanted.warn)
+        self._memory = replace(memory, told=kept)
+        fresh = (*ours, *told)
+        for alarm in fresh:
+            self.site.log.error(events.ALARM, alarm=alarm.word, where=alarm.where, text=alarm.text)
+        self.site.log.info(events.PROBED, hosts=len(memory.hosts), alarms=len(fresh))
+        if fresh:
+            await self.shard.store.enqueue(_letter(self.site, fresh))
+            self.wake()
+        await asyncio.to_thread(self.store.write, self._memory)
+
+
+def judged(before: Memory, found: Iterable[Findings], now: float, warn: float) -> tuple[Memory, list[Alarm]]:
+    """The memory after a round, and what is new in it. Hosts that nobody looks at any more are forgotten."""
+    hosts: dict[str, Seen] = {}
+    told: list[Alarm] = []
+    for findings in found:
+        name = findings.target.connector.name
+        looks = [(f"{name}/{look.attempt.host}:{look.attempt.port}", look) for look in findings.looks]
+        if findings.failure:
+            looks = [(f"{name}/{findings.target.destination.name}", unreachable(findings.failure))]
+        for where, look in looks:
+            known = hosts.get(where) or before.hosts.get(where)
+            hosts[where], fresh = alarms(where, known, remember(known, look, now), now, warn)
+            told += fresh
+    return Memory(now, hosts), told
+
+
+def _ends(known: Iterable[Known]) -> list[tuple[str, str, str, float]]:
+    """What ends of ours: a key that tells it apart, where it is named, what it is, when."""
+    return [
+        (each.sha256 or each.file, each.where, f"{each.subject} ({each.kind})", each.not_after)
+        for each in known
+        if each.not_after
+    ]
+
+
+def _letter(site: Site, told: Iterable[Alarm]) -> QueuedMessage:
+    """One mail to the postmaster, as the relay's other notices: from nobody, so that nothing comes back for it."""
+    configuration: Configuration = site.contract.configuration
+    server, now, id_ = configuration.server, site.clock.now(), site.ids.next()
+    postmaster = postmaster_of(server)
+    words = [f"{alarm.where}: {alarm.text} ({alarm.word})" for alarm in told]
+    more = f" and {len(words) - 1} more" if len(words) > 1 else ""
+    note = Note(
+        id=id_,
+        hostname=server.hostname,
+        from_=server.postmaster,
+        to=server.postmaster,
+        date=now,
+        subject=f"Mail relay {server.hostname}: {words[0][:120]}{more}",
+        paragraphs=(
+            f"The mail relay {server.hostname} has looked at its partners' hosts and at its own certificates. "
+            "This is new since it looked last; it will not be told again while it lasts.",
+            *words,
+            "`mta probe --all` looks again, `mta certs list` tells what ends when.",
+        ),
+    )
+    raw = compose_note(note)
+    return QueuedMessage(
+        id=id_,
+        envelope=Envelope(None, (Recipient(postmaster),), body="7BIT" if raw.isascii() else "8BITMIME", size=len(raw)),
+        content=Content(len(raw), raw),
+        prefix=b"",
+        received=now,
+        inbound=NOTICE,
+        states=(RecipientState(0, choose(site.contract.index, postmaster).connector.name, due=now),),
+        evidence={"notice": "alarm", "about": words[0][:200]},
+    )

@@ -26,7 +26,10 @@ _ORDER = {result: place for place, result in enumerate(SmimeResult)}
 
 @dataclass(frozen=True, slots=True)
 class JudgedSigner:
-    """One signature. `layer` counts the signatures from the outside; `fingerprint` is SHA-256 of the certificate."""
+    """One signature. `layer` counts the signatures from the outside; `fingerprint` is SHA-256 of the certificate.
+
+    `is_author`: its certificate is for the mailbox in the From, and it signed what the reader sees.
+    """
 
     result: SmimeResult
     reason: str = ""
@@ -39,6 +42,7 @@ class JudgedSigner:
     scheme: str = ""
     digest: str = ""
     signing_time: float | None = None
+    is_author: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,13 @@ class SmimeVerdict:
     authenticated: bool = False
     ciphers: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+
+    @property
+    def decisive(self) -> JudgedSigner | None:
+        """The author's signature if the message is good, else the one that speaks against it."""
+        if self.good:
+            return next(signer for signer in self.signers if signer.is_author)
+        return worst(self.signers) if self.signers else None
 
     @property
     def good(self) -> bool:

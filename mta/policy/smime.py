@@ -138,7 +138,7 @@ def _by_author(signers: list[JudgedSigner], author: FromField, inside: FromField
     wanted = author.authors[0].key if author.authors else ""
     names = [address for signer in signers if signer.result is SmimeResult.GOOD for address in signer.addresses]
     if not doubt and wanted in map(address_key, names):
-        return signers
+        return [replace(each, is_author=wanted in map(address_key, each.addresses)) for each in signers]
     shown = ", ".join(names[:5]) or "nobody's address"
     reason = doubt or f"the certificate names {shown}, the From {author.authors[0]}"
     return [_but(signer, reason) if signer.result is SmimeResult.GOOD else signer for signer in signers]

@@ -29,12 +29,12 @@ def authentication_results(
     What strangers chose is printable ASCII afterwards, quoted and bounded. Raises LocalProtocolError for an
     `authserv_id` that is none.
     """
-    if not _TOKEN.fullmatch(authserv_id):
+    if not is_token(authserv_id):
         raise LocalProtocolError(f"an authserv-id is a host name or the like, not {authserv_id!r}")
     lines = [f"Authentication-Results: {authserv_id}"]
     for words in _results(facts, mail_from, client):
         lines[-1] += ";"
-        lines.extend(_fold(words))
+        lines.extend(fold(words))
     return ("\r\n".join(lines) + "\r\n").encode("ascii")
 
 
@@ -52,7 +52,7 @@ def _results(facts: AuthenticationFacts, mail_from: str, client: str) -> Iterato
 
 
 def _spf(outcome: SpfOutcome, key: str, identity: str) -> list[str]:
-    return [f"spf={outcome.result.value}", *_reason(outcome.reason), *_property(key, identity)]
+    return [f"spf={outcome.result.value}", *reason_of(outcome.reason), *property_of(key, identity)]
 
 
 def _dkim(outcome: DkimOutcome) -> list[str]:
@@ -60,14 +60,14 @@ def _dkim(outcome: DkimOutcome) -> list[str]:
     if outcome.key_bits:
         words.append(f"({outcome.key_bits}-bit key)")
     if outcome.result is not AuthResult.PASS:
-        words += _reason(outcome.reason)
+        words += reason_of(outcome.reason)
     return [
         *words,
-        *_property("header.d", outcome.domain),
-        *_property("header.i", outcome.identity),
-        *_property("header.s", outcome.selector),
-        *_property("header.a", outcome.algorithm),
-        *_property("header.b", outcome.tag),  # RFC 6008 §4: tells signatures of one domain apart
+        *property_of("header.d", outcome.domain),
+        *property_of("header.i", outcome.identity),
+        *property_of("header.s", outcome.selector),
+        *property_of("header.a", outcome.algorithm),
+        *property_of("header.b", outcome.tag),  # RFC 6008 §4: tells signatures of one domain apart
     ]
 
 
@@ -76,13 +76,13 @@ def _arc(outcome: ArcOutcome, client: str) -> list[str]:
     if outcome.result is AuthResult.NONE:
         return words
     if outcome.result is not AuthResult.PASS:
-        words += _reason(outcome.reason)
+        words += reason_of(outcome.reason)
     elif outcome.sealers:
         words.append(f"({_comment(f'i={len(outcome.sealers)} sealed by {outcome.sealers[0]}')})")
     if outcome.result is AuthResult.PASS:
         # RFC 8617 §5.2: 0 where the signature of every instance holds
         words.append(f"header.oldest-pass={0 if outcome.oldest_pass == 1 else outcome.oldest_pass}")
-    return [*words, *_property("smtp.remote-ip", client)]  # RFC 8617 §10.2
+    return [*words, *property_of("smtp.remote-ip", client)]  # RFC 8617 §10.2
 
 
 def _dmarc(outcome: DmarcOutcome) -> list[str]:
@@ -91,28 +91,35 @@ def _dmarc(outcome: DmarcOutcome) -> list[str]:
     if outcome.policy:
         words.append(f"({_comment(f'p={outcome.policy}')})")
     if outcome.result is not AuthResult.PASS:
-        words += _reason(outcome.reason)
+        words += reason_of(outcome.reason)
     # RFC 9989 §9.1: the policy as evaluated, and the author's domain
     return [
         *words,
-        *_property("policy.dmarc", outcome.policy if decided else ""),
-        *_property("header.from", outcome.domain),
+        *property_of("policy.dmarc", outcome.policy if decided else ""),
+        *property_of("header.from", outcome.domain),
     ]
 
 
-def _reason(text: str) -> list[str]:
-    return [f"reason={_quoted(_printable(text)[:MAX_REASON])}"] if text else []
+def is_token(text: str) -> bool:
+    """Whether this can be an authserv-id: a word that needs no quotes."""
+    return _TOKEN.fullmatch(text) is not None
 
 
-def _property(key: str, text: str) -> list[str]:
+def reason_of(text: str) -> list[str]:
+    """`reason="..."`, bounded; nothing for an empty text."""
+    return [f"reason={_quoted(printable(text)[:MAX_REASON])}"] if text else []
+
+
+def property_of(key: str, text: str) -> list[str]:
+    """`key=value`, quoted where it has to be, bounded; nothing for an empty text."""
     if not text:
         return []
-    value = _printable(text)[:MAX_VALUE]
+    value = printable(text)[:MAX_VALUE]
     bare = _TOKEN.fullmatch(value) or _ADDRESS.fullmatch(value)
     return [f"{key}={value if bare else _quoted(value)}"]
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Never a line end, a NUL or anything else that could become a field of its own (RFC 8601 §7.1)."""
     return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("?", text)
 
@@ -123,12 +130,12 @@ def _quoted(text: str) -> str:
 
 
 def _comment(text: str) -> str:
-    return re.sub(r"([\\()])", r"\\\1", _printable(text)[:MAX_VALUE])
+    return re.sub(r"([\\()])", r"\\\1", printable(text)[:MAX_VALUE])
 
 
-def _fold(words: list[str]) -> list[str]:
-    """One result on lines that begin with a tab; broken between its parts only."""
-    lines = ["\t" + words[0]]
+def fold(words: list[str], field: str = "") -> list[str]:
+    """One result on lines that begin with a tab, or a whole `field`; broken between its parts only."""
+    lines = [f"{field} {words[0]}" if field else "\t" + words[0]]
     for word in words[1:]:
         if len(lines[-1]) + 1 + len(word) > LINE:
             lines.append("\t " + word)

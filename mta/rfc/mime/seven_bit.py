@@ -45,7 +45,7 @@ def make_seven_bit(raw: bytes, entity: Entity, *, eight_bit_headers: bool = Fals
     Raises SevenBitError for what may not be encoded: the inside of something signed, 8-bit octets where the encoding
     says that there are none, headers in UTF-8 (RFC 6532) unless `eight_bit_headers`.
     """
-    if raw.isascii() and _has_short_lines(raw) and not _declares_any_eight_bit(entity):
+    if raw.isascii() and fits_lines(raw) and not _declares_any_eight_bit(entity):
         return SevenBit(entity.encoding, (memoryview(raw)[entity.body : entity.end],))
     if not entity.parts:
         encoding, body = _leaf(entity, raw[entity.body : entity.end])
@@ -175,10 +175,11 @@ def _ends_lines_in_crlf(body: bytes) -> bool:
 
 def _is_seven_bit(body: bytes) -> bool:
     """ASCII in lines that every relay carries (RFC 2045 §2.7)."""
-    return body.isascii() and _has_short_lines(body)
+    return body.isascii() and fits_lines(body)
 
 
-def _has_short_lines(body: bytes) -> bool:
+def fits_lines(body: bytes) -> bool:
+    """Whether no line is longer than RFC 5322 §2.1.1 allows; found in hops of a thousand octets."""
     at, size = 0, len(body)
     while size - at > LONGEST:
         end = body.rfind(b"\n", at, at + LONGEST + 2)

@@ -163,6 +163,11 @@ def _protection(copy: dict[str, Any], paint: Paint) -> Iterator[str]:
         found = f"{reader['source']}, {reader['rung']}"
         yield f"{_IN}{paint('good', 'encrypted')} ({copy['cipher']}) to {paint('name', reader['for'])} by {found}"
         yield f"{_IN}  certificate sha256 {paint('dim', reader['sha256'])}"
+    if opened := copy.get("opened"):
+        kind = "good" if opened["result"] == "good" else "warn"
+        done = "decrypted, " if opened["decrypted"] else ""
+        because = f": {opened['reason']}" if opened["reason"] else ""
+        yield f"{_IN}{done}signature {paint(kind, opened['result'])}{because}"
     if copy.get("note"):
         yield f"{_IN}{paint('warn', copy['note'])}"
 

@@ -192,13 +192,14 @@ class OwnSmime:
     """The certificates and keys of one of our domains for S/MIME; paths, empty where there is none.
 
     `certificate` is the organisation's. `people` is a folder with those of single addresses, `former` one of keys that
-    decrypt only; `password` opens what is encrypted in them.
+    decrypt only; `password` opens what is encrypted in them. `decrypt`: whether mail for the domain is opened.
     """
 
     certificate: KeyPair | None = None
     people: str = ""
     former: str = ""
     password: str = field(default="", repr=False)
+    decrypt: bool = True
 
 
 @dataclass(frozen=True, slots=True)

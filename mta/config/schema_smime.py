@@ -78,7 +78,7 @@ class OwnPairKeys(Keys):
 
 
 class OwnSmimeKeys(Keys):
-    """Our own certificates for S/MIME, with their private keys."""
+    """Our own certificates for S/MIME, with their private keys. Mail for the domain bears a verdict on its S/MIME."""
 
     certificate: OwnPairKeys | None = optional("The organisation's: it signs for every address without its own.")
     people: FilePath | None = optional(
@@ -86,3 +86,6 @@ class OwnSmimeKeys(Keys):
     )
     former: FilePath | None = optional("Folder of keys that decrypt old mail and sign nothing.")
     password_file: FilePath | None = optional("File whose first line opens PKCS #12 files and encrypted keys.")
+    decrypt: bool = optional(
+        "Whether encrypted mail for the domain is opened with these keys before it is handed on.", True
+    )

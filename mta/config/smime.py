@@ -43,6 +43,7 @@ def build_own(keys: OwnSmimeKeys, files: Files, place: tuple[Report, Path]) -> O
         people=_folder(keys.people, files, report, (*path, "people")),
         former=_folder(keys.former, files, report, (*path, "former")),
         password=files.password(keys.password_file, (*path, "password_file")) if keys.password_file else "",
+        decrypt=keys.decrypt,
     )
 
 

@@ -26,6 +26,7 @@ from mta.ports import Clock, Resolver, Spool
 from mta.rfc.arc.check import check as check_arc
 from mta.rfc.arc.verify import body_requests as arc_requests
 from mta.rfc.authres.parse import spans_to_remove
+from mta.rfc.authres.smime import FIELD as SMIME_VERDICT
 from mta.rfc.authres.write import authentication_results
 from mta.rfc.dkim.body import AuthMessage, body_hashes
 from mta.rfc.dkim.check import check as check_dkim
@@ -134,13 +135,12 @@ def header_fields(server: Server, facts: AuthenticationFacts, incoming: Incoming
 async def without_forgeries(
     content: Content, block: HeaderBlock, authserv_id: str, room: Callable[[], Spool]
 ) -> Content:
-    """The content without Authentication-Results that claim to be ours (RFC 8601 §5).
+    """The content without Authentication-Results that claim to be ours (RFC 8601 §5), and without X-MTA-SMIME.
 
     In memory the fields are cut out; a spooled content is written anew, into what `room` gives.
     """
-    if not block.count(b"authentication-results"):
-        return content
-    forged = spans_to_remove(block, authserv_id)
+    results = spans_to_remove(block, authserv_id) if block.count(b"authentication-results") else ()
+    forged = [field for field in block.fields if field.name == SMIME_VERDICT or field in results]
     if not forged:
         return content
     kept, position = [], 0

@@ -59,7 +59,7 @@ class Protector:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._one_large = asyncio.Semaphore(1)
+        self.one_large = asyncio.Semaphore(1)
 
     async def protect(self, job: Job, places: tuple[int, ...]) -> Outcome:
         """Sign and encrypt the message of `job` for the recipients at `places`, as its connector says."""
@@ -67,7 +67,7 @@ class Protector:
         work = _Work(self._site, job, places, answers)
         if job.message.content.size <= LARGE:
             return await asyncio.to_thread(work.run)
-        async with self._one_large:
+        async with self.one_large:
             return await asyncio.to_thread(work.run)
 
     async def _look_up(self, job: Job, places: tuple[int, ...]) -> dict[int, DirectoryAnswer]:
@@ -89,7 +89,7 @@ class _Work:
 
     def run(self) -> Outcome:
         try:
-            raw = _octets(self.job.message.content)
+            raw = octets(self.job.message.content)
         except StorageError as error:
             return self._all(_local(f"storage: {error}"))
         block = scan_header(raw, len(raw))
@@ -225,7 +225,8 @@ def _identity(own: OwnCertificate | None) -> SigningIdentity | None:
     return None if own is None else _known(own)
 
 
-def _octets(content: Content) -> bytes:
+def octets(content: Content) -> bytes:
+    """The whole message. Raises StorageError."""
     if content.data is not None:
         return content.data
     try:

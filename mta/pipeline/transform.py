@@ -17,6 +17,7 @@ from mta.pipeline.deliver import Job
 from mta.pipeline.protect import LARGE, Made, Protector, fingerprint
 from mta.pipeline.sign import sign
 from mta.pipeline.site import Site
+from mta.pipeline.smime import read_for_us
 from mta.pipeline.survive import broken_on_leaving
 from mta.ports import Spool
 
@@ -82,12 +83,14 @@ def _moved(host: int | None, before: int, result: DeliveryResult) -> int | None:
 async def transform(site: Site, protector: Protector, job: Job, new_spool: Callable[[], Spool]) -> Leaving:
     """The job as it leaves: whole, or in the parts whose bytes differ. Large ones go to a `new_spool`."""
     if not job.connector.outbound.smime.protects and not any(state.form for state in job.recipients):
-        return await _signed(site, job, (Part(job),))
+        return await _opened(site, protector, job)
     parts, fresh = _made_before(job)
     refused: list[RecipientResult] = []
     if fresh and not job.connector.outbound.smime.protects:
-        parts.append(Part(replace(job, recipients=fresh)))
-    elif fresh:
+        opened = await _opened(site, protector, replace(job, recipients=fresh))
+        leaving = await _signed(site, job, tuple(parts))
+        return Leaving((*leaving.parts, *opened.parts), (*leaving.refused, *opened.refused))
+    if fresh:
         outcome = await protector.protect(job, tuple(state.index for state in fresh))
         refused += [
             RecipientResult(place, failure.reply, failure, host=None) for place, failure in outcome.refused.items()
@@ -100,6 +103,16 @@ async def transform(site: Site, protector: Protector, job: Job, new_spool: Calla
                 refused += [RecipientResult(place, failure.reply, failure, host=None) for place in made.places]
     leaving = await _signed(site, job, tuple(parts))
     return Leaving(leaving.parts, (*refused, *leaving.refused))
+
+
+async def _opened(site: Site, protector: Protector, job: Job) -> Leaving:
+    """What nobody protects on the way out may be protected mail for us (pipeline/smime.py)."""
+    try:
+        read = await read_for_us(site, job, protector.one_large)
+    except StorageError as error:
+        failure = _no_room(error)
+        return Leaving((), tuple(RecipientResult(each.index, failure.reply, failure, None) for each in job.recipients))
+    return await _signed(site, job, tuple(Part(each.job, detail=each.detail) for each in read))
 
 
 def _made_before(job: Job) -> tuple[list[Part], tuple[RecipientState, ...]]:

@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from mta.rfc.mime.seven_bit import base64_lines
 from mta.rfc.smime.compose import HeaderProtection, Protection, protect_message
 from mta.rfc.smime.encrypt import enveloped_data, prepare_recipient
 from mta.rfc.smime.profile import PROFILES
@@ -83,3 +84,13 @@ def berta() -> Person:
 def mallory() -> Person:
     """Somebody else."""
     return person("p256", "mallory")
+
+
+def envelope_of(entity: bytes, *to: Person) -> bytes:
+    """An entity that is an encryption of this one, whatever it is."""
+    how = PROFILES["default"]
+    der = enveloped_data([prepare_recipient(who.der, how) for who in to], entity, how, os.urandom)
+    head = (
+        b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    )
+    return head + base64_lines(der)

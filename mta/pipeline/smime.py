@@ -1,0 +1,160 @@
+"""S/MIME on the way in: what comes for our domains is verified, and decrypted where we hold the key.
+
+It is done when the mail leaves for the recipient, not when it arrives: of two recipients each gets what their own key
+opens and no more, the queue holds no plaintext, and a slow look-up costs no client its patience. What cannot be read
+goes on as it came. Forged verdicts were taken out on arrival (pipeline/authenticate.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mta.config.contract import Domain
+from mta.model.author import FromField
+from mta.model.directory import Harvest
+from mta.model.message import Content, HeaderBlock
+from mta.model.opened import OpenedMessage
+from mta.model.smime_verdict import SmimeVerdict
+from mta.model.tls import PathVerdict
+from mta.observe.trace import smime_evidence
+from mta.pipeline.deliver import Job
+from mta.pipeline.protect import LARGE, octets
+from mta.pipeline.site import Site
+from mta.policy.smime import address_key, judge_message, to_judge
+from mta.ports import OwnCertificate
+from mta.rfc.authres.smime import smime_fields
+from mta.rfc.mime.from_ import parse_from
+from mta.rfc.mime.header import scan_header
+from mta.rfc.pkix.person import person_facts
+from mta.rfc.smime.decrypt import DecryptionKey
+from mta.rfc.smime.kind import Kind, kind_of
+from mta.rfc.smime.message import decrypted_message, open_message
+from mta.rfc.smime.travel import fit_for_smtp
+
+_NOT_OURS_TO_READ = (Kind.PLAIN, Kind.PGP_SIGNED, Kind.PGP_ENCRYPTED, Kind.PGP_INLINE, Kind.CERTIFICATES)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A job of recipients who get the same bytes, and what was found; None: nothing was looked for."""
+
+    job: Job
+    detail: Mapping[str, object] | None = None
+
+
+async def read_for_us(site: Site, job: Job, one_large: asyncio.Semaphore) -> tuple[Read, ...]:
+    """The job in parts: those whose recipients are ours bear a verdict, and the plaintext where a key opened it.
+
+    Raises StorageError if the content cannot be read.
+    """
+    ours = _ours(site, job)
+    if not ours:
+        return (Read(job),)
+    beginning = job.message.content.beginning
+    block = scan_header(beginning, len(beginning))
+    if kind_of(block, beginning) in _NOT_OURS_TO_READ:
+        return (Read(job),)
+    reading = _Reading(site, job, ours)
+    if job.message.content.size <= LARGE:
+        return await reading.run()
+    async with one_large:
+        return await reading.run()
+
+
+def _ours(site: Site, job: Job) -> dict[int, Domain]:
+    """The recipients, by their places in the envelope, of domains of ours that know S/MIME."""
+    found: dict[int, Domain] = {}
+    for state in job.recipients:
+        mailbox = job.message.envelope.recipients[state.index].mailbox
+        domain = site.contract.index.our_domain(mailbox.ascii_domain)
+        if domain is not None and domain.smime is not None:
+            found[state.index] = domain
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One message for those of a job's recipients that are `ours`."""
+
+    site: Site
+    job: Job
+    ours: Mapping[int, Domain]
+
+    async def run(self) -> tuple[Read, ...]:
+        """Open it without a key; if there is an envelope, once more for each set of keys among the recipients."""
+        raw = await asyncio.to_thread(octets, self.job.message.content)
+        block = scan_header(raw, len(raw))
+        letter = _Letter(raw, block, self._author(block))
+        others = [state.index for state in self.job.recipients if state.index not in self.ours]
+        parts = [Read(self._for(others))] if others else []
+        opened = await asyncio.to_thread(open_message, raw, (), letter.block)
+        if not opened.encrypted:
+            return (*parts, await self._part(letter, opened, list(self.ours)))
+        for keys, places in await self._by_keys():
+            found = await asyncio.to_thread(open_message, raw, keys, letter.block) if keys else opened
+            parts.append(await self._part(letter, found, places))
+        return tuple(parts)
+
+    def _author(self, block: HeaderBlock) -> FromField:
+        return parse_from(block, self.site.contract.configuration.server.limits.header_addresses)
+
+    async def _by_keys(self) -> list[tuple[tuple[DecryptionKey, ...], list[int]]]:
+        """The keys that are tried, each set with the recipients it is tried for."""
+        groups: dict[tuple[bytes, ...], tuple[tuple[DecryptionKey, ...], list[int]]] = {}
+        for place, domain in self.ours.items():
+            own: tuple[OwnCertificate, ...] = ()
+            if domain.smime is not None and domain.smime.decrypt:
+                address = self.job.message.envelope.recipients[place].mailbox.key
+                own = await asyncio.to_thread(self.site.key_ring.for_decrypting, domain.name, address)
+            keys = tuple(DecryptionKey(each.certificate, each.key) for each in own)
+            groups.setdefault(tuple(each.certificate for each in own), (keys, []))[1].append(place)
+        return list(groups.values())
+
+    async def _part(self, letter: _Letter, opened: OpenedMessage, places: Sequence[int]) -> Read:
+        verdict = await self._judged(letter, opened)
+        plain = await asyncio.to_thread(_plain, letter, opened, verdict)
+        job = self._for(places)
+        authserv_id = self.site.contract.configuration.server.authserv_id
+        message = replace(job.message, prefix=smime_fields(authserv_id, verdict) + job.message.prefix)
+        if plain is not None:
+            message = replace(message, content=Content(len(plain), plain))
+        detail = {"opened": {**smime_evidence(verdict), "decrypted": plain is not None}}
+        return Read(replace(job, message=message), detail)
+
+    async def _judged(self, letter: _Letter, opened: OpenedMessage) -> SmimeVerdict:
+        now, paths = self.site.clock.now(), dict[bytes, PathVerdict]()
+        for certificate, others in to_judge(opened):
+            paths[certificate] = await self.site.judge.judge(certificate, others, "sign", now)
+        verdict = judge_message(opened, letter.author, paths)
+        if verdict.good and not any(state.attempts for state in self.job.recipients):
+            await self._learn(letter, opened, now)
+        return verdict
+
+    async def _learn(self, letter: _Letter, opened: OpenedMessage, now: float) -> None:
+        """The author's certificate, which will do to answer in secret."""
+        author, signed = letter.author.authors[0], opened.signatures[-1]
+        for signer in signed.signers:
+            der = signer.certificate
+            if der is not None and author.key in map(address_key, person_facts(der).emails):
+                await self.site.directory.learn(Harvest(author, der, signed.certificates, signer.capabilities, now))
+
+    def _for(self, places: Sequence[int]) -> Job:
+        return replace(self.job, recipients=tuple(state for state in self.job.recipients if state.index in places))
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """The whole message, its header and its author."""
+
+    raw: bytes
+    block: HeaderBlock
+    author: FromField
+
+
+def _plain(letter: _Letter, opened: OpenedMessage, verdict: SmimeVerdict) -> bytes | None:
+    """The message without its encryption; None if it has none, cannot be opened, or could not travel so."""
+    if opened.decrypted is None:
+        return None
+    return fit_for_smtp(decrypted_message(letter.raw, opened, trust_author=verdict.good, block=letter.block))

@@ -1,0 +1,187 @@
+"""What comes for us: judged, opened for whom it was encrypted to, and for nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mta.config.contract import Connector, OwnSmime
+from mta.errors import StorageError
+from mta.model.address import Mailbox
+from mta.model.directory import Harvest
+from mta.model.envelope import Envelope, Recipient
+from mta.model.message import Content, QueuedMessage, RecipientState
+from mta.model.tls import PathFault, PathVerdict
+from mta.pipeline.authenticate import without_forgeries
+from mta.pipeline.deliver import Job
+from mta.pipeline.site import Contract
+from mta.pipeline.smime import Read, read_for_us
+from mta.policy.route import Destination
+from mta.ports import OwnCertificate
+from mta.rfc.mime.header import scan_header
+from tests.support.smime import NOW, Person
+from tests.support.smime_mail import HEADER, MESSAGE, anna, berta, encrypt, envelope_of, mallory, sign, sign_and_encrypt
+from tests.unit.policy.world import CONTOSO, configuration, index
+
+TRACE = b"Received: by mx.contoso.example; now\r\n"
+
+
+@dataclass
+class World:
+    """The site: whose keys are here, who is believed, and what was learned."""
+
+    keys: dict[str, Person] = field(default_factory=dict)
+    path: PathVerdict = field(default_factory=PathVerdict)
+    learned: list[Harvest] = field(default_factory=list)
+    asked: list[bytes] = field(default_factory=list)
+    contract: OwnSmime | None = field(default_factory=OwnSmime)
+
+    async def judge(self, certificate: bytes, others: Sequence[bytes], purpose: str, now: float) -> PathVerdict:
+        assert (purpose, now) == ("sign", NOW)
+        self.asked.append(certificate)
+        return self.path
+
+    async def learn(self, harvest: Harvest) -> None:
+        self.learned.append(harvest)
+
+    def for_decrypting(self, domain: str, address: str) -> tuple[OwnCertificate, ...]:
+        who = self.keys.get(address)
+        return (OwnCertificate(who.der, (), who.key, 0, 1, "here"),) if who else ()
+
+    @property
+    def site(self) -> Any:
+        domains = (replace(CONTOSO, smime=self.contract),)
+        contract = Contract(configuration(domains=domains), index(domains=domains), 1)
+        clock = SimpleNamespace(now=lambda: NOW)
+        return SimpleNamespace(contract=contract, clock=clock, judge=self, directory=self, key_ring=self)
+
+    async def read(self, raw: bytes, *to: str, attempts: int = 0, content: Content | None = None) -> list[Read]:
+        recipients = tuple(Recipient(Mailbox(*address.split("@"), address.split("@")[1])) for address in to)
+        states = tuple(RecipientState(place, "default", attempts=attempts) for place in range(len(to)))
+        known = content or Content(len(raw), raw)
+        message = QueuedMessage("1", Envelope(None, recipients), known, TRACE, NOW, "default", states)
+        job = Job(message, states, Connector("default"), Destination("mx", "contoso.example"))
+        return list(await read_for_us(self.site, job, asyncio.Semaphore(1)))
+
+
+def verdict(read: Read) -> str:
+    block = scan_header(read.job.message.prefix + b"\r\n", 10_000)
+    [value] = block.values(b"x-mta-smime")
+    return " ".join(value.decode().split())
+
+
+def places(read: Read) -> list[int]:
+    return [state.index for state in read.job.recipients]
+
+
+BERTA, ANNA, STRANGER = "berta@contoso.example", "anna@contoso.example", "bob@fabrikam.example"
+
+
+async def test_a_signed_message_bears_its_verdict_and_stays_as_it_is() -> None:
+    world, raw = World(), sign(MESSAGE, anna())
+    [read] = await world.read(raw, BERTA)
+    assert read.job.message.content.data == raw
+    assert verdict(read) == "good; signer=anna@contoso.example"
+    assert read.job.message.prefix.endswith(TRACE)
+    assert b"smime=pass body.smime-identifier=anna@contoso.example" in read.job.message.prefix
+    assert read.detail is not None
+    assert read.detail["opened"]["result"] == "good"  # type: ignore[index]
+
+
+async def test_the_certificate_of_a_good_signature_is_learned_once() -> None:
+    world, raw = World(), sign(MESSAGE, anna())
+    await world.read(raw, BERTA)
+    await world.read(raw, BERTA, attempts=1)
+    [harvest] = world.learned
+    assert (str(harvest.mailbox), harvest.certificate, harvest.at) == (ANNA, anna().der, NOW)
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "word"),
+    [
+        (sign(MESSAGE, mallory()), PathVerdict(), "not-the-author"),
+        (sign(MESSAGE, anna()), PathVerdict(PathFault.UNTRUSTED, "nobody knows it"), "untrusted"),
+        (sign(MESSAGE, anna()).replace(b"figures", b"numbers"), PathVerdict(), "bad"),
+    ],
+)
+async def test_of_other_signatures_nothing_is_learned(raw: bytes, path: PathVerdict, word: str) -> None:
+    world = World(path=path)
+    [read] = await world.read(raw, BERTA)
+    assert verdict(read).startswith(word)
+    assert b"smime=pass" not in read.job.message.prefix
+    assert not world.learned
+
+
+async def test_what_a_key_of_the_recipient_opens_is_handed_on_in_clear() -> None:
+    world = World({BERTA: berta()})
+    raw = sign_and_encrypt(MESSAGE, anna(), berta(), headers="confidential")
+    [read] = await world.read(raw, BERTA)
+    data = read.job.message.content.data
+    assert data is not None
+    assert b"The figures of the third quarter." in data
+    assert b"\r\nSubject: the third quarter\r\n" in data
+    assert verdict(read) == "good; signer=anna@contoso.example; encrypted=aes256-cbc; authenticated=yes"
+
+
+async def test_each_recipient_gets_what_their_own_key_opens() -> None:
+    """Anna is a recipient of the envelope, and not of the encryption; the stranger is none of ours."""
+    world, raw = World({BERTA: berta(), ANNA: anna()}), encrypt(MESSAGE, berta())
+    reads = {tuple(places(read)): read for read in await world.read(raw, ANNA, STRANGER, BERTA)}
+    assert set(reads) == {(0,), (1,), (2,)}
+    assert reads[0,].job.message.content.data == raw
+    assert verdict(reads[0,]).startswith("encrypted; encrypted=aes256-cbc; authenticated=no")
+    assert reads[1,].job.message.content.data == raw
+    assert reads[1,].job.message.prefix == TRACE
+    assert b"figures" in (reads[2,].job.message.content.data or b"")
+    assert verdict(reads[2,]).startswith("unsigned; encrypted=aes256-cbc; authenticated=no")
+
+
+async def test_a_domain_that_does_not_decrypt_hands_on_what_came() -> None:
+    world, raw = World({BERTA: berta()}, contract=OwnSmime(decrypt=False)), encrypt(MESSAGE, berta())
+    [read] = await world.read(raw, BERTA)
+    assert read.job.message.content.data == raw
+    assert verdict(read).startswith("encrypted")
+
+
+async def test_where_nothing_is_to_be_judged_nothing_changes() -> None:
+    signed = sign(MESSAGE, anna())
+    for world, raw, to in (
+        (World(), MESSAGE, BERTA),
+        (World(), signed, STRANGER),
+        (World(contract=None), signed, BERTA),
+    ):
+        [read] = await world.read(raw, to)
+        assert read.job.message.prefix == TRACE
+        assert read.detail is None
+        assert not world.asked
+
+
+async def test_plaintext_that_could_not_travel_stays_encrypted() -> None:
+    part = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n" + b"\xff" * 2000 + b"\r\n--b--\r\n"
+    world = World({BERTA: berta()})
+    raw = HEADER + envelope_of(part, berta())
+    [read] = await world.read(raw, BERTA)
+    assert read.job.message.content.data == raw
+    assert verdict(read).startswith("unsigned; encrypted")
+
+
+async def test_a_spooled_message_is_read_from_its_file(tmp_path: Path) -> None:
+    raw = sign(MESSAGE, anna())
+    (tmp_path / "spooled").write_bytes(raw)
+    head = raw[: raw.index(b"\r\n\r\n") + 4]
+    [read] = await World().read(raw, BERTA, content=Content(len(raw), path=str(tmp_path / "spooled"), head=head))
+    assert verdict(read).startswith("good")
+    with pytest.raises(StorageError):
+        await World().read(raw, BERTA, content=Content(len(raw), path=str(tmp_path / "gone"), head=head))
+
+
+async def test_a_verdict_that_mail_brings_along_is_taken_out() -> None:
+    raw = b"X-MTA-SMIME: good\r\nFrom: a@b\r\nx-mta-smime : good\r\n\r\nx"
+    content = await without_forgeries(Content(len(raw), raw), scan_header(raw, 1000), "mx", lambda: pytest.fail("room"))
+    assert content.data == b"From: a@b\r\n\r\nx"

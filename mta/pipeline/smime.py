@@ -24,7 +24,7 @@ from mta.pipeline.protect import LARGE, octets
 from mta.pipeline.site import Site
 from mta.policy.smime import address_key, judge_message, to_judge
 from mta.ports import OwnCertificate
-from mta.rfc.authres.smime import smime_fields
+from mta.rfc.authres.smime import FIELD, smime_fields
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
 from mta.rfc.pkix.person import person_facts
@@ -84,7 +84,7 @@ class _Reading:
 
     async def run(self) -> tuple[Read, ...]:
         """Open it without a key; if there is an envelope, once more for each set of keys among the recipients."""
-        raw = await asyncio.to_thread(octets, self.job.message.content)
+        raw = without_verdicts(await asyncio.to_thread(octets, self.job.message.content))
         block = scan_header(raw, len(raw))
         letter = _Letter(raw, block, self._author(block))
         others = [state.index for state in self.job.recipients if state.index not in self.ours]
@@ -118,8 +118,9 @@ class _Reading:
         job = self._for(places)
         authserv_id = self.site.contract.configuration.server.authserv_id
         message = replace(job.message, prefix=smime_fields(authserv_id, verdict) + job.message.prefix)
-        if plain is not None:
-            message = replace(message, content=Content(len(plain), plain))
+        leaves = letter.raw if plain is None else plain
+        if len(leaves) != message.content.size or plain is not None:
+            message = replace(message, content=Content(len(leaves), leaves))
         detail = {"opened": {**smime_evidence(verdict), "decrypted": plain is not None}}
         return Read(replace(job, message=message), detail)
 
@@ -151,6 +152,17 @@ class _Letter:
     raw: bytes
     block: HeaderBlock
     author: FromField
+
+
+def without_verdicts(raw: bytes) -> bytes:
+    """The message without X-MTA-SMIME: a relay of ours may bring it along, and one verdict is enough."""
+    block = scan_header(raw, len(raw))
+    kept, at = [], 0
+    for field in block.fields:
+        if field.name == FIELD:
+            kept.append(raw[at : field.start])
+            at = field.end
+    return b"".join((*kept, raw[at:])) if kept else raw
 
 
 def _plain(letter: _Letter, opened: OpenedMessage, verdict: SmimeVerdict) -> bytes | None:

@@ -181,6 +181,13 @@ async def test_a_spooled_message_is_read_from_its_file(tmp_path: Path) -> None:
         await World().read(raw, BERTA, content=Content(len(raw), path=str(tmp_path / "gone"), head=head))
 
 
+async def test_a_verdict_that_a_relay_of_ours_brings_along_gives_way_to_ours() -> None:
+    raw = sign(MESSAGE, mallory())
+    [read] = await World().read(b"X-MTA-SMIME: good\r\n" + raw, BERTA)
+    assert read.job.message.content == Content(len(raw), raw)
+    assert verdict(read).startswith("not-the-author")
+
+
 async def test_a_verdict_that_mail_brings_along_is_taken_out() -> None:
     raw = b"X-MTA-SMIME: good\r\nFrom: a@b\r\nx-mta-smime : good\r\n\r\nx"
     content = await without_forgeries(Content(len(raw), raw), scan_header(raw, 1000), "mx", lambda: pytest.fail("room"))

@@ -41,7 +41,7 @@ def report_chores(daily: DailyReports) -> tuple[Chore, ...]:
     """What a worker does about reports beside its mail."""
     return (
         Chore("report-counts", WRITE_EVERY, daily.write_counts, last=True),
-        Chore("reports", LOOK_EVERY, daily.look_after, alone=True),
+        Chore("reports", LOOK_EVERY, daily.look_after, at_once=True, alone=True),
     )
 
 

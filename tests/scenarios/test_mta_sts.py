@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from mta.app import ask_worker, control_paths, load
+from mta.app.reports import report_spool
+from mta.pipeline.counts import read
 from tests.scenarios.test_forced_tls_out import nothing_was_said, secure
 from tests.support.dns_server import DnsServer, dns_server
 from tests.support.outgoing import Outgoing, hosts_on_one_port, outgoing
@@ -104,7 +107,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         web = stack.enter_context(policy_host(web_names, folder))
         web.policies.update({f"{label}.example": case[1] for label, case in CASES.items() if case[1]})
         dns = stack.enter_context(dns_server(zone(places)))
-        server = fetching(folder, web)
+        server = f"{fetching(folder, web)}\nreports: {{dmarc: false}}"
         ours = stack.enter_context(outgoing(folder, connectors(running[0].port), dns=dns, server=server))
         yield World(ours, dict(zip(scripts, running, strict=True)), web)
 
@@ -134,6 +137,38 @@ def test_what_a_policy_says_holds(world: World, label: str) -> None:
 
 def test_redirects_are_not_followed_and_of_a_gigabyte_little_is_read(world: World) -> None:
     assert world.web.sent < 10_000_000
+
+
+REPORTED = {
+    "enforced": {("sts", "")},
+    "unnamed": {("sts", "validation-failure")},
+    "other-name": {("sts", "certificate-host-mismatch")},
+    "other-ca": {("sts", "certificate-not-trusted")},
+    "clear": {("sts", "starttls-not-supported")},
+    "testing": {("sts", "starttls-not-supported")},
+    "missing": {("sts", "sts-policy-fetch-error"), ("no-policy-found", "starttls-not-supported")},
+}
+
+
+def test_the_domains_can_be_told_what_came_of_their_policies(world: World) -> None:
+    """Each session, and each policy that could not be had, is counted for the TLS report of the domain (RFC 8460)."""
+    config = load(str(world.ours.relay.config))
+    for label in REPORTED:
+        id_ = world.ours.send(f"carol@{label}.example")
+        delivered = CASES[label][2].startswith("tls=")
+        world.ours.ends(id_) if delivered else world.ours.waits(id_)
+    [(_, path)] = control_paths(config)
+    ask_worker(path, {"command": "reports-write"})
+    spool = report_spool(config)
+    counted = read(line for day in spool.days() for line in spool.counts(day)).tls
+    for label, expected in REPORTED.items():
+        mine = [facts for facts in counted if facts.policy_domain == f"{label}.example"]
+        assert {(facts.policy_type, facts.result_type) for facts in mine} == expected, label
+    [good] = [facts for facts in counted if facts.policy_domain == "enforced.example"]
+    assert good.mx_hosts == ("mx.enforced.example",)
+    assert good.policy_strings[:2] == ("version: STSv1", "mode: enforce")
+    assert good.sending_ip
+    assert good.receiving_ip.startswith("127.0.2.")
 
 
 def test_a_policy_outlives_restarts_its_host_and_its_record(tmp_path: Path) -> None:

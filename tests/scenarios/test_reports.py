@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,10 @@ from typing import Any
 import dkim
 import pytest
 
+from mta.adapters.report_spool import FileReportSpool
+from mta.model.reporting import TlsReportFacts
+from mta.pipeline.counts import day_of, written
+from mta.policy.report_day import iso_day
 from mta.policy.report_read import read_reports
 from mta.rfc.dmarc.report import Report
 from mta.rfc.tlsrpt.report import TlsReport
@@ -72,8 +78,10 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def world(folder: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, dict[str, Any]]) -> Iterator[World]:
-    """All of them running."""
+def world(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, dict[str, Any]], more: str = ""
+) -> Iterator[World]:
+    """All of them running. `more` are further keys of `server.reports`."""
     records = {key["name"].encode(): key["record"] for key in keys.values()}
     ca = authority()
     chain, key = ca.issue(dns_names=["mx.fabrikam.example"]).write(folder, "fabrikam")
@@ -98,7 +106,7 @@ def world(folder: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, dict[st
             server: {{hostname: mx.contoso.example, listen: [{{address: "127.0.0.1:{{port}}"}}], workers: 2,
                       log: {{format: json}}, dns: {{nameservers: ["127.0.0.1:{names.port}"]}},
                       reports: {{from: reports@contoso.example, private_collectors: true,
-                                receive: [in@contoso.example]}}}}
+                                receive: [in@contoso.example]{more}}}}}
             domains:
               contoso.example:
                 deliver_to: ["127.0.0.1:{inside.port}"]
@@ -194,3 +202,27 @@ def test_trouble_with_the_spool_is_no_trouble_for_mail(
         waiting = relay.ask("queue", "list")["messages"]
         assert {mail["inbound"] for mail in waiting} == {"report"}
         assert len(waiting) == 2
+
+
+def test_when_a_day_has_ended_its_reports_leave_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, dict[str, Any]]
+) -> None:
+    """Two workers wrote down their counts yesterday; today's first one makes one report of both, once."""
+    yesterday = day_of(time.time() - 86_400 - 900)  # at ten past midnight at the earliest
+    spool = FileReportSpool(tmp_path / "var" / "queue" / "reports")
+    for writer, result in (("worker-00", ""), ("worker-01", "validation-failure")):
+        facts = TlsReportFacts("no-policy-found", "fabrikam.example", result_type=result)
+        lines = written(Counter({(yesterday, facts): 2}), yesterday, time.time())
+        spool.add_counts(iso_day(yesterday), writer, lines)
+    with world(tmp_path, monkeypatch, keys, ", send: true") as ours:
+        [posted] = ours.collector.wait_for(1)
+        [policy] = json.loads(gzip.decompress(posted.body))["policies"]
+        assert policy["summary"] == {"total-successful-session-count": 2, "total-failure-session-count": 2}
+        ours.relay.wait_for("report.queued", kind="tls", to="mailto:tls@fabrikam.example")
+        [state] = until(lambda: _settled(ours.relay.ask("reports", "list")["ours"]))
+        assert (state["day"], state["part"]) == (iso_day(yesterday), False)
+        assert spool.days() == ()
+
+
+def _settled(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for one in states if {place["state"] for place in one["destinations"]} == {"queued", "sent"}]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from mta import __version__
+from mta.cli.connectors import connectors
 from mta.cli.smime_commands import smime
 from mta.errors import ConfigurationError, MtaError, UsageError
 
@@ -36,6 +37,7 @@ app.add_typer(sts)
 
 directory = typer.Typer(name="directory", help="Certificates of recipients.", no_args_is_help=True)
 app.add_typer(directory)
+app.add_typer(connectors)
 
 Config = Annotated[str, typer.Option("--config", "-c", help="The configuration.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

@@ -1,0 +1,128 @@
+"""A connectors.yaml in the making: what another program's settings, or the traffic already seen, come to.
+
+Beside the YAML stands every difference in meaning, at the connector it concerns, so that nobody has to guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from mta.config.contract import DEFAULT
+from mta.config.values import ValueFault, domain_pattern
+from mta.model.message import OUR_OWN
+
+UNNAMED_HOST = "mx.invalid"  # RFC 2606 §2: nobody's name
+_ODD = re.compile(r"[^\w.+-]+")
+_WIDTH = 110
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that does not mean the same here, or is not carried over. `source` is its name over there."""
+
+    source: str
+    text: str
+    connector: str = ""  # or the whole
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.text}" if self.source else self.text
+
+
+@dataclass(slots=True)
+class Draft:
+    """Plain data in the words of connectors.yaml. A connector's value is what stands below its name."""
+
+    server: dict[str, Any] = field(default_factory=lambda: {"hostname": UNNAMED_HOST})
+    domains: dict[str, dict[str, Any]] = field(default_factory=dict)
+    connectors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+    def differs(self, source: str, text: str, connector: str = "") -> None:
+        """Note a difference, once."""
+        found = Difference(source, text, connector)
+        if found not in self.differences:
+            self.differences.append(found)
+
+    def name(self, wanted: str) -> str:
+        """A name for a new connector that is not taken yet."""
+        base = _ODD.sub("-", wanted).strip("-.+")[:90] or "partner"
+        taken = {*self.connectors, *OUR_OWN, DEFAULT}
+        number = 2
+        name = base
+        while name in taken:
+            name, number = f"{base}-{number}", number + 1
+        return name
+
+    def claim(self, connector: str, patterns: Iterable[str], source: str) -> list[str]:
+        """Those of the patterns that no other connector and no domain of ours has; the rest are differences."""
+        owners = {one: name for name, keys in self.connectors.items() for one in keys.get("domains", ())}
+        owners |= dict.fromkeys(self.domains, "a domain of ours")
+        found: list[str] = []
+        for pattern in dict.fromkeys(patterns):
+            try:
+                known = str(domain_pattern(pattern))
+            except ValueFault as fault:
+                self.differs(source, f"{pattern} is no domain here: {fault}", connector)
+                continue
+            owner = owners.get(known, connector)
+            if owner != connector:
+                self.differs(source, f"{known} is already claimed by {owner}: a domain has one owner here", connector)
+            elif known not in found:
+                found.append(known)
+        return found
+
+
+def render(draft: Draft, title: str) -> str:
+    """The YAML, with the differences as comments above what they concern."""
+    lines = [f"# {title}", *_comments(draft, "")]
+    lines += _dumped({"server": draft.server})
+    if draft.domains:
+        lines += ["", *_dumped({"domains": draft.domains})]
+    if draft.connectors:
+        lines += ["", "connectors:"]
+    for name, keys in draft.connectors.items():
+        lines += [f"  {line}" for line in (*_comments(draft, name), *_dumped({name: keys}))]
+    return "\n".join(lines) + "\n"
+
+
+def _comments(draft: Draft, connector: str) -> list[str]:
+    return [f"# - {_one_line(str(found))}" for found in draft.differences if found.connector == connector]
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _dumped(data: dict[str, Any]) -> list[str]:
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=_WIDTH)
+    return text.rstrip("\n").split("\n")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Short lists and objects on one line, without anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _flat(value: Any) -> bool:
+    return isinstance(value, list) and not any(isinstance(one, dict | list) for one in value)
+
+
+def _represent_list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=_flat(data))
+
+
+def _represent_dict(dumper: yaml.SafeDumper, data: dict[str, Any]) -> yaml.Node:
+    small = bool(data) and all(not isinstance(value, dict) and len(str(value)) < 60 for value in data.values())
+    inner = small and len(data) < 6 and not any(isinstance(value, list) and not _flat(value) for value in data.values())
+    return dumper.represent_mapping("tag:yaml.org,2002:map", data, flow_style=inner)
+
+
+_Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(dict, _represent_dict)

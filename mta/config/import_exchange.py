@@ -1,0 +1,378 @@
+"""From Exchange Online's connectors to contracts: the JSON of Get-InboundConnector and Get-OutboundConnector.
+
+Two connectors of one partner become the two directions of one contract. What Exchange means otherwise, or keeps
+somewhere else, is told at the contract it concerns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mta.config.contract import DEFAULT
+from mta.config.draft import Draft
+from mta.config.values import ValueFault, certificate_name, host_port, network
+
+Given = Mapping[str, Any]
+
+_INBOUND_SIGNS = ("SenderDomains", "RequireTls", "SenderIPAddresses", "TlsSenderCertificateName")
+_OUTBOUND_SIGNS = ("RecipientDomains", "UseMXRecord", "SmartHosts", "TlsSettings")
+_TLS_SETTINGS = {"1": "EncryptionOnly", "2": "CertificateValidation", "3": "DomainValidation"}  # as JSON may write them
+_CONNECTOR_TYPES = {"1": "OnPremises", "2": "Partner"}
+_NOT_HERE = {  # switches that mean something Exchange does and this relay does not
+    "CloudServicesMailEnabled": "X-MS-Exchange-Organization fields travel as they are; none is promoted or removed",
+    "TreatMessagesAsInternal": "no mail is treated as internal",
+    "ScanAndDropRecipients": "nothing is scanned",
+    "TrustedOrganizations": "organisations are not known here, only domains, addresses and certificates",
+    "ClientHostNames": "names of clients prove nothing and are not looked at",
+    "AssociatedAcceptedDomains": "a contract is for all domains of ours",
+    "AllAcceptedDomains": "name the domains under `domains`",
+    "RouteAllMessagesViaOnPremises": "make the hosts those of `default`",
+    "SenderRewritingEnabled": "senders are not rewritten (SRS)",
+    "EFUsers": "a contract is for all recipients",
+    "EFTestMode": "it is an internal switch",
+    "EFSkipMailGateway": "it is an internal switch",
+}
+
+
+@dataclass(slots=True)
+class _Partner:
+    """What is gathered about one set of domains."""
+
+    name: str
+    domains: tuple[str, ...]
+    keys: dict[str, Any] = field(default_factory=dict)
+
+
+def import_exchange(documents: Iterable[Any]) -> Draft:
+    """The contracts of these JSON documents: arrays or objects, of one cmdlet or of both."""
+    draft = Draft()
+    draft.differs("", "Exchange does not say how this server is called: write hostname, listen, certificate, domains")
+    partners: dict[tuple[str, ...], _Partner] = {}
+    connectors = [one for document in documents for one in _objects(document)]
+    # RestrictDomains... connectors beat others (use-connectors-to-configure-mail-flow), so they claim first
+    for given in sorted(connectors, key=lambda one: not _restricts(one)):
+        _take(given, draft, partners)
+    for partner in partners.values():
+        draft.connectors[partner.name] = partner.keys
+    return draft
+
+
+def _objects(document: Any) -> list[Given]:
+    if isinstance(document, list):
+        return [found for one in document for found in _objects(one)]
+    if not isinstance(document, dict):
+        return []
+    if any(sign in document for sign in (*_INBOUND_SIGNS, *_OUTBOUND_SIGNS)):
+        return [document]
+    return [found for value in document.values() for found in _objects(value)]
+
+
+def _restricts(given: Given) -> bool:
+    return _on(given, "RestrictDomainsToCertificate") or _on(given, "RestrictDomainsToIPAddresses")
+
+
+def _take(given: Given, draft: Draft, partners: dict[tuple[str, ...], _Partner]) -> None:
+    outbound = any(sign in given for sign in _OUTBOUND_SIGNS)
+    title = str(given.get("Name") or given.get("Identity") or ("outbound" if outbound else "inbound"))
+    if given.get("Enabled") is False:
+        draft.differs(title, "is not enabled: not carried over")
+        return
+    if outbound and (_on(given, "IsTransportRuleScoped") or _on(given, "TestMode")):
+        why = "is used by mail-flow rules only" if _on(given, "IsTransportRuleScoped") else "is in test mode"
+        draft.differs(title, f"{why}: not carried over")
+        return
+    if not outbound and _type(given, draft, title) == "OnPremises":
+        _on_premises(given, title, draft)
+        return
+    domains = _domains(given.get("RecipientDomains" if outbound else "SenderDomains"), draft, title)
+    partner = _partner(title, domains, draft, partners)
+    if partner is None:
+        return
+    place = _Place(draft, title, partner.name)
+    direction = "outbound" if outbound else "inbound"
+    if direction in partner.keys:
+        draft.differs(title, f"{partner.name} has an {direction} already: not carried over", partner.name)
+        return
+    partner.keys[direction] = _outbound(given, place) if outbound else _inbound(given, place, bool(partner.domains))
+    place.others(given)
+
+
+def _partner(
+    title: str, domains: tuple[str, ...], draft: Draft, partners: dict[tuple[str, ...], _Partner]
+) -> _Partner | None:
+    """The contract of these domains: the one there is, or a new one with what nobody else claims."""
+    if domains in partners:
+        return partners[domains]
+    if not domains:
+        partner = _Partner(DEFAULT, ())
+    else:
+        for other in partners.values():
+            draft.connectors.setdefault(other.name, other.keys)
+        name = draft.name(title)
+        free = draft.claim(name, domains, title)
+        if not free:
+            return None
+        partner = _Partner(name, domains, {"domains": free})
+    partners[domains] = partner
+    draft.connectors[partner.name] = partner.keys
+    return partner
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    draft: Draft
+    title: str
+    connector: str
+
+    def differs(self, key: str, text: str) -> None:
+        self.draft.differs(f"{self.title}, {key}", text, self.connector)
+
+    def others(self, given: Given) -> None:
+        """The switches without a counterpart, where they are set."""
+        for key, text in _NOT_HERE.items():
+            if given.get(key) not in (None, False, "", [], {}, 0, "None"):
+                self.differs(key, text)
+
+
+# --- inbound -----------------------------------------------------------------------------------------------------
+
+
+def _inbound(given: Given, place: _Place, has_domains: bool) -> dict[str, Any]:
+    inbound: dict[str, Any] = {}
+    certificate, networks = None, _networks(given, place)
+    if _on(given, "RestrictDomainsToCertificate"):
+        certificate = _certificate(given, place)
+    elif given.get("TlsSenderCertificateName"):
+        text = "without RestrictDomainsToCertificate nobody else is kept out by it: not carried over"
+        place.differs("TlsSenderCertificateName", text)
+    required = _on(given, "RequireTls") or certificate is not None
+    if required:
+        inbound["tls"] = {"client_certificate": certificate} if certificate else "required"
+        place.differs("RequireTls", "TLS 1.2 at the least is demanded here")
+    else:
+        inbound["tls"] = "optional"
+    if _on(given, "RestrictDomainsToIPAddresses") and networks:
+        inbound["networks"] = networks
+        if certificate:
+            place.differs("RestrictDomainsToIPAddresses", "here the certificate and the address must both hold")
+    elif networks:
+        place.differs(
+            "SenderIPAddresses", "without RestrictDomainsToIPAddresses they keep nobody out: not carried over"
+        )
+    if has_domains and "networks" not in inbound and certificate is None:
+        inbound["identity"] = "none"
+    if has_domains:
+        place.differs("SenderDomains", "Exchange matches MAIL FROM; here the header From claims these domains, too")
+    hops = _trusted_hops(given, networks, place)
+    return inbound | ({"trusted_hops": hops} if hops else {})
+
+
+def _certificate(given: Given, place: _Place) -> dict[str, Any] | None:
+    written = _text(given.get("TlsSenderCertificateName"))
+    names: list[str] = []
+    for name in [written, written.removeprefix("*.")] if written.startswith("*.") else [written]:
+        try:
+            names.append(str(certificate_name(name)))
+        except ValueFault as fault:
+            place.differs("TlsSenderCertificateName", f"{name or 'nothing'} is no name here: {fault}")
+    if not names:
+        return None
+    place.differs("TlsSenderCertificateName", "Exchange compares the Subject; here the names of the certificate (SAN)")
+    if written.startswith("*."):
+        place.differs("TlsSenderCertificateName", f"{written} means any depth below; here it is one label")
+    place.differs(
+        "TlsSenderCertificateName", "the issuer is any CA of this system: write `ca` where it is a private one"
+    )
+    return {"names": names}
+
+
+def _networks(given: Given, place: _Place) -> list[str]:
+    found: list[str] = []
+    for text in _list(given.get("SenderIPAddresses")):
+        try:
+            found.append(str(network(text)))
+        except ValueFault as fault:
+            place.differs("SenderIPAddresses", f"{text} is no network here: {fault}")
+    return found
+
+
+def _trusted_hops(given: Given, networks: list[str], place: _Place) -> list[str]:
+    """Enhanced filtering: whose Received fields are believed about where the mail came from."""
+    hops: list[str] = []
+    for text in _list(given.get("EFSkipIPs")):
+        try:
+            hops.append(str(network(text)))
+        except ValueFault as fault:
+            place.differs("EFSkipIPs", f"{text} is no network here: {fault}")
+    if _on(given, "EFSkipLastIP"):
+        if networks:
+            hops += networks
+        else:
+            place.differs("EFSkipLastIP", "the last hop's addresses are not written: name them in `trusted_hops`")
+    if hops:
+        place.differs("EFSkipIPs", "private addresses are skipped by Exchange by itself; here all are to be named")
+    return list(dict.fromkeys(hops))
+
+
+def _on_premises(given: Given, title: str, draft: Draft) -> None:
+    """Our own servers: they may send to anyone, and to be them is to be proved."""
+    name = draft.name(title)
+    place = _Place(draft, title, name)
+    networks, written = _networks(given, place), _text(given.get("TlsSenderCertificateName"))
+    certificate = _certificate(given, place) if written else None
+    if not networks and certificate is None:
+        place = _Place(draft, title, "")
+        place.differs("ConnectorType", "neither addresses nor a certificate prove our own servers: not carried over")
+        return
+    inbound: dict[str, Any] = {}
+    if certificate:
+        inbound["tls"] = {"client_certificate": certificate}
+    if networks:
+        inbound["networks"] = networks
+    if certificate:
+        place.differs(
+            "TlsSenderCertificateName", "TLS is demanded here, also of hosts that prove themselves by address"
+        )
+    if certificate and networks:
+        inbound["combine"] = "any"
+        place.differs("SenderIPAddresses", "Exchange looks at the certificate first; here either of the two is enough")
+    place.differs(
+        "ConnectorType", "Exchange also wants an accepted domain as sender or recipient; here proof is enough"
+    )
+    draft.connectors[name] = {"relay": True, "inbound": inbound}
+    place.others(given)
+
+
+# --- outbound ----------------------------------------------------------------------------------------------------
+
+
+def _outbound(given: Given, place: _Place) -> dict[str, Any]:
+    outbound: dict[str, Any] = {}
+    hosts = _smart_hosts(given, place)
+    if given.get("UseMXRecord") is False or (hosts and not _on(given, "UseMXRecord")):
+        if hosts:
+            outbound["route"] = {"hosts": hosts}
+        else:
+            place.differs("SmartHosts", "no host could be read: mail goes by MX")
+    elif hosts:
+        place.differs("SmartHosts", "UseMXRecord is set, so they are not used")
+    outbound["tls"] = _tls(given, place)
+    if _type(given, place.draft, place.title) == "OnPremises":
+        place.differs("ConnectorType", "for Exchange these are our own servers; here it is a contract like others")
+    return outbound
+
+
+def _tls(given: Given, place: _Place) -> dict[str, Any]:
+    setting = _text(given.get("TlsSettings"))
+    setting = _numbered(setting, _TLS_SETTINGS, "TlsSettings", place)
+    tls: dict[str, Any]
+    if setting == "DomainValidation":
+        tls = {"level": "verified", "names": _tls_domain(given, place)}
+        tls = tls if tls["names"] else {"level": "verified"}
+        place.differs("TlsSettings", "Exchange looks at revocation lists; here at `crl` files and OCSP staples")
+    elif setting == "CertificateValidation":
+        tls = {"level": "verified"}
+        place.differs(
+            "TlsSettings", "CertificateValidation takes any name; here the certificate must name the host or domain"
+        )
+        place.differs("TlsSettings", "Exchange looks at revocation lists; here at `crl` files and OCSP staples")
+    elif setting == "EncryptionOnly":
+        tls = {"level": "encrypted"}
+    elif setting in ("", "None"):
+        tls = {"level": "opportunistic"}
+    else:
+        tls = {"level": "encrypted"}
+        place.differs("TlsSettings", f"{setting} is not known: encrypted is written")
+    return tls | _published(given, place)
+
+
+def _tls_domain(given: Given, place: _Place) -> list[str]:
+    written = _text(given.get("TlsDomain"))
+    names: list[str] = []
+    for name in [written, written.removeprefix("*.")] if written.startswith("*.") else [written]:
+        try:
+            names.append(str(certificate_name(name)))
+        except ValueFault as fault:
+            place.differs("TlsDomain", f"{name or 'nothing'} is no name here: {fault}")
+    if written.startswith("*."):
+        place.differs("TlsDomain", f"{written} means any depth below; here it is one label")
+    return names
+
+
+def _published(given: Given, place: _Place) -> dict[str, Any]:
+    """DANE and MTA-STS. Exchange's defaults are ours."""
+    found: dict[str, Any] = {}
+    for key, ours in (("SmtpDaneMode", "dane"), ("MtaStsMode", "mta_sts")):
+        mode = _text(given.get(key)).lower()
+        if mode in ("none", "mandatory"):
+            found[ours] = "off" if mode == "none" else "mandatory"
+        elif mode not in ("", "opportunistic"):
+            place.differs(key, f"{mode} is not known: opportunistic is meant")
+    if found.get("dane") == "mandatory":
+        place.draft.server["dns"] = {"nameservers": ["127.0.0.1:53"], "trust_ad": True}
+        place.differs("SmtpDaneMode", "DANE needs a validating resolver: is it at 127.0.0.1?")
+    return found
+
+
+def _smart_hosts(given: Given, place: _Place) -> list[str]:
+    found: list[str] = []
+    for text in _list(given.get("SmartHosts")):
+        bare = text.strip("[]") if text.count(":") < 2 else text
+        try:
+            found.append(str(host_port(bare, 25)))
+        except ValueFault as fault:
+            place.differs("SmartHosts", f"{text} is no host here: {fault}")
+    return found
+
+
+# --- values ------------------------------------------------------------------------------------------------------
+
+
+def _domains(value: Any, draft: Draft, title: str) -> tuple[str, ...]:
+    """`*.x` is x and its subdomains for Exchange; `*` is everyone: no domains, the default."""
+    found: list[str] = []
+    for text in _list(value):
+        domain = re.sub(r"^smtp:|;\d+$", "", text, flags=re.IGNORECASE).lower()
+        if domain in ("*", "*.*", "--"):
+            return ()
+        found += [domain.removeprefix("*."), domain] if domain.startswith("*.") else [domain]
+    if not found:
+        draft.differs(title, "names no domains: it is taken for everyone's", DEFAULT)
+    return tuple(dict.fromkeys(found))
+
+
+def _type(given: Given, draft: Draft, title: str) -> str:
+    written = _text(given.get("ConnectorType")) or "Partner"
+    return _numbered(written, _CONNECTOR_TYPES, "ConnectorType", _Place(draft, title, ""))
+
+
+def _numbered(written: str, meanings: Mapping[str, str], key: str, place: _Place) -> str:
+    """ConvertTo-Json writes some words as numbers."""
+    if written in meanings:
+        place.differs(key, f"the number {written} is read as {meanings[written]}: compare with Get-...Connector")
+        return meanings[written]
+    return written
+
+
+def _on(given: Given, key: str) -> bool:
+    return given.get(key) is True or str(given.get(key)).lower() == "true"
+
+
+def _list(value: Any) -> list[str]:
+    if value is None or value == "":
+        return []
+    values = value if isinstance(value, list) else [value]
+    return [text for text in map(_text, values) if text]
+
+
+def _text(value: Any) -> str:
+    """A value as text; of an object the part that names it."""
+    if isinstance(value, dict):
+        for key in ("Address", "Domain", "value", "Value", "Name"):
+            if value.get(key):
+                return _text(value[key])
+        return ""
+    return "" if value is None else str(value).strip()

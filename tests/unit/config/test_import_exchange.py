@@ -1,0 +1,179 @@
+"""Exchange Online's connectors as contracts: two cmdlets, one partner object, and every difference said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mta.config.draft import Draft, render
+from mta.config.import_exchange import import_exchange
+from tests.unit.config.support import examined
+
+INBOUND = {
+    "Name": "Fabrikam inbound",
+    "ConnectorType": "Partner",
+    "Enabled": True,
+    "SenderDomains": ["smtp:*.fabrikam.example;1"],
+    "RequireTls": True,
+    "RestrictDomainsToCertificate": True,
+    "TlsSenderCertificateName": "mail.fabrikam.example",
+    "RestrictDomainsToIPAddresses": False,
+    "SenderIPAddresses": [],
+}
+OUTBOUND = {
+    "Name": "Fabrikam outbound",
+    "Enabled": True,
+    "RecipientDomains": ["*.fabrikam.example"],
+    "UseMXRecord": False,
+    "SmartHosts": ["[203.0.113.9]", "mx1.fabrikam.example"],
+    "TlsSettings": "DomainValidation",
+    "TlsDomain": "*.fabrikam.example",
+}
+
+
+def usable(draft: Draft) -> dict[str, Any]:
+    text = render(draft, "made of a test")
+    assert [str(problem) for problem in examined(text).problems] == [], text
+    read: dict[str, Any] = yaml.safe_load(text)
+    return read["connectors"]  # type: ignore[no-any-return]
+
+
+def told(draft: Draft) -> str:
+    return "\n".join(str(found) for found in draft.differences)
+
+
+def one(given_: dict[str, Any], **changes: Any) -> tuple[dict[str, Any], str]:
+    """The only contract of a connector with these changes, and the differences."""
+    draft = import_exchange([[given_ | changes]])
+    (contract,) = usable(draft).values()
+    return contract, told(draft)
+
+
+def test_two_connectors_of_a_partner_become_one_contract() -> None:
+    draft = import_exchange([[INBOUND], [OUTBOUND]])
+    assert usable(draft) == {
+        "Fabrikam-inbound": {
+            "domains": ["fabrikam.example", "*.fabrikam.example"],
+            "inbound": {"tls": {"client_certificate": {"names": ["mail.fabrikam.example"]}}},
+            "outbound": {
+                "route": {"hosts": ["203.0.113.9:25", "mx1.fabrikam.example:25"]},
+                "tls": {"level": "verified", "names": ["*.fabrikam.example", "fabrikam.example"]},
+            },
+        }
+    }
+    assert "compares the Subject" in told(draft)
+    assert "one label" in told(draft)
+
+
+@pytest.mark.parametrize(
+    ("changes", "inbound", "difference"),
+    [
+        ({"RestrictDomainsToCertificate": False}, {"tls": "required", "identity": "none"}, "nobody else is kept out"),
+        (
+            {"RestrictDomainsToCertificate": False, "TlsSenderCertificateName": None, "RequireTls": False},
+            {"tls": "optional", "identity": "none"},
+            "here the header From claims",
+        ),
+        (
+            {
+                "RestrictDomainsToCertificate": False,
+                "RestrictDomainsToIPAddresses": True,
+                "SenderIPAddresses": ["192.0.2.0/24"],
+            },
+            {"tls": "required", "networks": ["192.0.2.0/24"]},
+            "TLS 1.2",
+        ),
+        (
+            {"RestrictDomainsToIPAddresses": True, "SenderIPAddresses": ["192.0.2.7"]},
+            {"tls": {"client_certificate": {"names": ["mail.fabrikam.example"]}}, "networks": ["192.0.2.7/32"]},
+            "must both hold",
+        ),
+        (
+            {"EFSkipLastIP": True, "SenderIPAddresses": ["192.0.2.7"], "EFSkipIPs": ["198.51.100.0/24"]},
+            {
+                "tls": {"client_certificate": {"names": ["mail.fabrikam.example"]}},
+                "trusted_hops": ["198.51.100.0/24", "192.0.2.7/32"],
+            },
+            "private addresses",
+        ),
+    ],
+)
+def test_what_a_partner_must_prove(changes: dict[str, Any], inbound: dict[str, Any], difference: str) -> None:
+    contract, differences = one(INBOUND, **changes)
+    assert contract["inbound"] == inbound
+    assert difference in differences
+
+
+@pytest.mark.parametrize(
+    ("changes", "tls", "difference"),
+    [
+        ({"TlsSettings": None}, {"level": "opportunistic"}, ""),
+        ({"TlsSettings": "EncryptionOnly"}, {"level": "encrypted"}, ""),
+        ({"TlsSettings": "CertificateValidation"}, {"level": "verified"}, "takes any name"),
+        ({"TlsSettings": 2}, {"level": "verified"}, "the number 2 is read as CertificateValidation"),
+        ({"TlsSettings": "Odd"}, {"level": "encrypted"}, "Odd is not known"),
+        ({"TlsSettings": "EncryptionOnly", "SmtpDaneMode": "None"}, {"level": "encrypted", "dane": "off"}, ""),
+        ({"TlsSettings": "EncryptionOnly", "MtaStsMode": "None"}, {"level": "encrypted", "mta_sts": "off"}, ""),
+        (
+            {"TlsSettings": "EncryptionOnly", "SmtpDaneMode": "Mandatory", "SmartHosts": ["mx1.fabrikam.example"]},
+            {"level": "encrypted", "dane": "mandatory"},
+            "needs a validating resolver",
+        ),
+    ],
+)
+def test_what_mail_to_a_partner_is_promised(changes: dict[str, Any], tls: dict[str, Any], difference: str) -> None:
+    contract, differences = one(OUTBOUND, **changes)
+    assert contract["outbound"]["tls"] == tls
+    assert difference in differences
+
+
+def test_our_own_servers_relay_once_they_have_proved_it() -> None:
+    ours = {**INBOUND, "ConnectorType": "OnPremises", "SenderDomains": ["smtp:*;1"], "SenderIPAddresses": ["192.0.2.7"]}
+    contract, differences = one(ours, CloudServicesMailEnabled=True)
+    assert contract["relay"] is True
+    assert contract["inbound"]["combine"] == "any"
+    assert "travel as they are" in differences
+    nobody = import_exchange([ours | {"TlsSenderCertificateName": None, "SenderIPAddresses": None}])
+    assert "prove our own servers: not carried over" in told(nobody)
+    assert usable_or_none(nobody) == {}
+
+
+def usable_or_none(draft: Draft) -> dict[str, Any]:
+    return usable(draft) if draft.connectors else {}
+
+
+def test_everyone_is_default_and_a_restricting_connector_claims_first() -> None:
+    loose = INBOUND | {
+        "Name": "loose",
+        "RestrictDomainsToCertificate": False,
+        "SenderDomains": ["fabrikam.example", "x.example"],
+    }
+    everyone = OUTBOUND | {"RecipientDomains": ["*"], "UseMXRecord": True, "SmartHosts": []}
+    draft = import_exchange([[loose, INBOUND, everyone]])
+    found = usable(draft)
+    assert found["Fabrikam-inbound"]["domains"] == ["fabrikam.example", "*.fabrikam.example"]
+    assert found["loose"]["domains"] == ["x.example"]
+    assert "route" not in found["default"]["outbound"]
+    assert "already claimed by Fabrikam-inbound" in told(draft)
+
+
+@pytest.mark.parametrize("change", [{"Enabled": False}, {"TestMode": True}, {"IsTransportRuleScoped": True}])
+def test_what_is_not_in_force_is_not_carried_over(change: dict[str, Any]) -> None:
+    draft = import_exchange([OUTBOUND | change])
+    assert draft.connectors == {}
+    assert "not carried over" in told(draft)
+
+
+ODD = st.sampled_from(
+    [None, True, False, "", "*", "x", "é", "smtp:*.a.example;1", "a.example", 3, [], ["a b"], {"Domain": "x"}]
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from([*INBOUND, *OUTBOUND, "EFSkipIPs"]), ODD, max_size=8), max_size=4))
+def test_whatever_stands_there_what_comes_out_can_be_used(connectors: list[dict[str, Any]]) -> None:
+    usable_or_none(import_exchange([connectors]))

@@ -16,7 +16,7 @@ from mta.config.contract import DEFAULT
 from mta.config.values import ValueFault, domain_pattern
 from mta.model.message import OUR_OWN
 
-UNNAMED_HOST = "mx.invalid"  # RFC 2606 §2: nobody's name
+UNNAMED_HOST = "mx.invalid"  # nobody is called so
 _ODD = re.compile(r"[^\w.+-]+")
 _WIDTH = 110
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from mta.app.folders import queue_folder
@@ -39,6 +40,18 @@ def looking_site(configuration: Configuration) -> Site:
         key_ring=key_ring(configuration),
         policies=sts_policies(configuration, names),
     )
+
+
+@contextlib.asynccontextmanager
+async def with_directory(site: Site) -> AsyncIterator[None]:
+    """The certificates of recipients are at hand: a message may have to be encrypted before it leaves."""
+    from mta.app.directory import take_over
+
+    take_over(site, None)
+    try:
+        yield
+    finally:
+        await site.directory.close()
 
 
 def probing_chore(site: Site, shard: Shard, wake: Callable[[], None]) -> Chore:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mta.app import load
-from mta.app.probe import looking_site
+from mta.app.probe import looking_site, with_directory
 from mta.cli.paint import Paint, paint_for
 from mta.cli.trace import attempt_lines
 from mta.config.index import ConnectorIndex
@@ -47,7 +47,11 @@ def probe(options: ProbeOptions) -> int:
     site = looking_site(configuration)
 
     async def look_and_send() -> tuple[list[Findings], DeliveryResult | None]:
-        return await probe_all(site, ways), await send(site, to) if to else None
+        looked = await probe_all(site, ways)
+        if to is None:
+            return looked, None
+        async with with_directory(site):
+            return looked, await send(site, to)
 
     found, sent = asyncio.run(look_and_send())
     document = _document(found, sent, options.days)

@@ -34,6 +34,7 @@ from mta.rfc.pkix.names import match_any, match_ip
 SYSTEM = TrustAnchors("system")
 """The operating system's trust store: where a chain must lead when `names` are stated without a `ca`."""
 
+SMALLEST_KEY = 2048  # bits of RSA and DSA; adapters/tls/chain.py says the same of paths
 _CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"  # RFC 5280 §4.2.1.12: id-kp-clientAuth
 _ANY_USAGE = "2.5.29.37.0"  # RFC 5280 §4.2.1.12: anyExtendedKeyUsage
 _FAULT_WORDS = {
@@ -88,7 +89,9 @@ def _faults(demand: CertificateDemand, tls: TlsFacts, verifier: ChainVerifier, n
         yield from _untrusted(tls.chain, demand.trust, verdict)
         if verdict.trusted and not path and demand.revocation.mode == HARD:  # fail closed
             yield Reason("revocation-unknown", "nothing is known of the path to the authority")
-    elif not demand.pins:
+    elif demand.pins:
+        yield from _short(leaf)  # a path is judged by its strength, too
+    else:
         # Fail closed: "any certificate" proves nobody.
         yield Reason("certificate-untrusted", "the contract states neither names, nor ca, nor pins that could prove it")
     if demand.names and not any(name_matches(name, leaf) for name in demand.names):
@@ -113,6 +116,12 @@ def _dates(leaf: CertificateFacts, now: float) -> Iterator[Reason]:
         ahead = (leaf.not_before - now) / 86400
         text = f"{leaf.subject or 'the certificate'} is not valid before {_on(leaf.not_before, ahead)} ahead"
         yield Reason("certificate-not-yet-valid", text)
+
+
+def _short(leaf: CertificateFacts) -> Iterator[Reason]:
+    kind, _, bits = leaf.key.partition("-")
+    if kind in ("rsa", "dsa") and bits.isdigit() and int(bits) < SMALLEST_KEY:
+        yield Reason("certificate-invalid", f"its key has {bits} bits, at least {SMALLEST_KEY} are needed")
 
 
 def _untrusted(chain: tuple[CertificateFacts, ...], anchors: TrustAnchors, verdict: PathVerdict) -> Iterator[Reason]:

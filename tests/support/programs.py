@@ -15,6 +15,8 @@ _PACKAGES = {
     "postfix": "postfix",
     "unbound": "unbound",
     "strace": "strace",
+    "nmap": "nmap",
+    "testssl": "testssl.sh",
 }
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 

@@ -12,12 +12,11 @@ from mta.errors import ConfigurationError
 
 VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}  # RFC 8996 §4, §5: never TLS 1.0 or 1.1
 # Of TLS 1.2; those of 1.3 are all good. Forward secrecy and AEAD first, RSA key exchange last, for old partners.
-CIPHERS = b":".join(
-    (
-        b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:RSA+AESGCM:RSA+AES",
-        b"!aNULL:!eNULL:!EXPORT:!LOW:!MD5:!RC4:!3DES:!DSS:!PSK:!SRP",
-    )
-)
+# Level 2 is 112 bits of security: no finite field and no RSA key of our own under 2048 bits, no SHA-1 in a handshake.
+_NEVER = b"!aNULL:!eNULL:!EXPORT:!LOW:!MD5:!RC4:!3DES:!DSS:!PSK:!SRP:@SECLEVEL=2"
+SERVER_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:RSA+AESGCM:RSA+AES:" + _NEVER
+# A client learns the size of a finite field when it is too late for another choice: many old servers have 1024 bits.
+CLIENT_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AESGCM:RSA+AES:" + _NEVER
 MOST_OF_A_STAPLE = 16_385  # octets: a longer response is cut off, and then proves nothing
 OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
 
@@ -27,7 +26,7 @@ def server_context(chain_path: Path, key_path: Path, *, ask_client: bool, min_ve
 
     Raises ConfigurationError if the certificate or its key cannot be used.
     """
-    context = _context(SSL.TLS_SERVER_METHOD, min_version)
+    context = _context(SSL.TLS_SERVER_METHOD, min_version, SERVER_CIPHERS)
     context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
     _load_pair(context, chain_path, key_path)
     if ask_client:
@@ -43,7 +42,7 @@ def client_context(min_version: str = "1.2", certificate: tuple[Path, Path] | No
 
     Raises ConfigurationError if they cannot be used.
     """
-    context = _context(SSL.TLS_CLIENT_METHOD, min_version)
+    context = _context(SSL.TLS_CLIENT_METHOD, min_version, CLIENT_CIPHERS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     # The client side shows the whole chain without a callback, and no failure ends the handshake.
     context.set_verify(SSL.VERIFY_NONE)
@@ -53,14 +52,14 @@ def client_context(min_version: str = "1.2", certificate: tuple[Path, Path] | No
     return context
 
 
-def _context(method: int, min_version: str) -> SSL.Context:
+def _context(method: int, min_version: str, ciphers: bytes) -> SSL.Context:
     if min_version not in VERSIONS:
         raise ConfigurationError((f"TLS version {min_version!r}: expected 1.2 or 1.3",))
     context = SSL.Context(method)
     context.set_min_proto_version(VERSIONS[min_version])
     context.set_options(OPTIONS)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    context.set_cipher_list(CIPHERS)
+    context.set_cipher_list(ciphers)
     return context
 
 

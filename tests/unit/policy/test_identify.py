@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.config.contract import Connector, Inbound
+from mta.policy.certificate import CertificateDemand, judge_certificate
 from mta.policy.identify import Identity, can_identify, judge_proof, session, version
 from tests.unit.policy.world import (
     ANY_USAGE,
@@ -138,6 +139,13 @@ def test_an_expired_certificate_is_told_once_with_its_date():
     assert [str(reason) for reason in reasons] == [
         "certificate-expired: CN=mail.fabrikam.example expired 2027-01-12 08:00 UTC, 3.0 days ago"
     ]
+
+
+@pytest.mark.parametrize(("key", "words"), [("rsa-1024", ["certificate-invalid"]), ("rsa-2048", []), ("ed25519", [])])
+def test_a_pinned_key_must_be_strong(key, words):
+    pinned = CertificateDemand(pins=(GOOD_PIN,))
+    reasons = judge_certificate(pinned, tls(certificate(key=key)), VERIFIER, NOW)
+    assert [reason.word for reason in reasons] == words
 
 
 def test_a_pin_alone_asks_no_ca():

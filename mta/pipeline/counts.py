@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 from mta.model.reporting import TlsReportFacts
@@ -28,6 +29,8 @@ class DmarcFacts:
     row: ReportRow
 
 
+_OF_SESSION = attrgetter(*(field.name for field in fields(TlsReportFacts)))
+_OF_ROW = attrgetter(*(field.name for field in fields(ReportRow)))
 Fact = TlsReportFacts | DmarcFacts
 Counted = Counter[tuple[int, Fact]]  # by day and fact
 
@@ -78,11 +81,15 @@ class ReportCounts:
 def written(taken: Counted, day: int, now: float) -> bytes:
     """The counts of one day as lines; `now` tells later from earlier ones."""
     lines = [
-        json.dumps([int(now), number, "tls" if isinstance(fact, TlsReportFacts) else "dmarc", astuple(fact)])
-        for (its_day, fact), number in taken.items()
-        if its_day == day
+        json.dumps([int(now), number, *_values(fact)]) for (its_day, fact), number in taken.items() if its_day == day
     ]
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _values(fact: Fact) -> tuple[str, Any]:
+    if isinstance(fact, TlsReportFacts):
+        return "tls", _OF_SESSION(fact)
+    return "dmarc", (fact.policy_domain, fact.record, _OF_ROW(fact.row))
 
 
 @dataclass(slots=True)

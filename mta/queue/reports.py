@@ -11,7 +11,6 @@ was: a crash between the two sends the report twice, under the one Report-ID by 
 from __future__ import annotations
 
 import asyncio
-import gzip
 import hashlib
 import json
 import re
@@ -33,6 +32,7 @@ from mta.ports import DnsStatus, ReportSpool
 from mta.queue.report_delivery import KEPT, WAITING, Delivery, wait
 from mta.rfc.dmarc.check import report_destinations
 from mta.rfc.dmarc.parse import parse_record
+from mta.rfc.mime.unpack import pack
 from mta.rfc.tlsrpt.parse import PREFIX, select_record
 
 SHELF = "sent"
@@ -79,7 +79,7 @@ class DailyReports:
         now = self._site.clock.now()
         try:
             for day in sorted({day for day, _ in taken}):
-                lines = written(taken, day, now)
+                lines = await asyncio.to_thread(written, taken, day, now)
                 await asyncio.to_thread(self._spool.add_counts, iso_day(day), self._writer, lines)
                 taken = Counter({key: number for key, number in taken.items() if key[0] != day})
         except StorageError:
@@ -210,7 +210,7 @@ class DailyReports:
             "sums": sums,
             "destinations": [wait(uri, now) if reports.send else {"uri": uri, "state": KEPT} for uri in asked],
         }
-        self._spool.put(SHELF, about.day, packed_name(name), gzip.compress(content, mtime=0))
+        self._spool.put(SHELF, about.day, packed_name(name), pack(content))
         self._spool.put(SHELF, about.day, name, json.dumps(state).encode())
 
     # --- sending

@@ -12,7 +12,7 @@ from mta.rfc.dmarc.parse import DmarcRecord
 
 NAMESPACE = "urn:ietf:params:xml:ns:dmarc-2.0"
 MAX_SIGNATURES = 100  # RFC 9990 §3.1.3
-MAX_ROWS = 50_000  # of one report of ours: it must still fit into a mail
+MAX_ROWS = 20_000  # of one report of ours: few receivers take more than ten megabytes, unpacked
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.rfc.mime.unpack import MAX_OCTETS, UnpackError, unpack
+from mta.rfc.mime.unpack import MAX_OCTETS, UnpackError, pack, unpack
 
 TEXT = b"<feedback/>" * 500
 
@@ -56,6 +56,14 @@ def test_one_file_is_unpacked_whatever_it_is_in(data: bytes) -> None:
 def test_what_is_not_unpacked(data: bytes, why: str) -> None:
     with pytest.raises(UnpackError, match=why):
         unpack(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", TEXT, b" " * 5_000_000, os.urandom(1000)], ids=["none", "text", "same", "chance"]
+)
+def test_what_we_pack_can_be_unpacked_by_those_who_are_as_careful(data: bytes) -> None:
+    assert unpack(pack(data)) == data
+    assert len(pack(TEXT)) < len(TEXT) / 10
 
 
 def test_a_bomb_costs_no_time() -> None:

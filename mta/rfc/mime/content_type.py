@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from mta.model.frozen import frozen
 from mta.rfc.mime.header import unfold
 
 _ESSENCE = re.compile(rb"\s*+([!#$%&'*+.^_`{|}~0-9A-Za-z-]++)/([!#$%&'*+.^_`{|}~0-9A-Za-z-]++)[ \t\r\n]*+(?=;|\Z)")
@@ -16,7 +16,7 @@ _QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContentType:
     """A Content-Type taken apart. Names are in lower case; of a name given twice, every value stands here."""
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from mta.model.frozen import frozen
 from mta.model.message import HeaderBlock
 from mta.rfc.mime.content_type import OPAQUE, PLAIN_TEXT, ContentType, doubtful, parse_content_type
 from mta.rfc.mime.header import scan_header
@@ -44,7 +45,7 @@ AMBIGUITIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entity:
     """One entity as spans of the whole: `[start:body]` is its header with the empty line, `[body:end]` its body.
 
@@ -60,7 +61,7 @@ class Entity:
     parts: tuple[Entity, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Anatomy:
     """A message taken apart, and what two readers could see differently: words of AMBIGUITIES, each once."""
 
@@ -82,7 +83,7 @@ def scan_entity(
     root = builder.build(_header(raw) if block is None else block)
     if not outside_only:
         builder.check_line_ends(root)
-    return Anatomy(root, tuple(word for word in AMBIGUITIES if word in builder.doubts))
+    return Anatomy(root, tuple(word for word in AMBIGUITIES if word in builder.doubts) if builder.doubts else ())
 
 
 def leaves(entity: Entity) -> list[Entity]:
@@ -194,18 +195,13 @@ class _Builder(Walk):
     def check_line_ends(self, root: Entity) -> None:
         """NUL, and CR or LF alone, anywhere but in the body of a binary part (RFC 2045 §2.9)."""
         content = bytes(self.content)
-        binary = [content[leaf.body : leaf.end] for leaf in leaves(root) if leaf.encoding == "binary"]
-
-        def count(sign: bytes) -> int:
-            return content.count(sign) - sum(body.count(sign) for body in binary)
-
-        pairs = count(b"\r\n")
-        if count(b"\r") > pairs:
-            self.doubts.add("bare-cr")
-        if count(b"\n") > pairs:
-            self.doubts.add("bare-lf")
-        if b"\0" in content and count(b"\0"):
-            self.doubts.add("nul")
+        odd = _odd_signs(content)
+        if not any(odd):
+            return
+        within = [_odd_signs(content[leaf.body : leaf.end]) for leaf in leaves(root) if leaf.encoding == "binary"]
+        for word, count, *binary in zip(("bare-cr", "bare-lf", "nul"), odd, *within, strict=True):
+            if count > sum(binary):
+                self.doubts.add(word)
 
     def _open(self, node: _Node, opened: Open) -> None:
         self.owners.append(node)
@@ -262,6 +258,13 @@ class _Builder(Walk):
         if doubt:
             self.doubts.add(doubt)
         return types[0] if node.content_type is not OPAQUE else None
+
+
+def _odd_signs(content: bytes) -> tuple[int, int, int]:
+    """How many CR without LF, LF without CR and NUL there are."""
+    pairs = content.count(b"\r\n")
+    nul = content.count(b"\0") if b"\0" in content else 0
+    return content.count(b"\r") - pairs, content.count(b"\n") - pairs, nul
 
 
 def _header(raw: bytes) -> HeaderBlock:

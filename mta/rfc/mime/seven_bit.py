@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from mta.model.frozen import frozen
 from mta.model.message import HeaderBlock
 from mta.rfc.mime.entity import IDENTITY, Entity
 
@@ -23,7 +24,7 @@ _UNTOUCHABLE = ("multipart/signed", "multipart/encrypted")  # RFC 1847 §2.1: th
 _ASCII = bytes(range(127))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SevenBit:
     """An entity whose body is 7-bit: `encoding` is what its Content-Transfer-Encoding has to say now."""
 
@@ -70,12 +71,14 @@ def base64_lines(data: bytes) -> bytes:
     The lines are cut by `struct`, without a step of Python for each; page by page, so that a large content needs no
     more memory than its result, and the processor finds each page where it has just put it.
     """
+    if 0 < len(data) <= _PAGE:
+        return _page(data) + b"\r\n"
     view = memoryview(data)
     pages = [_page(view[start : start + _PAGE]) for start in range(0, len(view), _PAGE)]
     return b"\r\n".join((*pages, b""))
 
 
-def _page(data: memoryview) -> bytes:
+def _page(data: bytes | memoryview) -> bytes:
     """At most _PAGE octets, the last line without its CRLF."""
     text = binascii.b2a_base64(data, newline=False)
     whole = len(text) // 76

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from mta.errors import SmimeError, SmimeUnsupported
+from mta.model.frozen import frozen
 from mta.rfc.smime import der
 from mta.rfc.smime.algorithms import WEAK, Algorithm, read_algorithm
 from mta.rfc.smime.ber import INTEGER, OCTET_STRING, SEQUENCE, read
@@ -53,10 +54,23 @@ CIPHERS = {
     )
 }
 _CIPHER_OF = {cipher.oid: cipher for cipher in CIPHERS.values()}
-_OIDS = {cipher.name: der.oid(cipher.oid) for cipher in CIPHERS.values()}
 
 
-@dataclass(frozen=True, slots=True)
+def _begin_algorithm(cipher: ContentCipher) -> bytes:
+    """An AlgorithmIdentifier up to the nonce or vector, whose length is known: only that differs between messages."""
+    oid = der.oid(cipher.oid)
+    if not cipher.authenticated:
+        return der.begun(0x30, oid + der.header(0x04, cipher.block), cipher.block)
+    # RFC 5084 §3.2: the default length of the tag is 12, ours is written behind the nonce
+    rest = _NONCE + len(_TAG_LENGTH)
+    return der.begun(0x30, oid + der.begun(0x30, der.header(0x04, _NONCE), rest), rest)
+
+
+_TAG_LENGTH = der.integer(TAG)
+_BEGINNINGS = {cipher.name: _begin_algorithm(cipher) for cipher in CIPHERS.values()}
+
+
+@frozen
 class Sealing:
     """One content about to be encrypted: its AlgorithmIdentifier (DER) and how long it will be, before it is."""
 
@@ -86,14 +100,13 @@ class Sealing:
 
 def seal(cipher: ContentCipher, content: bytes, random: Callable[[int], bytes]) -> Sealing:
     """The sealing of a content, with a fresh nonce or vector."""
+    begin = _BEGINNINGS[cipher.name]
     if cipher.authenticated:
-        # RFC 5084 §3.2: the default length of the tag is 12, ours is written
         nonce = random(_NONCE)
-        parameters = der.sequence(der.octet_string(nonce), der.integer(TAG))
-        return Sealing(cipher, der.sequence(_OIDS[cipher.name], parameters), nonce, content, len(content))
+        return Sealing(cipher, begin + nonce + _TAG_LENGTH, nonce, content, len(content))
     vector = random(cipher.block)
     size = (len(content) // cipher.block + 1) * cipher.block
-    return Sealing(cipher, der.sequence(_OIDS[cipher.name], der.octet_string(vector)), vector, content, size)
+    return Sealing(cipher, begin + vector, vector, content, size)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from mta.model.frozen import frozen
 from mta.model.message import HeaderBlock
 from mta.rfc.mime.entity import AMBIGUITIES, Anatomy, scan_entity
 from mta.rfc.mime.header import scan_header
@@ -34,7 +35,7 @@ class NotTransformable:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Protection:
     """What is to be done. At least one of `sign` and `encrypt` is given.
 

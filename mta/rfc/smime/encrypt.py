@@ -15,7 +15,7 @@ from mta.rfc.smime.transport import RecipientKey
 __all__ = ["RecipientKey", "enveloped_data", "prepare_recipient"]
 
 _ENVELOPED, _AUTH_ENVELOPED, _DATA = der.oid(ENVELOPED_DATA), der.oid(AUTH_ENVELOPED_DATA), der.oid(DATA)
-_ZERO = der.integer(0)
+_VERSIONS = tuple(map(der.integer, range(4)))
 
 
 def enveloped_data(
@@ -30,12 +30,12 @@ def enveloped_data(
         raise SmimeError("there is nobody to encrypt to")
     cipher = CIPHERS[profile.cipher]
     key = random(cipher.key_size)
-    infos = der.set_of(recipient.info(key) for recipient in recipients)
+    infos = der.set_of([recipient.info(key) for recipient in recipients])
     sealing = seal(cipher, content, random)
     if cipher.authenticated:
-        kind, version, tag = _AUTH_ENVELOPED, _ZERO, TAG + 2
+        kind, version, tag = _AUTH_ENVELOPED, _VERSIONS[0], TAG + 2
     else:
-        kind, version, tag = _ENVELOPED, der.integer(max(each.version for each in recipients)), 0
+        kind, version, tag = _ENVELOPED, _VERSIONS[max([each.version for each in recipients])], 0
     head = _head(kind, version + infos, sealing, tag)
     size = len(head) + sealing.size
     out = memoryview(bytearray(size + max(tag, cipher.block)))

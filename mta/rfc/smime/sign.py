@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -59,6 +59,8 @@ class Signer:
     certificates: tuple[bytes, ...]
     head: bytes  # of the SignerInfo: version, sid, digestAlgorithm
     attributes: tuple[bytes, ...]  # those that are always the same
+    before: bytes  # of a SignedData that nobody else signs: version and digestAlgorithms
+    bag: bytes  # its certificates
 
     @property
     def digest(self) -> str:
@@ -79,11 +81,14 @@ def prepare_signer(identity: SigningIdentity, profile: Profile) -> Signer:
     if profile.post_quantum:  # RFC 9882 §4, against exchanged algorithms (RFC 6211)
         protected = der.sequence(scheme.digest_algorithm, der.element(0xA1, _body(scheme.signature_algorithm)))
         attributes.append(der.sequence(der.oid(ALGORITHM_PROTECTION), der.set_of([protected])))
+    certificates = _included(identity, profile.include_chain)
     return Signer(
         scheme=scheme,
-        certificates=_included(identity, profile.include_chain),
+        certificates=certificates,
         head=_VERSION_1 + who.issuer_and_serial + scheme.digest_algorithm,
         attributes=tuple(attributes),
+        before=_VERSION_1 + der.set_of([scheme.digest_algorithm]),
+        bag=_bag(set(certificates)),
     )
 
 
@@ -101,16 +106,23 @@ def signed_data(signers: Sequence[Signer], content: bytes, *, detached: bool, si
         if digest.name not in digests:
             digests[digest.name] = digest.of(content)
         infos.append(_signer_info(signer, digests[digest.name], signing_time))
-    certificates = dict.fromkeys(certificate for signer in signers for certificate in signer.certificates)
-    before = _VERSION_1 + der.set_of(dict.fromkeys(signer.scheme.digest_algorithm for signer in signers))
-    behind = (der.explicit(0, *sorted(certificates)) if certificates else b"") + der.set_of(infos)
-    return _content_info(before, None if detached else content, behind)
+    if len(signers) == 1:
+        before, certificates = signers[0].before, signers[0].bag
+    else:
+        before = _VERSION_1 + der.set_of({signer.scheme.digest_algorithm for signer in signers})
+        certificates = _bag({certificate for signer in signers for certificate in signer.certificates})
+    return _content_info(before, None if detached else content, certificates + der.set_of(infos))
+
+
+def _bag(certificates: Iterable[bytes]) -> bytes:
+    """CertificateSet (RFC 5652 §10.2.3), nothing where there are none."""
+    ordered = sorted(certificates)
+    return der.explicit(0, *ordered) if ordered else b""
 
 
 def certificates_only(certificates: Sequence[bytes]) -> bytes:
     """A ContentInfo that nobody signs and that carries certificates (RFC 8551 §3.8)."""
-    inside = der.explicit(0, *sorted(dict.fromkeys(certificates)))
-    return _content_info(_VERSION_1 + der.set_of([]), None, inside + der.set_of([]))
+    return _content_info(_VERSION_1 + der.set_of([]), None, _bag(set(certificates)) + der.set_of([]))
 
 
 _SIGNED_DATA, _DATA = der.oid(SIGNED_DATA), der.oid(DATA)

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +22,10 @@ from mta.observe.trace import smime_evidence
 from mta.policy.smime import judge_message, to_judge
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
+from mta.rfc.smime.algorithms import Pieces
 from mta.rfc.smime.compose import HeaderProtection, NotTransformable, Protection, protect_message
 from mta.rfc.smime.decrypt import DecryptionKey
-from mta.rfc.smime.encrypt import enveloped_data, prepare_recipient
+from mta.rfc.smime.encrypt import enveloped_pieces, prepare_recipient
 from mta.rfc.smime.message import decrypted_message, open_message
 from mta.rfc.smime.profile import PROFILES, Profile
 from mta.rfc.smime.sign import Signer, SigningIdentity, prepare_signer, signed_data
@@ -118,11 +120,11 @@ def _protection(options: SmimeOptions, profile: Profile, encrypt: bool) -> Prote
     signers = _signers(options, profile)
     recipients = [_recipient(der, profile) for der in read_certificates(options.recipients)] if encrypt else []
 
-    def signature(entity: bytes) -> bytes:
+    def signature(entity: Pieces) -> bytes:
         return signed_data(signers, entity, detached=not options.opaque, signing_time=options.moment)
 
-    def envelope(entity: bytes) -> bytes:
-        return enveloped_data(recipients, entity, profile, os.urandom)
+    def envelope(entity: Pieces) -> Iterator[bytes]:
+        return enveloped_pieces(recipients, entity, profile, os.urandom)
 
     return Protection(
         random=os.urandom,

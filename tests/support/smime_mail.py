@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mta.rfc.mime.seven_bit import base64_lines
 from mta.rfc.smime.compose import HeaderProtection, Protection, protect_message
-from mta.rfc.smime.encrypt import enveloped_data, prepare_recipient
+from mta.rfc.smime.encrypt import enveloped_data, enveloped_pieces, prepare_recipient
 from mta.rfc.smime.profile import PROFILES
 from mta.rfc.smime.sign import prepare_signer, signed_data
 from tests.support.smime import NOW, Person, person
@@ -53,7 +53,7 @@ def _made(
     protection = Protection(
         random=os.urandom,
         sign=(lambda entity: signed_data(prepared, entity, detached=detached, signing_time=NOW)) if signers else None,
-        encrypt=(lambda entity: enveloped_data(keys, entity, how, os.urandom)) if recipients else None,
+        encrypt=(lambda entity: enveloped_pieces(keys, entity, how, os.urandom)) if recipients else None,
         detached=detached,
         digests=tuple(each.digest for each in prepared),
         authenticated=how.authenticated,

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 
 from mta.model.frozen import frozen
 from mta.model.message import HeaderBlock
@@ -66,16 +67,43 @@ def with_encoding(header: HeaderBlock, size: int, encoding: str) -> bytes:
 
 
 def base64_lines(data: bytes) -> bytes:
-    """Base64 in lines of 76 characters, each with its CRLF: RFC 2045 §6.8.
+    """Base64 in lines of 76 characters, each with its CRLF: RFC 2045 §6.8."""
+    if 0 < len(data) <= _PAGE:
+        return _page(data) + b"\r\n"
+    out = BytesIO()
+    writer = Base64Writer(out)
+    writer.write(data)
+    writer.close()
+    return out.getvalue()
+
+
+@dataclass(slots=True)
+class Base64Writer:
+    """Writes what comes in pieces, wherever they end, as lines of base64.
 
     The lines are cut by `struct`, without a step of Python for each; page by page, so that a large content needs no
     more memory than its result, and the processor finds each page where it has just put it.
     """
-    if 0 < len(data) <= _PAGE:
-        return _page(data) + b"\r\n"
-    view = memoryview(data)
-    pages = [_page(view[start : start + _PAGE]) for start in range(0, len(view), _PAGE)]
-    return b"\r\n".join((*pages, b""))
+
+    out: BytesIO
+    rest: bytes = b""
+
+    def write(self, piece: bytes) -> None:
+        """All lines that are complete with it."""
+        data = self.rest + piece if self.rest else piece
+        whole = len(data) // _PAGE * _PAGE
+        view = memoryview(data)
+        for start in range(0, whole, _PAGE):
+            self.out.write(_page(view[start : start + _PAGE]))
+            self.out.write(b"\r\n")
+        self.rest = data[whole:]
+
+    def close(self) -> None:
+        """The last lines."""
+        if self.rest:
+            self.out.write(_page(self.rest))
+            self.out.write(b"\r\n")
+            self.rest = b""
 
 
 def _page(data: bytes | memoryview) -> bytes:

@@ -6,7 +6,7 @@ Everything is looked up by dotted object identifier.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives import hashes
 from mta.errors import SmimeError
 from mta.rfc.smime import der
 from mta.rfc.smime.ber import OID, SEQUENCE, Element
+
+Pieces = Sequence[bytes | memoryview]  # a content that may be large, without being moved into one place
 
 # content types (RFC 5652, RFC 5083, RFC 3274)
 DATA = "1.2.840.113549.1.7.1"
@@ -99,11 +101,13 @@ class Digest:
     name: str
     oid: str
     hash: hashes.HashAlgorithm
-    new: Callable[[bytes | memoryview], Any]
+    new: Callable[[], Any]
 
-    def of(self, content: bytes | memoryview) -> bytes:
-        """The digest of the content."""
-        hashed = self.new(content)
+    def of(self, *pieces: bytes | memoryview) -> bytes:
+        """The digest of the content, which may come in pieces."""
+        hashed = self.new()
+        for piece in pieces:
+            hashed.update(piece)
         return bytes(hashed.digest(self.hash.digest_size) if self.name.startswith("shake") else hashed.digest())
 
 

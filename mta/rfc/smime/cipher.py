@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -77,36 +78,24 @@ class Sealing:
     cipher: ContentCipher
     algorithm: bytes
     vector: bytes
-    content: bytes
     size: int
+    padding: bytes  # RFC 5652 §6.3
 
-    def into(self, key: bytes, out: memoryview) -> bytes:
-        """Encrypts into `out`, which is some octets longer than `size`; returns the tag of GCM.
-
-        The key must encrypt nothing else. Written where it is to be, a large content is not moved again.
-        """
-        if self.cipher.authenticated:
-            sealer = Cipher(algorithms.AES(key), modes.GCM(self.vector)).encryptor()
-            sealer.update_into(self.content, out)
-            sealer.finalize()
-            return sealer.tag
-        encryptor = Cipher(algorithms.AES(key), modes.CBC(self.vector)).encryptor()
-        whole = len(self.content) // self.cipher.block * self.cipher.block
-        encryptor.update_into(memoryview(self.content)[:whole], out)
-        missing = self.size - len(self.content)  # RFC 5652 §6.3
-        out[whole : self.size] = encryptor.update(self.content[whole:] + bytes((missing,)) * missing)
-        return b""
+    def encryptor(self, key: bytes) -> Any:
+        """What encrypts the content, and the padding behind it. The key must encrypt nothing else."""
+        mode = modes.GCM(self.vector) if self.cipher.authenticated else modes.CBC(self.vector)
+        return Cipher(algorithms.AES(key), mode).encryptor()
 
 
-def seal(cipher: ContentCipher, content: bytes, random: Callable[[int], bytes]) -> Sealing:
-    """The sealing of a content, with a fresh nonce or vector."""
+def seal(cipher: ContentCipher, length: int, random: Callable[[int], bytes]) -> Sealing:
+    """The sealing of a content of this length, with a fresh nonce or vector."""
     begin = _BEGINNINGS[cipher.name]
     if cipher.authenticated:
         nonce = random(_NONCE)
-        return Sealing(cipher, begin + nonce + _TAG_LENGTH, nonce, content, len(content))
+        return Sealing(cipher, begin + nonce + _TAG_LENGTH, nonce, length, b"")
     vector = random(cipher.block)
-    size = (len(content) // cipher.block + 1) * cipher.block
-    return Sealing(cipher, begin + vector, vector, content, size)
+    missing = cipher.block - length % cipher.block
+    return Sealing(cipher, begin + vector, vector, length + missing, bytes((missing,)) * missing)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

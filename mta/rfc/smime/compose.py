@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from typing import Literal
 
 from mta.model.frozen import frozen
 from mta.model.message import HeaderBlock
 from mta.rfc.mime.entity import AMBIGUITIES, Anatomy, scan_entity
 from mta.rfc.mime.header import scan_header
-from mta.rfc.mime.seven_bit import SevenBit, SevenBitError, base64_lines, make_seven_bit
+from mta.rfc.mime.seven_bit import Base64Writer, SevenBit, SevenBitError, base64_lines, make_seven_bit
 from mta.rfc.mime.structure import StructureError
+from mta.rfc.smime.algorithms import Pieces
 from mta.rfc.smime.protect import confidential, hp_outer, protected_fields, with_intent
 
 HeaderProtection = Literal["none", "signed", "confidential"]
@@ -40,13 +43,14 @@ class Protection:
     """What is to be done. At least one of `sign` and `encrypt` is given.
 
     `sign` makes a SignedData of an entity, with the content inside unless it is `detached`; `digests` are those in it,
-    as `sha256`. `encrypt` makes an EnvelopedData, or an AuthEnvelopedData if it is `authenticated`. `random` gives so
-    many random octets. `headers`: RFC 9788; `confidential` hides the subject where the message is encrypted.
+    as `sha256`. `encrypt` makes an EnvelopedData, or an AuthEnvelopedData if it is `authenticated`. Entities come in
+    pieces, and so does the envelope: a large message is not moved from place to place. `random` gives so many random
+    octets. `headers`: RFC 9788; `confidential` hides the subject where the message is encrypted.
     """
 
     random: Callable[[int], bytes]
-    sign: Callable[[bytes], bytes] | None = None
-    encrypt: Callable[[bytes], bytes] | None = None
+    sign: Callable[[Pieces], bytes] | None = None
+    encrypt: Callable[[Pieces], Iterable[bytes]] | None = None
     detached: bool = True
     digests: tuple[str, ...] = ("sha256",)
     authenticated: bool = False
@@ -72,13 +76,19 @@ def protect_message(
         return NotTransformable(problem.word, str(problem))
     if protection.sign is not None:
         entity = _signed(entity, protection.sign, protection)
-    if protection.encrypt is not None:
-        kind = "authEnveloped-data" if protection.authenticated else "enveloped-data"
-        entity = _pkcs7_mime(protection.encrypt(entity), kind)
-    return outer + entity
+    if protection.encrypt is None:
+        return b"".join((outer, *entity))
+    out = BytesIO()
+    out.write(outer)
+    out.write(_pkcs7_head("authEnveloped-data" if protection.authenticated else "enveloped-data"))
+    lines = Base64Writer(out)
+    for piece in protection.encrypt(entity):
+        lines.write(piece)
+    lines.close()
+    return out.getvalue()
 
 
-def _take_apart(content: bytes, block: HeaderBlock, anatomy: Anatomy, protection: Protection) -> tuple[bytes, bytes]:
+def _take_apart(content: bytes, block: HeaderBlock, anatomy: Anatomy, protection: Protection) -> tuple[bytes, Pieces]:
     """The header that stays outside (without its empty line), and the entity that is protected."""
     visible = protection.sign is not None and protection.detached and protection.encrypt is None
     seven = make_seven_bit(content, anatomy.root, eight_bit_headers=not visible)
@@ -86,7 +96,7 @@ def _take_apart(content: bytes, block: HeaderBlock, anatomy: Anatomy, protection
     if visible and not all(map(bytes.isascii, inner)):
         raise SevenBitError("eight-bit-header", "a header field that would be signed holds octets that are no ASCII")
     outer = _outer_fields(block, protection)
-    return b"".join(outer), b"".join((*inner, b"\r\n", *seven.body))
+    return b"".join(outer), (b"".join((*inner, b"\r\n")), *seven.body)
 
 
 def _outer_fields(block: HeaderBlock, protection: Protection) -> list[bytes]:
@@ -143,9 +153,9 @@ def _text_plain(seven: SevenBit, anatomy: Anatomy) -> bytes:
     return b"Content-Type: text/plain; charset=" + charset + b"\r\n"
 
 
-def _signed(entity: bytes, sign: Callable[[bytes], bytes], protection: Protection) -> bytes:
+def _signed(entity: Pieces, sign: Callable[[Pieces], bytes], protection: Protection) -> Pieces:
     if not protection.detached:
-        return _pkcs7_mime(sign(entity), "signed-data")
+        return _pkcs7_head("signed-data"), base64_lines(sign(entity))
     boundary = b"----=_mta_" + protection.random(16).hex().encode("ascii")
     micalg = ",".join(_MICALG.get(digest, "unknown") for digest in dict.fromkeys(protection.digests)).encode("ascii")
     if b"," in micalg:
@@ -155,30 +165,21 @@ def _signed(entity: bytes, sign: Callable[[bytes], bytes], protection: Protectio
         b'Content-Type: multipart/signed; protocol="application/pkcs7-signature";\r\n'
         b"\tmicalg=" + micalg + b'; boundary="' + boundary + b'"\r\n\r\n' + _PREAMBLE
     )
-    signature = (
-        b'Content-Type: application/pkcs7-signature; name="smime.p7s"\r\n'
-        b"Content-Transfer-Encoding: base64\r\n"
-        b'Content-Disposition: attachment; filename="smime.p7s"\r\n'
-        b"Content-Description: S/MIME Cryptographic Signature\r\n\r\n"
-    )
     delimiter = b"\r\n--" + boundary
-    return b"".join(
-        (
-            head,
-            delimiter,
-            b"\r\n",
-            entity,
-            delimiter,
-            b"\r\n",
-            signature,
-            base64_lines(sign(entity)),
-            delimiter,
-            b"--\r\n",
-        )
-    )
+    signature = b"".join((delimiter, b"\r\n", _SIGNATURE_HEAD, base64_lines(sign(entity)), delimiter, b"--\r\n"))
+    return head + delimiter + b"\r\n", *entity, signature
 
 
-def _pkcs7_mime(der: bytes, kind: str) -> bytes:
+_SIGNATURE_HEAD = (
+    b'Content-Type: application/pkcs7-signature; name="smime.p7s"\r\n'
+    b"Content-Transfer-Encoding: base64\r\n"
+    b'Content-Disposition: attachment; filename="smime.p7s"\r\n'
+    b"Content-Description: S/MIME Cryptographic Signature\r\n\r\n"
+)
+
+
+@lru_cache(8)
+def _pkcs7_head(kind: str) -> bytes:
     """RFC 8551 §3.2: type, file name and disposition as mail clients expect them."""
     words = "Signed" if kind == "signed-data" else "Encrypted"
     head = (
@@ -187,4 +188,4 @@ def _pkcs7_mime(der: bytes, kind: str) -> bytes:
         'Content-Disposition: attachment; filename="smime.p7m"\r\n'
         f"Content-Description: S/MIME {words} Message\r\n\r\n"
     )
-    return head.encode("ascii") + base64_lines(der)
+    return head.encode("ascii")

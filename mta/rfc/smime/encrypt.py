@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from mta.errors import SmimeError
 from mta.rfc.smime import der
-from mta.rfc.smime.algorithms import AUTH_ENVELOPED_DATA, DATA, ENVELOPED_DATA
+from mta.rfc.smime.algorithms import AUTH_ENVELOPED_DATA, DATA, ENVELOPED_DATA, Pieces
 from mta.rfc.smime.cipher import CIPHERS, TAG, Sealing, seal
 from mta.rfc.smime.profile import Profile
 from mta.rfc.smime.recipient import prepare_recipient
 from mta.rfc.smime.transport import RecipientKey
 
-__all__ = ["RecipientKey", "enveloped_data", "prepare_recipient"]
+__all__ = ["RecipientKey", "enveloped_data", "enveloped_pieces", "prepare_recipient"]
 
 _ENVELOPED, _AUTH_ENVELOPED, _DATA = der.oid(ENVELOPED_DATA), der.oid(AUTH_ENVELOPED_DATA), der.oid(DATA)
 _VERSIONS = tuple(map(der.integer, range(4)))
+
+
+_CHUNK = 65_536  # octets encrypted at a time: what is worked on next is still near the processor
 
 
 def enveloped_data(
@@ -26,24 +29,41 @@ def enveloped_data(
     `random` gives the content key and the nonce; what a key's own operation needs beyond that (padding, ephemeral
     keys) is drawn by `cryptography`.
     """
+    return b"".join(enveloped_pieces(recipients, (content,), profile, random))
+
+
+def enveloped_pieces(
+    recipients: Sequence[RecipientKey], content: Pieces, profile: Profile, random: Callable[[int], bytes]
+) -> Iterator[bytes]:
+    """`enveloped_data` piece by piece, so that a large content is nowhere as a whole but where it came from."""
     if not recipients:
         raise SmimeError("there is nobody to encrypt to")
     cipher = CIPHERS[profile.cipher]
     key = random(cipher.key_size)
     infos = der.set_of([recipient.info(key) for recipient in recipients])
-    sealing = seal(cipher, content, random)
+    length = sum(map(len, content))
+    sealing = seal(cipher, length, random)
+    encryptor = sealing.encryptor(key)
     if cipher.authenticated:
-        kind, version, tag = _AUTH_ENVELOPED, _VERSIONS[0], TAG + 2
+        yield _head(_AUTH_ENVELOPED, _VERSIONS[0] + infos, sealing, TAG + 2)
     else:
-        kind, version, tag = _ENVELOPED, _VERSIONS[max([each.version for each in recipients])], 0
-    head = _head(kind, version + infos, sealing, tag)
-    size = len(head) + sealing.size
-    out = memoryview(bytearray(size + max(tag, cipher.block)))
-    out[: len(head)] = head
-    mac = sealing.into(key, out[len(head) :])
-    if mac:
-        out[size : size + tag] = der.octet_string(mac)
-    return bytes(out[: size + tag])
+        version = _VERSIONS[max([each.version for each in recipients])]
+        yield _head(_ENVELOPED, version + infos, sealing, 0)
+    for chunk in _chunks(content, length):
+        yield encryptor.update(chunk)
+    yield encryptor.update(sealing.padding) + encryptor.finalize()
+    if cipher.authenticated:
+        yield der.octet_string(encryptor.tag)
+
+
+def _chunks(content: Pieces, length: int) -> Iterator[bytes | memoryview]:
+    if length <= _CHUNK:
+        yield b"".join(content)
+        return
+    for piece in content:
+        view = memoryview(piece)
+        for start in range(0, len(view), _CHUNK):
+            yield view[start : start + _CHUNK]
 
 
 def _head(kind: bytes, before: bytes, sealing: Sealing, behind: int) -> bytes:

@@ -25,6 +25,7 @@ from mta.rfc.smime.algorithms import (
     SIGNED_DATA,
     SIGNING_CERTIFICATE_V2,
     SIGNING_TIME,
+    Pieces,
 )
 from mta.rfc.smime.capabilities import OURS
 from mta.rfc.smime.party import Party, party
@@ -92,11 +93,12 @@ def prepare_signer(identity: SigningIdentity, profile: Profile) -> Signer:
     )
 
 
-def signed_data(signers: Sequence[Signer], content: bytes, *, detached: bool, signing_time: float) -> bytes:
+def signed_data(signers: Sequence[Signer], content: bytes | Pieces, *, detached: bool, signing_time: float) -> bytes:
     """A ContentInfo with the content signed by all signers; the content is inside unless it is `detached`.
 
-    The content is what travels, to the octet: the MIME entity with CRLF line ends.
+    The content is what travels, to the octet: the MIME entity with CRLF line ends, in one piece or in several.
     """
+    pieces = (content,) if isinstance(content, bytes) else content
     if not signers:
         raise SmimeError("nobody signs")
     digests: dict[str, bytes] = {}
@@ -104,14 +106,14 @@ def signed_data(signers: Sequence[Signer], content: bytes, *, detached: bool, si
     for signer in signers:
         digest = signer.scheme.digest
         if digest.name not in digests:
-            digests[digest.name] = digest.of(content)
+            digests[digest.name] = digest.of(*pieces)
         infos.append(_signer_info(signer, digests[digest.name], signing_time))
     if len(signers) == 1:
         before, certificates = signers[0].before, signers[0].bag
     else:
         before = _VERSION_1 + der.set_of({signer.scheme.digest_algorithm for signer in signers})
         certificates = _bag({certificate for signer in signers for certificate in signer.certificates})
-    return _content_info(before, None if detached else content, certificates + der.set_of(infos))
+    return _content_info(before, None if detached else pieces, certificates + der.set_of(infos))
 
 
 def _bag(certificates: Iterable[bytes]) -> bytes:
@@ -128,18 +130,18 @@ def certificates_only(certificates: Sequence[bytes]) -> bytes:
 _SIGNED_DATA, _DATA = der.oid(SIGNED_DATA), der.oid(DATA)
 
 
-def _content_info(before: bytes, content: bytes | None, behind: bytes) -> bytes:
+def _content_info(before: bytes, content: Pieces | None, behind: bytes) -> bytes:
     """Around a content that may be large, and is copied once. From the inside out."""
     if content is None:
         inner, rest = b"", 0
     else:
-        rest = len(content)
+        rest = sum(map(len, content))
         inner = der.begun(0xA0, der.begun(0x04, b"", rest), rest)  # eContent: an octet string in an explicit [0]
     inner = der.begun(0x30, _DATA + inner, rest)
     rest += len(behind)
     body = der.begun(0x30, before + inner, rest)
     head = der.begun(0x30, _SIGNED_DATA + der.begun(0xA0, body, rest), rest)
-    return b"".join((head, content or b"", behind))
+    return b"".join((head, *(content or ()), behind))
 
 
 def _signer_info(signer: Signer, digest: bytes, signing_time: float) -> bytes:

@@ -14,7 +14,7 @@ from mta.errors import SmimeError
 from mta.model.directory import Candidate
 from mta.model.message import HeaderBlock
 from mta.rfc.smime.compose import NotTransformable, Protection, protect_message
-from mta.rfc.smime.encrypt import RecipientKey, enveloped_data, prepare_recipient
+from mta.rfc.smime.encrypt import RecipientKey, enveloped_pieces, prepare_recipient
 from mta.rfc.smime.profile import Profile, raised
 from mta.rfc.smime.sign import Signer, SigningIdentity, prepare_signer, signed_data
 
@@ -100,7 +100,7 @@ def write(letter: Letter, sign: bool, certificates: tuple[Candidate, ...]) -> Wr
         keys, common = readers.prepared(), readers.common()
         protection = replace(
             protection,
-            encrypt=lambda entity: enveloped_data(keys, entity, common, letter.random),
+            encrypt=lambda entity: enveloped_pieces(keys, entity, common, letter.random),
             authenticated=common.authenticated,
         )
         detail["cipher"] = common.cipher

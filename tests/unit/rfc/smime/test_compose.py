@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from mta.rfc.mime.entity import scan_entity
+from mta.rfc.smime.algorithms import Pieces
 from mta.rfc.smime.compose import HeaderProtection, NotTransformable, Protection, protect_message
 
 HEADER = (
@@ -19,21 +20,26 @@ MESSAGE = HEADER.replace(b"MIME-Version", CONTENT + b"MIME-Version") + b"\r\n" +
 
 
 class Recorder:
-    """Stands for the cryptography, and keeps what it was given."""
+    """Stands for a signature, and keeps what it was given."""
 
     def __init__(self, answer: bytes) -> None:
         self.answer = answer
         self.given: list[bytes] = []
 
-    def __call__(self, entity: bytes) -> bytes:
-        self.given.append(entity)
+    def __call__(self, entity: Pieces) -> bytes:
+        self.given.append(b"".join(entity))
         return self.answer
+
+    def in_pieces(self, entity: Pieces) -> list[bytes]:
+        """It stands for an envelope, whose pieces end anywhere."""
+        whole = self(entity)
+        return [whole[:1], whole[1:3], whole[3:]]
 
 
 def protection(
     sign: Recorder | None = None, encrypt: Recorder | None = None, headers: HeaderProtection = "none"
 ) -> Protection:
-    return Protection(random=bytes, sign=sign, encrypt=encrypt, headers=headers)
+    return Protection(random=bytes, sign=sign, encrypt=encrypt.in_pieces if encrypt else None, headers=headers)
 
 
 def transformed(content: bytes, how: Protection) -> bytes:
@@ -93,8 +99,11 @@ def test_signing_comes_before_encrypting() -> None:
     ("how", "kind"),
     [
         (Protection(random=bytes, sign=Recorder(b"x"), detached=False), "signed-data"),
-        (Protection(random=bytes, encrypt=Recorder(b"x"), authenticated=True), "authEnveloped-data"),
-        (Protection(random=bytes, encrypt=Recorder(b"x"), sign=Recorder(b"y"), detached=False), "enveloped-data"),
+        (Protection(random=bytes, encrypt=Recorder(b"x").in_pieces, authenticated=True), "authEnveloped-data"),
+        (
+            Protection(random=bytes, encrypt=Recorder(b"x").in_pieces, sign=Recorder(b"y"), detached=False),
+            "enveloped-data",
+        ),
     ],
 )
 def test_the_smime_type_says_what_is_inside(how: Protection, kind: str) -> None:

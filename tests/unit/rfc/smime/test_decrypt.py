@@ -34,10 +34,10 @@ def encrypt(
     cipher: ContentCipher, key: bytes, content: bytes, random: Callable[[int], bytes]
 ) -> tuple[bytes, bytes, bytes]:
     """AlgorithmIdentifier, ciphertext and tag."""
-    sealing = seal(cipher, content, random)
-    out = bytearray(sealing.size + 16)
-    tag = sealing.into(key, memoryview(out))
-    return sealing.algorithm, bytes(out[: sealing.size]), tag
+    sealing = seal(cipher, len(content), random)
+    encryptor = sealing.encryptor(key)
+    sealed = encryptor.update(content) + encryptor.update(sealing.padding) + encryptor.finalize()
+    return sealing.algorithm, sealed, encryptor.tag if cipher.authenticated else b""
 
 
 def recipient(kind: str, change: Callable[[bytes], bytes]) -> RecipientKey:

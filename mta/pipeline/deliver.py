@@ -53,16 +53,22 @@ async def deliver(site: Site, hops: Hops, job: Job) -> DeliveryResult:
         return DeliveryResult((), _all(job.recipients, found))
     attempts = list(found.unknown)
     results: dict[int, RecipientResult] = {}
+    said_by: dict[int, int] = {}  # recipient -> place of the host
     for number, place in enumerate(found.places):
         outcome = await _try_host(site, hops, _left(job, results), place)
         attempts.append(outcome.attempt)
         more = number + 1 < len(found.places)
         for result in outcome.results:
             if result.failure is None or next_step(result.failure, more) is Step.SETTLE:
-                results[result.index] = replace(result, host=len(attempts) - 1)
+                results[result.index], said_by[result.index] = result, len(attempts) - 1
         if len(results) == len(job.recipients):
             break
-    return DeliveryResult(tuple(attempts), tuple(results[state.index] for state in job.recipients))
+    last = len(attempts) - 1  # whose results need no number
+    settled = [
+        results[index] if said_by[index] == last else replace(results[index], host=said_by[index])
+        for index in (state.index for state in job.recipients)
+    ]
+    return DeliveryResult(tuple(attempts), tuple(settled))
 
 
 def _left(job: Job, results: dict[int, RecipientResult]) -> Job:
@@ -158,10 +164,11 @@ async def _reach(site: Site, hops: Hops, job: Job, place: Place, *, again: bool 
         return Opened(None, needed, _not_asked(site, job, place, needed, found))
     opened = await hops.open(outbound, needed, host, place.address)
     assert opened.attempt is not None
-    attempt = replace(opened.attempt, published=evidence(found))
-    if opened.dialled:
-        session_ended(site, job.message, job.destination, needed, attempt)
-    return replace(opened, attempt=attempt)
+    if published := evidence(found):
+        opened = replace(opened, attempt=replace(opened.attempt, published=published))
+    if opened.dialled and opened.attempt:
+        session_ended(site, job.message, job.destination, needed, opened.attempt)
+    return opened
 
 
 async def _try_host(site: Site, hops: Hops, job: Job, place: Place) -> _HostOutcome:

@@ -25,13 +25,17 @@ _NOT_JUDGED = TlsJudgement(None, "")
 _JUDGEMENT_KEPT = 60.0  # seconds: dates are looked at again after this
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class HopKey:
     """Two messages may share a connection only if all of this is equal (design: the pool's key)."""
 
     target: DialTarget
     requirement: TlsRequirement
     user: str
+
+    def __hash__(self) -> int:
+        """Of the place alone: that tells nearly all keys apart, and costs little for every message."""
+        return hash((self.target.address, self.target.port))
 
 
 @dataclass(slots=True)

@@ -161,7 +161,8 @@ async def _signed(site: Site, came: Job, parts: tuple[Part, ...]) -> Leaving:
         if isinstance(signed, Failure):
             refused += [RecipientResult(state.index, signed.reply, signed, host=None) for state in part.job.recipients]
             continue
-        if broken := await broken_on_leaving(came.message, signed.message):
+        changed = signed.message is not came.message
+        if changed and (broken := await broken_on_leaving(came.message, signed.message)):
             signed = replace(signed, broken=tuple(map(str, broken)))
         ready.append(part if signed is part.job else replace(part, job=signed))
     return Leaving(tuple(ready), tuple(refused))

@@ -98,6 +98,8 @@ def strictest(
         return _returned(f"requiretls: the contract speaks no TLS with {host}")
     if "proof" in outcome.parts and destination.kind == "mx" and not found.mx_secure:
         return _returned(f"requiretls: nothing vouches for the name of {host}: neither signed MX records nor MTA-STS")
+    if outcome == Outcome(own.level) and not must and found.sts.policy is None:
+        return own  # nothing is added
     return replace(_with(own, outcome, found, host), requiretls=must, published=_published(outcome, found))
 
 

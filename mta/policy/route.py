@@ -71,6 +71,10 @@ class Destination:
     name: str
     hosts: tuple[HostPort, ...] = ()
 
+    def __hash__(self) -> int:
+        """Of the name, in which the hosts stand as well."""
+        return hash(self.name)
+
 
 def destination(outbound: Outbound, own: Domain | None, recipient_domain: str) -> Destination:
     """Our own domain's hosts, else the connector's, else the MX of the recipient's domain or its address literal."""

@@ -128,18 +128,20 @@ class Commands:
             await asyncio.sleep(self.settings.error_delay)
         self.reply(reply)
 
-    async def _decided(self, reply: Reply) -> bool:
-        """Say what was decided; a refusal counts as an error, but for those that a long list of recipients earns."""
+    def _granted(self, reply: Reply) -> bool:
+        """Say what was decided if it is a yes; whether it was."""
         if reply.positive:
             self.reply(reply)
-            return True
+        return reply.positive
+
+    async def _refuse(self, reply: Reply) -> None:
+        """Say a no that was decided: it counts as an error, but for those that a long list of recipients earns."""
         if reply.code == _TAKES_NO_MORE and self._spared < _OVERSHOOT:
             self._spared += 1
             self.reply(reply)
-            return False
+            return
         self._errors += 1
         await self._penalty(reply)
-        return False
 
     async def _idle(self, reply: Reply) -> None:
         """A command that moves no mail: only so many between messages, each further one is an error."""
@@ -233,8 +235,11 @@ class Commands:
             size=parameters.size,
             tls="required" if parameters.requiretls else "",
         )
-        if await self._decided(self.decider.mail(self.facts, envelope)):
+        reply = self.decider.mail(self.facts, envelope)
+        if self._granted(reply):
             self._envelope = envelope
+        else:
+            await self._refuse(reply)
 
     def _unfit(self, mailbox: Mailbox | None, smtputf8: bool, size: int = 0) -> Reply | None:
         if size > self.settings.message_size:  # RFC 1870 §6.1
@@ -263,8 +268,11 @@ class Commands:
             await self.mistake(fault, argument)
             return
         recipient = Recipient(mailbox, parameters.notify, parameters.orcpt)
-        if await self._decided(await self.decider.recipient(self.facts, recipient)):
+        reply = await self.decider.recipient(self.facts, recipient)
+        if self._granted(reply):
             self._accepted += 1
+        else:
+            await self._refuse(reply)
 
     async def smtp_DATA(self, argument: str) -> None:
         """RFC 5321 §4.1.1.4."""
@@ -292,8 +300,11 @@ class Commands:
             await self._penalty(fault.reply)
             return
         self.clear_deadline()
-        if await self._decided(await self._hand_over(arrived)):
+        reply = await self._hand_over(arrived)
+        if self._granted(reply):
             self._errors = self._junk = self._spared = 0
+        else:
+            await self._refuse(reply)
 
     async def _hand_over(self, arrived: Arrived) -> Reply:
         answer = None

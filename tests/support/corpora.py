@@ -39,5 +39,7 @@ def _unpacked(archive: Path) -> Path:
     target = Path(tempfile.mkdtemp(prefix="mta-corpora-"))
     atexit.register(shutil.rmtree, target, ignore_errors=True)
     with tarfile.open(archive) as tar:
-        tar.extractall(target, filter="data")
+        if hasattr(tarfile, "data_filter"):  # from Python 3.11.4 on
+            tar.extraction_filter = tarfile.data_filter
+        tar.extractall(target)
     return target

@@ -22,7 +22,7 @@ from mta.rfc.dkim.parse import (
 MOST = 50  # RFC 8617 §5.2: more sets than these are a failed chain
 RESULTS, SIGNATURE, SEAL = b"arc-authentication-results", b"arc-message-signature", b"arc-seal"
 _NAMES = frozenset((RESULTS, SIGNATURE, SEAL))
-_CFWS = rb"(?:[ \t\r\n]|\([^()\\]*+\))*+"
+_CFWS = rb"(?:[ \t\r\n]|\([^()\\]*+\))*"
 _INSTANCE = re.compile(_CFWS + rb"i" + _CFWS + rb"=" + _CFWS + rb"([0-9]{1,2})" + _CFWS + rb";")
 
 

@@ -11,8 +11,8 @@ FIELD = b"authentication-results"
 MAX_RESULTS = 100
 
 _SPACE = re.compile(r"[ \t\r\n]*+")
-_WITHIN_COMMENT = re.compile(r"[^()\\]*+(?:\\.[^()\\]*+)*+", re.DOTALL)
-_QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
+_WITHIN_COMMENT = re.compile(r"[^()\\]*+(?:\\.[^()\\]*+)*", re.DOTALL)
+_QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*)"', re.DOTALL)
 _TOKEN = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]++")  # RFC 2045 §5.1
 _WORD = re.compile(r'[^\s()";=\\\x00-\x1f\x7f]++')  # a token, an address, or what sloppy writers leave without quotes
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)

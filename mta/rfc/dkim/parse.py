@@ -17,9 +17,9 @@ from mta.rfc.dkim.canonicalize import Canonicalization, Unsigned
 ALGORITHMS = ("rsa-sha256", "ed25519-sha256")
 _TAG_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*+")
 _VALUE = bytes(range(0x21, 0x7F)).replace(b";", b"") + b" \t" + bytes(range(0x80, 0x100))
-_FIELD_NAMES = re.compile(rb"[ \t]*+[!-9<-~]++[ \t]*+(?::[ \t]*+[!-9<-~]++[ \t]*+)*+")
+_FIELD_NAMES = re.compile(rb"[ \t]*+[!-9<-~]++[ \t]*+(?::[ \t]*+[!-9<-~]++[ \t]*+)*")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _ESCAPED = re.compile(rb"=([0-9A-F]{2})")
 _BLANKS = b" \t"
 

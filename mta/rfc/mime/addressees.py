@@ -9,7 +9,7 @@ from mta.model.address import Mailbox
 from mta.model.message import HeaderBlock
 from mta.rfc.mime.header import unfold
 
-_ADDRESS = re.compile(r'(?:"((?:[^"\\]|\\.)*+)"|([^\s<>(),;:"@\\\[\]]++))@([^\s<>(),;:"\\]++)')
+_ADDRESS = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^\s<>(),;:"@\\\[\]]++))@([^\s<>(),;:"\\]++)')
 _FIELDS = (b"to", b"cc", b"resent-to", b"resent-cc")
 _QUOTED_PAIR = re.compile(r"\\(.)")
 

@@ -22,8 +22,8 @@ from mta.rfc.smtp.address import AddressError, ascii_domain, is_unprintable
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _UTEXT = _ATEXT + r"\x80-\U0010ffff"  # RFC 6532 §3.2; lone octets that are no UTF-8 are surrogates here
 
-_DOT_ATOM = rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+"
-_SITE = r"[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*+"
+_DOT_ATOM = rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*"
+_SITE = r"[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*"
 _COMMON = re.compile(
     rf'[ \t]*+(?:({_DOT_ATOM})@({_SITE})|(?:"[^"\\\x00-\x08\x0a-\x1f\x7f-\xff]*+"|[{_ATEXT}][{_ATEXT}. \t]*+)?'
     rf"[ \t]*+<({_DOT_ATOM})@({_SITE})>)[ \t]*+".encode("ascii", "backslashreplace")
@@ -31,8 +31,8 @@ _COMMON = re.compile(
 
 _ATOM, _QUOTED, _LITERAL = "atom", "quoted", "literal"
 _TOKEN = re.compile(
-    rf"(?P<atom>[{_UTEXT}]++(?:\.[{_UTEXT}]++)*+)"
-    r'|(?P<quoted>"[^"\\]*+(?:\\.[^"\\]*+)*+")'
+    rf"(?P<atom>[{_UTEXT}]++(?:\.[{_UTEXT}]++)*)"
+    r'|(?P<quoted>"[^"\\]*+(?:\\.[^"\\]*+)*")'
     r"|(?P<literal>\[[^\[\]\\]*+\])"
     r"|(?P<special>[<>@,:;.])"
     r"|(?P<space>[ \t]++)"

@@ -19,7 +19,7 @@ from mta.errors import MtaError
 from mta.model.message import HeaderBlock, HeaderField
 
 # the empty group marks where the value begins; white space before the colon is of RFC 5322 §4.5
-_FIELD = re.compile(rb"^([^\s:]++)[ \t]*+:()[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)", re.MULTILINE)
+_FIELD = re.compile(rb"^([^\s:]++)[ \t]*+:()[^\n]*+(?:\n[ \t][^\n]*+)*(?:\n|\Z)", re.MULTILINE)
 _LOWER = bytes.maketrans(string.ascii_uppercase.encode(), string.ascii_lowercase.encode())
 _CONTROLS = bytes(range(32)) + b"\x7f"
 

@@ -20,7 +20,7 @@ from mta.rfc.mime.content_type import parameters
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
-_CONTENT_TYPE = re.compile(rb"^content-type[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.MULTILINE | re.IGNORECASE)
+_CONTENT_TYPE = re.compile(rb"^content-type[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*)", re.MULTILINE | re.IGNORECASE)
 _TYPE = re.compile(rb"\s*+(?:(multipart)/|message/(?:rfc822|global|news)\b)", re.IGNORECASE)
 _DASHES = re.compile(rb"\n--([^\n]*+)")
 _EMPTY_LINE = re.compile(rb"\n\r?\n")

@@ -12,7 +12,7 @@ from mta.rfc.mime.structure import StructureError
 from mta.rfc.smime.kind import Kind
 from mta.rfc.smime.message import open_message
 
-_ARMOUR = re.compile(rb"-----BEGIN PGP MESSAGE-----\r?\n(?:[!-9;-~]++: [^\n]*+\n)*+\r?\n([A-Za-z0-9+/=]{8})")
+_ARMOUR = re.compile(rb"-----BEGIN PGP MESSAGE-----\r?\n(?:[!-9;-~]++: [^\n]*+\n)*\r?\n([A-Za-z0-9+/=]{8})")
 _SESSION_KEYS = (1, 3)  # RFC 9580 §5: packets that begin an encrypted message
 
 

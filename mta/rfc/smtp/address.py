@@ -25,14 +25,14 @@ MAX_LABEL = 63  # RFC 1035 §2.3.4
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _UTEXT = _ATEXT + r"\x80-\U0010ffff"  # RFC 6531 §3.3: atext =/ UTF8-non-ascii
 _LABEL = rf"(?!-)[A-Za-z0-9_-]{{1,{MAX_LABEL}}}(?<!-)"
-_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*+"
-_QUOTED = r'"(?:[ !#-\[\]-~\x80-\U0010ffff]|\\[ -~])*+"'  # RFC 5321 §4.1.2: Quoted-string
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
+_QUOTED = r'"(?:[ !#-\[\]-~\x80-\U0010ffff]|\\[ -~])*"'  # RFC 5321 §4.1.2: Quoted-string
 _SITE = r"(?:\[[^\[\]<>\s]*+\]|[^\[\]<>@,:;\"\\()\s]++)"  # a domain or literal, looked at more closely afterwards
 
-_PLAIN = re.compile(rf"<([{_ATEXT}]++(?:\.[{_ATEXT}]++)*+)@({_DOMAIN})>")
+_PLAIN = re.compile(rf"<([{_ATEXT}]++(?:\.[{_ATEXT}]++)*)@({_DOMAIN})>")
 _PATH = re.compile(
-    rf"<(?P<route>@{_SITE}(?:,@{_SITE})*+:)?"
-    rf"(?P<local>[{_UTEXT}]++(?:\.[{_UTEXT}]++)*+|{_QUOTED})@(?P<domain>{_SITE})>"
+    rf"<(?P<route>@{_SITE}(?:,@{_SITE})*:)?"
+    rf"(?P<local>[{_UTEXT}]++(?:\.[{_UTEXT}]++)*|{_QUOTED})@(?P<domain>{_SITE})>"
 )
 _ROUTE_SITE = re.compile(rf"@({_SITE})")
 _POSTMASTER = re.compile(r"<(postmaster)>", re.IGNORECASE)

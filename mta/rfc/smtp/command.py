@@ -13,7 +13,7 @@ MAX_HELO = 255
 
 _VERB = re.compile(rb"[A-Za-z][A-Za-z0-9]*+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_HELO = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*+\.?")
+_HELO = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
 class CommandError(ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*+")
+_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*")
 _ESCAPE = re.compile(r"\+([0-9A-Fa-f]{2})")
 _UNSAFE = re.compile(rb"[^!-*,-<>-~]")
 

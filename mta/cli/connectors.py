@@ -35,3 +35,34 @@ def import_exchange(
     from mta.cli.imports import from_exchange as run
 
     raise typer.Exit(run(files, json))
+
+
+@connectors.command("replay")
+def replay(
+    since: Annotated[
+        str, typer.Option("--since", help="Mail not older than this: 4h, 7d, or 2026-11-23T10:00.")
+    ] = "7d",
+    file: Annotated[str, typer.Option("--file", help="The changed configuration; default: that of --config.")] = "",
+    all: Annotated[bool, typer.Option("--all", help="Also the messages that would have fared the same.")] = False,
+    config: Annotated[str, typer.Option("--config", "-c", help="The relay whose history is read.")] = "connectors.yaml",
+    json: Json = False,
+) -> None:
+    """Say what a changed configuration would have done to recent mail, before it is enforced."""
+    from mta.cli.replay import run
+
+    raise typer.Exit(run(config, file, since, all, json))
+
+
+@connectors.command("suggest")
+def suggest(
+    since: Annotated[
+        str, typer.Option("--since", help="Mail not older than this: 4h, 7d, or 2026-11-23T10:00.")
+    ] = "14d",
+    at_least: Annotated[int, typer.Option("--at-least", min=1, help="Messages that a proposal must rest on.")] = 10,
+    config: Annotated[str, typer.Option("--config", "-c", help="The relay whose history is read.")] = "connectors.yaml",
+    json: Json = False,
+) -> None:
+    """Propose contracts for domains without one, from the evidence of the traffic seen."""
+    from mta.cli.suggest import run
+
+    raise typer.Exit(run(config, since, at_least, json))

@@ -77,11 +77,12 @@ class Draft:
         return found
 
 
-def render(draft: Draft, title: str) -> str:
-    """The YAML, with the differences as comments above what they concern."""
-    lines = [f"# {title}", *_comments(draft, "")]
-    lines += _dumped({"server": draft.server})
-    if draft.domains:
+def render(draft: Draft, title: str, *, whole: bool = True) -> str:
+    """The YAML, with the differences as comments above what they concern; not `whole`: the connectors alone."""
+    lines = [f"# {_one_line(title)}", *_comments(draft, "")]
+    if whole:
+        lines += _dumped({"server": draft.server})
+    if whole and draft.domains:
         lines += ["", *_dumped({"domains": draft.domains})]
     if draft.connectors:
         lines += ["", "connectors:"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from mta.model.attempt import HostAttempt
 from mta.model.auth import ArcOutcome, AuthenticationFacts, AuthResult, DmarcOutcome, SenderOutcome, SpfOutcome
+from mta.model.author import FromField
 from mta.model.reply import Reply
 from mta.model.smime_verdict import JudgedSigner, SmimeVerdict
 from mta.model.tls import CertificateFacts, TlsFacts
@@ -26,6 +27,7 @@ def certificate_evidence(certificate: CertificateFacts) -> dict[str, Any]:
         "not_after": int(certificate.not_after),
         "key": certificate.key,
         "signed": certificate.signed,
+        **({"usages": list(certificate.key_usage_oids)} if certificate.key_usage_oids else {}),
     }
 
 
@@ -79,6 +81,12 @@ def _signer(signer: JudgedSigner) -> dict[str, Any]:
     }
 
 
+def author_evidence(author: FromField) -> dict[str, Any]:
+    """Whom From names, and what was odd about it."""
+    evidence: dict[str, Any] = {"authors": [str(mailbox) for mailbox in author.authors], "count": author.count}
+    return evidence | ({"error": author.error} if author.error else {})
+
+
 def authentication_evidence(facts: AuthenticationFacts) -> dict[str, Any]:
     """What SPF, DKIM, DMARC and ARC found."""
     return {
@@ -91,6 +99,7 @@ def authentication_evidence(facts: AuthenticationFacts) -> dict[str, Any]:
                 "algorithm": outcome.algorithm,
                 "bits": outcome.key_bits,
                 "reason": outcome.reason,
+                **({"testing": True} if outcome.testing else {}),
             }
             for outcome in facts.dkim
         ],

@@ -88,6 +88,7 @@ class Judgement:
     fields: bytes = b""
     authentication: AuthenticationFacts | None = None
     original: HeaderBlock | None = None  # as it was judged
+    author: FromField | None = None
 
 
 async def judge_content(
@@ -134,9 +135,9 @@ async def _judge_author(
         content = await without_forgeries(content, incoming.block, server.authserv_id, spool)
     checked = found is not None and any(connector.inbound.authentication.checked for connector in connectors)
     if found is None or not checked:
-        return Judgement(decision, content)
+        return Judgement(decision, content, author=incoming.author)
     fields = header_fields(server, found, seen_by(connectors[0], incoming))
-    return Judgement(decision, content, fields, found, incoming.block)
+    return Judgement(decision, content, fields, found, incoming.block, incoming.author)
 
 
 def _judge_claim(

@@ -9,7 +9,7 @@ from mta.model.envelope import Envelope
 from mta.model.lifecycle import HELD, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.session import SessionFacts
-from mta.observe.trace import authentication_evidence, days_left, tls_evidence
+from mta.observe.trace import authentication_evidence, author_evidence, days_left, tls_evidence
 from mta.pipeline.accept import Judgement, Transaction
 from mta.pipeline.site import Site
 from mta.pipeline.survive import broken_on_arrival
@@ -65,6 +65,7 @@ def evidence(
         "tls": tls_evidence(facts.tls),
         **({"tls_wish": transaction.envelope.tls} if transaction.envelope.tls else {}),
         **({"days_left": days_left(facts.tls.leaf, now)} if facts.tls and facts.tls.leaf else {}),
+        **({"from": author_evidence(judged.author)} if judged.author else {}),
         **_authentication(judged, prefix),
     }
 

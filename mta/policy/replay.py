@@ -1,0 +1,162 @@
+"""What another configuration would have done to mail that came and went: the live decisions, asked of its history.
+
+Each part of the answer is one of four words: `same`; `worse` (the mail would have been refused, deferred, held, or
+would have waited for better TLS); `other` (it would have gone another way); `unknown` where the history does not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mta.config.contract import HostPort
+from mta.config.index import ConnectorIndex
+from mta.model.address import Mailbox
+from mta.policy.decision import Verdict
+from mta.policy.deliver import judge_tls, requirement
+from mta.policy.explain import Question, Seen, explain, whose
+from mta.policy.recorded import RecordedVerifier, authentication, author, mailbox, session_facts, tls_facts
+from mta.policy.route import choose, destination
+
+SAME, WORSE, OTHER, UNKNOWN = "same", "worse", "other", "unknown"
+_ORDER = (WORSE, UNKNOWN, OTHER, SAME)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    outcome: str
+    reasons: tuple[str, ...] = ()
+
+
+def replay(index: ConnectorIndex, message: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The document about one message of `mta trace --json`; None for what this relay wrote itself."""
+    accepted = message["accepted"]
+    facts = session_facts(accepted)
+    if facts is None:
+        return None
+    verifier, at = RecordedVerifier(), float(message["received"])
+    recipients = [(told, found) for told in message["recipients"] if (found := mailbox(told["address"]))]
+    question = Question(facts, mailbox(message["sender"]), tuple(box for _, box in recipients), author(accepted))
+    wanting = whose(index, question, verifier, at)
+    judged = authentication(accepted)
+    seen = tuple(Seen(connector, judged) for connector in wanting) if judged else ()
+    question = Question(question.facts, question.sender, question.recipients, question.from_field, seen)
+    document = explain(index, question, verifier, at)
+    inbound = _inbound(index, question, document["inbound"], (bool(wanting) and not judged, verifier.guessed))
+    parts = [
+        _recipient(index, told, box, part, message["events"])
+        for (told, box), part in zip(recipients, document["recipients"], strict=True)
+    ]
+    return {
+        "id": message["id"],
+        "received": message["received"],
+        "sender": message["sender"],
+        "outcome": _worst([inbound.outcome, *(part["outcome"] for part in parts)]),
+        "inbound": {
+            "outcome": inbound.outcome,
+            "connector": {"was": message["inbound"], "now": document["inbound"]["connector"]},
+            "decision": document["inbound"]["decision"],
+            "would": document["inbound"]["would"],
+            "reply": document["inbound"]["reply"],
+            "reasons": list(inbound.reasons),
+        },
+        "recipients": parts,
+    }
+
+
+def _worst(outcomes: list[str]) -> str:
+    return next(word for word in _ORDER if word in outcomes or word == SAME)
+
+
+def _inbound(index: ConnectorIndex, question: Question, told: Mapping[str, Any], doubts: tuple[bool, bool]) -> _Answer:
+    unjudged, guessed = doubts
+    enforced = told["would"] or told["decision"]  # what the contract says once it is enforced
+    if enforced != Verdict.ACCEPT:
+        return _Answer(WORSE, tuple(told["reasons"]))
+    if unjudged:
+        return _Answer(UNKNOWN, ("SPF, DKIM and DMARC were not looked at when the message came",))
+    if question.from_field is None and index.any_header_from_claim:
+        return _Answer(UNKNOWN, ("whom From named was not kept",))
+    if guessed and question.facts.tls and question.facts.tls.chain:
+        return _Answer(
+            UNKNOWN, ("whether a CA of the system vouches for the certificate cannot be told from its names",)
+        )
+    return _Answer(SAME)
+
+
+def _recipient(
+    index: ConnectorIndex, told: Mapping[str, Any], box: Mailbox, part: Mapping[str, Any], events: list[Any]
+) -> dict[str, Any]:
+    document = {
+        "address": told["address"],
+        "connector": {"was": told["connector"], "now": part["connector"]},
+        "level": part["tls"]["level"],
+    }
+    decision = part["would"] or part["decision"]
+    if decision != Verdict.ACCEPT:
+        return document | {"outcome": WORSE, "reasons": list(part["reasons"])}
+    answer = _delivery(index, box, str(told["address"]), events)
+    if answer.outcome == SAME and told["connector"] != part["connector"]:
+        answer = _Answer(OTHER)
+    return document | {"outcome": answer.outcome, "reasons": list(answer.reasons)}
+
+
+def _delivery(index: ConnectorIndex, box: Mailbox, address: str, events: list[Any]) -> _Answer:
+    """Whether the TLS that was spoken when it was handed on is what the contract would have demanded."""
+    found = _handed_on(address, events)
+    if found is None:
+        return _Answer(SAME)  # it never was: no TLS to compare
+    event, attempt = found
+    route = choose(index, box)
+    outbound = route.would or route.connector.outbound  # of a connector that audits: as it would be
+    target = destination(outbound, route.own, box.ascii_domain)
+    host = HostPort(str(attempt["host"]), int(attempt["port"]))
+    if target.hosts and host not in target.hosts:
+        return _Answer(UNKNOWN, (f"it would have gone to {target.hosts[0]}, of which nothing is known",))
+    verifier = RecordedVerifier()
+    needed = requirement(outbound, target, host, mx_secure=False)
+    judged = judge_tls(needed, tls_facts(attempt.get("tls")), verifier, float(event["time"]))
+    if judged.failure is not None:
+        return _Answer(WORSE, (judged.failure.reason,))
+    good_before = str(attempt.get("verdict", "")).startswith(("tls=verified", "tls=pinned"))
+    if verifier.guessed and not good_before:
+        text = f"{host}: whether a CA of the system vouches for the certificate cannot be told from its names"
+        return _Answer(UNKNOWN, (text,))
+    if "mandatory" in (outbound.tls.dane, outbound.tls.mta_sts) and not attempt.get("published"):
+        return _Answer(UNKNOWN, (f"{host}: what its domain publishes (DANE, MTA-STS) was not asked for then",))
+    return _Answer(SAME)
+
+
+def _handed_on(address: str, events: list[Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """The event of the delivery to this recipient, and the host that took it."""
+    for event in reversed(events):
+        if event["event"] == "delivery.delivered" and address in event["recipients"]:
+            for attempt in reversed(event.get("attempts", ())):
+                if not attempt.get("failure"):
+                    return event, attempt
+    return None
+
+
+def summary(documents: list[dict[str, Any]]) -> dict[str, int]:
+    """How many messages came to each outcome."""
+    counts = dict.fromkeys(_ORDER, 0)
+    for document in documents:
+        counts[document["outcome"]] += 1
+    return counts
+
+
+def words(document: Mapping[str, Any]) -> Iterator[str]:
+    """One message for people: what would have become of it, and why."""
+    inbound = document["inbound"]
+    sender = document["sender"] or "<>"
+    yield f"{document['id']}  from {sender}: {document['outcome']}"
+    if inbound["outcome"] != SAME:
+        was, now = inbound["connector"]["was"], inbound["connector"]["now"]
+        yield f"  in    {inbound['outcome']}: {inbound['would'] or inbound['decision']} by {now} (came under {was})"
+        yield from (f"        because {reason}" for reason in inbound["reasons"])
+    for part in document["recipients"]:
+        if part["outcome"] != SAME:
+            was, now = part["connector"]["was"], part["connector"]["now"]
+            yield f"  out   {part['outcome']}: {part['address']} by {now} at {part['level']} (went by {was})"
+            yield from (f"        because {reason}" for reason in part["reasons"])

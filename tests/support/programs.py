@@ -8,6 +8,8 @@ import shutil
 import pytest
 
 _PACKAGES = {
+    "slapd": "slapd",
+    "ldapsearch": "ldap-utils",
     "openssl": "openssl",
     "gpgsm": "gpgsm",
     "cmsutil": "libnss3-tools",

@@ -8,6 +8,8 @@ the server has closed it. TLS is ours: ldap3's own settings check no name by def
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 import ssl
 import threading
 from collections.abc import Iterator
@@ -47,6 +49,9 @@ class LdapSettings:
     rung: TrustRung = TrustRung.ANCHORED
     timeout: float = 5.0
     name: str = "ldap"
+
+
+_WRAPPING = re.compile(r"[()'\"\\]|_ssl\.c:[0-9]+")
 
 
 class _Refused(Exception):
@@ -117,7 +122,7 @@ class LdapSource:
             wanted,
             attributes=[*settings.certificates, *settings.addresses],
             size_limit=_MOST_ENTRIES,
-            time_limit=max(1, int(settings.timeout)),
+            time_limit=math.ceil(settings.timeout),
         )
         if not good and result["result"] != 0:
             raise _Refused(f"{result['description']} {result['message']}".strip())
@@ -225,7 +230,7 @@ def _connect(settings: LdapSettings) -> ldap3.Connection:
         read_only=True,
         auto_referrals=False,
         check_names=False,
-        receive_timeout=settings.timeout,
+        receive_timeout=math.ceil(settings.timeout),  # ldap3 hands it to the kernel as whole seconds
     )
     try:
         connection.open()
@@ -266,5 +271,6 @@ def _close(connection: ldap3.Connection) -> None:
 
 
 def _words(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    """What ldap3 says, without the brackets and quotes of the exceptions it has wrapped."""
+    text = " ".join(_WRAPPING.sub(" ", str(error)).split()).replace(" .", "").strip(" ,")
     return text[:300] or type(error).__name__

@@ -113,7 +113,7 @@ class Slapd:
         if certificates:
             attributes["userCertificate;binary"] = list(certificates)
         if smime:
-            attributes["userSMIMECertificate;binary"] = list(smime)
+            attributes["userSMIMECertificate"] = list(smime)
         with self.admin() as connection:
             assert connection.add(name, ["inetOrgPerson", "mailPerson"], attributes), connection.result
         return name

@@ -12,7 +12,7 @@ import math
 import re
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _THREADS = 4
 _MOST_ENTRIES = 50  # that one address may be found in
 _MOST_CERTIFICATES = 200
+_BINARY = ";binary"
 _PREFIX = "smtp:"  # of proxyAddresses; the chief one has it in capitals
 
 
@@ -120,7 +121,7 @@ class LdapSource:
         good, result, response, _ = connection.search(
             settings.base,
             wanted,
-            attributes=[*settings.certificates, *settings.addresses],
+            attributes=[*_both_forms(settings.certificates), *settings.addresses],
             size_limit=_MOST_ENTRIES,
             time_limit=math.ceil(settings.timeout),
         )
@@ -163,7 +164,8 @@ class LdapSource:
         seen: set[bytes] = set()
         for attribute in self._settings.certificates:
             name = attribute.lower()
-            for value in values.get(name) or values.get(name.removesuffix(";binary")) or []:
+            plain = name.removesuffix(_BINARY)
+            for value in (*values.get(name, ()), *(values.get(plain, ()) if plain != name else ())):
                 try:
                     fresh = [der for der in certificates_in(value) if der not in seen]
                     facts = [(der, person_facts(der).is_authority) for der in fresh]
@@ -172,6 +174,11 @@ class LdapSource:
                     continue
                 seen.update(fresh)
                 yield from facts
+
+
+def _both_forms(attributes: Iterable[str]) -> list[str]:
+    """Servers differ: RFC 4523 §2 demands `;binary` of userCertificate, OpenLDAP refuses it elsewhere."""
+    return list(dict.fromkeys(name for one in attributes for name in (one, one.removesuffix(_BINARY))))
 
 
 def search_filter(settings: LdapSettings, mailbox: Mailbox) -> str:

@@ -104,13 +104,17 @@ class Fetcher:
         return host, port, False
 
     async def _address(self, host: str, is_listed: bool) -> str:
-        answer = await self._names().addresses(host)
-        if answer.status is not DnsStatus.OK:
-            raise FetchFailed(f"{host} has no address: {answer.detail or answer.status.value}")
-        usable = [address for address in answer.addresses if is_listed or is_public(address)]
+        known = (host,) if _is_literal(host) else await self._look_up(host)
+        usable = [address for address in known if is_listed or is_public(address)]
         if not usable:
             raise FetchFailed(f"{host} has no public address: it is not asked", allowed=False)
         return min(usable, key=lambda address: ":" in address)  # IPv4 first: no second try is made
+
+    async def _look_up(self, host: str) -> tuple[str, ...]:
+        answer = await self._names().addresses(host)
+        if answer.status is not DnsStatus.OK:
+            raise FetchFailed(f"{host} has no address: {answer.detail or answer.status.value}")
+        return answer.addresses
 
     # --- the request
 
@@ -196,6 +200,14 @@ def _split(entry: str) -> tuple[str, int]:
         return name, int(rest.removeprefix(":") or 80)
     name, _, port = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
     return name, int(port or 80)
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_public(text: str) -> bool:

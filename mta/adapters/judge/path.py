@@ -203,7 +203,7 @@ async def _path(certificate: bytes, context: ValidationContext) -> ValidationPat
         return PathVerdict(PathFault.EXPIRED, str(error))
     except errors.NotYetValidError as error:
         return PathVerdict(PathFault.NOT_YET_VALID, str(error))
-    except errors.PathBuildingError as error:
+    except (errors.PathBuildingError, errors.InvalidCertificateError) as error:  # no path, or it is its own issuer
         return PathVerdict(PathFault.UNTRUSTED, str(error))
     except (errors.ValidationError, errors.PathError) as error:
         return PathVerdict(PathFault.INVALID, str(error))

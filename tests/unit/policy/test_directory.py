@@ -66,7 +66,7 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wishes", "word"), MISFITS, ids=str)
+@pytest.mark.parametrize(("wishes", "word"), MISFITS, ids=lambda value: value if isinstance(value, str) else "")
 def test_every_misfit_has_its_name(wishes: dict[str, Any], word: str) -> None:
     assert words(candidate(der(**wishes))) == [word]
 

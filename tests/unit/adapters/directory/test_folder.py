@@ -65,6 +65,7 @@ BAG = serialize_certificates([x509.load_der_x509_certificate(one) for one in (ON
         ("chain.pem", pem(ONE, CA)),
         ("key-and-certificate.pem", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n" + pem(ONE)),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_every_form_of_file(folder: Folder, name: str, data: bytes) -> None:
     folder.put(name, data)

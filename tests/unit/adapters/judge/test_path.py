@@ -65,7 +65,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wishes", "fault"), FAULTS, ids=str)
+@pytest.mark.parametrize(("wishes", "fault"), FAULTS, ids=lambda value: value if isinstance(value, str) else "")
 async def test_every_fault_has_its_word(wishes: dict[str, Any], fault: str) -> None:
     assert (await verdict(der(**wishes))).fault == fault
 
@@ -91,7 +91,9 @@ async def test_brainpool() -> None:
     assert (await verdict(der(issuer=ca, kind="ec-brainpool256"), anchors=(ca.der,))).trusted
 
 
-@pytest.mark.parametrize("octets", [b"", b"\x30\x00", b"\x30\x80" * 30_000, b"x" * 70_000, der()[:-1]])
+@pytest.mark.parametrize(
+    "octets", [b"", b"\x30\x00", b"\x30\x80" * 30_000, b"x" * 70_000, der()[:-1]], ids=lambda value: value[:2].hex()
+)
 async def test_what_is_no_certificate_is_data(octets: bytes) -> None:
     assert (await verdict(octets)).fault == PathFault.INVALID
 

@@ -33,6 +33,7 @@ PKCS7_PEM = serialize_certificates([x509.load_der_x509_certificate(ONE)], Encodi
         (PKCS7_PEM.replace(b"PKCS7", b"CMS"), [ONE]),
         (pem_of(ONE).encode(), [ONE]),
     ],
+    ids=lambda value: "",
 )
 def test_what_is_read(data: bytes, found: list[bytes]) -> None:
     assert list(certificates_in(data)) == found
@@ -45,6 +46,7 @@ def test_pkcs7_in_der() -> None:
 @pytest.mark.parametrize(
     "data",
     [b"", b"hello", b"\x30\x03\x02\x01\x00", b"\x30\x80", PKCS7[:-9], pem(ONE)[:-30], b"\x30\x0b\x06\x09" + b"x" * 9],
+    ids=lambda value: value[:2].hex(),
 )
 def test_what_is_not(data: bytes) -> None:
     with pytest.raises(ValueError):

@@ -6,9 +6,10 @@ All workers and `mta directory approve` share the file; each change is one short
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +133,7 @@ class HarvestedSource:
         db, key, mark = self._open(), harvest.mailbox.key, hashlib.sha256(der).hexdigest()
         chain = b"".join(one for one in harvest.chain if one != der)
         capabilities = json.dumps(harvest.capabilities)
-        with db:
+        with _writing(db):
             known = db.execute("SELECT 1 FROM certificates WHERE key = ? AND sha256 = ?", (key, mark)).get
             if known:
                 sql = "UPDATE certificates SET chain = ?, capabilities = ?, seen = ? WHERE key = ? AND sha256 = ?"
@@ -155,10 +156,23 @@ class HarvestedSource:
         where = "key = ? AND substr(sha256, 1, ?) = ?"
         named = (key, len(sha256), sha256)
         db = self._open()
-        with db:
+        with _writing(db):
             db.execute(f"UPDATE certificates SET state = ? WHERE {where}", (state, *named))  # noqa: S608 - our words
         sql = f"SELECT key, sha256, der, first, seen, state FROM certificates WHERE {where}"  # noqa: S608
         return [Learned(*row) for row in db.execute(sql, named)]
+
+
+@contextlib.contextmanager
+def _writing(db: apsw.Connection) -> Iterator[None]:
+    """One transaction that has the right to write from its beginning: who reads first may be refused it later."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def _make_room(db: apsw.Connection, key: str) -> None:
@@ -190,11 +204,10 @@ def _connect(path: Path) -> apsw.Connection:
         # No write-ahead log: writes are few, and the file may be opened by a command at any time.
         for pragma in ("journal_mode = DELETE", "synchronous = FULL", "trusted_schema = OFF"):
             db.execute(f"PRAGMA {pragma}")
-        db.execute("BEGIN IMMEDIATE")
-        if db.execute("PRAGMA user_version").get < _VERSION:
-            db.execute(_SCHEMA)
-            db.execute(f"PRAGMA user_version = {_VERSION}")
-        db.execute("COMMIT")
+        with _writing(db):
+            if db.execute("PRAGMA user_version").get < _VERSION:
+                db.execute(_SCHEMA)
+                db.execute(f"PRAGMA user_version = {_VERSION}")
     except BaseException:
         db.close()
         raise

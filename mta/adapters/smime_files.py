@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
 from mta.errors import SmimeError, UsageError
+from mta.model.tls import RevocationList
 from mta.ports import OwnCertificate
+from mta.rfc.pkix.bundle import certificates_in
+from mta.rfc.pkix.crl import read_lists as parse_lists
 from mta.rfc.smime.pkcs12 import read_pkcs12
 from mta.rfc.smime.private_key import read_private_key, read_private_pem
 
@@ -32,12 +36,36 @@ class _Found:
 
 
 def read_certificates(paths: Iterable[str]) -> tuple[bytes, ...]:
-    """Every certificate in these files (DER), in their order. Raises UsageError for a file without any."""
+    """Every certificate in these files, or in the files of these folders (DER), in their order.
+
+    Raises UsageError for a file without any.
+    """
     found: dict[bytes, None] = {}
     for path in paths:
-        for certificate in _certificates(_octets(path), path):
-            found[certificate.public_bytes(Encoding.DER)] = None
+        for file in _files(path):
+            try:
+                found.update(dict.fromkeys(certificates_in(_octets(file))))
+            except ValueError as error:
+                raise UsageError(f"{file}: no certificate in PEM, DER or PKCS #7: {error}") from error
     return tuple(found)
+
+
+def read_lists(paths: Iterable[str]) -> tuple[RevocationList, ...]:
+    """Every revocation list in these files and folders. Raises UsageError for a file without any."""
+    found: list[RevocationList] = []
+    for path in paths:
+        for file in _files(path):
+            try:
+                found.extend(parse_lists(_octets(file)))
+            except ValueError as error:
+                raise UsageError(f"{file}: {error}") from error
+    return tuple(found)
+
+
+def _files(path: str) -> list[str]:
+    if not os.path.isdir(path):
+        return [path]
+    return sorted(entry.path for entry in os.scandir(path) if entry.is_file())
 
 
 def read_own(certificates: Sequence[str], keys: Sequence[str], password: str = "") -> tuple[OwnCertificate, ...]:

@@ -9,7 +9,7 @@ from mta.app.demo import make_demo_pki, open_mailbox
 from mta.app.folders import control_paths, open_offline, queue_folder, shard_folders
 from mta.app.outside import SystemClock, chain_verifier, load, load_text, look_ups, resolver
 from mta.app.serve import serve
-from mta.app.smime import anchored_judge, read_certificates, read_own
+from mta.app.smime import anchored_judge, read_certificates, read_lists, read_own
 from mta.app.worker import run_worker
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "open_offline",
     "queue_folder",
     "read_certificates",
+    "read_lists",
     "read_own",
     "resolver",
     "run_worker",

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from mta.app import anchored_judge, read_certificates, read_own
+from mta.app import anchored_judge, read_certificates, read_lists, read_own
 from mta.errors import SmimeError, UsageError
 from mta.model.message import HeaderBlock
 from mta.model.opened import OpenedMessage
@@ -43,6 +43,8 @@ class SmimeOptions:
     keys: tuple[str, ...] = ()
     recipients: tuple[str, ...] = ()
     trust: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+    revocation: str = "soft"
     profile: str = "default"
     header_protection: HeaderProtection = "none"
     opaque: bool = False
@@ -160,12 +162,14 @@ def _recipient(der: bytes, profile: Profile) -> Any:
 def _judged(raw: bytes, block: HeaderBlock, options: SmimeOptions) -> tuple[OpenedMessage, SmimeVerdict]:
     """The message opened with the keys, and the verdict by the anchors."""
     own = read_own(options.certificates, options.keys, _password(options)) if options.keys else ()
-    opened = open_message(raw, [DecryptionKey(each.certificate, each.key) for each in own], block)
-    judge = anchored_judge(read_certificates(options.trust))
+    anchors = read_certificates(options.trust)
+    known = (*read_certificates(options.certificates), *anchors)
+    opened = open_message(raw, [DecryptionKey(each.certificate, each.key) for each in own], block, known=known)
+    judge = anchored_judge(anchors, read_lists(options.lists), options.revocation)
 
     async def paths() -> dict[bytes, Any]:
         asked = to_judge(opened)
-        return {der: await judge.judge(der, others, "sign", options.moment) for der, others in asked}
+        return {der: await judge.judge(der, (*others, *known), "sign", options.moment) for der, others in asked}
 
     return opened, judge_message(opened, parse_from(block, _FROM_TOKENS), asyncio.run(paths()))
 

@@ -16,6 +16,10 @@ Certs = Annotated[
 ]
 Keys = Annotated[list[str] | None, typer.Option("--key", help="Private key: PEM, DER or PKCS #12. May be repeated.")]
 Trust = Annotated[list[str] | None, typer.Option("--trust", help="Certificates of CAs that are believed.")]
+Crl = Annotated[list[str] | None, typer.Option("--crl", help="Revocation lists, PEM or DER.")]
+Revocation = Annotated[
+    Literal["soft", "hard", "off"], typer.Option("--revocation", help="hard: every certificate must be on a list.")
+]
 PasswordFile = Annotated[str, typer.Option("--password-file", help="Its first line opens the keys.")]
 ProfileName = Annotated[str, typer.Option("--profile", help="default, authenticated, edi-energy or post-quantum.")]
 HeaderProtection = Annotated[
@@ -89,6 +93,8 @@ def smime_decrypt(
     key: Keys = None,
     cert: Certs = None,
     trust: Trust = None,
+    crl: Crl = None,
+    revocation: Revocation = "soft",
     password_file: PasswordFile = "",
     now: Moment = None,
     json: Json = False,
@@ -101,6 +107,8 @@ def smime_decrypt(
         certificates=tuple(cert or ()),
         keys=tuple(key or ()),
         trust=tuple(trust or ()),
+        lists=tuple(crl or ()),
+        revocation=revocation,
         password_file=password_file,
         now=now,
         json_output=json,
@@ -111,6 +119,8 @@ def smime_decrypt(
 @smime.command("verify")
 def smime_verify(
     trust: Trust = None,
+    crl: Crl = None,
+    revocation: Revocation = "soft",
     key: Keys = None,
     cert: Certs = None,
     password_file: PasswordFile = "",
@@ -125,6 +135,8 @@ def smime_verify(
         certificates=tuple(cert or ()),
         keys=tuple(key or ()),
         trust=tuple(trust or ()),
+        lists=tuple(crl or ()),
+        revocation=revocation,
         password_file=password_file,
         now=now,
         json_output=json,

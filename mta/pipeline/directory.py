@@ -49,13 +49,16 @@ class NoDirectory:
 
 
 class NoJudge:
-    """ports.CertificateJudge where no anchors are configured: nobody is believed."""
+    """ports.CertificateJudge where no anchors are known: nobody is believed. `why` says how some could be."""
+
+    def __init__(self, why: str = "no anchors are configured (directory.trust.anchors)") -> None:
+        self._why = why
 
     async def judge(
         self, certificate: bytes, others: Sequence[bytes], purpose: Literal["sign", "encrypt"], now: float
     ) -> PathVerdict:
         """Untrusted."""
-        return PathVerdict(PathFault.UNTRUSTED, "no anchors are configured (directory.trust.anchors)")
+        return PathVerdict(PathFault.UNTRUSTED, self._why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,13 +32,20 @@ _FROM_TOKENS = 1000
 _VERSION = b"MIME-Version: 1.0\r\n"
 
 
-def open_message(raw: bytes, keys: Sequence[DecryptionKey] = (), block: HeaderBlock | None = None) -> OpenedMessage:
+def open_message(
+    raw: bytes,
+    keys: Sequence[DecryptionKey] = (),
+    block: HeaderBlock | None = None,
+    *,
+    known: Sequence[bytes] = (),
+) -> OpenedMessage:
     """Whatever can be found out of `raw`, a whole message; `block` is its header if that was found already.
 
+    `known` are certificates (DER) in which a signer is looked for whose own does not travel with the message.
     Never raises for what a message does wrong: that is data.
     """
     outside = scan_header(raw, len(raw)) if block is None else block
-    opening = _Opening(raw, outside, keys)
+    opening = _Opening(raw, outside, keys, known)
     fault, reason = Fault.NONE, ""
     try:
         while opening.take_off_layer():
@@ -93,6 +100,7 @@ class _Opening:
     entity: bytes
     block: HeaderBlock
     keys: Sequence[DecryptionKey]
+    known: Sequence[bytes]
     layers: list[Layer] = field(default_factory=list)
     decrypted: bytes | None = None
     header: ProtectedHeader = field(default_factory=ProtectedHeader)
@@ -137,11 +145,11 @@ class _Opening:
         return _decoded(self.entity[part.start : part.end], part.header)
 
     def _take_off_signature(self, signed: bytes, signature: bytes) -> None:
-        self.layers.append(Layer(signed=_verified(signature, signed)))
+        self.layers.append(Layer(signed=self._verified(signature, signed)))
         self._see(signed)
 
     def _take_off_signed_data(self, der: bytes) -> bool:
-        outcome = _verified(der, None)
+        outcome = self._verified(der, None)
         if outcome.content is None and not outcome.signers:  # RFC 8551 §3.8: certificates, and no message
             return False
         self.layers.append(Layer(signed=outcome))
@@ -163,6 +171,12 @@ class _Opening:
         self._go_inside(outcome.content, outcome.content_type)
         self.decrypted = outcome.content
 
+    def _verified(self, der: bytes, detached: bytes | None) -> SignedOutcome:
+        try:
+            return verify_signed_data(der, detached, self.known)
+        except SmimeError as error:
+            raise _Stop(Fault.MALFORMED, str(error)) from None
+
     def _go_inside(self, content: bytes, content_type: str) -> None:
         if content_type != "data":  # RFC 8551 §2.4.1: what S/MIME wraps is a MIME entity, of the type data
             raise _Stop(Fault.UNSUPPORTED, f"it holds {content_type}, which is no MIME entity")
@@ -174,13 +188,6 @@ class _Opening:
         if self.root is None:
             self.header = protected_header(self.block)
             self.root = self.block if self.header.intent else None
-
-
-def _verified(der: bytes, detached: bytes | None) -> SignedOutcome:
-    try:
-        return verify_signed_data(der, detached)
-    except SmimeError as error:
-        raise _Stop(Fault.MALFORMED, str(error)) from None
 
 
 def _decoded(entity: bytes, block: HeaderBlock) -> bytes:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner, Result
 
 from mta.cli.main import app
 from mta.errors import UsageError
 from tests.support.corpora import corpus, files
+from tests.support.smime import person, root
+from tests.support.smime_mail import MESSAGE as SIGNED_BY_ANNA
+from tests.support.smime_mail import sign
 
 MESSAGE = (
     "From: Alice <alice@smime.example>\nTo: bob@smime.example\nSubject: hello\n"
@@ -138,6 +145,45 @@ def test_pkcs12_with_a_key_for_each_purpose(smime: Smime, passwords: Callable[[s
     sealed = smime("encrypt", "--recipient", "7.3", *carlos, message=message).stdout_bytes
     result = smime("verify", "--trust", "6.1", *carlos, "--json", message=sealed)
     assert (document(result)["result"], document(result)["encrypted"]) == ("good", True)
+
+
+@pytest.mark.parametrize("bits", [44, 65, 87])
+def test_a_certificate_that_does_not_travel_is_looked_for_among_those_given(smime: Smime, bits: int) -> None:
+    folder = corpus("pqc-lamps")
+    message = (folder / "cms-ml-dsa" / f"mldsa{bits}-signed-attrs.pem").read_bytes()
+    certificate = str(folder / "dilithium-certificates" / f"ML-DSA-{bits}.crt")
+    result = smime("verify", "--trust", certificate, "--now", NOW, "--json", message=message)
+    assert document(result)["reason"] == "the message has no From"
+    assert document(result)["signers"][0]["scheme"] == f"ml-dsa-{bits}"
+    assert document(smime("verify", "--now", NOW, "--json", message=message))["result"] == "malformed"
+
+
+def test_a_revoked_certificate_is_not_believed(smime: Smime, tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    revoked = person("p256", "anna").certificate
+    for name, certificates in (("none", ()), ("her", (revoked,))):
+        (tmp_path / name).write_bytes(revocation_list(*certificates))
+    root().write(tmp_path, "root")
+    signed = sign(SIGNED_BY_ANNA, person("p256", "anna"))
+    trust = ("--trust", str(tmp_path / "root.pem"), "--json")
+    for words, result in (
+        ((), "good"),
+        (("--revocation", "hard"), "untrusted"),
+        (("--revocation", "hard", "--crl", str(tmp_path / "none")), "good"),
+        (("--crl", str(tmp_path / "her")), "untrusted"),
+    ):
+        found = document(smime("verify", *trust, *words, message=signed))
+        assert found["result"] == result, found
+
+
+def revocation_list(*revoked: x509.Certificate) -> bytes:
+    now = datetime.now(UTC)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(root().certificate.subject)
+    builder = builder.last_update(now - timedelta(hours=1)).next_update(now + timedelta(days=1))
+    for certificate in revoked:
+        entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(root().key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 def test_cms_without_a_message_around_it(smime: Smime) -> None:

@@ -22,6 +22,7 @@ from mta.rfc.mime.entity import AMBIGUITIES, Entity, scan_entity
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
 from mta.rfc.mime.structure import StructureError
+from mta.rfc.smime.compressed import decompress
 from mta.rfc.smime.decrypt import DecryptionKey, decrypt
 from mta.rfc.smime.kind import SIGNATURE_TYPES, Kind, kind_of
 from mta.rfc.smime.protect import differing, is_structural, protected_header, restored
@@ -103,6 +104,7 @@ class _Opening:
     known: Sequence[bytes]
     layers: list[Layer] = field(default_factory=list)
     decrypted: bytes | None = None
+    unpacked: bool = False
     header: ProtectedHeader = field(default_factory=ProtectedHeader)
     root: HeaderBlock | None = None  # where that was found
 
@@ -118,7 +120,7 @@ class _Opening:
         elif kind is Kind.ENCRYPTED:
             self._take_off_envelope(_decoded(self.entity, self.block))
         elif kind is Kind.COMPRESSED:
-            raise _Stop(Fault.UNSUPPORTED, "compressed data (RFC 3274) are not read")
+            self._unpack(_decoded(self.entity, self.block))
         elif kind is Kind.UNREAD:
             raise _Stop(Fault.UNSUPPORTED, "CMS of a type that is neither signed nor encrypted to anybody")
         else:
@@ -171,6 +173,19 @@ class _Opening:
         self._go_inside(outcome.content, outcome.content_type)
         self.decrypted = outcome.content
 
+    def _unpack(self, der: bytes) -> None:
+        """RFC 3274: no layer that proves or hides anything. Once is enough, and what was decrypted is told unpacked."""
+        if self.unpacked:
+            raise _Stop(Fault.UNSUPPORTED, "it is compressed more than once")
+        try:
+            content = decompress(der)
+        except SmimeError as error:
+            raise _Stop(Fault.MALFORMED, str(error)) from None
+        self.unpacked = True
+        if self.decrypted is self.entity:
+            self.decrypted = content
+        self._see(content)
+
     def _verified(self, der: bytes, detached: bytes | None) -> SignedOutcome:
         try:
             return verify_signed_data(der, detached, self.known)
@@ -185,7 +200,7 @@ class _Opening:
     def _see(self, entity: bytes) -> None:
         """The protected header of a wrapped message stands further out than the root of what is innermost."""
         self.entity, self.block = entity, scan_header(entity, len(entity))
-        if self.root is None:
+        if self.root is None and self.layers:
             self.header = protected_header(self.block)
             self.root = self.block if self.header.intent else None
 

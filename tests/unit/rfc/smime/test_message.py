@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +28,7 @@ from tests.support.smime_mail import (
     sign,
     sign_and_encrypt,
 )
+from tests.unit.rfc.smime.test_compressed import compressed
 
 
 def opened(message: bytes) -> OpenedMessage:
@@ -219,6 +221,22 @@ def test_other_types_of_cms_are_unsupported(arc: int) -> None:
     der = bytes.fromhex(f"3010 0609 2a864886f70d0107{arc:02x} a003 040100".replace(" ", ""))
     found = opened(HEADER + p7m(der, "signed-data"))
     assert (found.fault, found.layers) == (Fault.UNSUPPORTED, ())
+
+
+def packed(entity: bytes) -> bytes:
+    """An entity that is this one, compressed."""
+    return p7m(compressed(zlib.compress(entity)), "compressed-data")
+
+
+def test_compressed_content_is_unpacked_wherever_it_lies() -> None:
+    inside = encrypt(HEADER + packed(CONTENT), berta())
+    assert opened(inside).payload == opened(inside).decrypted == CONTENT
+    assert opened(sign(HEADER + packed(CONTENT), anna())).payload == CONTENT
+    around = opened(HEADER + packed(entity_of(sign(MESSAGE, anna()))))
+    assert [layer.signed.good for layer in around.layers if layer.signed] == [True]
+    assert around.payload == CONTENT
+    assert opened(HEADER + packed(packed(CONTENT))).fault is Fault.UNSUPPORTED
+    assert opened(HEADER + packed(bytes(10_000_001))).fault is Fault.MALFORMED
 
 
 def test_certificates_alone_are_no_signature() -> None:

@@ -28,6 +28,7 @@ _QUICK_DEATH = 5.0  # seconds: a worker that dies sooner is restarted with growi
 _LONGEST_PAUSE = 10.0
 _GRACE = 5.0  # seconds beyond shutdown_timeout before a worker is killed
 _SETTLE = 1.0  # seconds, at the most, that changed files are given to come to rest
+_REST = 10.0  # times as long as a reload took nothing is looked at
 _UNWATCHED = 5.0  # seconds between looks whether watching was switched on
 
 
@@ -190,15 +191,19 @@ class Supervisor:
 
     async def _watch(self) -> None:
         """Renewed certificates, keys, lists and connectors.yaml itself are taken over without being told."""
+        rest = 0.0
         while True:
             pause = self._loaded.configuration.server.watch
-            await asyncio.sleep(min(pause, _SETTLE) if self._files.restless else pause or _UNWATCHED)
+            await asyncio.sleep(max(rest, min(pause, _SETTLE) if self._files.restless else pause or _UNWATCHED))
+            rest = 0.0
             if not pause:
                 continue
             changed = await asyncio.to_thread(self._files.changed)
             if changed:
                 self._log.info(events.FILES_CHANGED, files=list(changed))
+                begun = time.monotonic()
                 await self._reload_checked()
+                rest = _REST * (time.monotonic() - begun)  # however often files change, mail comes first
 
     async def _reload_checked(self) -> None:
         """The new file is checked here first: a bad one reaches no worker, not even one that is started later."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from mta.app.folders import queue_folder
@@ -12,11 +11,17 @@ from mta.errors import UsageError
 from mta.model.seen import Seen
 
 
-def certificates(configuration: Configuration) -> list[Known]:
-    """In the order of the file, then the partners'; a pin is told with the certificate that was seen to satisfy it."""
-    named = known_certificates(configuration)
+def certificates(configuration: Configuration, named: list[Known] | None = None) -> list[Known]:
+    """In the order of the file, then the partners'; a pin is told with the certificate that was seen to satisfy it.
+
+    `named` spares reading what the configuration names once more.
+    """
+    named = known_certificates(configuration) if named is None else named
     partners = [_partner(where, seen) for where, seen in last_seen(configuration).items() if seen.sha256]
-    return [_met(each, (*named, *partners)) for each in named] + partners
+    seen = {
+        digest: each for each in (*named, *partners) if each.kind != PIN for digest in (each.sha256, each.spki_sha256)
+    }
+    return [_met(each, seen) for each in named] + partners
 
 
 def last_seen(configuration: Configuration) -> dict[str, Seen]:
@@ -42,10 +47,8 @@ def _partner(where: str, seen: Seen) -> Known:
     )
 
 
-def _met(known: Known, others: Iterable[Known]) -> Known:
-    if known.kind != PIN:
+def _met(known: Known, seen: dict[str, Known]) -> Known:
+    other = seen.get(known.sha256 or known.spki_sha256) if known.kind == PIN else None
+    if other is None:
         return known
-    for other in others:
-        if other.kind != PIN and known.sha256 in (other.sha256, "") and known.spki_sha256 in (other.spki_sha256, ""):
-            return replace(known, not_after=other.not_after, detail=f"{other.subject} of {other.where}")
-    return known
+    return replace(known, not_after=other.not_after, detail=f"{other.subject} of {other.where}")

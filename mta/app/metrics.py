@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from mta.adapters.control import reachable
+from mta.app.certificates import certificates
 from mta.app.folders import control_paths
+from mta.config.certificates import Known, known_certificates
 from mta.config.contract import Configuration
 from mta.errors import UsageError
 from mta.observe import metrics
@@ -20,6 +22,7 @@ from mta.queue.operations import answer
 
 _PATIENCE = 5.0  # seconds for each worker
 _LONGEST = 1 << 26
+_MOST_CERTIFICATES = 2000
 
 
 def bind_metrics(configuration: Configuration) -> socket.socket | None:
@@ -36,11 +39,17 @@ async def expose(
     """Serve the page, asking every worker each time."""
     from mta.adapters.metrics_server import serve_metrics
 
+    named: tuple[Configuration, list[Known]] | None = None  # read once for each configuration
+
     async def page() -> str:
+        nonlocal named
         known = configuration()
         workers = [(number, path) for number, path in control_paths(known) if number < known.server.workers]
         answers = await asyncio.gather(*(_ask(path) for _, path in workers))
-        samples = [("", sample) for sample in (*counted.samples(), *await asyncio.to_thread(_certificates, known))]
+        if named is None or named[0] is not known:
+            named = (known, await asyncio.to_thread(known_certificates, known))
+        ends = await asyncio.to_thread(_certificates, *named)
+        samples = [("", sample) for sample in (*counted.samples(), *ends)]
         for (number, _), found in zip(workers, answers, strict=True):
             up = (metrics.WORKERS_UP.name, (), float(found is not None))
             samples += [(str(number), sample) for sample in (up, *(found or ()))]
@@ -74,12 +83,11 @@ async def worker_samples(worker: Any, counted: Metrics) -> dict[str, Any]:
     return {"samples": [*counted.samples(), *gauges]}
 
 
-def _certificates(configuration: Configuration) -> list[Sample]:
-    from mta.app.certificates import certificates
-
+def _certificates(configuration: Configuration, named: list[Known]) -> list[Sample]:
+    """The most urgent ones: of ten thousand partners not every CA needs a series."""
     now = time.time()
-    return [
-        (metrics.DAYS_LEFT.name, (each.kind, each.where, each.subject), each.days_left(now))
-        for each in certificates(configuration)
-        if each.not_after
-    ]
+    ending = sorted((each for each in certificates(configuration, named) if each.not_after), key=lambda e: e.not_after)
+    found: dict[tuple[str, ...], float] = {}
+    for each in ending[:_MOST_CERTIFICATES]:
+        found.setdefault((each.kind, each.where, each.subject), each.days_left(now))  # a series may stand there once
+    return [(metrics.DAYS_LEFT.name, labels, days) for labels, days in found.items()]

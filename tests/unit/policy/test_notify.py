@@ -21,7 +21,7 @@ from mta.model.tls import TlsFacts
 from mta.policy.notify import Notice, Occasion, may_return, notices
 from mta.ports import RecipientFate
 from mta.rfc.dsn.compose import compose
-from tests.unit.policy.world import configuration
+from tests.unit.policy.world import certificate, configuration, tls
 
 NOW = 1_767_604_987.0
 SERVER = Server("mx.contoso.example", "postmaster@contoso.example", "mx.contoso.example", ())
@@ -144,6 +144,23 @@ def test_a_failure_tells_machines_and_people_what_happened() -> None:
     assert (
         "TLS: TLS 1.3 with TLS_AES_256_GCM_SHA384; demanded verified:mail.fabrikam.example; tls=verified"
         in " ".join(text.split())
+    )
+
+
+def test_a_report_names_the_certificate_that_the_host_showed() -> None:
+    leaf = certificate(dns_names=("mail.fabrikam.example",), ip_addresses=("192.0.2.1",), not_after=1_800_000_000.0)
+    place = replace(
+        PLACE,
+        tls=replace(tls(leaf), group="X25519MLKEM768"),
+        verdict="tls=encrypted!verified",
+        revocation="revoked: CN=mail.fabrikam.example is in the list of its issuer",
+    )
+    before = occasion("failed")
+    (notice,) = told(replace(before, result=replace(before.result, hosts=(place,))))
+    text = " ".join(compose(notice.report, ORIGINAL).decode().split())
+    assert (
+        "certificate CN=mail.fabrikam.example for mail.fabrikam.example, 192.0.2.1, issued by fabrikam-ca.pem, valid "
+        "until 2027-01-15, revoked: CN=mail.fabrikam.example is in the list of its issuer; demanded" in text
     )
 
 

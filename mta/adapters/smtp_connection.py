@@ -314,7 +314,7 @@ class OutboundConnection:
         content, client = transaction.content, self._client
         try:
             if content.data is not None:
-                self.wire.write(client.content(transaction.prefix, content.data, last=True))
+                self.wire.write(client.whole_content(transaction.prefix, content.data, verbatim=content.verbatim))
                 await self._drain()
                 return
             self.wire.write(client.content(transaction.prefix))

@@ -49,12 +49,16 @@ class Content:
 
     Exactly one of `data` and `path` is set. `head` is the beginning (at least the whole header block) of a spooled
     one. Lines end in CRLF, no dot is stuffed.
+
+    `verbatim`: whoever read it from a client has seen that no line begins with a dot and that no CR or LF stands
+    alone, so the bytes can be sent as they are. Not to be said of bytes that were made or changed here.
     """
 
     size: int
     data: bytes | None = None
     path: str | None = None
     head: bytes = b""
+    verbatim: bool = False
 
     @property
     def beginning(self) -> bytes:

@@ -48,6 +48,7 @@ class Arrived:
         self._threshold = max(commands.settings.spool_threshold, commands.settings.header_size + 4096)
         self._spool: Spool | None = None
         self._head = b""
+        self.verbatim = False
         self.full = ""
 
     async def take(self, piece: bytes) -> None:
@@ -81,7 +82,7 @@ class Arrived:
         if self._spool is not None:
             return self._spool.content(self._head)
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        return Content(len(data), data)
+        return Content(len(data), data, verbatim=self.verbatim)
 
 
 async def receive_content(commands: Commands) -> Arrived:
@@ -112,6 +113,7 @@ async def receive_content(commands: Commands) -> Arrived:
     if fault is not None:
         await sink.discard()
         raise ContentFault(_FAULTS[fault], fault.name.lower().replace("_", " "), fatal=fault in _FATAL)
+    sink.verbatim = reader.verbatim
     if sink.full:
         raise ContentFault(_NO_STORAGE, sink.full, fatal=False)
     return sink

@@ -29,7 +29,7 @@ class ClientStream:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._buffer = bytearray()
+        self._buffer: bytes | bytearray = b""  # what has come in one piece and was not touched yet is not copied
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
         self._paused = False
@@ -49,7 +49,10 @@ class ClientStream:
         """Bytes from the transport. What comes after the end was declared (we have hung up) is not looked at."""
         if self._ended:
             return
-        self._buffer += data
+        if self._buffer:
+            self._changeable().extend(data)
+        else:
+            self._buffer = data
         if len(self._buffer) > HIGH_WATER and not self._paused and self.transport is not None:
             self.transport.pause_reading()
             self._paused = True
@@ -90,7 +93,7 @@ class ClientStream:
 
     def unread(self, data: bytes) -> None:
         """Give back what belongs to the next command."""
-        self._buffer[:0] = data
+        self._buffer = data + self._buffer
 
     def take_all(self) -> bytes:
         """Everything that has arrived."""
@@ -99,17 +102,17 @@ class ClientStream:
     async def _skip_line(self) -> bool:
         """Read past the end of a line; whether that was a bare LF."""
         while (found := self._buffer.find(b"\n")) < 0:
-            del self._buffer[:-1]  # the last octet may be the CR of the line's end
+            self._buffer = self._buffer[-1:]  # the last octet may be the CR of the line's end
             await self.more()
         return not self._take(found + 1).endswith(b"\r\n")
 
     def _take(self, count: int) -> bytes:
         if count == len(self._buffer):
-            data = bytes(self._buffer)
-            self._buffer.clear()
+            data, self._buffer = bytes(self._buffer), b""
         else:
-            data = bytes(memoryview(self._buffer)[:count])
-            del self._buffer[:count]
+            buffer = self._changeable()
+            data = bytes(memoryview(buffer)[:count])
+            del buffer[:count]
         if self._paused and len(self._buffer) < LOW_WATER and self.transport is not None:
             self._paused = False
             self.transport.resume_reading()
@@ -124,6 +127,13 @@ class ClientStream:
             self.transport.resume_reading()
         self._waiter = self._loop.create_future()
         return self._waiter
+
+    def _changeable(self) -> bytearray:
+        """The buffer, as one that grows and shrinks at either end for little."""
+        if isinstance(self._buffer, bytearray):
+            return self._buffer
+        self._buffer = changeable = bytearray(self._buffer)
+        return changeable
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

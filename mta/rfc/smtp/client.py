@@ -177,6 +177,14 @@ class SmtpClient:
         self._await(Step(State.FINAL))
         return data + self._stuffer.finish()
 
+    def whole_content(self, prefix: bytes, content: bytes, *, verbatim: bool) -> bytes:
+        """All octets of a message in one piece, for one that is in memory. `verbatim`: model/message.py, Content."""
+        self._require("content")
+        stuffer = self._stuffer
+        self._await(Step(State.FINAL))
+        body = stuffer.feed(prefix), stuffer.feed_verbatim(content) if verbatim else stuffer.feed(content)
+        return b"".join((*body, stuffer.finish()))
+
     # --- saying ---------------------------------------------------------------------------------------------------
 
     def _require(self, command: str) -> None:

@@ -40,12 +40,16 @@ class DataReader:
     stuffed dot (RFC 5321 §4.5.3.1.6); 0 stands for no limit. At most four octets are kept between calls.
     """
 
-    __slots__ = ("_column", "_held", "_max_line", "_max_size", "_started", "_virtual", "done", "faults", "rest", "size")
+    __slots__ = (
+        *("_column", "_dots", "_held", "_max_line", "_max_size", "_started", "_virtual"),
+        *("done", "faults", "rest", "size"),
+    )
 
     def __init__(self, max_size: int, max_line: int) -> None:
         self._max_size = max_size
         self._max_line = max_line
         self._held = b""
+        self._dots = False  # there were stuffed ones
         self._column = 0  # octets of the unfinished line that were given out
         self._started = False
         self._virtual = 0  # octets put in front of the first ones that are not content
@@ -58,6 +62,11 @@ class DataReader:
     def fault(self) -> DataFault | None:
         """The fault that decides the reply, if there is one; final once `done`."""
         return min(self.faults, default=None)
+
+    @property
+    def verbatim(self) -> bool:
+        """Whether the content came as it is and can be sent so: no line begins with a dot, each ends in CRLF."""
+        return self.done and not self._dots and not self.faults
 
     def feed(self, data: bytes) -> bytes:
         """Take in `data`; the content that is certain by now. Raises LocalProtocolError after the end."""
@@ -87,8 +96,10 @@ class DataReader:
             return piece
         if not _is_paired(piece):
             self._name_bare(piece)
-        # RFC 5321 §4.5.2: a dot at the beginning of a line is deleted
-        content = piece.replace(b"\r\n.", b"\r\n") if stuffed else piece
+        content = piece
+        if stuffed:  # RFC 5321 §4.5.2: a dot at the beginning of a line is deleted
+            content = piece.replace(b"\r\n.", b"\r\n")
+            self._dots = self._dots or len(content) != len(piece)
         if self._virtual:
             content, self._virtual = content[self._virtual :], 0
         self.size += len(content)
@@ -107,10 +118,10 @@ class DataReader:
 
     def _measure(self, content: bytes) -> None:
         """Find a line longer than the limit by leaps of about that length, from the last LF in reach to the next."""
-        limit, length = self._max_line, len(content)
+        limit, length, rfind = self._max_line, len(content), content.rfind
         position = -self._column
         while length - position >= limit:
-            newline = content.rfind(b"\n", max(position, 0), position + limit)
+            newline = rfind(b"\n", position if position > 0 else 0, position + limit)
             if newline < 0:
                 self._blame(DataFault.LINE_TOO_LONG)
                 return
@@ -181,6 +192,12 @@ class DotStuffer:
         stuffed = stuff(data, self._at_line_start)
         self._at_line_start = data.endswith(b"\n")
         return stuffed
+
+    def feed_verbatim(self, data: bytes) -> bytes:
+        """The same for data of which DataReader said that it is verbatim: nothing needs to be looked for."""
+        if self._carriage_return or not self._at_line_start:
+            return self.feed(data)
+        return data
 
     def finish(self) -> bytes:
         """The end: the CRLF that the last line may lack, and the final dot."""

@@ -219,6 +219,20 @@ def test_with_pipelining_the_whole_group_is_said_at_once() -> None:
     assert client.usable
 
 
+@pytest.mark.parametrize("verbatim", [False, True])
+def test_a_message_in_memory_is_sent_in_one_piece(verbatim: bool) -> None:
+    client = ready("PIPELINING")
+    client.begin(envelope(1), CARGO)
+    client.receive_data(b"250 ok\r\n250 ok\r\n354 go\r\n")
+    assert client.next_event() == ContentWanted()
+    prefix, content = b"Received: by us\r\n", b"Subject: x\r\n\r\n" + (b"no dot\r\n" if verbatim else b".dot\n")
+    sent = client.whole_content(prefix, content, verbatim=verbatim)
+    assert sent == prefix + b"Subject: x\r\n\r\n" + (b"no dot" if verbatim else b"..dot") + b"\r\n.\r\n"
+    assert client.phase == "data_final"
+    client.receive_data(b"250 ok\r\n")
+    assert finish(client).data == OK
+
+
 def test_without_pipelining_each_command_waits_for_its_reply() -> None:
     client = ready()
     client.begin(envelope(2), CARGO)

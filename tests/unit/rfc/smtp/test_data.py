@@ -213,6 +213,32 @@ def test_what_one_side_stuffs_the_other_reads_back(content: bytes, step: int) ->
     assert (found, reader.fault, reader.rest) == (expected, None, b"")
 
 
+@given(PIECES, st.integers(0, 9))
+@example(b"ab", 0)
+@example(b"..ab", 1)
+def test_what_came_verbatim_is_sent_as_it_is(data: bytes, step: int) -> None:
+    """Only what needs neither stuffing nor mending may be called so, whatever stands before it."""
+    content, reader = read(data + b"\r\n.\r\n", step=step)
+    if reader.verbatim:
+        assert DotStuffer().feed(content) == content
+        for before in (b"", b"a: b\r\n", b"a", b"a\r"):
+            looked_at, taken = DotStuffer(), DotStuffer()
+            looked_at.feed(before)
+            taken.feed(before)
+            assert looked_at.feed(content) + looked_at.finish() == taken.feed_verbatim(content) + taken.finish()
+    else:
+        assert reader.faults or data.startswith(b".") or b"\r\n." in data
+
+
+@pytest.mark.parametrize("step", [0, 1, 3])
+@pytest.mark.parametrize(
+    ("data", "verbatim"), [(b"a\r\n", True), (b"", True), (b"..a\r\n", False), (b"a\r\n..\r\n", False), (b"\n", False)]
+)
+def test_what_was_stuffed_or_faulty_is_not_verbatim(data: bytes, verbatim: bool, step: int) -> None:
+    _, reader = read(data + b".\r\n" if data.endswith(b"\r\n") or not data else data + b"\r\n.\r\n", step=step)
+    assert reader.verbatim is verbatim
+
+
 def test_stuffing_whole_buffers_knows_where_the_line_begins() -> None:
     assert stuff(b".a\r\n.b", True) == b"..a\r\n..b"
     assert stuff(b".a\r\n.b", False) == b".a\r\n..b"

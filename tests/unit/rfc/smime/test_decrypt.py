@@ -103,6 +103,21 @@ def test_the_content_is_worked_through_when_the_key_failed(monkeypatch: pytest.M
     assert worked == [bytes(32)]
 
 
+@pytest.mark.parametrize("fault", ["a key that is too short", "no key", "a key that is too long"])
+def test_a_key_of_the_wrong_length_costs_the_same(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    """Implicit rejection answers with any length: the content is decrypted all the same."""
+    from mta.rfc.smime.cipher import Sealed
+
+    worked: list[bytes] = []
+    real = Sealed._from_cbc
+    monkeypatch.setattr(Sealed, "_from_cbc", lambda self, key: worked.append(key) or real(self, key))
+    data = enveloped_data(
+        [recipient("rsa", lambda info: with_encrypted(info, FAULTS[fault]))], ENTITY, DEFAULT, os.urandom
+    )
+    assert decrypt(data, [person("rsa").decryption_key]).reason == CANNOT
+    assert worked == [bytes(32)]
+
+
 def test_a_content_under_the_stand_in_key_is_not_released() -> None:
     """Whoever encrypts with the key that stands in for a failed one would learn of the failure."""
     fixed = iter([bytes(32), os.urandom(16)])
@@ -355,3 +370,8 @@ def test_the_versions_are_those_of_the_standard() -> None:
     ):
         body = list(read(envelope(kind, profile)).children())[1].parts(1)[0]
         assert next(body.children()).integer() == version, (kind, profile)
+
+
+def test_a_certificate_beyond_measure_is_not_read() -> None:
+    with pytest.raises(SmimeError, match="64 KiB"):
+        party(person("p256").der + bytes(65_536))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,25 +17,33 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mta.errors import MtaError
 from mta.ports import SigningKey
 
+TOKEN = "pkcs11:"  # noqa: S105 - how the URI of a token's key begins
+
 
 class KeyFiles:
     """Keys by the path of their file."""
 
-    def __init__(self) -> None:
+    def __init__(self, token_key: Callable[[str], Any] | None = None) -> None:
+        """`token_key` opens a key of a token by its URI."""
+        self._token_key = token_key
         self._keys: dict[str, SigningKey] = {}
 
     def signing_key(self, path: str) -> SigningKey:
         """The key in `path`. Raises MtaError if it cannot be used."""
         if path not in self._keys:
-            self._keys[path] = _load(path)
+            from_token = self._token_key if path.startswith(TOKEN) else None
+            self._keys[path] = _signing((from_token or _load)(path), path)
         return self._keys[path]
 
 
-def _load(path: str) -> SigningKey:
+def _load(path: str) -> Any:
     try:
-        key = load_pem_private_key(Path(path).read_bytes(), None)
+        return load_pem_private_key(Path(path).read_bytes(), None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise MtaError(f"the key {path} cannot be read: {error}") from error
+
+
+def _signing(key: Any, path: str) -> SigningKey:
     if isinstance(key, Ed25519PrivateKey):
         return SigningKey("ed25519-sha256", key.sign)
     if isinstance(key, RSAPrivateKey):

@@ -18,11 +18,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
+from mta.adapters.key_files import TOKEN
 from mta.errors import MtaError, SmimeError
 from mta.ports import OwnCertificate
 from mta.rfc.smime.private_key import read_private_pem
 
-TOKEN = "pkcs11:"  # noqa: S105 - how the URI of a token's key begins
 _ENDINGS = (".pem", ".p12", ".pfx")
 _LARGEST = 1 << 20  # octets of one file
 _FAULTS = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)

@@ -1,13 +1,21 @@
-"""Our own keys: for DKIM by file, for S/MIME by domain and address."""
+"""Our own keys: in files, or in a token; for DKIM by their place, for S/MIME by domain and address."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mta.config.contract import Configuration, Domain
 from mta.errors import MtaError
 from mta.pipeline.site import NoKeyRing
-from mta.ports import KeyRing
+from mta.ports import KeyProvider, KeyRing
+
+
+def key_provider(configuration: Configuration) -> KeyProvider:
+    """The keys that sign for DKIM and ARC."""
+    from mta.adapters.key_files import KeyFiles
+
+    return KeyFiles(_token_key(configuration))
 
 
 def key_ring(configuration: Configuration) -> KeyRing:
@@ -17,7 +25,7 @@ def key_ring(configuration: Configuration) -> KeyRing:
         return NoKeyRing()
     from mta.adapters.key_ring import FileKeyRing
 
-    return FileKeyRing(places, _no_token)
+    return FileKeyRing(places, _token_key(configuration))
 
 
 def _places(domain: Domain) -> Any:
@@ -27,6 +35,20 @@ def _places(domain: Domain) -> Any:
     assert own is not None
     pair = (own.certificate.chain, own.certificate.key) if own.certificate else ("", "")
     return KeyPlaces(pair, own.people, own.former, own.password)
+
+
+def _token_key(configuration: Configuration) -> Callable[[str], Any]:
+    """Opens a key of a token by its URI; the module is loaded when the first one is wanted."""
+    token = configuration.server.pkcs11
+    if token is None:
+        return _no_token
+
+    def key(uri: str) -> Any:
+        from mta.adapters.token import tokens
+
+        return tokens(token.module, token.pin).key(uri)
+
+    return key
 
 
 def _no_token(uri: str) -> Any:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import time
 from collections.abc import Callable
 from typing import Any
 
 from mta.adapters.report_spool import FileReportSpool
 from mta.app.folders import open_offline, queue_folder
-from mta.app.outside import SystemClock, chain_verifier, dialer, resolver
+from mta.app.site import alone, make_site
 from mta.config.contract import Configuration
 from mta.errors import StorageError, UsageError
 from mta.observe.log import EventLog
@@ -68,22 +67,7 @@ async def answer_reports(daily: DailyReports, request: dict[str, Any]) -> dict[s
 
 async def send_offline(configuration: Configuration, day: str) -> list[dict[str, Any]]:
     """The same where no relay runs: the mails wait in the queue until one does."""
-    from mta.adapters.key_files import KeyFiles
-    from mta.config.index import ConnectorIndex
-    from mta.pipeline.site import Contract, MessageIds
-
-    clock = SystemClock()
-    site = Site(
-        contract=Contract(configuration, ConnectorIndex(configuration), 1),
-        clock=clock,
-        verifier=chain_verifier(),
-        resolver=resolver(configuration),
-        dialer=dialer(configuration.server),
-        log=EventLog(2, "text"),
-        random=random.Random(),  # noqa: S311 - spreads mails, hides nothing
-        ids=MessageIds(clock),
-        keys=KeyFiles(),
-    )
+    site = make_site(alone(configuration), EventLog(2, "text"))
     async with open_offline(configuration, [0]) as shards:
         if not shards:
             raise UsageError("there is no queue yet: start `mta serve` once")

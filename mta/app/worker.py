@@ -8,7 +8,6 @@ import functools
 import gc
 import json
 import os
-import random
 import sys
 import threading
 import time
@@ -17,9 +16,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mta.app.folders import shard_folders
-from mta.app.keys import key_ring
 from mta.app.listeners import Listeners
-from mta.app.outside import SystemClock, chain_verifier, dialer, load_text, resolver, sts_policies
+from mta.app.outside import load_text
+from mta.app.site import make_site, renew
 from mta.config.contract import Configuration
 from mta.errors import ShardLocked, UsageError
 from mta.observe import events
@@ -100,14 +99,12 @@ def _tune_garbage_collection() -> None:
 
 
 async def _build(orders: Orders) -> Any:
-    from mta.adapters.key_files import KeyFiles
     from mta.adapters.process import raise_descriptors
-    from mta.app.directory import take_over
     from mta.app.probe import probing_chore
     from mta.app.reports import daily_reports, report_chores, report_spool
     from mta.config.index import ConnectorIndex
     from mta.pipeline.intake import Intake
-    from mta.pipeline.site import Contract, MessageIds, Site
+    from mta.pipeline.site import Contract
     from mta.queue.chores import Chore
     from mta.worker import Parts
 
@@ -115,7 +112,6 @@ async def _build(orders: Orders) -> Any:
     log = EventLog(2, configuration.server.log_format, worker=orders.worker)
     log.metrics = Metrics()
     capture_libraries(log)
-    clock = SystemClock()
     generation = iter(range(1, sys.maxsize))
 
     descriptors = raise_descriptors()
@@ -125,32 +121,8 @@ async def _build(orders: Orders) -> Any:
         return Contract(able, ConnectorIndex(able), next(generation))
 
     contract = contract_of(configuration)
-    chance = random.Random()  # noqa: S311 - spreads retries, hides nothing
-    ids = MessageIds(clock)
-    site = Site(
-        contract=contract,
-        clock=clock,
-        verifier=chain_verifier(),
-        resolver=resolver(configuration),
-        dialer=dialer(configuration.server),
-        log=log,
-        random=chance,
-        ids=ids,
-        keys=KeyFiles(),
-        key_ring=key_ring(configuration),
-    )
-    site.policies = sts_policies(configuration, site.resolver)
-    take_over(site, None)
+    site = make_site(contract, log)
     listening = Listeners(orders.sockets, contract, log)
-
-    def renew(fresh: Contract) -> None:
-        take_over(site, fresh)
-        site.verifier = chain_verifier()
-        site.resolver = resolver(fresh.configuration)
-        site.dialer = dialer(fresh.configuration.server)
-        site.keys = KeyFiles()
-        site.key_ring = key_ring(fresh.configuration)
-        site.policies = sts_policies(fresh.configuration, site.resolver)
 
     policies_chore = Chore("mta-sts", _POLICIES_EVERY, lambda: site.policies.renew(), alone=True)
 
@@ -170,7 +142,7 @@ async def _build(orders: Orders) -> Any:
         shards=shards,
         listening=listening,
         load=lambda text: contract_of(load_text(text, orders.config)),
-        renew=renew,
+        renew=functools.partial(renew, site),
         control=lambda worker: _control(worker, daily(worker), configuration, orders),
         ready=ready,
         chores=lambda worker: (

@@ -12,7 +12,7 @@ from mta.config.files import SYSTEM, Files
 from mta.config.problems import Path, Report
 from mta.config.schema_authentication import AuthenticationKeys
 from mta.config.schema_limits import limits
-from mta.config.smime import build_own, build_smime
+from mta.config.smime import build_own, build_pkcs11, build_smime
 from mta.config.values import ValueFault, domain_name
 from mta.model.address import Mailbox
 from mta.model.tls import HARD, OFF, SOFT, Revocation, TlsLevel, TrustAnchors
@@ -47,6 +47,7 @@ def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
         received_spf=keys.received_spf,
         arc=build_sealing_key(keys.arc, shop.files, (shop.report, ("server", "arc"))) if keys.arc else None,
         log_format=keys.log.format,
+        pkcs11=build_pkcs11(keys.pkcs11, shop.files, (shop.report, ("server", "pkcs11"))) if keys.pkcs11 else None,
         watch=0.0 if keys.watch == "off" else keys.watch,
         metrics=keys.metrics.address if keys.metrics else None,
         probing=contract.Probing(keys.probe.every, keys.probe.warn) if keys.probe else None,

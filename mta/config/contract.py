@@ -158,6 +158,14 @@ class Probing:
 
 
 @dataclass(frozen=True, slots=True)
+class Pkcs11:
+    """`server.pkcs11`: the module (a shared library) that reaches our tokens, and the PIN that opens them."""
+
+    module: str
+    pin: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """The `server` object."""
 
@@ -177,12 +185,14 @@ class Server:
     arc: SealingKey | None = None  # what seals, where a connector wants it
     log_format: str = "auto"  # json, text, or by whether standard error is a terminal
     reports: Reports = field(default_factory=Reports)
+    pkcs11: Pkcs11 | None = None
     watch: float = 5.0  # seconds between looks at the files; 0: never
     metrics: HostPort | None = None  # where numbers are served over HTTP
     probing: Probing | None = None  # partners are looked at by themselves
     limits: Limits = field(default_factory=Limits)
 
 
+TOKEN = "pkcs11:"  # noqa: S105 - how the URI of a token's key begins
 ANY_RECIPIENT = "any"
 VERIFY_RECIPIENT = "verify"
 

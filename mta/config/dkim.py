@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from mta.config.contract import DkimKey, SealingKey
+from mta.config.contract import TOKEN, DkimKey, SealingKey
 from mta.config.files import Files, Finding, read, warn_if_open
 from mta.config.problems import Path, Report
 from mta.config.schema_authentication import DkimKeyKeys, SealKeys
@@ -30,12 +30,13 @@ def build_keys(name: str, keys: Iterable[DkimKeyKeys], files: Files, place: tupl
         here: Path = (*path, number)
         built = DkimKey(
             entry.selector,
-            files.resolve(entry.key),
+            entry.key if entry.key.startswith(TOKEN) else files.resolve(entry.key),
             entry.from_ or 0.0,
             until=entry.until or 0.0,
             service=entry.service,
         )
-        public: PublicKey | None = files.look("dkim", built.key, (*here, "key"), _judge)
+        in_token = built.key.startswith(TOKEN)  # RSA then; what it is worth is seen when it signs
+        public: PublicKey | None = None if in_token else files.look("dkim", built.key, (*here, "key"), _judge)
         if len(record_name(built.selector, name)) > 253:
             report.problem((*here, "selector"), "the name of its record would have more than 253 characters")
         if built.until and built.until <= built.since:

@@ -13,7 +13,7 @@ from mta.config.schema_authentication import AuthenticationKeys, DkimKeyKeys, Se
 from mta.config.schema_directory import DirectoryKeys
 from mta.config.schema_limits import Duration, DurationOrOff, LimitsModel
 from mta.config.schema_reports import ReportsKeys
-from mta.config.schema_smime import OwnSmimeKeys, SmimeKeys
+from mta.config.schema_smime import OwnSmimeKeys, Pkcs11Keys, SmimeKeys
 from mta.config.schema_words import (
     OBJECT,
     WORD,
@@ -132,6 +132,7 @@ class ServerKeys(Keys):
     reports: ReportsKeys | None = optional("Daily reports; without the object nothing is counted.")
     probe: ProbeKeys | None = optional("Look at all partners now and then; without it nobody does.")
     metrics: MetricsKeys | None = optional("Numbers for Prometheus, over HTTP; without it none.")
+    pkcs11: Pkcs11Keys | None = optional("Tokens (HSM, smart card) that hold keys.")
     watch: DurationOrOff = optional(
         "How often all files of the configuration are looked at for changes, or `off`.", 5.0
     )

@@ -89,3 +89,10 @@ class OwnSmimeKeys(Keys):
     decrypt: bool = optional(
         "Whether encrypted mail for the domain is opened with these keys before it is handed on.", True
     )
+
+
+class Pkcs11Keys(Keys):
+    """Tokens that hold private keys."""
+
+    module: Text = Field(description="The shared library of the token's maker, an absolute path.")
+    pin_file: FilePath = Field(description="File whose first line is the PIN.")

@@ -14,6 +14,7 @@ from mta.config.semantics_authentication import check_sealing
 from mta.config.semantics_connector import check_connector
 from mta.config.semantics_directory import check_directory
 from mta.config.semantics_reports import check_reports
+from mta.config.semantics_smime import check_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ def check(plan: Plan, report: Report) -> None:
             check_reports(plan.settings.server.reports, plan.server, plan.domains, plan.connectors, report)
         _unsigned(plan, plan.server, report)
         _limits(plan.server, report)
+        check_tokens(plan.domains, plan.written, plan.server, report)
         if report.intact(("server", "arc")):
             check_sealing(plan.server, plan.connectors.values(), report)
 

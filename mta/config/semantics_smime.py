@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from mta.config.contract import Connector
+from collections.abc import Mapping
+
+from mta.config.contract import TOKEN, Connector, Domain, Server
 from mta.config.problems import Path, Report
 from mta.config.schema import OutboundKeys
 from mta.model.tls import TlsLevel
+
+
+def check_tokens(domains: Mapping[str, Domain], written: Mapping[str, str], server: Server, report: Report) -> None:
+    """Report keys in tokens that nobody can reach."""
+    if server.pkcs11 is not None or not report.intact(("server", "pkcs11")):
+        return
+    for name, domain in domains.items():
+        path: Path = ("domains", written[name])
+        pair = domain.smime.certificate if domain.smime else None
+        places = [(*path, "smime", "certificate", "key")] if pair and pair.key.startswith(TOKEN) else []
+        places += [(*path, "dkim", n, "key") for n, key in enumerate(domain.dkim) if key.key.startswith(TOKEN)]
+        for place in places:
+            report.problem(place, "a key in a token, and nothing reaches tokens", "write server.pkcs11")
 
 
 def check_smime(connector: Connector, keys: OutboundKeys, report: Report, path: Path) -> None:

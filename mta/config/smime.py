@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 
-from mta.config.contract import KeyPair, OwnSmime, Smime
+from mta.config.contract import TOKEN, KeyPair, OwnSmime, Pkcs11, Smime
 from mta.config.files import Files
 from mta.config.problems import Path, Report
-from mta.config.schema_smime import OwnPairKeys, OwnSmimeKeys, SmimeKeys
+from mta.config.schema_smime import OwnPairKeys, OwnSmimeKeys, Pkcs11Keys, SmimeKeys
 from mta.errors import SmimeError
 from mta.rfc.smime.profile import PROFILES, with_words
-
-TOKEN = "pkcs11:"  # noqa: S105 - how the URI of a token's key begins
 
 
 def build_smime(keys: SmimeKeys, place: tuple[Report, Path]) -> Smime:
@@ -45,6 +43,15 @@ def build_own(keys: OwnSmimeKeys, files: Files, place: tuple[Report, Path]) -> O
         password=files.password(keys.password_file, (*path, "password_file")) if keys.password_file else "",
         decrypt=keys.decrypt,
     )
+
+
+def build_pkcs11(keys: Pkcs11Keys, files: Files, place: tuple[Report, Path]) -> Pkcs11:
+    """`server.pkcs11`, written at `place`."""
+    report, path = place
+    if not os.path.isfile(keys.module):
+        hint = "an absolute path, like /usr/lib/softhsm/libsofthsm2.so"
+        report.problem((*path, "module"), f"there is no file {keys.module}", hint)
+    return Pkcs11(keys.module, files.password(keys.pin_file, (*path, "pin_file")))
 
 
 def _pair(keys: OwnPairKeys, files: Files, path: Path) -> KeyPair:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.contract import KeyPair, Smime
+from mta.config.contract import KeyPair, Pkcs11, Smime
 from mta.rfc.smime.profile import PROFILES
 from tests.unit.config.support import SERVER, built, examined, issue, lines
 
@@ -105,6 +105,21 @@ def test_pairs_that_do_not_fit_and_folders_that_are_none_are_problems(tmp_path: 
 def test_of_a_tokens_key_only_the_chain_is_read(tmp_path: Path) -> None:
     issue().write(tmp_path, "office")
     text = own("certificate: {chain: office.pem, key: 'pkcs11:token=mta;object=office'}")
+    (tmp_path / "module.so").touch()
+    (tmp_path / "pin").write_text("1234\n")
+    (tmp_path / "pin").chmod(0o600)
+    assert "nothing reaches tokens (write server.pkcs11)" in lines(examined(text, tmp_path))[0]
+    text = text.replace("}\n", f", pkcs11: {{module: {tmp_path}/module.so, pin_file: pin}}}}\n", 1)
+    assert built(text, tmp_path).server.pkcs11 == Pkcs11(f"{tmp_path}/module.so", "1234")
     found = built(text, tmp_path).domains["contoso.example"].smime
     assert found is not None
     assert found.certificate == KeyPair(str(tmp_path / "office.pem"), "pkcs11:token=mta;object=office")
+
+
+def test_a_dkim_key_may_be_in_a_token_and_its_module_must_be_there() -> None:
+    server = SERVER.replace("}", ", pkcs11: {module: /nowhere.so, pin_file: /nowhere}}")
+    dkim = "{selector: s1, key: 'pkcs11:token=mta;object=s1'}"
+    text = f"{server}domains:\n  contoso.example: {{deliver_to: [h.example], dkim: [{dkim}]}}\n"
+    told = lines(examined(text))
+    assert "there is no file /nowhere.so" in told[0]
+    assert len(told) == 2

@@ -1,0 +1,270 @@
+"""Private keys in a token (PKCS #11): an HSM, a smart card, SoftHSM. They sign and decrypt there and never leave it.
+
+A key is named by a URI (RFC 7512): `pkcs11:token=mta;object=office`, with `id=%01` beside or instead of `object`. The
+proxies have the methods of the private keys of `cryptography` that S/MIME and DKIM use, so nobody else need know.
+Sessions are not to be shared between threads: each thread has its own, opened anew where the token has forgotten it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import unquote_to_bytes
+
+import pkcs11
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import utils as asymmetric_utils
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from pkcs11 import KDF, MGF, Attribute, KeyType, Mechanism, ObjectClass
+from pkcs11.exceptions import PKCS11Error, UserAlreadyLoggedIn
+from pkcs11.util.ec import encode_ec_public_key
+from pkcs11.util.rsa import encode_rsa_public_key
+
+from mta.errors import MtaError
+
+T = TypeVar("T")
+
+# RFC 8017 §9.2 note 1: DigestInfo up to the digest
+_DIGEST_INFO = {
+    "sha256": bytes.fromhex("3031300d060960864801650304020105000420"),
+    "sha384": bytes.fromhex("3041300d060960864801650304020205000430"),
+    "sha512": bytes.fromhex("3051300d060960864801650304020305000440"),
+}
+_PSS = {
+    "sha256": (Mechanism.SHA256, MGF.SHA256),
+    "sha384": (Mechanism.SHA384, MGF.SHA384),
+    "sha512": (Mechanism.SHA512, MGF.SHA512),
+}
+_OAEP = {"sha1": (Mechanism.SHA_1, MGF.SHA1), **_PSS}
+
+
+class TokenRefused(MtaError):
+    """The token answers, and will not do this with this key."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyName:
+    """What a URI says of a key."""
+
+    token: str
+    label: str | None
+    id: bytes | None
+
+    def __str__(self) -> str:
+        return self.label or f"%{(self.id or b'').hex()}"
+
+
+def parse_uri(uri: str) -> KeyName:
+    """The attributes of a `pkcs11:` URI that name a key (RFC 7512 §2.3). Raises MtaError."""
+    known: dict[str, bytes] = {}
+    for part in uri.removeprefix("pkcs11:").partition("?")[0].split(";"):
+        name, equals, value = part.partition("=")
+        if equals:
+            known[name] = unquote_to_bytes(value)
+    label, key_id = known.get("object"), known.get("id")
+    if "token" not in known or (label is None and key_id is None):
+        raise MtaError(f"{uri}: expected pkcs11:token=NAME;object=NAME (or id=%HEX)")
+    return KeyName(known["token"].decode("utf-8", "replace"), label.decode() if label else None, key_id)
+
+
+class Tokens:
+    """The tokens that a PKCS #11 module reaches. `pin` opens them. One object a process and module."""
+
+    def __init__(self, module: str, pin: str) -> None:
+        self._module = module
+        self._pin = pin
+        self._own = threading.local()  # of each thread: sessions by token, keys by URI
+        self._login = threading.Lock()
+
+    def key(self, uri: str) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
+        """The private key of this URI. Raises MtaError if it is not there or of a kind that is not known."""
+        name = parse_uri(uri)
+        kind, public = self.use(name, lambda key: (key.key_type, _public_key(key)))
+        if kind == KeyType.RSA:
+            return TokenRsaKey(self, name, public)
+        return TokenEcKey(self, name, public)
+
+    def use(self, name: KeyName, work: Callable[[Any], T]) -> T:
+        """Do something with a key; once more with a new session where the old one is no longer good."""
+        try:
+            return work(self._found(name))
+        except (PKCS11Error, AttributeError):
+            self._own.__dict__.clear()
+        try:
+            key = self._found(name)
+        except PKCS11Error as error:
+            raise MtaError(f"the token {name.token} does not answer: {_words(error)}") from error
+        try:
+            return work(key)
+        except AttributeError as error:  # the library gives a key only the methods that the token permits
+            raise TokenRefused(f"the token {name.token} does not let {name} do this") from error
+        except PKCS11Error as error:
+            raise TokenRefused(f"the token {name.token} refuses: {_words(error)}") from error
+
+    def _found(self, name: KeyName) -> Any:
+        keys: dict[KeyName, Any] = self._own.__dict__.setdefault("keys", {})
+        if name not in keys:
+            wanted = {"label": name.label, "id": name.id}
+            given = {key: value for key, value in wanted.items() if value is not None}
+            try:
+                keys[name] = self._session(name.token).get_key(object_class=ObjectClass.PRIVATE_KEY, **given)
+            except (pkcs11.NoSuchKey, pkcs11.MultipleObjectsReturned) as error:
+                raise MtaError(f"the token {name.token} has no one key called {name}") from error
+        return keys[name]
+
+    def _session(self, token: str) -> Any:
+        sessions: dict[str, Any] = self._own.__dict__.setdefault("sessions", {})
+        if token not in sessions:
+            try:
+                found = pkcs11.lib(self._module).get_token(token_label=token)
+            except (pkcs11.NoSuchToken, RuntimeError) as error:
+                raise MtaError(f"the module {self._module} reaches no token {token}: {_words(error)}") from error
+            sessions[token] = self._open(found)
+        return sessions[token]
+
+    def _open(self, token: Any) -> Any:
+        """A login holds for the whole process; the second session of a token is open already."""
+        with self._login:
+            try:
+                return token.open(user_pin=self._pin)
+            except UserAlreadyLoggedIn:
+                return token.open()
+
+
+@lru_cache(8)
+def tokens(module: str, pin: str) -> Tokens:
+    """The tokens of a module; one object a process, whatever is reloaded: a login holds for the process."""
+    return Tokens(module, pin)
+
+
+class TokenRsaKey(rsa.RSAPrivateKey):
+    """An RSA key of a token, as `cryptography` has them: PKCS #1 v1.5, PSS and OAEP."""
+
+    def __init__(self, tokens: Tokens, name: KeyName, public: Any) -> None:
+        self._tokens, self._name, self._public = tokens, name, public
+
+    def sign(self, data: Any, padding_: Any, algorithm: Any) -> bytes:  # noqa: D102 - as its base
+        digest, hashed = _digest(bytes(data), algorithm)
+        if isinstance(padding_, padding.PSS):
+            kind, mask = _PSS[hashed]
+            parameters = (kind, mask, len(digest))
+            return self._use(lambda key: key.sign(digest, mechanism=Mechanism.RSA_PKCS_PSS, mechanism_param=parameters))
+        given = _DIGEST_INFO[hashed] + digest
+        return self._use(lambda key: key.sign(given, mechanism=Mechanism.RSA_PKCS))
+
+    def decrypt(self, ciphertext: Any, padding_: Any) -> bytes:  # noqa: D102 - as its base
+        given = bytes(ciphertext)
+        try:
+            if isinstance(padding_, padding.OAEP):
+                parameters = (*_OAEP[padding_.algorithm.name], None)
+                mechanism = Mechanism.RSA_PKCS_OAEP
+                return self._use(lambda key: key.decrypt(given, mechanism=mechanism, mechanism_param=parameters))
+            return self._use(lambda key: key.decrypt(given, mechanism=Mechanism.RSA_PKCS))
+        except TokenRefused as error:  # tokens have many words for a ciphertext that is not theirs
+            raise ValueError("Decryption failed") from error
+
+    def _use(self, work: Callable[[Any], Any]) -> bytes:
+        return bytes(self._tokens.use(self._name, work))
+
+    @property
+    def key_size(self) -> int:  # noqa: D102 - as its base
+        return int(self._public.key_size)
+
+    def public_key(self) -> Any:  # noqa: D102 - as its base
+        return self._public
+
+    def private_numbers(self) -> NoReturn:  # noqa: D102 - as its base
+        raise _stays()
+
+    def private_bytes(self, *_: Any) -> NoReturn:  # noqa: D102 - as its base
+        raise _stays()
+
+    def __copy__(self) -> TokenRsaKey:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> TokenRsaKey:
+        return self
+
+
+class TokenEcKey(ec.EllipticCurvePrivateKey):
+    """An elliptic curve key of a token: ECDSA and ECDH."""
+
+    def __init__(self, tokens: Tokens, name: KeyName, public: Any) -> None:
+        self._tokens, self._name, self._public = tokens, name, public
+
+    def sign(self, data: Any, signature_algorithm: Any) -> bytes:  # noqa: D102 - as its base
+        digest, _ = _digest(bytes(data), signature_algorithm.algorithm)
+        size = (self.key_size + 7) // 8
+        raw = bytes(self._tokens.use(self._name, lambda key: key.sign(digest[:size], mechanism=Mechanism.ECDSA)))
+        half = len(raw) // 2
+        return asymmetric_utils.encode_dss_signature(int.from_bytes(raw[:half]), int.from_bytes(raw[half:]))
+
+    def exchange(self, algorithm: Any, peer_public_key: Any) -> bytes:  # noqa: D102 - as its base
+        numbers, size = peer_public_key.public_numbers(), (self.key_size + 7) // 8
+        point = b"\x04" + numbers.x.to_bytes(size) + numbers.y.to_bytes(size)
+        template = {Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True}
+
+        def derive(key: Any) -> bytes:
+            secret = key.derive_key(
+                KeyType.GENERIC_SECRET,
+                size * 8,
+                mechanism=Mechanism.ECDH1_DERIVE,
+                mechanism_param=(KDF.NULL, None, point),
+                template=template,
+            )
+            return bytes(secret[Attribute.VALUE])
+
+        return self._tokens.use(self._name, derive)
+
+    @property
+    def key_size(self) -> int:  # noqa: D102 - as its base
+        return int(self._public.key_size)
+
+    @property
+    def curve(self) -> Any:  # noqa: D102 - as its base
+        return self._public.curve
+
+    def public_key(self) -> Any:  # noqa: D102 - as its base
+        return self._public
+
+    def private_numbers(self) -> NoReturn:  # noqa: D102 - as its base
+        raise _stays()
+
+    def private_bytes(self, *_: Any) -> NoReturn:  # noqa: D102 - as its base
+        raise _stays()
+
+    def __copy__(self) -> TokenEcKey:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> TokenEcKey:
+        return self
+
+
+def _public_key(key: Any) -> Any:
+    """The public half, from the public object beside the private one, or from the private one of an RSA key."""
+    if key.key_type == KeyType.RSA:
+        return load_der_public_key(encode_rsa_public_key(key))
+    if key.key_type != KeyType.EC:
+        raise MtaError(f"a token's key of type {key.key_type} is not known here")
+    found = key.session.get_key(object_class=ObjectClass.PUBLIC_KEY, label=key.label, id=key.id)
+    return load_der_public_key(encode_ec_public_key(found))
+
+
+def _digest(data: bytes, algorithm: Any) -> tuple[bytes, str]:
+    if isinstance(algorithm, asymmetric_utils.Prehashed):
+        return data, str(algorithm._algorithm.name)  # it has no public name for it
+    assert isinstance(algorithm, hashes.HashAlgorithm)
+    return hashlib.new(algorithm.name, data).digest(), algorithm.name
+
+
+def _stays() -> MtaError:
+    return MtaError("a token's key stays in the token")
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

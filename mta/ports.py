@@ -129,8 +129,8 @@ class CertAnswer:
     detail: str = ""
 
 
-class Resolver(Protocol):
-    """DNS. Never raises for an answer that is merely bad: that is data."""
+class SenderNames(Protocol):
+    """The look-ups that judging a sender takes. Never raises for an answer that is merely bad: that is data."""
 
     async def txt(self, name: str) -> TxtAnswer:
         """The TXT records of `name` (A-labels)."""
@@ -151,6 +151,10 @@ class Resolver(Protocol):
     async def mx(self, domain: str) -> MxAnswer:
         """The MX records of `domain` (A-labels)."""
         ...
+
+
+class Resolver(SenderNames, Protocol):
+    """DNS, all of it."""
 
     async def addresses(self, host: str) -> AddressAnswer:
         """The addresses of `host`, CNAMEs followed."""

@@ -6,35 +6,28 @@ somewhere else, is told at the contract it concerns.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from mta.config.contract import DEFAULT
 from mta.config.draft import Draft
-from mta.config.values import ValueFault, certificate_name, host_port, network
-
-Given = Mapping[str, Any]
+from mta.config.exchange_values import (
+    TLS_SETTINGS,
+    Given,
+    Place,
+    connector_type,
+    domains_of,
+    is_on,
+    names_of,
+    numbered,
+    text_of,
+    texts,
+)
+from mta.config.values import ValueFault, host_port, network
 
 _INBOUND_SIGNS = ("SenderDomains", "RequireTls", "SenderIPAddresses", "TlsSenderCertificateName")
 _OUTBOUND_SIGNS = ("RecipientDomains", "UseMXRecord", "SmartHosts", "TlsSettings")
-_TLS_SETTINGS = {"1": "EncryptionOnly", "2": "CertificateValidation", "3": "DomainValidation"}  # as JSON may write them
-_CONNECTOR_TYPES = {"1": "OnPremises", "2": "Partner"}
-_NOT_HERE = {  # switches that mean something Exchange does and this relay does not
-    "CloudServicesMailEnabled": "X-MS-Exchange-Organization fields travel as they are; none is promoted or removed",
-    "TreatMessagesAsInternal": "no mail is treated as internal",
-    "ScanAndDropRecipients": "nothing is scanned",
-    "TrustedOrganizations": "organisations are not known here, only domains, addresses and certificates",
-    "ClientHostNames": "names of clients prove nothing and are not looked at",
-    "AssociatedAcceptedDomains": "a contract is for all domains of ours",
-    "AllAcceptedDomains": "name the domains under `domains`",
-    "RouteAllMessagesViaOnPremises": "make the hosts those of `default`",
-    "SenderRewritingEnabled": "senders are not rewritten (SRS)",
-    "EFUsers": "a contract is for all recipients",
-    "EFTestMode": "it is an internal switch",
-    "EFSkipMailGateway": "it is an internal switch",
-}
 
 
 @dataclass(slots=True)
@@ -71,7 +64,7 @@ def _objects(document: Any) -> list[Given]:
 
 
 def _restricts(given: Given) -> bool:
-    return _on(given, "RestrictDomainsToCertificate") or _on(given, "RestrictDomainsToIPAddresses")
+    return is_on(given, "RestrictDomainsToCertificate") or is_on(given, "RestrictDomainsToIPAddresses")
 
 
 def _take(given: Given, draft: Draft, partners: dict[tuple[str, ...], _Partner]) -> None:
@@ -80,18 +73,18 @@ def _take(given: Given, draft: Draft, partners: dict[tuple[str, ...], _Partner])
     if given.get("Enabled") is False:
         draft.differs(title, "is not enabled: not carried over")
         return
-    if outbound and (_on(given, "IsTransportRuleScoped") or _on(given, "TestMode")):
-        why = "is used by mail-flow rules only" if _on(given, "IsTransportRuleScoped") else "is in test mode"
+    if outbound and (is_on(given, "IsTransportRuleScoped") or is_on(given, "TestMode")):
+        why = "is used by mail-flow rules only" if is_on(given, "IsTransportRuleScoped") else "is in test mode"
         draft.differs(title, f"{why}: not carried over")
         return
-    if not outbound and _type(given, draft, title) == "OnPremises":
+    if not outbound and connector_type(given, draft, title) == "OnPremises":
         _on_premises(given, title, draft)
         return
-    domains = _domains(given.get("RecipientDomains" if outbound else "SenderDomains"), draft, title)
+    domains = domains_of(given.get("RecipientDomains" if outbound else "SenderDomains"), draft, title)
     partner = _partner(title, domains, draft, partners)
     if partner is None:
         return
-    place = _Place(draft, title, partner.name)
+    place = Place(draft, title, partner.name)
     direction = "outbound" if outbound else "inbound"
     if direction in partner.keys:
         draft.differs(title, f"{partner.name} has an {direction} already: not carried over", partner.name)
@@ -121,40 +114,24 @@ def _partner(
     return partner
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    draft: Draft
-    title: str
-    connector: str
-
-    def differs(self, key: str, text: str) -> None:
-        self.draft.differs(f"{self.title}, {key}", text, self.connector)
-
-    def others(self, given: Given) -> None:
-        """The switches without a counterpart, where they are set."""
-        for key, text in _NOT_HERE.items():
-            if given.get(key) not in (None, False, "", [], {}, 0, "None"):
-                self.differs(key, text)
-
-
 # --- inbound -----------------------------------------------------------------------------------------------------
 
 
-def _inbound(given: Given, place: _Place, has_domains: bool) -> dict[str, Any]:
+def _inbound(given: Given, place: Place, has_domains: bool) -> dict[str, Any]:
     inbound: dict[str, Any] = {}
     certificate, networks = None, _networks(given, place)
-    if _on(given, "RestrictDomainsToCertificate"):
+    if is_on(given, "RestrictDomainsToCertificate"):
         certificate = _certificate(given, place)
     elif given.get("TlsSenderCertificateName"):
         text = "without RestrictDomainsToCertificate nobody else is kept out by it: not carried over"
         place.differs("TlsSenderCertificateName", text)
-    required = _on(given, "RequireTls") or certificate is not None
+    required = is_on(given, "RequireTls") or certificate is not None
     if required:
         inbound["tls"] = {"client_certificate": certificate} if certificate else "required"
         place.differs("RequireTls", "TLS 1.2 at the least is demanded here")
     else:
         inbound["tls"] = "optional"
-    if _on(given, "RestrictDomainsToIPAddresses") and networks:
+    if is_on(given, "RestrictDomainsToIPAddresses") and networks:
         inbound["networks"] = networks
         if certificate:
             place.differs("RestrictDomainsToIPAddresses", "here the certificate and the address must both hold")
@@ -170,28 +147,21 @@ def _inbound(given: Given, place: _Place, has_domains: bool) -> dict[str, Any]:
     return inbound | ({"trusted_hops": hops} if hops else {})
 
 
-def _certificate(given: Given, place: _Place) -> dict[str, Any] | None:
-    written = _text(given.get("TlsSenderCertificateName"))
-    names: list[str] = []
-    for name in [written, written.removeprefix("*.")] if written.startswith("*.") else [written]:
-        try:
-            names.append(str(certificate_name(name)))
-        except ValueFault as fault:
-            place.differs("TlsSenderCertificateName", f"{name or 'nothing'} is no name here: {fault}")
+def _certificate(given: Given, place: Place) -> dict[str, Any] | None:
+    written = text_of(given.get("TlsSenderCertificateName"))
+    names = names_of(written, "TlsSenderCertificateName", place)
     if not names:
         return None
     place.differs("TlsSenderCertificateName", "Exchange compares the Subject; here the names of the certificate (SAN)")
-    if written.startswith("*."):
-        place.differs("TlsSenderCertificateName", f"{written} means any depth below; here it is one label")
     place.differs(
         "TlsSenderCertificateName", "the issuer is any CA of this system: write `ca` where it is a private one"
     )
     return {"names": names}
 
 
-def _networks(given: Given, place: _Place) -> list[str]:
+def _networks(given: Given, place: Place) -> list[str]:
     found: list[str] = []
-    for text in _list(given.get("SenderIPAddresses")):
+    for text in texts(given.get("SenderIPAddresses")):
         try:
             found.append(str(network(text)))
         except ValueFault as fault:
@@ -199,15 +169,15 @@ def _networks(given: Given, place: _Place) -> list[str]:
     return found
 
 
-def _trusted_hops(given: Given, networks: list[str], place: _Place) -> list[str]:
+def _trusted_hops(given: Given, networks: list[str], place: Place) -> list[str]:
     """Enhanced filtering: whose Received fields are believed about where the mail came from."""
     hops: list[str] = []
-    for text in _list(given.get("EFSkipIPs")):
+    for text in texts(given.get("EFSkipIPs")):
         try:
             hops.append(str(network(text)))
         except ValueFault as fault:
             place.differs("EFSkipIPs", f"{text} is no network here: {fault}")
-    if _on(given, "EFSkipLastIP"):
+    if is_on(given, "EFSkipLastIP"):
         if networks:
             hops += networks
         else:
@@ -220,11 +190,11 @@ def _trusted_hops(given: Given, networks: list[str], place: _Place) -> list[str]
 def _on_premises(given: Given, title: str, draft: Draft) -> None:
     """Our own servers: they may send to anyone, and to be them is to be proved."""
     name = draft.name(title)
-    place = _Place(draft, title, name)
-    networks, written = _networks(given, place), _text(given.get("TlsSenderCertificateName"))
+    place = Place(draft, title, name)
+    networks, written = _networks(given, place), text_of(given.get("TlsSenderCertificateName"))
     certificate = _certificate(given, place) if written else None
     if not networks and certificate is None:
-        place = _Place(draft, title, "")
+        place = Place(draft, title, "")
         place.differs("ConnectorType", "neither addresses nor a certificate prove our own servers: not carried over")
         return
     inbound: dict[str, Any] = {}
@@ -249,10 +219,10 @@ def _on_premises(given: Given, title: str, draft: Draft) -> None:
 # --- outbound ----------------------------------------------------------------------------------------------------
 
 
-def _outbound(given: Given, place: _Place) -> dict[str, Any]:
+def _outbound(given: Given, place: Place) -> dict[str, Any]:
     outbound: dict[str, Any] = {}
     hosts = _smart_hosts(given, place)
-    if given.get("UseMXRecord") is False or (hosts and not _on(given, "UseMXRecord")):
+    if given.get("UseMXRecord") is False or (hosts and not is_on(given, "UseMXRecord")):
         if hosts:
             outbound["route"] = {"hosts": hosts}
         else:
@@ -260,18 +230,18 @@ def _outbound(given: Given, place: _Place) -> dict[str, Any]:
     elif hosts:
         place.differs("SmartHosts", "UseMXRecord is set, so they are not used")
     outbound["tls"] = _tls(given, place)
-    if _type(given, place.draft, place.title) == "OnPremises":
+    if connector_type(given, place.draft, place.title) == "OnPremises":
         place.differs("ConnectorType", "for Exchange these are our own servers; here it is a contract like others")
     return outbound
 
 
-def _tls(given: Given, place: _Place) -> dict[str, Any]:
-    setting = _text(given.get("TlsSettings"))
-    setting = _numbered(setting, _TLS_SETTINGS, "TlsSettings", place)
+def _tls(given: Given, place: Place) -> dict[str, Any]:
+    setting = text_of(given.get("TlsSettings"))
+    setting = numbered(setting, TLS_SETTINGS, "TlsSettings", place)
     tls: dict[str, Any]
     if setting == "DomainValidation":
-        tls = {"level": "verified", "names": _tls_domain(given, place)}
-        tls = tls if tls["names"] else {"level": "verified"}
+        names = names_of(text_of(given.get("TlsDomain")), "TlsDomain", place)
+        tls = {"level": "verified"} | ({"names": names} if names else {})
         place.differs("TlsSettings", "Exchange looks at revocation lists; here at `crl` files and OCSP staples")
     elif setting == "CertificateValidation":
         tls = {"level": "verified"}
@@ -289,24 +259,11 @@ def _tls(given: Given, place: _Place) -> dict[str, Any]:
     return tls | _published(given, place)
 
 
-def _tls_domain(given: Given, place: _Place) -> list[str]:
-    written = _text(given.get("TlsDomain"))
-    names: list[str] = []
-    for name in [written, written.removeprefix("*.")] if written.startswith("*.") else [written]:
-        try:
-            names.append(str(certificate_name(name)))
-        except ValueFault as fault:
-            place.differs("TlsDomain", f"{name or 'nothing'} is no name here: {fault}")
-    if written.startswith("*."):
-        place.differs("TlsDomain", f"{written} means any depth below; here it is one label")
-    return names
-
-
-def _published(given: Given, place: _Place) -> dict[str, Any]:
+def _published(given: Given, place: Place) -> dict[str, Any]:
     """DANE and MTA-STS. Exchange's defaults are ours."""
     found: dict[str, Any] = {}
     for key, ours in (("SmtpDaneMode", "dane"), ("MtaStsMode", "mta_sts")):
-        mode = _text(given.get(key)).lower()
+        mode = text_of(given.get(key)).lower()
         if mode in ("none", "mandatory"):
             found[ours] = "off" if mode == "none" else "mandatory"
         elif mode not in ("", "opportunistic"):
@@ -317,62 +274,12 @@ def _published(given: Given, place: _Place) -> dict[str, Any]:
     return found
 
 
-def _smart_hosts(given: Given, place: _Place) -> list[str]:
+def _smart_hosts(given: Given, place: Place) -> list[str]:
     found: list[str] = []
-    for text in _list(given.get("SmartHosts")):
+    for text in texts(given.get("SmartHosts")):
         bare = text.strip("[]") if text.count(":") < 2 else text
         try:
             found.append(str(host_port(bare, 25)))
         except ValueFault as fault:
             place.differs("SmartHosts", f"{text} is no host here: {fault}")
     return found
-
-
-# --- values ------------------------------------------------------------------------------------------------------
-
-
-def _domains(value: Any, draft: Draft, title: str) -> tuple[str, ...]:
-    """`*.x` is x and its subdomains for Exchange; `*` is everyone: no domains, the default."""
-    found: list[str] = []
-    for text in _list(value):
-        domain = re.sub(r"^smtp:|;\d+$", "", text, flags=re.IGNORECASE).lower()
-        if domain in ("*", "*.*", "--"):
-            return ()
-        found += [domain.removeprefix("*."), domain] if domain.startswith("*.") else [domain]
-    if not found:
-        draft.differs(title, "names no domains: it is taken for everyone's", DEFAULT)
-    return tuple(dict.fromkeys(found))
-
-
-def _type(given: Given, draft: Draft, title: str) -> str:
-    written = _text(given.get("ConnectorType")) or "Partner"
-    return _numbered(written, _CONNECTOR_TYPES, "ConnectorType", _Place(draft, title, ""))
-
-
-def _numbered(written: str, meanings: Mapping[str, str], key: str, place: _Place) -> str:
-    """ConvertTo-Json writes some words as numbers."""
-    if written in meanings:
-        place.differs(key, f"the number {written} is read as {meanings[written]}: compare with Get-...Connector")
-        return meanings[written]
-    return written
-
-
-def _on(given: Given, key: str) -> bool:
-    return given.get(key) is True or str(given.get(key)).lower() == "true"
-
-
-def _list(value: Any) -> list[str]:
-    if value is None or value == "":
-        return []
-    values = value if isinstance(value, list) else [value]
-    return [text for text in map(_text, values) if text]
-
-
-def _text(value: Any) -> str:
-    """A value as text; of an object the part that names it."""
-    if isinstance(value, dict):
-        for key in ("Address", "Domain", "value", "Value", "Name"):
-            if value.get(key):
-                return _text(value[key])
-        return ""
-    return "" if value is None else str(value).strip()

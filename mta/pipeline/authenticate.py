@@ -21,8 +21,9 @@ from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField
 from mta.model.frozen import frozen
 from mta.model.message import Content, HeaderBlock
+from mta.pipeline.patience import Patience
 from mta.policy.concerned import true_source
-from mta.ports import Clock, Resolver, Spool
+from mta.ports import Clock, SenderNames, Spool
 from mta.rfc.arc.check import check as check_arc
 from mta.rfc.arc.verify import body_requests as arc_requests
 from mta.rfc.authres.parse import spans_to_remove
@@ -45,7 +46,7 @@ _PIECE = 1 << 20
 class LookUps:
     """What finding out takes: names, the time, and how we call ourselves."""
 
-    resolver: Resolver
+    resolver: SenderNames
     clock: Clock
     hostname: str
 
@@ -74,6 +75,7 @@ async def authenticate(
 
     They may know different gateways in front of us, hence different sources for SPF; the rest is found out once.
     """
+    names = replace(names, resolver=Patience(names.resolver, names.clock))
     sources = [seen_by(connector, incoming) for connector in connectors]
     found: dict[object, AuthenticationFacts] = {}
     for source in sources:

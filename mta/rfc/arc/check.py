@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mta.model.auth import ArcOutcome, AuthResult
-from mta.ports import Resolver
+from mta.ports import SenderNames
 from mta.rfc.arc.parse import ArcSet, collect, sealed_as_failed
 from mta.rfc.arc.verify import Evidence, judge
 from mta.rfc.dkim.body import AuthMessage, body_hashes
@@ -17,7 +17,7 @@ from mta.rfc.dkim.verify import request_of
 MOST_KEYS = 60  # look-ups for one message: every seal's and the newest message signature's, then older ones'
 
 
-async def check(message: AuthMessage, resolver: Resolver, now: float) -> ArcOutcome:
+async def check(message: AuthMessage, resolver: SenderNames, now: float) -> ArcOutcome:
     """The state of the message's chain; `now` is in epoch seconds. For the body see `dkim.check.check`."""
     if sealed_as_failed(message.block):
         return ArcOutcome(AuthResult.FAIL, reason="the newest seal says that the chain had failed (cv=fail)")

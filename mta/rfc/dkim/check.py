@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Iterable
 
 from mta.model.auth import DkimOutcome
-from mta.ports import Resolver, TxtAnswer
+from mta.ports import SenderNames, TxtAnswer
 from mta.rfc.dkim.body import AuthMessage, body_hashes
 from mta.rfc.dkim.canonicalize import Headers
 from mta.rfc.dkim.verify import MAIL, judge, signatures
 
 
 async def check(
-    message: AuthMessage, resolver: Resolver, now: float, services: frozenset[str] = MAIL
+    message: AuthMessage, resolver: SenderNames, now: float, services: frozenset[str] = MAIL
 ) -> tuple[DkimOutcome, ...]:
     """One outcome for each of the first ten signatures, from the top. `now` is in epoch seconds.
 
@@ -34,7 +34,7 @@ async def check(
     return tuple(outcomes)
 
 
-async def look_up(names: Iterable[str], resolver: Resolver) -> dict[str, TxtAnswer]:
+async def look_up(names: Iterable[str], resolver: SenderNames) -> dict[str, TxtAnswer]:
     """The TXT records of the names: side by side, each once."""
     distinct = list(dict.fromkeys(names))
     if len(distinct) == 1:

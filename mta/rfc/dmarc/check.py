@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mta.model.auth import AuthResult, DkimOutcome, DmarcOutcome, SpfOutcome
 from mta.model.author import FromField
-from mta.ports import DnsStatus, Resolver
+from mta.ports import DnsStatus, SenderNames
 from mta.rfc.dmarc.evaluate import (
     Evidence,
     Identifier,
@@ -21,7 +21,7 @@ MAX_DESTINATIONS = 10
 
 
 async def check(
-    from_field: FromField, spf: SpfOutcome, dkim: tuple[DkimOutcome, ...], resolver: Resolver
+    from_field: FromField, spf: SpfOutcome, dkim: tuple[DkimOutcome, ...], resolver: SenderNames
 ) -> DmarcOutcome:
     """The verdict on a message; `spf` is that of MAIL FROM (RFC 9989 §4.4.2: HELO does not count).
 
@@ -45,7 +45,7 @@ async def check(
     return evaluate(Evidence(author, walk, claims, organizations, exists))
 
 
-async def report_destinations(policy_domain: str, addresses: tuple[str, ...], resolver: Resolver) -> tuple[str, ...]:
+async def report_destinations(policy_domain: str, addresses: tuple[str, ...], resolver: SenderNames) -> tuple[str, ...]:
     """Those of a record's `rua` (mailto: only) that may be sent reports on `policy_domain` (RFC 9990 §4).
 
     Mailboxes of another organization must have agreed, and may name others of their own instead. Where that cannot be
@@ -77,7 +77,7 @@ def _host(address: str) -> str:
     return host.lower() if scheme.lower() == "mailto" and local and at else ""
 
 
-async def _walk(domain: str, resolver: Resolver, claims: tuple[Identifier, ...] | None = None) -> Walk:
+async def _walk(domain: str, resolver: SenderNames, claims: tuple[Identifier, ...] | None = None) -> Walk:
     """A walk from `domain`. With `claims` it ends at the author's own record where the rest would change nothing."""
     found: list[Found] = []
     for name in names(domain):
@@ -96,7 +96,7 @@ async def _walk(domain: str, resolver: Resolver, claims: tuple[Identifier, ...] 
 
 
 async def _organizations(
-    walk: Walk, found: Found, claims: tuple[Identifier, ...], resolver: Resolver
+    walk: Walk, found: Found, claims: tuple[Identifier, ...], resolver: SenderNames
 ) -> dict[str, str]:
     """The organizational domains that alignment depends on; an empty one where the walk failed."""
     organization = walk.organizational_domain
@@ -109,7 +109,7 @@ async def _organizations(
     return known
 
 
-async def _exists(domain: str, resolver: Resolver) -> bool | None:
+async def _exists(domain: str, resolver: SenderNames) -> bool | None:
     """Whether the domain exists, by the response code alone (RFC 9989 §3.2: NXDOMAIN); None: not known."""
     answer = await resolver.a(domain)
     return None if answer.status is DnsStatus.TEMPORARY else answer.status is not DnsStatus.NXDOMAIN

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mta.model.address import Mailbox
 from mta.model.auth import AuthResult, SenderOutcome
-from mta.ports import DnsStatus, MxRecord, Resolver
+from mta.ports import DnsStatus, MxRecord, SenderNames
 
 
-async def check(sender: Mailbox | None, resolver: Resolver) -> SenderOutcome:
+async def check(sender: Mailbox | None, resolver: SenderNames) -> SenderOutcome:
     """FAIL where the domain of MAIL FROM publishes a null MX."""
     if sender is None:
         return SenderOutcome(AuthResult.NONE)

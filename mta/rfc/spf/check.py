@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from mta.model.address import Mailbox
 from mta.model.auth import AuthResult, SpfOutcome
-from mta.ports import AddressAnswer, Clock, DnsStatus, MxAnswer, Resolver, TxtAnswer
+from mta.ports import AddressAnswer, Clock, DnsStatus, MxAnswer, SenderNames, TxtAnswer
 from mta.rfc.spf.macro import MacroContext, MacroString, expand, expand_name, is_domain_name
 from mta.rfc.spf.parse import (
     Mechanism,
@@ -42,12 +42,12 @@ class SpfQuery:
     now: float = 0.0
 
 
-async def check_helo(query: SpfQuery, resolver: Resolver, clock: Clock | None = None) -> SpfOutcome:
+async def check_helo(query: SpfQuery, resolver: SenderNames, clock: Clock | None = None) -> SpfOutcome:
     """RFC 7208 §2.3: the HELO identity. With a `clock` the look-ups end after 20 seconds."""
     return await _judge(query, "postmaster", query.helo, resolver, clock)
 
 
-async def check_mail_from(query: SpfQuery, resolver: Resolver, clock: Clock | None = None) -> SpfOutcome:
+async def check_mail_from(query: SpfQuery, resolver: SenderNames, clock: Clock | None = None) -> SpfOutcome:
     """RFC 7208 §2.4: the MAIL FROM identity. With a `clock` the look-ups end after 20 seconds."""
     if query.sender is None:  # RFC 7208 §2.4: the null sender is postmaster at the HELO name
         return await _judge(query, "postmaster", query.helo, resolver, clock)
@@ -55,13 +55,13 @@ async def check_mail_from(query: SpfQuery, resolver: Resolver, clock: Clock | No
     return await _judge(query, query.sender.local or "postmaster", query.sender.ascii_domain, resolver, clock)
 
 
-async def check(query: SpfQuery, resolver: Resolver, clock: Clock | None = None) -> tuple[SpfOutcome, SpfOutcome]:
+async def check(query: SpfQuery, resolver: SenderNames, clock: Clock | None = None) -> tuple[SpfOutcome, SpfOutcome]:
     """Both identities, HELO first; where they are one and the same it is asked about once."""
     helo = await check_helo(query, resolver, clock)
     return helo, helo if query.sender is None else await check_mail_from(query, resolver, clock)
 
 
-async def _judge(query: SpfQuery, local: str, domain: str, resolver: Resolver, clock: Clock | None) -> SpfOutcome:
+async def _judge(query: SpfQuery, local: str, domain: str, resolver: SenderNames, clock: Clock | None) -> SpfOutcome:
     domain = domain.lower().removesuffix(".")
     # RFC 7208 §4.3: no domain name, or one label: there is nothing to check
     if not is_domain_name(domain) or "." not in domain or domain.startswith("["):
@@ -107,7 +107,7 @@ class _Verdict:
 class _Evaluation:
     """One check_host() with everything it includes: the limits hold for all of it together."""
 
-    resolver: Resolver
+    resolver: SenderNames
     client: IPv4Address | IPv6Address
     clock: Clock | None
     terms: int = 0

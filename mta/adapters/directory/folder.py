@@ -1,15 +1,15 @@
 """A folder of certificate files (ports.CertificateSource): watched, and indexed so that a look-up costs no reading.
 
 At each look-up the folder is asked whether its list of files has changed (a stat a folder), and every file that an
-answer comes from, whether it is still the one that was read. Only a change leads to a scan, and a scan reads only what
-is new. All of it runs in one thread of its own: the folder may lie on a slow disk.
+answer comes from, whether it is still the one that was read. Only a change leads to a scan, of the folders that have
+changed, and a scan reads only what is new. All of it runs in one thread of its own: the folder may lie on a slow disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +20,7 @@ import apsw
 
 from mta.adapters.directory.files import write_certificate
 from mta.adapters.directory.index import FolderIndex, Row
-from mta.adapters.directory.scan import FileRead, Stamp, folder_stamp, read_entries, scan
+from mta.adapters.directory.scan import FileRead, Stamp, Tree, folder_stamp, read_entries, scan
 from mta.model.address import Mailbox
 from mta.model.directory import Candidate, SourceAnswer, SourceStatus, TrustRung
 from mta.observe import events
@@ -29,6 +29,7 @@ from mta.observe.log import EventLog
 FULL_SCAN = 60.0  # seconds: so often files that were overwritten in their place are looked for
 _FEW_FOLDERS = 64  # up to here every look-up asks all of them
 _PAUSES = 10.0  # a scan is followed by a pause of so many times as long as it took
+_QUICK = 0.1  # seconds: unless it was so quick
 _RESTLESS = 100  # unusable files that are looked at again at each look-up: somebody may be writing them
 _BATCH = 2000  # files of one transaction
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class FolderSource:
         self._index: FolderIndex | None = None
         self._folders: dict[str, int] = {}
         self._restless: dict[str, Stamp] = {}
-        self._scanned = -FULL_SCAN
+        self._next_full = 0.0
         self._rest_until = 0.0
 
     async def find(self, mailbox: Mailbox) -> SourceAnswer:
@@ -130,10 +131,13 @@ class FolderSource:
         if self._index is None:
             self._index = self._open()
         now = time.monotonic()
-        if now >= self._rest_until and (now - self._scanned >= FULL_SCAN or self._changed()):
+        if now >= self._next_full:
             self._scan(self._index)
-            self._scanned = time.monotonic()
-            self._rest_until = self._scanned + _PAUSES * (self._scanned - now) if self._scanned - now > 0.1 else 0.0
+            self._next_full = now + max(FULL_SCAN, _PAUSES * (time.monotonic() - now))
+        elif now >= self._rest_until and (changed := self._changed()):
+            self._scan(self._index, changed)
+            spent = time.monotonic() - now
+            self._rest_until = now + _PAUSES * spent if spent > _QUICK else 0.0
         return self._index
 
     def _open(self) -> FolderIndex:
@@ -145,12 +149,12 @@ class FolderSource:
             )
             return FolderIndex(None)
 
-    def _changed(self) -> bool:
-        if any(
-            folder_stamp(self._root / below) != known for below, known in islice(self._folders.items(), _FEW_FOLDERS)
-        ):
-            return True
-        return any(self._stamp(path) != known for path, known in self._restless.items())
+    def _changed(self) -> set[str]:
+        """The folders in which something has come or gone, or a file that was unusable is another one now."""
+        asked = islice(self._folders.items(), _FEW_FOLDERS)
+        changed = {below for below, known in asked if folder_stamp(self._root / below) != known}
+        restless = {path for path, known in self._restless.items() if self._stamp(path) != known}
+        return changed | {path.rpartition("/")[0] for path in restless}
 
     def _stamp(self, path: str) -> Stamp | None:
         try:
@@ -161,21 +165,34 @@ class FolderSource:
 
     # --- scanning
 
-    def _scan(self, index: FolderIndex) -> None:
-        tree = scan(self._root)
-        if tree.files != index.stamps():
-            with index.writing():
-                known = index.stamps()  # somebody else may have read them while we waited
-                index.forget(known.keys() - tree.files.keys())
-                self._read(index, (path for path, stamp in tree.files.items() if known.get(path) != stamp))
-        if index.folders() != tree.folders:
-            with index.writing():
-                index.settle(tree)
+    def _scan(self, index: FolderIndex, changed: set[str] | None = None) -> None:
+        """Bring the index up to date: all of it, or for folders in which something has changed."""
+        if changed is None:
+            tree = scan(self._root)
+            gone = set[str]()
+        else:
+            tree = scan(self._root, changed, self._folders)
+            gone = {one for one in self._folders for below in changed - tree.folders.keys() if _is_in(one, below)}
+        self._compare(index, tree, None if changed is None else tree.folders.keys() | gone)
         for below, fault in tree.faults.items():
             self._log.warning(events.DIRECTORY_FAULT, source=self.name, file=below, error=fault)
-        self._folders = tree.folders
+        kept = {} if changed is None else {one: at for one, at in self._folders.items() if one not in gone}
+        self._folders = kept | tree.folders
         unusable = [path for path, _ in index.faults()][:_RESTLESS]
-        self._restless = {path: tree.files[path] for path in unusable if path in tree.files}
+        self._restless = {path: stamp for path in unusable if (stamp := self._stamp(path)) is not None}
+
+    def _compare(self, index: FolderIndex, tree: Tree, folders: Iterable[str] | None) -> None:
+        """Read what the index has not, and forget what is not there; in these folders, or in all."""
+
+        def known() -> dict[str, Stamp]:
+            return index.stamps() if folders is None else index.stamps_of(folders)
+
+        if tree.files == known():
+            return
+        with index.writing():
+            before = known()  # somebody else may have read them while we waited
+            index.forget(before.keys() - tree.files.keys())
+            self._read(index, (path for path, stamp in tree.files.items() if before.get(path) != stamp))
 
     def _read(self, index: FolderIndex, paths: Iterator[str]) -> None:
         while batch := list(islice(paths, _BATCH)):
@@ -194,3 +211,7 @@ class FolderSource:
             self._log.warning(events.DIRECTORY_FAULT, source=self.name, file=path, error=fault)
             return FileRead(path, self._stamp(path) or (0, 0), (), fault)
         return FileRead(path, stamp, entries)
+
+
+def _is_in(folder: str, below: str) -> bool:
+    return folder == below or folder.startswith(f"{below}/")

@@ -14,15 +14,16 @@ from pathlib import Path
 
 import apsw
 
-from mta.adapters.directory.scan import Entry, FileRead, Stamp, Tree
+from mta.adapters.directory.scan import Entry, FileRead, Stamp
 
-_VERSION = 1
+_VERSION = 2
 MOST_ROWS = 200  # certificates of one address, or of one domain
 _SCHEMA = """
-CREATE TABLE folders(path TEXT PRIMARY KEY, stamp INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE files(
-  id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, stamp INTEGER NOT NULL, size INTEGER NOT NULL, fault TEXT NOT NULL
+  id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, folder TEXT NOT NULL, stamp INTEGER NOT NULL,
+  size INTEGER NOT NULL, fault TEXT NOT NULL
 );
+CREATE INDEX files_of_folder ON files(folder);
 CREATE TABLE certificates(
   id INTEGER PRIMARY KEY, file INTEGER NOT NULL REFERENCES files ON DELETE CASCADE, authority INTEGER NOT NULL,
   der BLOB NOT NULL
@@ -84,13 +85,14 @@ class FolderIndex:
 
     # --- what it knows
 
-    def folders(self) -> dict[str, int]:
-        """The stamps of the folders at the last scan."""
-        return dict(self.db.execute("SELECT path, stamp FROM folders"))
-
     def stamps(self) -> dict[str, Stamp]:
         """The stamps of all files that were read."""
         return {path: (stamp, size) for path, stamp, size in self.db.execute("SELECT path, stamp, size FROM files")}
+
+    def stamps_of(self, folders: Iterable[str]) -> dict[str, Stamp]:
+        """The stamps of the files that stand in these folders themselves."""
+        sql = "SELECT path, stamp, size FROM files WHERE folder = ?"
+        return {path: (stamp, size) for below in folders for path, stamp, size in self.db.execute(sql, (below,))}
 
     def faults(self) -> list[tuple[str, str]]:
         """The files that could not be used, and why."""
@@ -126,11 +128,11 @@ class FolderIndex:
 
     def put(self, read: Iterable[FileRead]) -> None:
         """Take over files as they were read."""
-        sql = "INSERT INTO files(path, stamp, size, fault) VALUES(?, ?, ?, ?)"
+        sql = "INSERT INTO files(path, folder, stamp, size, fault) VALUES(?, ?, ?, ?, ?)"
         with self.db:
             for one in read:
                 self.db.execute("DELETE FROM files WHERE path = ?", (one.path,))
-                self.db.execute(sql, (one.path, *one.stamp, one.fault))
+                self.db.execute(sql, (one.path, one.path.rpartition("/")[0], *one.stamp, one.fault))
                 self._put_entries(self.db.last_insert_rowid(), one.entries)
 
     def _put_entries(self, file: int, entries: tuple[Entry, ...]) -> None:
@@ -143,12 +145,6 @@ class FolderIndex:
                 "INSERT INTO names(key, certificate, stated) VALUES(?, ?, ?)",
                 ((key, number, key in entry.stated) for key in entry.named | entry.stated),
             )
-
-    def settle(self, tree: Tree) -> None:
-        """The scan that found `tree` is taken over completely."""
-        with self.db:
-            self.db.execute("DELETE FROM folders")
-            self.db.executemany("INSERT INTO folders(path, stamp) VALUES(?, ?)", tree.folders.items())
 
 
 def _connect(path: Path | None) -> apsw.Connection:
@@ -171,7 +167,7 @@ def _prepare(db: apsw.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
         if db.execute("PRAGMA user_version").get != _VERSION:  # unless somebody else has just made them
-            for table in ("names", "certificates", "files", "folders"):
+            for table in ("names", "certificates", "files"):
                 db.execute(f"DROP TABLE IF EXISTS {table}")
             db.execute(_SCHEMA)
             db.execute(f"PRAGMA user_version = {_VERSION}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,18 +31,22 @@ class Tree:
     faults: dict[str, str] = field(default_factory=dict)
 
 
-def scan(root: Path) -> Tree:
-    """Everything below `root`. Raises OSError if `root` itself cannot be read."""
+def scan(root: Path, begin: Iterable[str] = ("",), known: Container[str] = ()) -> Tree:
+    """What is in the folders `begin` and below them, but for folders that are `known`.
+
+    Raises OSError if `root` itself cannot be read; a folder that has gone is not in the tree.
+    """
     tree = Tree()
-    waiting = [("", 0)]
+    waiting = [(below, below.count("/") + bool(below)) for below in begin]
     while waiting:
         below, depth = waiting.pop()
         try:
-            waiting += _scan_folder(root, below, depth, tree)
+            waiting += (one for one in _scan_folder(root, below, depth, tree) if one[0] not in known)
         except OSError as error:
             if not below:
                 raise
-            tree.faults[below] = error.strerror or str(error)
+            if not isinstance(error, FileNotFoundError):
+                tree.faults[below] = error.strerror or str(error)
     return tree
 
 

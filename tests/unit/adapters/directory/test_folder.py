@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,14 +176,42 @@ async def test_a_folder_that_is_gone_comes_back(folder: Folder) -> None:
 
 
 async def test_overwritten_files_are_found_by_the_full_scan(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FULL_SCAN", 0.3)
     path = folder.put("a.pem", pem(OTHER))
     os.utime(folder.root, (1, 1))  # nothing has come or gone for long
     source = folder.open()
     assert await ders(source) == []
-    path.write_bytes(pem(ONE))
-    assert await ders(source) == []  # nobody has looked at this file
-    monkeypatch.setattr(module, "FULL_SCAN", 0.0)
+    path.write_bytes(pem(ONE))  # nobody looks at this file for bob's sake
+    async with asyncio.timeout(20):
+        while await ders(source) != [ONE]:
+            await asyncio.sleep(0.02)
+
+
+async def test_folders_that_come_and_go(folder: Folder) -> None:
+    source = folder.open()
+    folder.put("keep/alice.pem", pem(OTHER))
+    assert await ders(source) == []
+    folder.put("a/b/one.pem", pem(ONE))
     assert await ders(source) == [ONE]
+    (folder.root / "a" / "b").rename(folder.root / "c")
+    assert [one.place for one in (await source.find(mailbox())).candidates] == ["c/one.pem"]
+    shutil.rmtree(folder.root / "c")
+    assert await ders(source) == []
+    assert await ders(source, "robert@elsewhere.example") == [OTHER]
+
+
+async def test_only_folders_that_have_changed_are_listed(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/x.pem", "b/x.pem", "b/c/x.pem"):
+        folder.put(name, pem(OTHER))
+    for name in ("", "a", "b", "b/c"):
+        os.utime(folder.root / name, (1, 1))
+    source = folder.open()
+    await ders(source)
+    listed: list[str] = []
+    monkeypatch.setattr(os, "scandir", lambda path, real=os.scandir: (listed.append(str(path)), real(path))[1])
+    folder.put("b/one.pem", pem(ONE))
+    assert await ders(source) == [ONE]
+    assert listed == [str(folder.root / "b")]
 
 
 # --- the index
@@ -235,7 +265,7 @@ async def test_an_index_of_another_version_is_made_anew(
     folder: Folder, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.put("a.pem", pem(ONE))
-    for version in (1, 2):
+    for version in (index_module._VERSION, 99):
         monkeypatch.setattr(index_module, "_VERSION", version)
         source = folder.open()
         assert await ders(source) == [ONE]

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
-from mta.adapters.pki import KEY_USAGES, Authority, PrivateKey, make_key
+from mta.adapters.pki import KEY_USAGES, Authority, Issued, PrivateKey, make_key
 from mta.model.address import Mailbox
 from mta.model.directory import Candidate, SourceAnswer, SourceStatus, TrustRung
 from mta.model.tls import PathFault, PathVerdict
@@ -77,6 +77,11 @@ def certificate(person: Person | None = None, **wishes: Any) -> x509.Certificate
 def der(person: Person | None = None, **wishes: Any) -> bytes:
     """The same as octets."""
     return certificate(person, **wishes).public_bytes(Encoding.DER)
+
+
+def issued(one: bytes) -> Issued:
+    """A certificate as the helpers for lists and responders want it."""
+    return Issued(x509.load_der_x509_certificate(one), key("ec-p256"))
 
 
 def pem(*ders: bytes) -> bytes:

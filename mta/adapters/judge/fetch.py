@@ -141,7 +141,8 @@ class Fetcher:
         host, port, is_listed = place
         address = await self._address(host, is_listed)
         target = URL(url).with_host(address)
-        headers = {"Host": host if port == 80 else f"{host}:{port}", "Accept-Encoding": "identity"}
+        name = f"[{host}]" if ":" in host else host
+        headers = {"Host": name if port == 80 else f"{name}:{port}", "Accept-Encoding": "identity"}
         if body:
             headers["Content-Type"] = "application/ocsp-request"  # RFC 6960 §A.1
         method = "POST" if body else "GET"

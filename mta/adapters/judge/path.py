@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Literal
 
 from mta.adapters.judge.fetch import Fetcher
 from mta.adapters.judge.revocation import Search
+from mta.errors import SmimeError
 from mta.model.tls import CertificateFacts, PathFault, PathVerdict, RevocationList, RevocationState, RevocationStatus
 from mta.rfc.pkix.certificate import UNREADABLE_ERRORS, certificate_facts, read_certificate
 from mta.rfc.pkix.person import ANY_USAGE, EMAIL_PROTECTION, PersonFacts, person_facts
+from mta.rfc.smime.bounds import prove
 
 logging.getLogger("pyhanko_certvalidator").setLevel(logging.CRITICAL)  # what it says, our verdict says
 
@@ -90,9 +92,10 @@ class PathJudge:
         try:
             if len(certificate) > LARGEST:
                 return PathVerdict(PathFault.INVALID, f"a certificate of {len(certificate)} octets is too large")
+            prove(certificate)
             facts, person = certificate_facts(certificate), person_facts(certificate)
             wrong = _usage_fault(person, purpose, self._settings.require_usage) or _critical_fault(certificate)
-        except UNREADABLE_ERRORS as error:
+        except (SmimeError, *UNREADABLE_ERRORS) as error:
             return PathVerdict(PathFault.INVALID, str(error))
         if wrong:
             return PathVerdict(PathFault.USAGE, wrong)
@@ -223,9 +226,9 @@ def _readable(ders: Sequence[bytes]) -> list[Certificate]:
     found = []
     for der in ders:
         try:
-            if len(der) <= LARGEST and certificate_facts(der):
+            if len(der) <= LARGEST and prove(der) == {} and certificate_facts(der):  # DER knows no open ends
                 found.append(Certificate.load(der, strict=True))
-        except UNREADABLE_ERRORS:
+        except (SmimeError, *UNREADABLE_ERRORS):
             continue
     return found
 

@@ -17,6 +17,7 @@ from mta.config.contract_directory import (
 )
 from mta.config.values import ValueFault
 from mta.config.values_directory import LdapPlace, fetch_host, ldap_filter, ldap_url
+from mta.config.watch import stamp
 from tests.support.people import der, pem
 from tests.support.pki import crl
 from tests.unit.config.support import SERVER, at, built, examined, lines
@@ -105,8 +106,6 @@ def test_everything_written(folder: Path) -> None:
 def test_every_file_of_a_bundle_is_watched(folder: Path) -> None:
     text = f"{SERVER}directory: {{sources: [{{type: folder, path: recipients}}], trust: {{anchors: anchors}}}}"
     stamps = built(text, folder).files
-    from mta.config.watch import stamp
-
     for name in ("anchors", "anchors/one.pem", "anchors/two.der"):
         assert stamps[str(folder / name)] == stamp(str(folder / name))
 

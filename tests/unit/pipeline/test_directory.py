@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -66,8 +68,6 @@ async def test_among_equals_the_earlier_source_decides_alone() -> None:
 
 
 async def test_what_does_not_fit_is_passed_over_with_its_reason() -> None:
-    from datetime import timedelta
-
     old = der(begins=NOW - timedelta(days=9), ends=NOW - timedelta(days=1))
     world = World(FakeSource("folder", MANUAL, old), FakeSource("ldap", ANCHORED, der()))
     answer = await world.lookup()
@@ -77,8 +77,6 @@ async def test_what_does_not_fit_is_passed_over_with_its_reason() -> None:
 
 
 async def test_rollover_picks_the_newest() -> None:
-    from datetime import timedelta
-
     old, new = (der(begins=NOW - timedelta(days=days)) for days in (20, 2))
     for pair in ((old, new), (new, old)):
         answer = await World(FakeSource("folder", MANUAL, *pair)).lookup()
@@ -230,8 +228,6 @@ async def test_look_ups_under_way_are_shared_and_survive_who_gives_up() -> None:
 
 
 async def test_an_association_lifts_a_certificate_that_was_asked_before() -> None:
-    import hashlib
-
     one = der(issuer=None)
     ldap, smimea = FakeSource("ldap", ANCHORED, one), FakeSource("smimea", ANCHORED)
     smimea.associations = (Association(3, 0, 1, hashlib.sha256(one).digest()),)

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -43,8 +44,6 @@ def test_the_filter_holds_addresses_and_never_more(address: str, term: str) -> N
 
 
 def test_a_further_condition_must_hold_as_well() -> None:
-    from dataclasses import replace
-
     wanted = search_filter(replace(SETTINGS, object_filter="(sn=*)"), mailbox())
     assert wanted.startswith("(&(sn=*)(|(mail=")
 

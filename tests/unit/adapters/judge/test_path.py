@@ -20,7 +20,7 @@ from mta.rfc.pkix.crl import read_lists
 from tests.support.corpora import corpus
 from tests.support.fake_resolver import FakeResolver
 from tests.support.http_peer import HttpPeer, http_peer
-from tests.support.people import EPOCH, NOW, der, key
+from tests.support.people import EPOCH, NOW, der, issued, key
 from tests.support.pki import authority, crl, staple
 
 CA = authority("People CA")
@@ -117,10 +117,6 @@ def peer() -> Iterator[HttpPeer]:
 
 def fetching(peer: HttpPeer) -> Fetcher:
     return Fetcher(FetchSettings((f"127.0.0.1:{peer.port}",), False, 2.0), FakeResolver)
-
-
-def issued(one: bytes) -> Issued:
-    return Issued(x509.load_der_x509_certificate(one), key())
 
 
 MODES = ("soft", "hard")

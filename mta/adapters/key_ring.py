@@ -14,18 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from mta.adapters.key_files import TOKEN
+from mta.adapters.own_certificates import FAULTS, may_sign, own_certificates
 from mta.errors import MtaError, SmimeError
 from mta.ports import OwnCertificate
+from mta.rfc.smime.pkcs12 import read_pkcs12
 from mta.rfc.smime.private_key import read_private_pem
 
 _ENDINGS = (".pem", ".p12", ".pfx")
 _LARGEST = 1 << 20  # octets of one file
-_FAULTS = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +42,15 @@ class FileKeyRing:
     def __init__(self, places: Mapping[str, KeyPlaces], token_key: Callable[[str], Any]) -> None:
         self._places = places
         self._token_key = token_key
-        self._read: dict[tuple[str, ...], tuple[tuple[int, ...], OwnCertificate]] = {}
+        self._read: dict[tuple[str, ...], tuple[tuple[int, ...], list[OwnCertificate]]] = {}
 
     def for_signing(self, domain: str, address: str, now: float, *, whose: str) -> OwnCertificate | None:
         """The one that signs for `address`. Raises MtaError for one that cannot be used."""
         places = self._places.get(domain)
         if places is None:
             return None
-        own = self._own(places, address) if whose != "domain" else []
-        shared = self._shared(places) if whose != "sender" else []
+        own = list(filter(may_sign, self._own(places, address))) if whose != "domain" else []
+        shared = list(filter(may_sign, self._shared(places))) if whose != "sender" else []
         for found in (own, shared):
             usable = [each for each in found if each.not_before <= now < each.not_after]
             if usable:
@@ -70,7 +68,7 @@ class FileKeyRing:
         found: list[OwnCertificate] = []
         for path in (*_files_of(places.people, address), *_all_files(places.former)):
             try:
-                found.append(self._file(path, places.password))
+                found += self._file(path, places.password)
             except MtaError:
                 continue  # one broken file among many must not keep mail from being read
         with contextlib.suppress(MtaError):
@@ -78,25 +76,26 @@ class FileKeyRing:
         return tuple(sorted(found, key=lambda each: -each.not_before))
 
     def _own(self, places: KeyPlaces, address: str) -> list[OwnCertificate]:
-        return [self._file(path, places.password) for path in _files_of(places.people, address)]
+        files = _files_of(places.people, address)
+        return [own for path in files for own in self._file(path, places.password)]
 
     def _shared(self, places: KeyPlaces) -> list[OwnCertificate]:
         chain, key = places.pair
         if not chain:
             return []
-        return [self._kept((chain, key), lambda: self._pair(chain, key, places.password))]
+        return self._kept((chain, key), lambda: self._pair(chain, key, places.password))
 
-    def _file(self, path: str, password: str) -> OwnCertificate:
+    def _file(self, path: str, password: str) -> list[OwnCertificate]:
         read = _read_pkcs12 if path.endswith((".p12", ".pfx")) else _read_pem
         return self._kept((path,), lambda: read(path, password))
 
-    def _pair(self, chain: str, key: str, password: str) -> OwnCertificate:
+    def _pair(self, chain: str, key: str, password: str) -> list[OwnCertificate]:
         certificates = _certificates(_octets(chain), chain)
         if not key.startswith(TOKEN):
             return _own(certificates, _private(_octets(key), key, password), chain)
         return _own(certificates, self._token_key(key), f"{chain} with {key}")
 
-    def _kept(self, paths: tuple[str, ...], read: Callable[[], OwnCertificate]) -> OwnCertificate:
+    def _kept(self, paths: tuple[str, ...], read: Callable[[], list[OwnCertificate]]) -> list[OwnCertificate]:
         stamps = tuple(number for path in paths for number in _stamp(path))
         known = self._read.get(paths)
         if known is None or known[0] != stamps:
@@ -142,7 +141,7 @@ def _octets(path: str) -> bytes:
     return content
 
 
-def _read_pem(path: str, password: str) -> OwnCertificate:
+def _read_pem(path: str, password: str) -> list[OwnCertificate]:
     """Certificates and the private key in one file, or the key in a file beside it that ends in .key."""
     content = _octets(path)
     key = content if b"PRIVATE KEY-----" in content else _octets(f"{path.removesuffix('.pem')}.key")
@@ -152,7 +151,7 @@ def _read_pem(path: str, password: str) -> OwnCertificate:
 def _certificates(content: bytes, path: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(content)
-    except _FAULTS as error:
+    except FAULTS as error:
         raise MtaError(f"{path} holds no PEM certificates") from error
 
 
@@ -164,35 +163,20 @@ def _private(content: bytes, path: str, password: str) -> Any:
         raise MtaError(f"the private key of {path} cannot be read; is password_file the right one? {error}") from error
 
 
-def _read_pkcs12(path: str, password: str) -> OwnCertificate:
+def _read_pkcs12(path: str, password: str) -> list[OwnCertificate]:
+    """Every key of the file: one is often for signing, another for decrypting."""
     try:
-        bundle = load_pkcs12(_octets(path), password.encode() if password else None)
-    except _FAULTS as error:
-        raise MtaError(f"{path} cannot be opened; is password_file the right one?") from error
-    if bundle.key is None or bundle.cert is None:
-        raise MtaError(f"{path} holds no certificate with its key")
-    certificates = [bundle.cert.certificate, *(each.certificate for each in bundle.additional_certs)]
-    return _own(certificates, bundle.key, path)
+        bundle = read_pkcs12(_octets(path), password)
+        certificates = [x509.load_der_x509_certificate(der) for der in bundle.certificates]
+    except (SmimeError, *FAULTS) as error:
+        raise MtaError(f"{path} cannot be opened; is password_file the right one? {error}") from error
+    if not bundle.keys:
+        raise MtaError(f"{path} holds no private key")
+    return [own for key in bundle.keys for own in _own(certificates, key, path)]
 
 
-def _own(certificates: Iterable[x509.Certificate], key: Any, place: str) -> OwnCertificate:
-    """The certificate of the key, and the others as its chain."""
-    leaves = [each for each in certificates if _is_of(each, key)]
-    if not leaves:
+def _own(certificates: Iterable[x509.Certificate], key: Any, place: str) -> list[OwnCertificate]:
+    found = own_certificates(certificates, key, place)
+    if not found:
         raise MtaError(f"the private key of {place} is of none of its certificates")
-    leaf = leaves[0]
-    return OwnCertificate(
-        certificate=leaf.public_bytes(Encoding.DER),
-        chain=tuple(each.public_bytes(Encoding.DER) for each in certificates if each is not leaf),
-        key=key,
-        not_before=leaf.not_valid_before_utc.timestamp(),
-        not_after=leaf.not_valid_after_utc.timestamp(),
-        place=place,
-    )
-
-
-def _is_of(certificate: x509.Certificate, key: Any) -> bool:
-    try:
-        return bool(certificate.public_key() == key.public_key())
-    except _FAULTS:
-        return False
+    return found

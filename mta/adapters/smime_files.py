@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
+from mta.adapters.own_certificates import FAULTS, own_certificates
 from mta.errors import SmimeError, UsageError
 from mta.model.tls import RevocationList
 from mta.ports import OwnCertificate
@@ -22,7 +22,6 @@ from mta.rfc.smime.pkcs12 import read_pkcs12
 from mta.rfc.smime.private_key import read_private_key, read_private_pem
 
 LARGEST = 4 << 20  # octets of one file
-_FAULTS = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 _PEM = b"-----BEGIN "
 _KEY = b"PRIVATE KEY-----"
 
@@ -84,34 +83,11 @@ def read_own(certificates: Sequence[str], keys: Sequence[str], password: str = "
         known.update((certificate.public_bytes(Encoding.DER), certificate) for certificate in found.certificates)
         pairs.extend(found.keys)
     for key, path in pairs:
-        leaves = [certificate for certificate in known.values() if _is_of(certificate, key)]
-        if not leaves:
+        found_for = own_certificates(known.values(), key, path)
+        if not found_for:
             raise UsageError(f"{path}: no certificate for this private key was given (--cert)")
-        own.extend(_own(leaf, known.values(), key, path) for leaf in leaves)
+        own.extend(found_for)
     return tuple(own)
-
-
-def _own(leaf: x509.Certificate, all_of_them: Iterable[x509.Certificate], key: Any, path: str) -> OwnCertificate:
-    return OwnCertificate(
-        certificate=leaf.public_bytes(Encoding.DER),
-        chain=tuple(_chain(leaf, list(all_of_them))),
-        key=key,
-        not_before=leaf.not_valid_before_utc.timestamp(),
-        not_after=leaf.not_valid_after_utc.timestamp(),
-        place=path,
-    )
-
-
-def _chain(leaf: x509.Certificate, known: list[x509.Certificate]) -> Iterator[bytes]:
-    """What leads from the leaf to a root, as far as it is known: by names alone, whoever trusts it will check."""
-    current = leaf
-    while current.issuer != current.subject:
-        above = next((each for each in known if each.subject == current.issuer), None)
-        if above is None:
-            return
-        known.remove(above)
-        yield above.public_bytes(Encoding.DER)
-        current = above
 
 
 def _read(path: str, password: str) -> _Found:
@@ -141,7 +117,7 @@ def _pkcs12(content: bytes, path: str, password: str) -> _Found:
         bundle = read_pkcs12(content, password)
         with _quietly():
             found = tuple(x509.load_der_x509_certificate(der) for der in bundle.certificates)
-    except (SmimeError, *_FAULTS) as error:
+    except (SmimeError, *FAULTS) as error:
         raise UsageError(f"{path}: no private key, and no PKCS #12 that --password-file opens: {error}") from error
     if not bundle.keys:
         raise UsageError(f"{path}: it holds no private key")
@@ -154,7 +130,7 @@ def _certificates(content: bytes, path: str) -> list[x509.Certificate]:
             if _PEM in content:
                 return x509.load_pem_x509_certificates(content)
             return [x509.load_der_x509_certificate(content)]
-    except _FAULTS as error:
+    except FAULTS as error:
         raise UsageError(f"{path}: no certificate in PEM or DER: {error}") from error
 
 
@@ -167,13 +143,6 @@ def _octets(path: str) -> bytes:
     if len(content) > LARGEST:
         raise UsageError(f"{path} is larger than {LARGEST >> 20} MiB")
     return content
-
-
-def _is_of(certificate: x509.Certificate, key: Any) -> bool:
-    try:
-        return bool(certificate.public_key() == key.public_key())
-    except (AttributeError, *_FAULTS):
-        return False
 
 
 def _quietly() -> warnings.catch_warnings[None]:

@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
-from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
-from mta.errors import SmimeError
+from mta.errors import SmimeError, SmimeUnsupported
 from mta.rfc.smime.ber import INTEGER, OCTET_STRING, OID, SEQUENCE, SET, Element, read
 
 MOST_ROUNDS = 5_000_000  # some seconds; today's files ask for 2,000 to 600,000
@@ -65,9 +66,25 @@ def read_pkcs12(der: bytes, password: str) -> Bundle:
     if mac is not None and not _mac_holds(mac, safe, password):
         raise SmimeError("the password is not that of the file")
     opening = _Opening(password)
-    for content in read(safe, SEQUENCE).children():
-        opening.content(content)
+    try:
+        for content in read(safe, SEQUENCE).children():
+            opening.content(content)
+    except SmimeUnsupported:
+        return _by_library(der, password)
     return Bundle(tuple(opening.keys), tuple(dict.fromkeys(opening.certificates)))
+
+
+def _by_library(der: bytes, password: str) -> Bundle:
+    """Old files (RC2): the library reads more ciphers, and one key."""
+    try:
+        found = load_pkcs12(der, password.encode() if password else None)
+    except _FAULTS as error:
+        raise SmimeError(f"it cannot be opened: {error}") from error
+    certificates = [each for each in (found.cert, *found.additional_certs) if each is not None]
+    return Bundle(
+        () if found.key is None else (found.key,),
+        tuple(each.certificate.public_bytes(Encoding.DER) for each in certificates),
+    )
 
 
 class _Opening:
@@ -231,7 +248,7 @@ def _decrypted(algorithm: Element, sealed: bytes, password: str) -> bytes:
         return _unpadded(Cipher(TripleDES(key), CBC(start)), sealed, 64)
     if oid == _PBES2:
         return _decrypted_pbes2(parameters, sealed, password)
-    raise SmimeError(f"it is encrypted in a way ({oid}) that is not known here")
+    raise SmimeUnsupported(f"it is encrypted in a way ({oid}) that is not known here")
 
 
 def _decrypted_pbes2(parameters: Element, sealed: bytes, password: str) -> bytes:
@@ -242,7 +259,7 @@ def _decrypted_pbes2(parameters: Element, sealed: bytes, password: str) -> bytes
     size = _AES.get(cipher.oid())
     name = _HMAC.get(next(function.children()).oid()) if function else "sha1"
     if kind.oid() != _PBKDF2 or salt is None or count is None or size is None or name is None:
-        raise SmimeError("it is encrypted in a way that is not known here")
+        raise SmimeUnsupported("it is encrypted in a way that is not known here")
     key = hashlib.pbkdf2_hmac(name, password.encode(), salt.octets(), count.integer(), size)
     return _unpadded(Cipher(AES(key), CBC(start.octets())), sealed, 128)
 

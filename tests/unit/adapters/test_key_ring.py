@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_an
 from mta.adapters.key_ring import FileKeyRing, KeyPlaces
 from mta.adapters.pki import Authority, Issued
 from mta.errors import MtaError
+from mta.rfc.pkix.person import person_facts
+from tests.support.corpora import corpus
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 ALICE, DOMAIN = "alice@contoso.example", "contoso.example"
@@ -100,6 +102,19 @@ def test_pkcs12_opens_with_the_password(tmp_path: Path) -> None:
     assert signs(ring(tmp_path, password="geheim")) == own.der
     with pytest.raises(MtaError, match="password_file"):
         signs(ring(tmp_path, password="wrong"))
+
+
+def test_of_the_two_pairs_in_a_file_each_does_what_it_is_for(tmp_path: Path) -> None:
+    """As the people of RFC 9216 have them: one certificate for signing, another for decrypting."""
+    file = (corpus("smime-rfc9216") / "4.5-PKCS_12_Object_for_Alice.p12").read_bytes()
+    (tmp_path / f"{ALICE}.p12").write_bytes(file)
+    keys = ring(tmp_path, password="alice")
+    signing = keys.for_signing(DOMAIN, ALICE, NOW.timestamp(), whose="sender")
+    assert signing is not None
+    assert person_facts(signing.certificate).key_usage == {"digitalSignature", "nonRepudiation"}
+    usages = [person_facts(each.certificate).key_usage for each in keys.for_decrypting(DOMAIN, ALICE)]
+    assert {"keyEncipherment"} in usages
+    assert len(usages) == 2
 
 
 def test_an_encrypted_pem_key_opens_with_the_password(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -15,7 +16,9 @@ from mta.errors import SmimeError
 from mta.rfc.smime import der
 from mta.rfc.smime.pkcs12 import read_pkcs12
 from tests.support.corpora import corpus
+from tests.support.programs import needs
 from tests.support.smime import person, root
+from tests.support.smime_mail import openssl
 
 _TRIPLE_DES = (
     PrivateFormat.PKCS12.encryption_builder()
@@ -65,6 +68,26 @@ def test_the_files_of_rfc_9216_hold_two_keys_each(name: str, section: str) -> No
     found = read_pkcs12(path.read_bytes(), name)
     assert len(found.keys) == 2
     assert len(found.certificates) == 3
+
+
+@pytest.mark.peer
+@needs("openssl")
+def test_old_files_are_left_to_the_library(tmp_path: Path) -> None:
+    person("rsa").write(tmp_path, "x")
+    words = [
+        "-export",
+        "-legacy",
+        "-certpbe",
+        "PBE-SHA1-RC2-40",
+        "-inkey",
+        "x.key",
+        "-in",
+        "x.pem",
+        "-passout",
+        "pass:y",
+    ]
+    made = openssl(tmp_path, "pkcs12", *words, data=b"")
+    assert read_pkcs12(made, "y").certificates == (person("rsa").der,)
 
 
 @pytest.mark.parametrize("encryption", [_TRIPLE_DES.build(b"right"), _AES.build(b"right")])

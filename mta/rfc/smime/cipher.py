@@ -166,11 +166,14 @@ def read_sealed(algorithm: Algorithm, content: bytes | memoryview, tag: bytes = 
 
 
 def _nonce(algorithm: Algorithm, tag: bytes) -> bytes:
-    """GCMParameters (RFC 5084 §3.2). The tag is as long as they say, 12 octets without a word."""
+    """GCMParameters (RFC 5084 §3.2). The tag is as long as they say, 12 octets without a word.
+
+    Some writers leave the length out and mean 16: a longer tag than was said is checked whole, which is no weaker.
+    """
     nonce, length = read(algorithm.parameters, SEQUENCE).fields(OCTET_STRING, INTEGER)
     if nonce is None or not 8 <= len(nonce.body) <= 16:
         raise SmimeError("a nonce of the wrong length")
     said = length.integer() if length else 12
-    if not 12 <= said <= 16 or len(tag) != said:
+    if not 12 <= said <= len(tag) <= 16:
         raise SmimeError("a tag of another length than was said")
     return nonce.octets()

@@ -24,7 +24,6 @@ from mta.rfc.smime.algorithms import (
     CONTENT_TYPES,
     DATA,
     MESSAGE_DIGEST,
-    SIGNED_DATA,
     SIGNING_CERTIFICATE,
     SIGNING_CERTIFICATE_V2,
     SIGNING_TIME,
@@ -38,22 +37,11 @@ from mta.rfc.smime.capabilities import read_capabilities
 from mta.rfc.smime.identify import Identifier, read_identifier
 from mta.rfc.smime.party import Party, party
 from mta.rfc.smime.signature import Claim, Verdict, check, digest_named, scheme_name
+from mta.rfc.smime.signed_data import Signed, read_signed_data
 
 MINIMUM_RSA_BITS = 2048
-MAX_SIGNERS = 32
-MAX_CERTIFICATES = 100
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
 _MALFORMED, _BAD = SignatureStatus.MALFORMED, SignatureStatus.BAD
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """The parts of a SignedData. `content` is the encapsulated one."""
-
-    content_type: str
-    content: bytes | None
-    certificates: tuple[bytes, ...]
-    signers: tuple[Element, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,37 +79,6 @@ def verify_signed_data(
     judging = Judging(content, signed.content_type, _parties((*signed.certificates, *certificates)), minimum_rsa_bits)
     outcomes = tuple(_outcome(element, judging) for element in signed.signers)
     return SignedOutcome(outcomes, signed.certificates, signed.content, name)
-
-
-def read_signed_data(der: bytes) -> Signed:
-    """The parts of a SignedData in a ContentInfo. Raises SmimeError where it is none."""
-    oid, wrapped = read(der, SEQUENCE).only(OID, 0xA0)
-    if oid.oid() != SIGNED_DATA:
-        raise SmimeError(f"{CONTENT_TYPES.get(oid.oid(), oid.oid())} where signed data were expected")
-    (signed,) = wrapped.only(SEQUENCE)
-    version, _, inner, bag, _, infos = signed.fields(INTEGER, SET, SEQUENCE, 0xA0, 0xA1, SET)
-    if version is None or inner is None or infos is None:
-        raise SmimeError("signed data with a part missing")
-    content_type, content = _encapsulated(inner)
-    found = tuple(child.raw for child in bag.children() if child.tag == SEQUENCE) if bag else ()
-    if len(found) > MAX_CERTIFICATES:
-        raise SmimeError(f"more than {MAX_CERTIFICATES} certificates")
-    signers = tuple(infos.children())
-    if len(signers) > MAX_SIGNERS:
-        raise SmimeError(f"more than {MAX_SIGNERS} signers")
-    return Signed(content_type, content, found, signers)
-
-
-def _encapsulated(inner: Element) -> tuple[str, bytes | None]:
-    oid, content = inner.fields(OID, 0xA0)
-    if oid is None:
-        raise SmimeError("encapsulated content of no type")
-    if content is None:
-        return oid.oid(), None
-    (value,) = content.parts(1)
-    if value.tag & ~0x20 == OCTET_STRING:
-        return oid.oid(), value.octets()
-    return oid.oid(), bytes(value.body)  # RFC 5652 §5.2.1: PKCS #7 had any type there, hashed without tag and length
 
 
 def _content_fault(signed: Signed, detached: bytes | None) -> str:

@@ -213,6 +213,25 @@ def test_short_tags_are_refused(length: int) -> None:
         decrypt(data, [person("p256").decryption_key])
 
 
+@pytest.mark.parametrize(("said", "length", "opens"), [(b"", 16, True), (b"", 12, True), (der.integer(16), 12, False)])
+def test_a_tag_may_be_longer_than_was_said(said: bytes, length: int, opens: bool) -> None:
+    """Writers that leave the length out (12) and write 16 octets are read; a shorter one than was said is refused."""
+    written, sealed, tag = encrypt(CIPHERS["aes256-gcm"], bytes(32), ENTITY, lambda size: bytes(size))
+    algorithm = der.algorithm(CIPHERS["aes256-gcm"].oid, der.sequence(der.octet_string(bytes(12)), said))
+    assert (algorithm == written) is bool(said)
+    infos = der.set_of([prepare_recipient(person("p256").der, DEFAULT).info(bytes(32))])
+    inner = der.sequence(der.oid(names.DATA), algorithm, der.element(0x80, sealed))
+    for mac in (tag[:length], bytes(length)):
+        body = der.sequence(der.integer(0), infos, inner, der.octet_string(mac))
+        data = der.sequence(der.oid(names.AUTH_ENVELOPED_DATA), der.explicit(0, body))
+        if opens:
+            outcome = decrypt(data, [person("p256").decryption_key])
+            assert outcome.content == (ENTITY if mac == tag[:length] else None)
+        else:
+            with pytest.raises(SmimeError, match="tag"):
+                decrypt(data, [person("p256").decryption_key])
+
+
 def test_authenticated_attributes_count() -> None:
     """RFC 5083 §2.2: they are authenticated as a SET OF."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

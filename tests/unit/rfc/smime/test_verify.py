@@ -14,7 +14,8 @@ from mta.rfc.smime.ber import read
 from mta.rfc.smime.party import party
 from mta.rfc.smime.profile import PROFILES, with_words
 from mta.rfc.smime.sign import SigningIdentity, certificates_only, prepare_signer, signed_data
-from mta.rfc.smime.verify import MAX_CERTIFICATES, MAX_SIGNERS, verify_signed_data
+from mta.rfc.smime.signed_data import MAX_CERTIFICATES, MAX_SIGNERS
+from mta.rfc.smime.verify import verify_signed_data
 from tests.support.cms_forge import SHA256, Forgery, attribute, content_type, message_digest
 from tests.support.smime import ENTITY, NOW, issue, person
 

@@ -15,10 +15,14 @@ from mta.ports import KeptPolicy
 
 
 class PolicyFiles:
-    """ports.PolicyMemory in a folder. A file that cannot be read or written is as if it were not there."""
+    """ports.PolicyMemory in a folder. A file that cannot be read or written is as if it were not there.
 
-    def __init__(self, folder: Path) -> None:
+    `reads_only`: for those who look beside the relay, perhaps as another user, and must leave nothing behind.
+    """
+
+    def __init__(self, folder: Path, *, reads_only: bool = False) -> None:
         self._folder = folder
+        self._reads_only = reads_only
 
     def read(self, domain: str) -> KeptPolicy | None:
         """The policy of `domain` that was written last, expired or not."""
@@ -29,6 +33,8 @@ class PolicyFiles:
 
     def write(self, kept: KeptPolicy) -> None:
         """Remember it in place of the one before."""
+        if self._reads_only:
+            return
         answer = kept.answer
         assert answer.policy is not None
         document = {
@@ -49,6 +55,8 @@ class PolicyFiles:
 
     def forget(self, domain: str) -> None:
         """It is needed no more."""
+        if self._reads_only:
+            return
         with contextlib.suppress(OSError):
             self._path(domain).unlink()
 

@@ -64,7 +64,7 @@ def look_ups(server: Server, nameserver: str = "") -> Resolver:
     return DnsResolver(((host.strip("[]"), int(port)),), server.trust_ad)
 
 
-def sts_policies(configuration: Configuration, names: Resolver) -> StsPolicies:
+def sts_policies(configuration: Configuration, names: Resolver, *, reads_only: bool = False) -> StsPolicies:
     """MTA-STS policies of other domains, remembered beside the queue."""
     from mta.adapters.https_policy import HttpsPolicyFetcher
     from mta.adapters.policy_files import PolicyFiles
@@ -73,7 +73,7 @@ def sts_policies(configuration: Configuration, names: Resolver) -> StsPolicies:
 
     fetching = configuration.server.mta_sts
     fetcher = HttpsPolicyFetcher(names, fetching.ca, fetching.port)
-    memory = PolicyFiles(queue_folder(configuration) / "mta-sts")
+    memory = PolicyFiles(queue_folder(configuration) / "mta-sts", reads_only=reads_only)
     return Policies(PolicyPorts(names, fetcher, memory, SystemClock()))
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from mta.app.folders import queue_folder
-from mta.app.outside import dialer
+from mta.app.outside import dialer, look_ups, sts_policies
 from mta.app.site import alone, make_site
 from mta.config.contract import Configuration
 from mta.observe.log import EventLog
@@ -17,13 +17,15 @@ from mta.queue.chores import Chore
 PATIENCE = 30.0  # seconds for each answer of a host: whoever needs longer has a problem worth telling
 
 
-def looking_site(configuration: Configuration) -> Site:
+def looking_site(configuration: Configuration, nameserver: str = "") -> Site:
     """Surroundings like a worker's, with less patience and without a queue."""
     server = configuration.server
-    names = [name for name in server.limits.__slots__ if name.endswith("_timeout")]
-    patience = {name: min(PATIENCE, getattr(server.limits, name)) for name in names}
+    timeouts = [name for name in server.limits.__slots__ if name.endswith("_timeout")]
+    patience = {name: min(PATIENCE, getattr(server.limits, name)) for name in timeouts}
     site = make_site(alone(configuration), EventLog(2, "text"))
     site.dialer = dialer(replace(server, limits=replace(server.limits, **patience)))
+    site.resolver = look_ups(server, nameserver)
+    site.policies = sts_policies(configuration, site.resolver, reads_only=True)
     return site
 
 

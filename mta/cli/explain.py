@@ -15,19 +15,25 @@ from pathlib import Path
 from typing import Any
 
 from mta.app import SystemClock, chain_verifier, load, look_ups
+from mta.app.probe import looking_site
 from mta.cli.message import incoming
+from mta.cli.trace import published_lines
 from mta.cli.verify import facts_in_words
 from mta.config.contract import Configuration
 from mta.config.index import ConnectorIndex
 from mta.config.problems import one_line
 from mta.errors import ConfigurationError, UsageError
 from mta.model.address import Mailbox
+from mta.model.attempt import Failure
 from mta.model.session import SessionFacts
 from mta.model.tls import CertificateFacts, TlsFacts
 from mta.pipeline.authenticate import Incoming, LookUps, authenticate, header_fields, seen_by
+from mta.pipeline.foresee import Prospect, foresee
+from mta.policy.discover import Wish, evidence
 from mta.policy.explain import Question, Seen, accepted, whose
 from mta.policy.explain import explain as answer
 from mta.rfc.mime.header import HeaderError
+from mta.rfc.mime.tls_required import says_no
 from mta.rfc.pkix.certificate import certificate_facts
 from mta.rfc.smtp.address import parse_mailbox
 
@@ -51,6 +57,7 @@ class ExplainOptions:
     helo: str = ""
     message: str = ""
     nameserver: str = ""
+    dns: bool = False
     json_output: bool = False
 
 
@@ -70,6 +77,8 @@ def explain(options: ExplainOptions) -> int:
     except UsageError as error:
         return _cannot(f"mta: {error}")
     document = answer(index, question, verifier, now)
+    if options.dns:
+        asyncio.run(_look_ahead(configuration, question, message, options, document))
     if options.json_output:
         print(json.dumps(document, indent=2))
     else:
@@ -81,6 +90,31 @@ def _cannot(*lines: str) -> int:
     for line in lines:
         print(line, file=sys.stderr)
     return 2
+
+
+async def _look_ahead(
+    configuration: Configuration,
+    question: Question,
+    message: Incoming | None,
+    options: ExplainOptions,
+    document: dict[str, Any],
+) -> None:
+    """What each next hop would have to prove now: DNS and policy hosts are asked as delivery asks them."""
+    site = looking_site(configuration, options.nameserver)
+    wish = Wish(optional=message is not None and says_no(message.block))
+    for mailbox, recipient in zip(question.recipients, document["recipients"], strict=True):
+        found = await foresee(site, mailbox, wish) if mailbox.domain else ()
+        if isinstance(found, Failure):
+            recipient["tls"]["hosts_unknown"] = found.reason
+        else:
+            recipient["tls"]["hosts"] = [_prospect(each) for each in found]
+
+
+def _prospect(each: Prospect) -> dict[str, Any]:
+    needed = each.needed
+    refused = needed.reason if isinstance(needed, Failure) else None
+    word = None if isinstance(needed, Failure) else needed.word
+    return {"host": str(each.host), "requirement": word, "refused": refused, "published": evidence(each.found)}
 
 
 # --- the question ------------------------------------------------------------------------------------------------
@@ -187,7 +221,16 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         yield f"  tls         {_level(recipient['tls'])}"
         if "would" in recipient["tls"]:
             yield f"  would be    {_level(recipient['tls']['would'])}"
+        yield from _ahead(recipient["tls"])
         yield from _losers(recipient)
+
+
+def _ahead(tls: dict[str, Any]) -> Iterator[str]:
+    if "hosts_unknown" in tls:
+        yield f"  hosts       {tls['hosts_unknown']}"
+    for host in tls.get("hosts", ()):
+        yield f"  host        {host['host']}: {host['requirement'] or host['refused']}"
+        yield from (f"    {line}" for line in published_lines(host["published"]))
 
 
 def _outcome(part: dict[str, Any]) -> Iterator[str]:

@@ -118,6 +118,7 @@ def explain(
     helo: Annotated[str, typer.Option("--helo", help="What the peer says in EHLO.")] = "",
     message: Annotated[str, typer.Option("--message", help="A message that is authenticated and judged, too.")] = "",
     nameserver: Annotated[str, typer.Option("--nameserver", help="HOST:PORT to ask instead of the usual.")] = "",
+    dns: Annotated[bool, typer.Option("--dns", help="Also look up the next hops, with DANE and MTA-STS.")] = False,
     config: Config = _CONFIG,
     json: Json = False,
 ) -> None:
@@ -135,6 +136,7 @@ def explain(
         helo=helo,
         message=message,
         nameserver=nameserver,
+        dns=dns,
         json_output=json,
     )
     raise typer.Exit(run(options))

@@ -190,6 +190,7 @@ def attempt_lines(attempt: dict[str, Any], now: float, paint: Paint) -> Iterator
     yield f"{_IN}asked {paint('name', where)} {how}"
     verdict = paint("bad" if "!" in attempt["verdict"] or attempt.get("failure") else "good", attempt["verdict"])
     yield f"{_IN}required {paint('name', attempt['requirement'])}: {verdict or paint('bad', 'not reached')}"
+    yield from (f"{_IN}  {paint('dim', line)}" for line in published_lines(attempt.get("published", {})))
     if attempt["tls"].get("used") or not attempt.get("failure"):
         yield from _tls(attempt["tls"], "the host showed", now, paint)
     if attempt.get("revocation"):
@@ -197,6 +198,18 @@ def attempt_lines(attempt: dict[str, Any], now: float, paint: Paint) -> Iterator
     if failure := attempt.get("failure"):
         lasting = "for good" if failure["permanent"] else "for now"
         yield f"{_IN}{paint('bad', failure['reason'])} ({lasting}, concerns the {failure['scope']})"
+
+
+def published_lines(published: dict[str, Any]) -> Iterator[str]:
+    """What DANE and MTA-STS said of a host."""
+    if dane := published.get("dane"):
+        told = ", ".join((*dane["records"], *dane.get("unusable", ()), *([dane["detail"]] if "detail" in dane else ())))
+        about = f" at {dane['base']}" if dane["base"] else ""
+        yield f"DANE {dane['state']}{about} (MX {dane['mx']}){': ' if told else ''}{told}"
+    if sts := published.get("mta_sts"):
+        hosts = f" for {', '.join(sts['mx'])}" if sts.get("mx") else ""
+        problem = f"; {sts['problem']}" if sts.get("problem") else ""
+        yield f"MTA-STS {sts['state']}{hosts}{problem}"
 
 
 # --- next --------------------------------------------------------------------------------------------------------

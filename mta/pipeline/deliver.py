@@ -167,7 +167,7 @@ async def _reach(site: Site, hops: Hops, job: Job, place: Place, *, again: bool 
     if published := evidence(found):
         opened = replace(opened, attempt=replace(opened.attempt, published=published))
     if opened.dialled and opened.attempt:
-        session_ended(site, job.message, job.destination, needed, opened.attempt)
+        session_ended(site, job, needed, opened.attempt, found.sts)
     return opened
 
 

@@ -37,7 +37,8 @@ async def discover(site: Site, outbound: Outbound, destination: Destination, hop
     """All that is published about TLS to this host."""
     if outbound.tls.level is TlsLevel.NONE:
         return Findings()
-    dane = await _dane(site, destination, hop) if outbound.tls.dane != OFF else NOT_ASKED
+    signed = site.contract.configuration.server.trust_ad  # else no answer counts: nothing need be asked
+    dane = await _dane(site, destination, hop) if signed and outbound.tls.dane != OFF else NOT_ASKED
     sts = await _sts(site, destination, hop) if outbound.tls.mta_sts != OFF else NO_POLICY
     return Findings(dane, sts, mx_secure=hop.mx is not None and hop.mx.secure)
 

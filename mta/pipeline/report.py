@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
 from mta.model.attempt import HostAttempt
 from mta.model.auth import AuthenticationFacts
@@ -16,9 +17,24 @@ from mta.policy.decision import Decision
 from mta.policy.deliver import TlsRequirement
 from mta.policy.report import dmarc_row, tls_session
 from mta.policy.route import Destination
+from mta.policy.sts import NO_POLICY, StsFinding, rehearse
 
 MAX_MESSAGE = 15 * 1024 * 1024  # octets: ten of a packed report in base64, and room
 INBOUND = REPORT
+
+
+class Sent(Protocol):
+    """What a session was for (pipeline/deliver.Job)."""
+
+    @property
+    def message(self) -> QueuedMessage:
+        """The message."""
+        ...
+
+    @property
+    def destination(self) -> Destination:
+        """Where it goes."""
+        ...
 
 
 def wants_tls(site: Site, message: QueuedMessage) -> bool:
@@ -34,12 +50,13 @@ def policies_found(site: Site, message: QueuedMessage, troubles: Sequence[TlsRep
 
 
 def session_ended(
-    site: Site, message: QueuedMessage, destination: Destination, needed: TlsRequirement, attempt: HostAttempt
+    site: Site, job: Sent, needed: TlsRequirement, attempt: HostAttempt, policy: StsFinding = NO_POLICY
 ) -> None:
     """Count one session with a host: TLS was reached, or not, or the host could not be asked at all."""
-    if not wants_tls(site, message):
+    if not wants_tls(site, job.message):
         return
-    facts = tls_session(destination, needed, attempt)
+    rehearsed = rehearse(policy, attempt.host, attempt.tls, site.verifier, site.clock.now())
+    facts = tls_session(job.destination, needed, attempt, rehearsed)
     if facts is not None:
         site.reports.tls(facts, site.clock.now())
 

@@ -57,10 +57,20 @@ class Policies:
         self._asking: dict[str, asyncio.Task[StsAnswer]] = {}
 
     async def policy(self, domain: str) -> StsAnswer:
-        """The policy of `domain` that is in force now; look-ups under way are shared."""
+        """The policy of `domain` that is in force now (RFC 8461 §3.1 to §3.3)."""
+        announced = await self._announced(domain)
+        kept = self._kept(domain, announced.id)
+        if not announced.id:  # no record, a broken one, or no answer: what is remembered holds (§5.1)
+            return replace(kept, problem=announced.problem, detail=announced.detail) if kept else announced
+        if kept is not None and kept.id == announced.id:
+            return kept
+        return await self._shared(domain, announced.id, kept)
+
+    async def _shared(self, domain: str, id_: str, kept: StsAnswer | None) -> StsAnswer:
+        """One fetch for all who wait for it; who gives up does not take the answer from the others."""
         task = self._asking.get(domain)
         if task is None:
-            task = self._asking[domain] = asyncio.ensure_future(self._discover(domain))
+            task = self._asking[domain] = asyncio.ensure_future(self._renewed(domain, id_, kept))
             task.add_done_callback(partial(self._done, domain))
         return await asyncio.shield(task)
 
@@ -86,16 +96,7 @@ class Policies:
         if fresh.policy is not None:
             self._keep(KeptPolicy(kept.domain, fresh, kept.used))
 
-    # --- RFC 8461 §3.1 to §3.3
-
-    async def _discover(self, domain: str) -> StsAnswer:
-        announced = await self._announced(domain)
-        kept = self._kept(domain, announced.id)
-        if not announced.id:  # no record, a broken one, or no answer: what is remembered holds (§5.1)
-            return replace(kept, problem=announced.problem, detail=announced.detail) if kept else announced
-        if kept is not None and kept.id == announced.id:
-            return kept
-        return await self._renewed(domain, announced.id, kept)
+    # --- asking
 
     async def _announced(self, domain: str) -> StsAnswer:
         """What DNS says: an id, or nothing and why."""

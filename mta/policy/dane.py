@@ -104,5 +104,5 @@ def judge_dane(demand: DaneDemand, tls: TlsFacts | None, verifier: ChainVerifier
 
 def _mismatch(demand: DaneDemand, leaf: CertificateFacts) -> Reason:
     expected = " or ".join(words(record) for record in demand.records)
-    seen = f"certificate {leaf.sha256}, key {leaf.spki_sha256}"
-    return Reason("certificate-tlsa", f"no TLSA record of {demand.base} matches ({expected}); seen: {seen}")
+    seen = f"certificate {leaf.sha256} with key {leaf.spki_sha256}"
+    return Reason("certificate-tlsa", f"no TLSA record of {demand.base} matches ({expected}), seen {seen}")

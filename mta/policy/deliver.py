@@ -9,6 +9,7 @@ from mta.model.attempt import Failure, Scope
 from mta.model.frozen import frozen
 from mta.model.reply import Reply
 from mta.model.reporting import NOTHING_PUBLISHED, PublishedTls
+from mta.model.sts import NONE
 from mta.model.tls import NO_REVOCATION, OFF, Pin, Revocation, TlsFacts, TlsLevel, TrustAnchors
 from mta.policy.certificate import SYSTEM, CertificateDemand, judge_certificate, revocation
 from mta.policy.dane import DaneDemand, judge_dane
@@ -123,7 +124,7 @@ def _published(outcome: Outcome, found: Findings) -> PublishedTls:
     if outcome.parts & {"dane", "halfdane"}:
         strings = tuple(f"{r.usage} {r.selector} {r.matching} {r.data.hex()}" for r in found.dane.records)
         return PublishedTls("tlsa", strings, (found.dane.base,))
-    if found.sts.policy is not None:
+    if found.sts.policy is not None and found.sts.policy.mode != NONE:
         return PublishedTls("sts", found.sts.policy.lines, found.sts.policy.mx)
     return NOTHING_PUBLISHED
 

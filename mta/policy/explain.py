@@ -15,12 +15,14 @@ from mta.model.address import Mailbox
 from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField
 from mta.model.session import SessionFacts
+from mta.model.tls import TlsLevel
 from mta.observe.trace import authentication_evidence
 from mta.policy.concerned import accept_for_author, concerned, judge_all
 from mta.policy.decision import Decision, Verdict
 from mta.policy.deliver import requirement
 from mta.policy.enforce import judge_header_from, judge_mail, judge_recipient
 from mta.policy.identify import Identity, can_identify, judge_proof, session
+from mta.policy.precedence import OFF
 from mta.policy.route import Destination, Route, destination
 from mta.ports import ChainVerifier
 
@@ -192,6 +194,8 @@ def _tls(outbound: Outbound, target: Destination) -> dict[str, Any]:
         "ca": first.anchors.path if first.anchors else None,
         "pins": [str(pin) for pin in first.pins],
         "min_version": first.min_version,
+        "dane": outbound.tls.dane if first.level is not TlsLevel.NONE else OFF,
+        "mta_sts": outbound.tls.mta_sts if first.level is not TlsLevel.NONE and target.kind == "mx" else OFF,
     }
 
 

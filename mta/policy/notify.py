@@ -278,7 +278,14 @@ def _tls_line(place: HostAttempt) -> str:
     """The evidence of the hop in one line: what was demanded, what was seen, how it was judged."""
     seen = f"TLS {place.tls.version} with {place.tls.cipher}" if place.tls else ""
     demanded = f"demanded {place.requirement}" if place.requirement else ""
-    return "; ".join(part for part in (seen, _shown(place), demanded, place.verdict) if part)
+    return "; ".join(part for part in (seen, _shown(place), _published(place), demanded, place.verdict) if part)
+
+
+def _published(place: HostAttempt) -> str:
+    """What the host's domain, and the recipient's, had published about its TLS."""
+    known = (("DANE", place.published.get("dane")), ("MTA-STS", place.published.get("mta_sts")))
+    told = [f"{name} {found['state']}" for name, found in known if isinstance(found, dict)]
+    return f"published: {', '.join(told)}" if told else ""
 
 
 def _shown(place: HostAttempt) -> str:

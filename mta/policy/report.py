@@ -13,6 +13,8 @@ from mta.policy.route import Destination
 from mta.rfc.dmarc.parse import DmarcRecord, parse_record
 from mta.rfc.dmarc.report import ReportRow, row_of
 
+STS_POLICY = "sts"  # RFC 8460 §4.4
+
 # the first word of a failure's reason -> what RFC 8460 §4.3 calls it
 _NO_TLS = {
     "starttls-not-offered": TlsResult.STARTTLS_NOT_SUPPORTED,
@@ -30,20 +32,26 @@ _CERTIFICATE = {
     "certificate-name": TlsResult.HOST_MISMATCH,
     "certificate-tlsa": TlsResult.VALIDATION_FAILURE,
     "certificate-revoked": TlsResult.VALIDATION_FAILURE,
+    "sts-mx": TlsResult.VALIDATION_FAILURE,
 }
 
 
-def tls_session(destination: Destination, requirement: TlsRequirement, attempt: HostAttempt) -> TlsReportFacts | None:
+def tls_session(
+    destination: Destination, requirement: TlsRequirement, attempt: HostAttempt, rehearsed: str = ""
+) -> TlsReportFacts | None:
     """What a report says of a session that was dialled; None: nothing.
 
     Only hosts that the destination's own MX records name are told about: with fixed hosts the contract is between us
     and them. A host that could not be reached at all says nothing of TLS. What our contract alone demands of a
     certificate is nothing that a domain without DANE and MTA-STS has published: such a session counts as good.
+    `rehearsed`: why it would have failed under a policy in mode testing.
     """
     if destination.kind != "mx":
         return None
     published = requirement.published
     word = (attempt.failure.reason if attempt.failure else attempt.tls_given_up).partition(":")[0]
+    if not word and published.type == STS_POLICY:
+        word = rehearsed
     result = _NO_TLS.get(word, "")
     if not result and published.type != NO_POLICY_FOUND and not _ours_alone(requirement, word):
         result = _CERTIFICATE.get(word, "")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mta.model.sts import ENFORCE, TESTING, StsAnswer, StsPolicy
-from mta.model.tls import TrustAnchors
+from mta.model.tls import TlsFacts, TrustAnchors
+from mta.policy.certificate import SYSTEM, CertificateDemand, judge_certificate
 from mta.policy.precedence import StsState
+from mta.ports import ChainVerifier
 from mta.rfc.mtasts.match import names_host
 
 
@@ -46,6 +48,21 @@ NO_POLICY = StsFinding(StsState.OFF)
 def about_host(domain: str, answer: StsAnswer, host: str, anchors: TrustAnchors | None = None) -> StsFinding:
     """What `answer` says of `host`, which MX records gave."""
     return StsFinding(_state(answer, host), domain, answer.id, answer.policy, answer.problem, answer.detail, anchors)
+
+
+def rehearse(finding: StsFinding, host: str, tls: TlsFacts | None, verifier: ChainVerifier, now: float) -> str:
+    """The first word of why a session would have failed were the policy not in mode testing; empty: it would not.
+
+    RFC 8461 §5: such a policy is followed in reports alone.
+    """
+    if finding.state is not StsState.TESTING or finding.policy is None:
+        return ""
+    if not names_host(finding.policy.mx, host):
+        return "sts-mx"
+    if tls is None:
+        return ""  # that there was no TLS is told by itself
+    demand = CertificateDemand((host.lower(),), finding.anchors or SYSTEM)
+    return next((reason.word for reason in judge_certificate(demand, tls, verifier, now)), "")
 
 
 def _state(answer: StsAnswer, host: str) -> StsState:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mta.adapters.pki import Issued, make_key
+from mta.adapters.pki import Issued
 from mta.rfc.pkix.certificate import public_key_info
 from tests.scenarios.test_forced_tls_out import LINES, nothing_was_said, secure
 from tests.support.outgoing import Outgoing, hosts_on_one_port, outgoing
@@ -214,30 +214,38 @@ def test_the_evidence_tells_what_was_found(world: World) -> None:
 
 
 @needs("postfix", root=True)
-def test_postfix_rolls_its_key_over(tmp_path: Path) -> None:
-    """A self-signed Postfix: by its old key, then by a new one that was published beside it."""
-    new = self_signed(dns_names=["mx.partner.example"], key=make_key())
-    chain, key = ALONE.write(tmp_path, "old")
-    new_chain, new_key = new.write(tmp_path, "new")
-    settings = {
-        "smtpd_tls_security_level": "may",
-        "smtpd_tls_chain_files": f"{key}, {chain}",
+def test_postfix_is_judged_by_what_its_domain_publishes(tmp_path: Path) -> None:
+    """Good, expired, with another name, and at last rolled over to a self-signed one that was published beside."""
+    name = "mx.partner.example"
+    shown = {
+        "good": under(MIDDLE, name),
+        "expired": MIDDLE.issue_expired(dns_names=[name]),
+        "other-name": under(MIDDLE, "mx.elsewhere.example"),
+        "rolled-over": ALONE,
     }
-    with postfix(settings, domains=["partner.example"]) as partner:
+    files = {word: issued.write(tmp_path, word) for word, issued in shown.items()}
+
+    def settings(word: str) -> dict[str, str]:
+        chain, key = files[word]
+        return {"smtpd_tls_security_level": "may", "smtpd_tls_chain_files": f"{key}, {chain}"}
+
+    with postfix(settings("good"), domains=["partner.example"]) as partner:
         records = {
             ("@", "MX"): ["10 mx"],
             ("mx", "A"): ["127.0.0.1"],
-            (f"_{partner.port}._tcp.mx", "TLSA"): [GOOD, tlsa(3, 1, 1, new.der)],
+            (f"_{partner.port}._tcp.mx", "TLSA"): [ANCHOR, GOOD],
         }
         with unbound([Zone("partner.example", records)]) as dns:
-            rules = f"default: {{outbound: {{port: {partner.port}, tls: {{dane: mandatory}}}}}}"
+            rules = f"default: {{outbound: {{port: {partner.port}, tls: {{level: opportunistic}}}}}}"
             with outgoing(tmp_path, rules, server=believed(dns), limits="idle_timeout: 0") as ours:
-                ids = [ours.send("bob@partner.example")]
-                assert ours.ends(ids[0]) == {"bob@partner.example": "delivered"}
-                partner.configure({"smtpd_tls_chain_files": f"{new_key}, {new_chain}"})
-                ids.append(ours.send("bob@partner.example"))
-                assert ours.ends(ids[1]) == {"bob@partner.example": "delivered"}
-                partner.wait_for_mail(2)
-                seen = {ours.attempts(id_)[-1]["tls"]["chain"][0]["spki_sha256"] for id_ in ids}
-                assert len(seen) == 2
-                assert {ours.attempts(id_)[-1]["verdict"] for id_ in ids} == {"tls=verified:dane"}
+                assert ours.ends(ours.send("bob@partner.example")) == {"bob@partner.example": "delivered"}
+                for word, reason in (("expired", "certificate-expired"), ("other-name", "certificate-name")):
+                    partner.configure(settings(word))
+                    id_ = ours.send("bob@partner.example")
+                    [attempt] = ours.waits(id_)["attempts"]
+                    assert attempt["failure"]["reason"].startswith(f"{reason}: "), word
+                    assert attempt["verdict"] == "tls=encrypted!verified:dane"
+                partner.configure(settings("rolled-over"))
+                ours.retry(id_)
+                assert ours.ends(id_) == {"bob@partner.example": "delivered"}
+                assert len(partner.wait_for_mail(2)) == 2

@@ -60,3 +60,12 @@ def test_the_longest_domain_has_a_file(tmp_path: Path) -> None:
     files = PolicyFiles(tmp_path)
     files.write(KeptPolicy(domain, KEPT.answer, 1.0))
     assert files.read(domain) is not None
+
+
+def test_who_only_looks_leaves_nothing_behind(tmp_path: Path) -> None:
+    PolicyFiles(tmp_path).write(KEPT)
+    looking = PolicyFiles(tmp_path, reads_only=True)
+    assert looking.read("b.example") == KEPT
+    looking.write(KeptPolicy("c.example", KEPT.answer, 1.0))
+    looking.forget("b.example")
+    assert list(PolicyFiles(tmp_path).all()) == [KEPT]

@@ -6,6 +6,7 @@ import pytest
 
 from mta.adapters.pki import Authority
 from mta.cli.explain import ExplainOptions, explain
+from tests.support.dns_server import SERVFAIL, dns_server
 
 YAML = """
 server:
@@ -173,3 +174,56 @@ def test_a_mistake_is_told_in_one_line(run, options, told):
     assert told in err
     assert err.count("\n") == 1
     assert "\x1b" not in err
+
+
+ZONE = {
+    ("tailspin.example", "MX"): ["10 mx1.tailspin.example.", "20 mx2.tailspin.example.", "30 mx3.tailspin.example."],
+    ("mx1.tailspin.example", "A"): ["192.0.2.1"],
+    ("mx2.tailspin.example", "A"): ["192.0.2.2"],
+    ("mx3.tailspin.example", "A"): ["192.0.2.3"],
+    ("_25._tcp.mx1.tailspin.example", "TLSA"): ["3 1 1 " + "ab" * 32],
+    ("_25._tcp.mx2.tailspin.example", "TLSA"): SERVFAIL,
+    ("_mta-sts.tailspin.example", "TXT"): ['"v=STSv1; id=1;"'],
+    ("bogus.example", "MX"): SERVFAIL,
+}
+
+
+@pytest.fixture
+def looked_ahead(tmp_path, run):
+    with dns_server(ZONE, secure=True) as dns:
+        config = tmp_path / "connectors.yaml"
+        text = YAML.replace("ca.pem", "system").replace(
+            "  listen:", f'  dns: {{nameservers: ["{dns.host}:{dns.port}"], trust_ad: true}}\n  listen:'
+        )
+        config.write_text(text)
+
+        def call(**options):
+            status, out, err = run(config=str(config), sender=ALICE, client_ip="10.0.0.1", dns=True, **options)
+            assert (status, err) == (0, "")
+            return out
+
+        yield call
+
+
+def test_with_dns_each_next_hop_is_told_with_what_is_published_about_it(looked_ahead):
+    document = json.loads(looked_ahead(recipients=(EVE,), json_output=True))
+    tls = document["recipients"][0]["tls"]
+    assert (tls["dane"], tls["mta_sts"]) == ("opportunistic", "opportunistic")
+    proven, unknown, plain = tls["hosts"]
+    assert proven["requirement"] == "verified:dane=mx1.tailspin.example"
+    assert proven["published"]["dane"]["records"] == ["3 1 1 abababababababab…"]
+    assert unknown["requirement"] is None
+    assert unknown["refused"].startswith("dane-unknown: mx2.tailspin.example:25: ")
+    assert (plain["requirement"], plain["published"]["dane"]["state"]) == ("encrypted", "none")
+    assert plain["published"]["mta_sts"]["problem"].startswith("sts-policy-fetch-error: ")
+
+
+def test_the_same_in_words_and_as_the_message_wishes(looked_ahead, tmp_path):
+    out = looked_ahead(recipients=(EVE, "x@bogus.example"))
+    assert "host        mx1.tailspin.example:25: verified:dane=mx1.tailspin.example" in out
+    assert "DANE usable at mx1.tailspin.example (MX secure): 3 1 1 abababababababab…" in out
+    assert "MTA-STS unknown; sts-policy-fetch-error: " in out
+    assert "hosts       dns: MX of bogus.example: " in out
+    (tmp_path / "no.eml").write_bytes(b"From: alice@contoso.example\r\nTLS-Required: No\r\n\r\nText\r\n")
+    out = looked_ahead(recipients=(EVE,), message=str(tmp_path / "no.eml"))
+    assert "host        mx1.tailspin.example:25: encrypted" in out

@@ -37,6 +37,7 @@ PLACE = HostAttempt(
     tls=TlsFacts("1.3", "TLS_AES_256_GCM_SHA384"),
     requirement="verified:mail.fabrikam.example",
     verdict="tls=verified",
+    published={"dane": {"state": "none"}, "mta_sts": {"state": "named"}},
 )
 
 
@@ -142,8 +143,8 @@ def test_a_failure_tells_machines_and_people_what_happened() -> None:
     ):
         assert line in text
     assert (
-        "TLS: TLS 1.3 with TLS_AES_256_GCM_SHA384; demanded verified:mail.fabrikam.example; tls=verified"
-        in " ".join(text.split())
+        "TLS: TLS 1.3 with TLS_AES_256_GCM_SHA384; published: DANE none, MTA-STS named; "
+        "demanded verified:mail.fabrikam.example; tls=verified" in " ".join(text.split())
     )
 
 
@@ -153,6 +154,7 @@ def test_a_report_names_the_certificate_that_the_host_showed() -> None:
         PLACE,
         tls=replace(tls(leaf), group="X25519MLKEM768"),
         verdict="tls=encrypted!verified",
+        published={},
         revocation="revoked: CN=mail.fabrikam.example is in the list of its issuer",
     )
     before = occasion("failed")

@@ -9,6 +9,7 @@ from mta.config.files import SYSTEM
 from mta.config.problems import Path, Report
 from mta.config.schema import ConnectorKeys, InboundTlsKeys, OutboundKeys
 from mta.config.semantics_authentication import check_authentication
+from mta.config.semantics_revocation import check_lists
 from mta.config.semantics_smime import check_smime
 from mta.model.tls import TlsLevel
 
@@ -23,12 +24,17 @@ def check_connector(connector: Connector, keys: ConnectorKeys, report: Report) -
     if keys.inbound:
         _identity(connector, report, (*path, "inbound"))
         check_authentication(connector, keys.inbound, report, (*path, "inbound"))
-        _certificate(connector, keys.inbound.tls, report, (*path, "inbound", "tls", "client_certificate"))
+        place: Path = (*path, "inbound", "tls", "client_certificate")
+        _certificate(connector, keys.inbound.tls, report, place)
+        if wanted := connector.inbound.tls.client_certificate:
+            check_lists(wanted.revocation, wanted.ca, report, place)
     if keys.outbound:
         _level(connector, keys.outbound, report, (*path, "outbound"))
         _published(connector, keys.outbound, report, (*path, "outbound", "tls"))
         _auth(connector, report, (*path, "outbound", "auth"))
         _details(connector, keys.outbound, report, (*path, "outbound"))
+        tls = connector.outbound.tls
+        check_lists(tls.revocation, tls.ca, report, (*path, "outbound", "tls"))
         check_smime(connector, keys.outbound, report, (*path, "outbound", "smime"))
 
 

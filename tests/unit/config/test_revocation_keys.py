@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mta.model.tls import HARD, NO_REVOCATION, OFF, SOFT, Revocation
-from tests.support.pki import crl
+from tests.support.pki import Authority, crl
 from tests.unit.config.support import SERVER, at, built, examined, lines, root
 
 IN = (
@@ -86,3 +86,15 @@ def test_a_list_that_is_out_of_date_is_a_warning_so_that_a_reload_still_works(fo
 
 def test_lists_are_watched(folder: Path) -> None:
     assert str(folder / "a.crl") in built(OUT.format("ca: ca.pem, crl: [a.crl]"), folder).files
+
+
+def test_an_authority_of_which_there_is_no_list_is_told(folder: Path) -> None:
+    other = Authority("Other Root", not_before=at(-10), not_after=at(1000))
+    with open(folder / "ca.pem", "ab") as stream:
+        stream.write(other.write(folder / "other.pem").read_bytes())
+    for text in (IN, OUT):
+        warnings = examined(text.format("names: [a.example], ca: ca.pem, crl: [a.crl]"), folder).warnings
+        told = [str(each) for each in warnings if "lists" in str(each)]
+        assert len(told) == 1
+        assert "crl: none of these lists is of CN=Other Root: mail it vouches for waits" in told[0]
+    assert "Other Root" not in str(examined(OUT.format("ca: ca.pem, crl: [a.crl], revocation: soft"), folder).warnings)

@@ -8,9 +8,11 @@ and ends with the supervisor.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -19,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mta.config.contract import Configuration
-from mta.config.watch import FileWatch, Stamp
+from mta.config.watch import FileWatch, Stamp, unchanged
 from mta.errors import ConfigurationError
 from mta.observe import events
 from mta.observe.log import EventLog
@@ -145,6 +147,7 @@ class Supervisor:
         orders = {
             "config": self._plan.path,
             "text": self._loaded.text,
+            "held": self._held(),
             "worker": worker.number,
             "workers": len(self._workers),
             "sockets": [[number, bound.fileno()] for number, bound in pairs],
@@ -169,6 +172,12 @@ class Supervisor:
             os.close(worker_end)
         worker.tell(orders)
         self._follow(worker, report)
+
+    def _held(self) -> str:
+        """The configuration in force itself, where its files are no longer those that were found good; else nothing."""
+        if unchanged(self._loaded.files):
+            return ""
+        return base64.b64encode(pickle.dumps(self._loaded.configuration)).decode()
 
     def _follow(self, worker: _Worker, report: int) -> None:
         """The worker writes a byte once it serves; the end of the pipe is its end."""

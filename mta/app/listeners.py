@@ -68,7 +68,8 @@ def _server_tls(server: Server, ask_client: bool) -> Any:
 
     if server.certificate is None:
         return None
-    return server_context(Path(server.certificate.chain), Path(server.certificate.key), ask_client=ask_client)
+    pair = server.certificate
+    return server_context(Path(pair.chain), Path(pair.key), ask_client=ask_client, pem=pair.pem)
 
 
 def server_settings(server: Server, listener: Listener, tls: Any) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import functools
 import gc
 import json
 import os
+import pickle
 import sys
 import threading
 import time
@@ -45,6 +47,14 @@ class Orders:
     sockets: tuple[tuple[int, int], ...]
     report: int
     parent: int
+    held: str = ""  # the configuration in force, where the files on the disk are others by now
+
+    def configuration(self) -> Configuration:
+        """What this worker begins with. Raises ConfigurationError."""
+        if not self.held:
+            return load_text(self.text, self.config)
+        held: Configuration = pickle.loads(base64.b64decode(self.held))  # noqa: S301 - our own supervisor's
+        return held
 
 
 def run_worker() -> int:
@@ -108,7 +118,7 @@ async def _build(orders: Orders) -> Any:
     from mta.queue.chores import Chore
     from mta.worker import Parts
 
-    configuration = load_text(orders.text, orders.config)
+    configuration = orders.configuration()
     log = EventLog(2, configuration.server.log_format, worker=orders.worker)
     log.metrics = Metrics()
     capture_libraries(log)

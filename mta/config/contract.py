@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
 from mta.config.contract_directory import Directory
+from mta.config.frozen import parts
 from mta.model.tls import NO_REVOCATION, Pin, Revocation, TlsLevel, TrustAnchors
 from mta.rfc.smime.profile import PROFILES, Profile
 
@@ -30,10 +31,11 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """Paths of a PEM certificate chain (leaf first) and of its private key."""
+    """Paths of a PEM certificate chain (leaf first) and of its private key; `pem` is what stood there, judged good."""
 
     chain: str
     key: str
+    pem: tuple[bytes, bytes] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +392,9 @@ class Configuration:
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", MappingProxyType(dict(self.domains)))
         object.__setattr__(self, "connectors", MappingProxyType(dict(self.connectors)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return parts(self)
 
     @property
     def default(self) -> Connector:

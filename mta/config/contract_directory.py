@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from mta.config.frozen import parts
 from mta.model.tls import RevocationList, TrustAnchors
 
 
@@ -65,6 +66,9 @@ class StaticCertificates:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", MappingProxyType(dict(self.domains)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return parts(self)
 
     def __bool__(self) -> bool:
         return bool(self.addressed or self.domains)

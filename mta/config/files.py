@@ -38,6 +38,7 @@ class Finding:
 
     value: Any = None
     stamp: Stamp = GONE  # of the file as it was read
+    content: bytes = field(default=b"", repr=False)
     faults: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
@@ -68,7 +69,8 @@ class Files:
         private = self.look("key", pair.key, (*path, "key"), _judge_key)
         if certificates and private:
             self._match(certificates, private, path)
-        return pair
+        chain_pem, key_pem = self._seen["chain", pair.chain].content, self._seen["key", pair.key].content
+        return KeyPair(pair.chain, pair.key, (chain_pem, key_pem))
 
     def chain(self, name: str, path: Path) -> str:
         """The absolute path of a certificate chain, judged by itself."""
@@ -202,6 +204,7 @@ def read(file: str, finding: Finding) -> bytes | None:
     if len(content) > MAX_FILE:
         finding.fault(f"{file} is larger than {MAX_FILE >> 20} MiB")
         return None
+    finding.content = content
     return content
 
 

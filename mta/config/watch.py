@@ -26,6 +26,11 @@ def stamp(path: str) -> Stamp:
         return GONE
 
 
+def unchanged(known: Mapping[str, Stamp]) -> bool:
+    """Whether every file is what it was when it was read."""
+    return all(stamp(path) == seen for path, seen in known.items())
+
+
 class FileWatch:
     """Compares files with what was last read of them; `known` are the stamps of that reading."""
 

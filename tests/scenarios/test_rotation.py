@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 from tests.scenarios.test_reload import HOST, certify, config, relaying, shown
@@ -52,6 +53,19 @@ def test_a_pair_that_does_not_match_is_refused_once_the_old_one_stays_and_the_ri
         os.replace(fresh, tmp_path / f"{HOST}.key")
         until(lambda: shown(relay.port) != old, describe=relay.story)
         assert len(relay.seen("server.reload-refused")) == 1
+
+
+def test_a_worker_that_dies_while_a_bad_pair_lies_there_is_followed_by_one_with_the_good_one(tmp_path: Path) -> None:
+    with smtp_peer() as peer, relaying(tmp_path, watched(config(peer))) as relay:
+        old = shown(relay.port)
+        (tmp_path / f"{HOST}.pem").write_bytes(authority("Contoso Root").issue(dns_names=[HOST]).chain_pem)
+        relay.wait_for("server.reload-refused")
+        [worker] = relay.workers()
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: len(relay.seen("worker.started")) == 2, describe=relay.story)
+        assert shown(relay.port) == old
+        assert send(relay.port, "a@fabrikam.example", ["b@contoso.example"]).accepted
+        assert len(relay.seen("worker.died")) == 1
 
 
 def test_a_folder_turned_by_a_symbolic_link_is_taken_over(tmp_path: Path) -> None:

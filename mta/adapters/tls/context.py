@@ -21,14 +21,20 @@ MOST_OF_A_STAPLE = 16_385  # octets: a longer response is cut off, and then prov
 OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
 
 
-def server_context(chain_path: Path, key_path: Path, *, ask_client: bool, min_version: str = "1.2") -> SSL.Context:
+Pem = tuple[bytes, bytes] | None
+"""A chain and its key, as they were read before; None: they are read now."""
+
+
+def server_context(
+    chain_path: Path, key_path: Path, *, ask_client: bool, min_version: str = "1.2", pem: Pem = None
+) -> SSL.Context:
     """A listener's context. With `ask_client` everyone is asked for a certificate, and no session is resumed.
 
     Raises ConfigurationError if the certificate or its key cannot be used.
     """
     context = _context(SSL.TLS_SERVER_METHOD, min_version, SERVER_CIPHERS)
     context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
-    _load_pair(context, chain_path, key_path)
+    _load_pair(context, chain_path, key_path, pem)
     if ask_client:
         # A resumed session would show what was proven in another one.
         context.set_options(SSL.OP_NO_TICKET)
@@ -73,10 +79,11 @@ def _keep_staple(connection: SSL.Connection, staple: bytes, data: object) -> boo
     return True
 
 
-def _load_pair(context: SSL.Context, chain_path: Path, key_path: Path) -> None:
+def _load_pair(context: SSL.Context, chain_path: Path, key_path: Path, pem: Pem = None) -> None:
     try:
-        leaf, *others = x509.load_pem_x509_certificates(chain_path.read_bytes())
-        key = load_pem_private_key(key_path.read_bytes(), None)
+        chain_pem, key_pem = pem or (chain_path.read_bytes(), key_path.read_bytes())
+        leaf, *others = x509.load_pem_x509_certificates(chain_pem)
+        key = load_pem_private_key(key_pem, None)
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError((f"certificate {chain_path} with key {key_path} cannot be read: {error}",)) from error
     if leaf.public_key() != key.public_key():

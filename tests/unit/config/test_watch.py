@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.watch import GONE, FileWatch, stamp
+from mta.config.watch import GONE, FileWatch, stamp, unchanged
 
 
 def write(path: Path) -> None:
@@ -85,3 +85,13 @@ def test_what_changed_while_it_was_read_is_seen_by_the_next_look(tmp_path: Path)
     watch = FileWatch({})
     watch.take({str(path): read})
     assert (watch.changed(), watch.changed()) == ((), (str(path),))
+
+
+def test_files_are_compared_with_what_was_read_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("one")
+    known = {str(path): stamp(str(path))}
+    assert unchanged(known)
+    rename(path)
+    assert not unchanged(known)
+    assert unchanged({})

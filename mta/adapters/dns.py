@@ -253,9 +253,11 @@ def _take_odd_digests() -> None:
 
     rfc/dane/parse.py leaves such records out (RFC 6698 §4.1).
     """
+    from dns.rdtypes.ANY.SMIMEA import SMIMEA
     from dns.rdtypes.ANY.TLSA import TLSA
 
     TLSA._cert_length_by_mtype = {}
+    SMIMEA._cert_length_by_mtype = {}
 
 
 def _plain(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import sys
 from collections.abc import Iterator
 
@@ -159,6 +160,23 @@ async def test_tlsa_records_come_as_they_were_published_and_failures_are_told_ap
             assert (answer.status, answer.secure) == (DnsStatus.OK, True)
         assert await resolver.tlsa("_25._tcp.none.s.example") == TlsaAnswer(DnsStatus.NXDOMAIN, secure=True)
         assert (await resolver.tlsa("_25._tcp.bogus.s.example")).status is DnsStatus.TEMPORARY
+
+
+async def test_certificates_in_dns() -> None:
+    large = base64.b64encode(b"\x30" * 1500).decode()  # more than one datagram holds
+    zone = {
+        ("abc._smimecert.s.example", "SMIMEA"): list(TLSA),
+        ("bob.s.example", "CERT"): [f"PKIX 0 0 {large}", "PGP 0 0 AQID", "1 2 8 MAUA"],
+    }
+    with dns_server(zone, secure=True) as server:
+        resolver = DnsResolver([tuple(server)], trust_ad=True)
+        answer = await resolver.smimea("abc._smimecert.s.example")
+        assert {(r.usage, r.selector, r.matching) for r in answer.records} == {(2, 0, 0), (3, 1, 1), (3, 1, 2)}
+        assert answer.secure
+        found = await resolver.cert("bob.s.example")
+        assert set(found.certificates) == {b"\x30" * 1500, b"\x30\x05\x00"}
+        assert found.secure
+        assert (await resolver.cert("alice.s.example")).status is DnsStatus.NXDOMAIN
 
 
 async def test_an_alias_is_told_with_its_own_security() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from mta.app import SystemClock, chain_verifier, load, look_ups
 from mta.app.probe import looking_site
+from mta.cli.explain_smime import add_smime, smime_lines
 from mta.cli.message import incoming
 from mta.cli.trace import published_lines
 from mta.cli.verify import facts_in_words
@@ -79,6 +80,7 @@ def explain(options: ExplainOptions) -> int:
     document = answer(index, question, verifier, now)
     if options.dns:
         asyncio.run(_look_ahead(configuration, question, message, options, document))
+    add_smime(document, configuration)
     if options.json_output:
         print(json.dumps(document, indent=2))
     else:
@@ -222,6 +224,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         if "would" in recipient["tls"]:
             yield f"  would be    {_level(recipient['tls']['would'])}"
         yield from _ahead(recipient["tls"])
+        yield from smime_lines(recipient["smime"])
         yield from _losers(recipient)
 
 

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mta.config.contract import Configuration, Connector, Domain
+from mta.config.contract_directory import Directory, LdapSource
 from mta.model.tls import CertificateFacts, Pin, RevocationList, TrustAnchors
 from mta.rfc.pkix.certificate import certificate_facts
 
@@ -48,6 +49,7 @@ def known_certificates(configuration: Configuration) -> list[Known]:
         found += _of_domain(domain)
     for connector in configuration.connectors.values():
         found += _of_connector(connector)
+    found += _of_directory(configuration.directory)
     return list(dict.fromkeys(found))
 
 
@@ -81,6 +83,20 @@ def _of_connector(connector: Connector) -> Iterator[Known]:
     yield from _anchors(f"{where}.outbound.tls.ca", outbound.tls.ca)
     yield from _pins(f"{where}.outbound.tls.pins", outbound.tls.pins)
     yield from _lists(f"{where}.outbound.tls.crl", outbound.tls.revocation.lists)
+
+
+def _of_directory(directory: Directory) -> Iterator[Known]:
+    """What S/MIME of partners rests on, and their certificates that stand in connectors."""
+    yield from _anchors("directory.trust.anchors", directory.trust.anchors)
+    for der in directory.trust.intermediates:
+        yield _certificate(CA, "directory.trust.intermediates", certificate_facts(der), "")
+    yield from _lists("directory.trust.crls", directory.trust.lists)
+    for place, source in enumerate(directory.sources):
+        if isinstance(source, LdapSource):
+            yield from _anchors(f"directory.sources[{place}].ca", source.ca)
+    placed = [*directory.static.addressed, *(one for each in directory.static.domains.values() for one in each)]
+    for der, file in placed:
+        yield _certificate(SMIME, "connectors: outbound.smime", certificate_facts(der), file)
 
 
 def _pair(kind: str, where: str, file: str) -> Iterator[Known]:

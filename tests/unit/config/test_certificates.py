@@ -53,3 +53,29 @@ def test_what_has_gone_since_gives_nothing(tmp_path: Path) -> None:
     configuration = built(text, tmp_path)
     (tmp_path / "own.pem").unlink()
     assert known_certificates(configuration) == []
+
+
+def test_what_smime_of_partners_rests_on(tmp_path: Path) -> None:
+    root().write(tmp_path / "ca.pem")
+    (tmp_path / "ca.crl").write_bytes(crl(root(), last=at(-1), next=at(6.5)))
+    (tmp_path / "bob.pem").write_bytes(issue(ends=5.5).chain_pem)
+    text = """
+    server: {hostname: a.example}
+    connectors:
+      fabrikam:
+        domains: [fabrikam.example]
+        inbound: {identity: none}
+        outbound: {smime: {domain_certificate: bob.pem}}
+    directory:
+      sources: [{type: ldap, url: "ldaps://a.example", base: "dc=a", ca: ca.pem}]
+      trust: {anchors: ca.pem, intermediates: ca.pem, crls: ca.crl}
+    """
+    now = NOW.timestamp()
+    found = [(each.kind, each.where, each.days_left(now)) for each in known_certificates(built(text, tmp_path))]
+    assert found == [
+        ("ca", "directory.trust.anchors", 1000),
+        ("ca", "directory.trust.intermediates", 1000),
+        ("crl", "directory.trust.crls", 6),
+        ("ca", "directory.sources[0].ca", 1000),
+        ("smime", "connectors: outbound.smime", 5),
+    ]

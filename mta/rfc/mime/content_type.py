@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from mta.model.frozen import frozen
 from mta.rfc.mime.header import unfold
@@ -34,8 +35,20 @@ class ContentType:
         return next((value for key, value in self.parameters if key == name), "")
 
 
+_LONGEST_KEPT = 256  # octets of a field that is kept in memory
+
 PLAIN_TEXT = ContentType("text", "plain")  # RFC 2045 §5.2: what an entity without the field is
 OPAQUE = ContentType("application", "octet-stream")  # RFC 2045 §5.2: a type that cannot be read
+
+
+def read_type(value: bytes) -> tuple[ContentType, str]:
+    """What the field says, and what is doubtful about it. Most parts of most messages have one of a few types."""
+    return _kept(value) if len(value) <= _LONGEST_KEPT else (parse_content_type(value), doubtful(value))
+
+
+@lru_cache(1024)
+def _kept(value: bytes) -> tuple[ContentType, str]:
+    return parse_content_type(value), doubtful(value)
 
 
 def parse_content_type(value: bytes) -> ContentType:

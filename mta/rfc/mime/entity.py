@@ -12,11 +12,12 @@ structure looks at the names first.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mta.model.frozen import frozen
 from mta.model.message import HeaderBlock
-from mta.rfc.mime.content_type import OPAQUE, PLAIN_TEXT, ContentType, doubtful, parse_content_type
+from mta.rfc.mime.content_type import OPAQUE, PLAIN_TEXT, ContentType, read_type
 from mta.rfc.mime.header import scan_header
 from mta.rfc.mime.structure import Open, StructureError, Walk
 
@@ -25,6 +26,7 @@ PARTS = 10_000
 BOUNDARY_LENGTH = 2048
 HEADER_LINES = 20_000
 IDENTITY = frozenset({"7bit", "8bit", "binary"})  # RFC 2045 §6.2: the body stands there as it is
+_ENCODINGS = IDENTITY | {"base64", "quoted-printable"}
 
 AMBIGUITIES = {
     "duplicate-content-type": "an entity has two Content-Type fields",
@@ -79,11 +81,25 @@ def scan_entity(
     Raises StructureError for what is nested too deep, has more than `parts` parts, or a boundary or header beyond all
     bounds.
     """
+    block = _header(raw) if block is None else block
+    fields = _read_fields(block, block.body_start)
+    if not fields.has_parts:
+        return _of_a_leaf(raw, block, fields)
     builder = _Builder(raw, NESTING, BOUNDARY_LENGTH, limit=parts, outside_only=outside_only)
-    root = builder.build(_header(raw) if block is None else block)
+    root = builder.build(block, fields)
     if not outside_only:
-        builder.check_line_ends(root)
-    return Anatomy(root, tuple(word for word in AMBIGUITIES if word in builder.doubts) if builder.doubts else ())
+        builder.doubts.update(_line_ends(raw, root))
+    return Anatomy(root, _in_order(builder.doubts))
+
+
+def _of_a_leaf(raw: bytes, block: HeaderBlock, fields: _Fields) -> Anatomy:
+    """The most common message: there is nothing to walk through."""
+    root = Entity(0, block.body_start, len(raw), block, fields.content_type, fields.encoding)
+    return Anatomy(root, _in_order({*fields.doubts, *_line_ends(raw, root)}))
+
+
+def _in_order(doubts: set[str]) -> tuple[str, ...]:
+    return tuple(word for word in AMBIGUITIES if word in doubts) if doubts else ()
 
 
 def leaves(entity: Entity) -> list[Entity]:
@@ -134,13 +150,13 @@ class _Builder(Walk):
     owners: list[_Node] = field(default_factory=list)
     count: int = 0
 
-    def build(self, block: HeaderBlock) -> Entity:
+    def build(self, block: HeaderBlock, fields: _Fields) -> Entity:
         """Walk through all of it."""
         root = _Node(0, block.body_start, block)
         self.chain.append(root)
-        value = self._read_fields(root, block, block.body_start)
-        if value is not None:
-            self.enter(value, block.body_start, 0)
+        self._keep(root, fields)
+        if fields.value is not None:
+            self.enter(fields.value, block.body_start, 0)
             if self.stack or self.part >= 0:
                 self.run(block.body_start)
         self._leave(0, len(self.content))
@@ -169,14 +185,18 @@ class _Builder(Walk):
             values = block.values(b"content-type")
             return values[0] if values and not self.outside_only else None
         node.header, node.body = block, body
+        fields = _read_fields(block, stop - start)
         if self.outside_only:
-            doubts, self.doubts = self.doubts, set()
-            self._read_fields(node, block, stop - start)
-            self.doubts = doubts
+            node.content_type, node.encoding = fields.content_type, fields.encoding
             return None
         if body > stop:
             self.doubts.add("odd-header")
-        return self._read_fields(node, block, stop - start)
+        self._keep(node, fields)
+        return fields.value
+
+    def _keep(self, node: _Node, fields: _Fields) -> None:
+        node.content_type, node.encoding = fields.content_type, fields.encoding
+        self.doubts.update(fields.doubts)
 
     def enter(self, value: bytes, body: int, depth: int) -> None:
         """Open the entity if there are parts in it that can be seen."""
@@ -191,17 +211,6 @@ class _Builder(Walk):
             self._open(node, self.stack[-1])
         elif self.part >= 0:
             self._add(node, body)
-
-    def check_line_ends(self, root: Entity) -> None:
-        """NUL, and CR or LF alone, anywhere but in the body of a binary part (RFC 2045 §2.9)."""
-        content = bytes(self.content)
-        odd = _odd_signs(content)
-        if not any(odd):
-            return
-        within = [_odd_signs(content[leaf.body : leaf.end]) for leaf in leaves(root) if leaf.encoding == "binary"]
-        for word, count, *binary in zip(("bare-cr", "bare-lf", "nul"), odd, *within, strict=True):
-            if count > sum(binary):
-                self.doubts.add(word)
 
     def _open(self, node: _Node, opened: Open) -> None:
         self.owners.append(node)
@@ -238,26 +247,61 @@ class _Builder(Walk):
         at = line.start()
         return at - 1 if at and self.content[at - 1] == 13 else at
 
-    def _read_fields(self, node: _Node, block: HeaderBlock, size: int) -> bytes | None:
-        """Content-Type and Content-Transfer-Encoding; the raw value of the former, if any."""
-        types, encodings = block.values(b"content-type"), block.values(b"content-transfer-encoding")
-        if len(types) > 1:
-            self.doubts.add("duplicate-content-type")
-        if len(encodings) > 1:
-            self.doubts.add("duplicate-encoding")
-        if not _made_of_fields(block, size):
-            self.doubts.add("odd-header")
-        if encodings:
-            node.encoding = encodings[0].strip().lower().decode("latin-1")
-            if node.encoding not in IDENTITY and node.encoding not in ("base64", "quoted-printable"):
-                self.doubts.add("unknown-encoding")
-        if not types:
-            return None
-        node.content_type = parse_content_type(types[0])
-        doubt = doubtful(types[0])
-        if doubt:
-            self.doubts.add(doubt)
-        return types[0] if node.content_type is not OPAQUE else None
+
+@frozen
+class _Fields:
+    """What a header says of its entity. `value` is the raw Content-Type, if it can be read at all."""
+
+    value: bytes | None
+    content_type: ContentType
+    encoding: str
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def has_parts(self) -> bool:
+        return self.content_type.type in ("multipart", "message")
+
+
+def _read_fields(block: HeaderBlock, size: int) -> _Fields:
+    """Content-Type and Content-Transfer-Encoding of a header of `size` octets; both names and spans in one go."""
+    kind = encoding = None
+    doubts: list[str] = []
+    at = 0
+    for one in block.fields:
+        if one.start != at or one.value_start - at - 1 != len(one.name):
+            doubts.append("odd-header")
+        at = one.end
+        if one.name == b"content-type":
+            if kind is not None:
+                doubts.append("duplicate-content-type")
+            else:
+                kind = block.raw[one.value_start : at].rstrip(b"\r\n")
+        elif one.name == b"content-transfer-encoding":
+            if encoding is not None:
+                doubts.append("duplicate-encoding")
+            else:
+                encoding = block.raw[one.value_start : at].strip().lower().decode("latin-1")
+    if block.raw[at:size] not in (b"", b"\r\n", b"\n"):
+        doubts.append("odd-header")
+    if encoding is not None and encoding not in _ENCODINGS:
+        doubts.append("unknown-encoding")
+    if kind is None:
+        return _Fields(None, PLAIN_TEXT, encoding or "7bit", tuple(doubts))
+    content_type, doubt = read_type(kind)
+    if doubt:
+        doubts.append(doubt)
+    return _Fields(kind if content_type is not OPAQUE else None, content_type, encoding or "7bit", tuple(doubts))
+
+
+def _line_ends(content: bytes, root: Entity) -> Iterator[str]:
+    """NUL, and CR or LF alone, anywhere but in the body of a binary part (RFC 2045 §2.9)."""
+    found = _odd_signs(content)
+    if not any(found):
+        return
+    within = [_odd_signs(content[leaf.body : leaf.end]) for leaf in leaves(root) if leaf.encoding == "binary"]
+    for word, count, *binary in zip(("bare-cr", "bare-lf", "nul"), found, *within, strict=True):
+        if count > sum(binary):
+            yield word
 
 
 def _odd_signs(content: bytes) -> tuple[int, int, int]:
@@ -274,13 +318,3 @@ def _header(raw: bytes) -> HeaderBlock:
         if raw.count(b"\n", 0, end) > HEADER_LINES:
             raise StructureError("header", f"a header has more than {HEADER_LINES} lines")
     return scan_header(raw, len(raw))
-
-
-def _made_of_fields(block: HeaderBlock, size: int) -> bool:
-    """Whether a header of `size` octets is fields and the empty line, and their names are written plainly."""
-    at = 0
-    for one in block.fields:
-        if one.start != at or one.value_start - one.start - 1 != len(one.name):
-            return False
-        at = one.end
-    return block.raw[at:size] in (b"", b"\r\n", b"\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mta.config.contract import Configuration, Server
@@ -73,7 +74,9 @@ def sts_policies(configuration: Configuration, names: Resolver, *, reads_only: b
 
     fetching = configuration.server.mta_sts
     fetcher = HttpsPolicyFetcher(names, fetching.ca, fetching.port)
-    memory = PolicyFiles(queue_folder(configuration) / "mta-sts", reads_only=reads_only)
+    kind, _, _ = configuration.server.queue.partition(":")
+    beside = queue_folder(configuration) if kind == "sqlite" else Path(configuration.path).resolve().parent / "var"
+    memory = PolicyFiles(beside / "mta-sts", reads_only=reads_only)
     return Policies(PolicyPorts(names, fetcher, memory, SystemClock()))
 
 

@@ -224,6 +224,34 @@ SEMANTICS = [
         ["3:83: connectors.a.outbound.tls.level: pinned needs pins (write pins: [spki-sha256:...])"],
     ),
     (
+        connectors(f"a: {{{PARTNER}, outbound: {{tls: {{level: none, dane: opportunistic, mta_sts: off}}}}}}"),
+        [
+            "3:102: connectors.a.outbound.tls.dane: at level none there is no TLS to be proven (raise the level)",
+        ],
+    ),
+    (
+        connectors(f"a: {{{PARTNER}, outbound: {{tls: {{dane: mandatory}}}}}}"),
+        [
+            "3:89: connectors.a.outbound.tls.dane: without server.dns.trust_ad no TLSA record counts: all mail would"
+            " wait (write server: {dns: {nameservers: [...], trust_ad: true}} with a validating resolver)"
+        ],
+    ),
+    (
+        connectors(f"a: {{{PARTNER}, outbound: {{route: {{hosts: [m.example]}}, tls: {{mta_sts: mandatory}}}}}}"),
+        [
+            "3:121: connectors.a.outbound.tls.mta_sts: fixed hosts have no MTA-STS policy: it is about the hosts that"
+            " MX records name (write route: mx, or remove it)"
+        ],
+    ),
+    (
+        "server: {hostname: mx.contoso.example, dns: {trust_ad: true}}\n"
+        f"connectors:\n  a: {{{PARTNER}, outbound: {{route: {{hosts: ['192.0.2.1']}}, tls: {{dane: mandatory}}}}}}",
+        [
+            "3:120: connectors.a.outbound.tls.dane: an IP address has no TLSA records: this host would never be used"
+            " (name the hosts of the route)"
+        ],
+    ),
+    (
         "domains: {own.example: {deliver_to: [m.example]}}\n"
         + connectors("a: {domains: [own.example], inbound: {identity: none}}"),
         ["4:17: connectors.a.domains[0]: own.example is one of our own domains (line 1) (a domain is ours or theirs)"],

@@ -31,7 +31,7 @@ def trust_anchors(records: Sequence[TlsaRecord], chain: Sequence[CertificateFact
     """Certificates (DER) to which DANE-TA(2) records let a path lead.
 
     Such a CA is in the chain (RFC 7672 §3.1.2: the server must send it), or the record holds the whole certificate,
-    or the whole key that signed one of the chain. A leaf is a CA of itself only if it is self-signed.
+    or the whole key that signed one of the chain. The leaf is nobody's CA, its own as little, as for OpenSSL.
     """
     found: dict[bytes, None] = {}
     known = tuple(chain[:MOST_CERTIFICATES])
@@ -56,7 +56,7 @@ def matches(record: TlsaRecord, certificate: CertificateFacts) -> bool:
 
 def _anchors(record: TlsaRecord, chain: Sequence[CertificateFacts]) -> Iterator[bytes]:
     for place, certificate in enumerate(chain):
-        if (place > 0 or certificate.subject == certificate.issuer) and matches(record, certificate):
+        if place > 0 and matches(record, certificate):  # RFC 7671 §5.2: it issued the leaf, it is not the leaf
             yield certificate.der
     if record.matching != Matching.FULL:
         return
@@ -65,7 +65,7 @@ def _anchors(record: TlsaRecord, chain: Sequence[CertificateFacts]) -> Iterator[
             yield record.data  # RFC 7671 §5.2.2: the record may stand in for what the server left out
         return
     for certificate in chain:
-        if _is_signed_by(certificate.der, record.data):
+        if not matches(record, certificate) and _is_signed_by(certificate.der, record.data):
             yield certificate.der  # whoever was signed by the anchor's key is as good as the anchor
 
 

@@ -58,8 +58,9 @@ def test_a_record_about_an_issuer_says_nothing_of_the_leaf_and_the_other_way_rou
     assert trust_anchors([record(2, 0, 0, LEAF.der)], CHAIN) == ()
 
 
-def test_a_self_signed_leaf_may_be_its_own_anchor() -> None:
-    assert trust_anchors([record(2, 0, 1, ALONE[0].der)], ALONE) == (ALONE[0].der,)
+@pytest.mark.parametrize(("selector", "matching"), EVERY_WAY)
+def test_a_self_signed_leaf_is_no_anchor_of_itself(selector: int, matching: int) -> None:
+    assert trust_anchors([record(2, selector, matching, ALONE[0].der)], ALONE) == ()
 
 
 def test_a_root_that_was_not_sent_counts_only_if_the_record_holds_all_of_it() -> None:

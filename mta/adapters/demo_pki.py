@@ -26,6 +26,8 @@ _HOSTS = {  # file name -> (CA, names)
     "mailbox.fabrikam.example": ("fabrikam", ("mailbox.fabrikam.example",)),
     "stranger": ("", ("mail.fabrikam.example",)),
 }
+_PEOPLE = {"alice@contoso.example": "contoso", "partner@fabrikam.example": "fabrikam"}  # address -> CA
+_KNOWN = "partner@fabrikam.example"  # whose certificate Contoso has
 
 
 def ensure_demo_pki(folder: Path, now: float) -> bool:
@@ -46,17 +48,27 @@ def ensure_demo_pki(folder: Path, now: float) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    hosts = [folder / f"{name}.{kind}" for name in _HOSTS for kind in ("pem", "key")]
-    return [folder / f"{company}-ca.pem" for company in _CAS] + hosts
+    pairs = [place.with_name(f"{place.name}.{kind}") for place, _ in _pairs(folder) for kind in ("pem", "key")]
+    return [*(folder / f"{company}-ca.pem" for company in _CAS), *pairs, _known(folder)]
+
+
+def _pairs(folder: Path) -> list[tuple[Path, str]]:
+    """Where each certificate and its key are, without the ending, and whose CA has issued it."""
+    hosts = [(folder / name, company) for name, (company, _) in _HOSTS.items()]
+    return hosts + [(folder / "people" / company / address, company) for address, company in _PEOPLE.items()]
+
+
+def _known(folder: Path) -> Path:
+    return folder / "partners" / f"{_KNOWN}.pem"
 
 
 def _usable(folder: Path, now: float) -> bool:
     """Whether each certificate holds for another day, belongs to its key and to its CA."""
     try:
         cas = {company: _certificate(folder / f"{company}-ca.pem") for company in _CAS}
-        for name, (company, _) in _HOSTS.items():
-            certificate = _certificate(folder / f"{name}.pem")
-            key = load_pem_private_key((folder / f"{name}.key").read_bytes(), None)
+        for place, company in _pairs(folder):
+            certificate = _certificate(place.with_name(f"{place.name}.pem"))
+            key = load_pem_private_key(place.with_name(f"{place.name}.key").read_bytes(), None)
             if certificate.public_key() != key.public_key():
                 return False
             if certificate.not_valid_after_utc.timestamp() < now + _DAY:
@@ -82,3 +94,11 @@ def _make(folder: Path) -> None:
     for name, (company, dns_names) in _HOSTS.items():
         # The address is there for clients that are told to connect to 127.0.0.1 and check what they reach.
         authorities[company].issue(dns_names=dns_names, ips=["127.0.0.1"]).write(folder, name)
+    for address, company in _PEOPLE.items():
+        person = authorities[company].issue(emails=[address], eku=["emailProtection"], key="rsa-2048")
+        own = folder / "people" / company
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        person.write(own, address)
+        if address == _KNOWN:
+            _known(folder).parent.mkdir(exist_ok=True)
+            _known(folder).write_bytes(person.chain_pem)

@@ -16,7 +16,7 @@ from typing import Any
 
 from mta.app import SystemClock, chain_verifier, load, look_ups
 from mta.app.probe import looking_site
-from mta.cli.explain_smime import add_smime, smime_lines
+from mta.cli.explain_smime import Letter, add_smime, smime_lines
 from mta.cli.message import incoming
 from mta.cli.trace import published_lines
 from mta.cli.verify import facts_in_words
@@ -26,6 +26,7 @@ from mta.config.problems import one_line
 from mta.errors import ConfigurationError, UsageError
 from mta.model.address import Mailbox
 from mta.model.attempt import Failure
+from mta.model.author import FromField
 from mta.model.session import SessionFacts
 from mta.model.tls import CertificateFacts, TlsFacts
 from mta.pipeline.authenticate import Incoming, LookUps, authenticate, header_fields, seen_by
@@ -73,19 +74,26 @@ def explain(options: ExplainOptions) -> int:
         question, message = _question(options, configuration)
         if message is not None:
             question = replace(question, seen=asyncio.run(_authenticated(index, question, message, options)))
+        document = answer(index, question, verifier, now)
+        add_smime(configuration, document, _letter(document, question, message))
     except ConfigurationError as error:
         return _cannot(*error.problems)
     except UsageError as error:
         return _cannot(f"mta: {error}")
-    document = answer(index, question, verifier, now)
     if options.dns:
         asyncio.run(_look_ahead(configuration, question, message, options, document))
-    add_smime(document, configuration)
     if options.json_output:
         print(json.dumps(document, indent=2))
     else:
         print("\n".join(one_line(line) for line in _lines(document)))
     return 0 if accepted(document) else 1
+
+
+def _letter(document: dict[str, Any], question: Question, message: Incoming | None) -> Letter:
+    """Without a content the sender is taken for the author."""
+    sender = (question.sender,) if question.sender else ()
+    author = question.from_field or FromField(sender, len(sender))
+    return Letter(author, document["inbound"]["connector"], message.block.raw if message else None)
 
 
 def _cannot(*lines: str) -> int:

@@ -1,27 +1,63 @@
-"""What `mta explain` says of S/MIME: what each recipient is promised, and whose certificate would be used and why."""
+"""What `mta explain` says of S/MIME: how the copy of each recipient would leave, with whose certificates, and why.
+
+Nothing is signed or encrypted; the decisions are those of live mail (policy/transform.py).
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from mta.app.directory import open_directory
-from mta.cli.directory import answer_document
+from mta.app.probe import looking_site
+from mta.cli.directory import answer_document, certificate_document
 from mta.config.contract import Configuration, Smime
+from mta.model.author import FromField
+from mta.model.directory import DirectoryAnswer
+from mta.pipeline.identity import fitting, signing_identity
+from mta.pipeline.site import Site
+from mta.policy.explain import copy_document
+from mta.policy.transform import Found
+from mta.ports import CertificateDirectory
+from mta.rfc.mime.header import scan_header
+from mta.rfc.smime.kind import Kind, kind_of
+from mta.rfc.smime.proof import is_what_it_claims
 from mta.rfc.smtp.address import parse_mailbox
 
 
-def add_smime(document: dict[str, Any], configuration: Configuration) -> None:
-    """Give each recipient of the document its `smime`; the directory is asked about those who get encrypted mail."""
-    wanted = []
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is known of the message: its author (the sender where no content is given), who brings it, its octets."""
+
+    author: FromField
+    inbound: str
+    raw: bytes | None = None
+
+
+def add_smime(configuration: Configuration, document: dict[str, Any], letter: Letter) -> None:
+    """Give each recipient of the document its `smime`."""
+    if any(_smime(configuration, recipient).protects for recipient in document["recipients"]):
+        asyncio.run(_add(configuration, document, letter))
+        return
     for recipient in document["recipients"]:
-        smime = configuration.connectors[recipient["connector"]].outbound.smime
-        recipient["smime"] = _promise(smime)
-        if smime.encrypt != "never":
-            wanted.append(recipient)
-    if wanted:
-        asyncio.run(_look_up(wanted, configuration))
+        recipient["smime"] = _promise(_smime(configuration, recipient))
+
+
+async def _add(configuration: Configuration, document: dict[str, Any], letter: Letter) -> None:
+    site = looking_site(configuration)
+    async with open_directory(configuration) as directory:
+        for recipient in document["recipients"]:
+            smime = _smime(configuration, recipient)
+            recipient["smime"] = _promise(smime)
+            if smime.protects:
+                recipient["smime"] |= await _copy(site, directory, smime, recipient, letter)
+    await site.directory.close()
+
+
+def _smime(configuration: Configuration, recipient: dict[str, Any]) -> Smime:
+    return configuration.connectors[recipient["connector"]].outbound.smime
 
 
 def _promise(smime: Smime) -> dict[str, Any]:
@@ -33,13 +69,28 @@ def _promise(smime: Smime) -> dict[str, Any]:
     return promise
 
 
-async def _look_up(recipients: list[dict[str, Any]], configuration: Configuration) -> None:
-    mailboxes = [parse_mailbox(recipient.get("mailbox", recipient["address"])) for recipient in recipients]
-    async with open_directory(configuration) as directory:
-        answers = await asyncio.gather(*(directory.lookup(mailbox, thorough=True) for mailbox in mailboxes))
-    for recipient, mailbox, answer in zip(recipients, mailboxes, answers, strict=True):
+async def _copy(
+    site: Site, directory: CertificateDirectory, smime: Smime, recipient: dict[str, Any], letter: Letter
+) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    answer: DirectoryAnswer | None = None
+    if smime.encrypt != "never":
+        mailbox = parse_mailbox(recipient.get("mailbox", recipient["address"]))
+        answer = fitting(smime.profile, await directory.lookup(mailbox, thorough=True))
         found = answer_document(mailbox, answer)
-        recipient["smime"] |= {key: found[key] for key in ("status", "detail", "certificate", "others", "sources")}
+        told = {key: found[key] for key in ("status", "detail", "certificate", "others", "sources")}
+    own, author = await asyncio.to_thread(signing_identity, site, smime, letter.author, letter.inbound)
+    told |= copy_document(smime, _found(letter), author, answer)
+    told["signer"] = certificate_document(own.certificate) if own and told["signs"] else None
+    return told
+
+
+def _found(letter: Letter) -> Found:
+    if letter.raw is None:
+        return Found(Kind.PLAIN)
+    block = scan_header(letter.raw, len(letter.raw))
+    kind = kind_of(block, letter.raw)
+    return Found(kind, kind.protected and is_what_it_claims(letter.raw, block, kind))
 
 
 def smime_lines(smime: dict[str, Any]) -> Iterator[str]:
@@ -47,6 +98,11 @@ def smime_lines(smime: dict[str, Any]) -> Iterator[str]:
     if (smime["sign"], smime["encrypt"]) == ("never", "never"):
         return
     yield f"  smime       sign {smime['sign']}, encrypt {smime['encrypt']}, profile {smime['profile']}"
+    yield f"  copy        {smime['decision']}"
+    if smime["reason"]:
+        yield f"  because     {smime['reason']}"
+    if smime["signer"]:
+        yield f"  signer      {_called(smime['signer'])}"
     if "status" not in smime:
         return
     chosen = smime["certificate"]

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mta.config.contract import Smime
-from mta.errors import MtaError, SmimeError, StorageError
+from mta.errors import MtaError, StorageError
 from mta.model.attempt import Failure, Scope
-from mta.model.author import FromField
-from mta.model.directory import DirectoryAnswer, DirectoryStatus
+from mta.model.directory import DirectoryAnswer
 from mta.model.message import Content, HeaderBlock, QueuedMessage
 from mta.model.reply import Reply
 from mta.pipeline.deliver import Job
+from mta.pipeline.identity import fitting, known_identity, signing_identity
 from mta.pipeline.site import Site
-from mta.policy.sign import from_our_systems
 from mta.policy.transform import Author, Copy, Found, copy_for, envelopes, not_transformable
 from mta.ports import OwnCertificate
 from mta.rfc.mime.addressees import named_in_header
@@ -31,8 +30,7 @@ from mta.rfc.mime.header import scan_header
 from mta.rfc.smime.compose import NotTransformable
 from mta.rfc.smime.kind import kind_of
 from mta.rfc.smime.proof import is_what_it_claims
-from mta.rfc.smime.sign import SigningIdentity
-from mta.rfc.smime.writer import Letter, Recipients, ready_signer, write
+from mta.rfc.smime.writer import Letter, write
 
 LARGE = 1 << 20  # octets: above, one message at a time is made
 
@@ -103,7 +101,9 @@ class _Work:
             else:
                 copies[place] = copy
         made: list[Made] = []
-        letter = Letter(raw, block, self._smime, _identity(own), self.site.clock.now(), os.urandom)
+        letter = Letter(
+            raw, block, self._smime, known_identity(own) if own else None, self.site.clock.now(), os.urandom
+        )
         for group in envelopes(copies, self._visible(block, copies)):
             self._make(group, copies, letter, made, refused)
         return Outcome(tuple(made), refused)
@@ -119,43 +119,14 @@ class _Work:
         kind = kind_of(block, raw)
         judged = kind.protected and self._smime.already_protected == "pass"
         found = Found(kind, judged and is_what_it_claims(raw, block, kind))
-        own, author = self._author(block)
+        limits = self.site.contract.configuration.server.limits
+        from_ = parse_from(block, limits.header_addresses)
+        own, author = signing_identity(self.site, self._smime, from_, self.job.message.inbound)
         return found, own, author
 
-    def _author(self, block: HeaderBlock) -> tuple[OwnCertificate | None, Author]:
-        """Whose certificate signs, and whether it can."""
-        if self._smime.sign == "never":
-            return None, Author(ours=False)
-        contract = self.site.contract
-        from_ = parse_from(block, contract.configuration.server.limits.header_addresses)
-        domain = _domain_of(from_)
-        own = contract.index.our_domain(domain) if domain else None
-        if own is None or own.smime is None:
-            return None, Author(False, trouble=f"its author is of no domain of ours with certificates ({domain})")
-        if not from_our_systems(contract.configuration, self.job.message):
-            return None, Author(False, trouble=f"it came by connector {self.job.message.inbound}, not from our systems")
-        address, now = from_.authors[0].key, self.site.clock.now()
-        try:
-            certificate = self.site.key_ring.for_signing(own.name, address, now, whose=self._smime.identity)
-            if certificate is not None:
-                ready_signer(_known(certificate), self._smime.profile)
-        except MtaError as error:
-            return None, Author(True, False, f"the certificate of {address} cannot sign: {error}")
-        if certificate is None:
-            return None, Author(True, False, f"{address} has no certificate here ({self._smime.identity})")
-        return certificate, Author(True, True)
-
     def _fitting(self, place: int) -> DirectoryAnswer | None:
-        """What the directory said; a certificate that the profile cannot write to is none."""
         answer = self.answers.get(place)
-        if answer is None or answer.chosen is None:
-            return answer
-        try:
-            Recipients(self._smime.profile, (answer.chosen,)).prepared()
-        except SmimeError as error:
-            detail = f"the one from {answer.chosen.source} cannot be used: {error}"
-            return DirectoryAnswer(DirectoryStatus.NONE, detail=detail)
-        return answer
+        return None if answer is None else fitting(self._smime.profile, answer)
 
     def _visible(self, block: HeaderBlock, copies: Mapping[int, Copy]) -> list[int]:
         recipients = self.job.message.envelope.recipients
@@ -211,18 +182,6 @@ def _detail(
     detail |= {"signed": False, "encrypted": readers}
     notes = sorted({copies[place].note for place in group if copies[place].note})
     return {**detail, "note": "; ".join(notes)} if notes else detail
-
-
-def _domain_of(author: FromField) -> str:
-    return "" if author.ambiguous or len(author.authors) != 1 else author.authors[0].ascii_domain
-
-
-def _known(own: OwnCertificate) -> SigningIdentity:
-    return SigningIdentity(own.certificate, own.chain, own.key)
-
-
-def _identity(own: OwnCertificate | None) -> SigningIdentity | None:
-    return None if own is None else _known(own)
 
 
 def octets(content: Content) -> bytes:

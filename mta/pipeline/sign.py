@@ -32,7 +32,7 @@ async def sign(site: Site, job: Job) -> Job | Failure:
     index, message = site.contract.index, job.message
     server = site.contract.configuration.server
     wanted = seal_wanted(server, job.connector, message)
-    ours = index.any_dkim_key and from_our_systems(site.contract.configuration, message)
+    ours = index.any_dkim_key and from_our_systems(site.contract.configuration, message.inbound)
     if not ours and wanted is None:
         return job
     block = _scan(message.content.beginning)

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mta.config.contract import DEFAULT, Connector, HostPort, Outbound
+from mta.config.contract import DEFAULT, Connector, HostPort, Outbound, Smime
 from mta.config.index import ConnectorIndex
 from mta.model.address import Mailbox
+from mta.model.attempt import Failure, Scope
 from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField
+from mta.model.directory import DirectoryAnswer
 from mta.model.session import SessionFacts
 from mta.model.tls import TlsLevel
 from mta.observe.trace import authentication_evidence
@@ -24,6 +26,7 @@ from mta.policy.enforce import judge_header_from, judge_mail, judge_recipient
 from mta.policy.identify import Identity, can_identify, judge_proof, session
 from mta.policy.precedence import OFF
 from mta.policy.route import Destination, Route, destination
+from mta.policy.transform import Author, Found, copy_for
 from mta.ports import ChainVerifier
 
 
@@ -212,6 +215,20 @@ def _outbound_losers(index: ConnectorIndex, mailbox: Mailbox, route: Route) -> I
         else:
             nothing = "its domains are not the recipient's" if connector.domains else "it claims no domains"
             yield name, trace.get(name, nothing)
+
+
+# --- S/MIME ------------------------------------------------------------------------------------------------------
+
+
+def copy_document(smime: Smime, found: Found, author: Author, answer: DirectoryAnswer | None) -> dict[str, Any]:
+    """How the copy of a recipient would leave; decided by what decides live mail."""
+    copy = copy_for(smime, found, author, answer)
+    if isinstance(copy, Failure):
+        end = "held" if copy.scope is Scope.CONTRACT else "refused" if copy.permanent else "waits"
+        return {"decision": end, "reason": copy.reason, "reply": str(copy.reply), "signs": False}
+    words = [word for word, done in (("signed", copy.sign), ("encrypted", copy.certificate is not None)) if done]
+    decision = " and ".join(words) or "as it is"
+    return {"decision": decision, "reason": copy.note, "reply": None, "signs": copy.sign}
 
 
 # --- shared ------------------------------------------------------------------------------------------------------

@@ -12,14 +12,16 @@ from mta.model.author import FromField
 from mta.model.message import OUR_OWN, REPORT, QueuedMessage
 
 
-def from_our_systems(configuration: Configuration, message: QueuedMessage) -> bool:
-    """Whether we may sign as the author: mail of our own systems, of peers proven to use our senders, and our own.
+def from_our_systems(configuration: Configuration, inbound: str) -> bool:
+    """Whether mail that came by the connector `inbound` may be signed as its author: our own systems' and our own.
+
+    Peers that were proven to use our senders count as well.
 
     A stranger who writes an address of ours into From must not be given our signature for it.
     """
-    if message.inbound in OUR_OWN:
+    if inbound in OUR_OWN:
         return True
-    connector = configuration.connectors.get(message.inbound)
+    connector = configuration.connectors.get(inbound)
     return connector is not None and (connector.relay or connector.inbound.allow_own_sender)
 
 

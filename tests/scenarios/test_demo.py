@@ -94,7 +94,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 def test_once_sends_a_message_by_verified_tls_and_ends() -> None:
-    begun = time.monotonic()
     done = subprocess.run((*MTA, "demo", "--once"), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -102,11 +101,12 @@ def test_once_sends_a_message_by_verified_tls_and_ends() -> None:
     ours, theirs = done.stdout.split("What Contoso's relay knows of it")[1].split("What Fabrikam's relay knows of it")
     assert "required verified:mail.fabrikam.example: tls=verified" in ours
     assert "the host showed CN=mail.fabrikam.example" in ours
+    assert "signed with rsa-pkcs1-sha256" in ours
+    assert "encrypted (aes256-cbc) to partner@fabrikam.example by folder" in ours
     assert "under connector contoso" in theirs
     assert "the client showed CN=mx.contoso.example" in theirs
     assert "required verified:mailbox.fabrikam.example: tls=verified" in theirs
     assert "\x1b[" not in done.stdout
-    assert time.monotonic() - begun < 15
 
 
 def test_once_leaves_nothing_behind(tmp_path: Path) -> None:

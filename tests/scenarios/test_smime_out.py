@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -204,3 +205,24 @@ def test_a_protected_subject_is_hidden_outside(tmp_path: Path) -> None:
         assert b"the plan" not in message.data
         assert b"Subject: [...]" in message.data
         assert b"Subject: the plan" in here.verified(here.reads(message.data, OF_BOB))
+
+
+def test_explain_names_the_certificate_it_would_use_and_why_not_the_others(tmp_path: Path) -> None:
+    with world(tmp_path, "sign: always, encrypt: required") as here:
+        pem(tmp_path / "recipients", BOB, OF_BOB)
+        expired = PEOPLE.issue_expired(emails=[BOB], eku=["emailProtection"], key="ec-p256")
+        pem(tmp_path / "recipients", f"old-{BOB}", expired)
+        found = here.ours.relay.ask("explain", "--from", ALICE, "--to", BOB, "--to", CAROL, "--client-ip", "127.0.0.1")
+        bob, carol = (recipient["smime"] for recipient in found["recipients"])
+        assert bob["decision"] == "signed and encrypted"
+        assert bob["signer"]["sha256"] == sha256(OF_ALICE.der).hexdigest()
+        assert (bob["certificate"]["sha256"], bob["certificate"]["source"]) == (
+            sha256(OF_BOB.der).hexdigest(),
+            "folder",
+        )
+        assert [other["reason"] for other in bob["others"] if "expired" in other["reason"]] != []
+        assert carol["decision"] == "refused"
+        assert carol["reason"].startswith("smime-no-certificate: ")
+        told = here.ours.relay.command("explain", "--from", "eve@x.example", "--to", BOB, "--client-ip", "127.0.0.1")
+        assert "smime-foreign-author" in told.stdout
+        assert here.fabrikam.messages == []

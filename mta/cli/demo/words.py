@@ -25,7 +25,7 @@ class Try:
 
 TRIES = (
     Try(
-        "Contoso writes to the partner: it goes out over verified TLS with Contoso's certificate",
+        "Contoso writes to the partner: signed, encrypted, and over verified TLS with Contoso's certificate",
         "swaks --server 127.0.0.1:2525 -tls --from alice@contoso.example --to partner@fabrikam.example",
         "250 2.0.0 Queued as",
     ),

@@ -14,7 +14,7 @@ NOW = time.time()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_it_is_made_with_private_keys_and_used_again(tmp_path: Path) -> None:

@@ -67,7 +67,11 @@ def test_the_same_in_words(config: Path, capsys: pytest.CaptureFixture[str]) -> 
     (config.parent / "recipients" / "a.pem").write_bytes(pem(der()))
     ask(config, BOB, "x@wingtip.example", "nobody@fabrikam.example", json_output=False)
     words = capsys.readouterr().out
-    assert "  smime       sign never, encrypt required, profile default\n  certificate CN=Bob " in words
+    assert (
+        "  smime       sign never, encrypt required, profile default\n  copy        encrypted\n  certificate CN=Bob "
+        in words
+    )
     assert ", of folder (manual)\n" in words
     assert "  certificate none: no source knows a certificate" in words
-    assert words.count("smime") == 2
+    assert words.count("  smime  ") == 2
+    assert "  because     smime-no-certificate: encryption is demanded" in words

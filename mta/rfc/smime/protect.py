@@ -27,6 +27,13 @@ _TRANSPORT = frozenset(
     | {b"arc-seal", b"arc-message-signature", b"arc-authentication-results", b"bcc", b"hp-outer", b"x-mta-smime"}
 )
 
+# RFC 5322 §3.6.2-3.6.5: what an author says of a message. Other fields steer programs (`X-Spam-Flag`, those by which an
+# organisation's hosts tell each other what they found): from inside an envelope nobody has checked them.
+_AUTHORS_OWN = frozenset(
+    {b"from", b"sender", b"reply-to", b"to", b"cc", b"message-id", b"in-reply-to", b"references"}
+    | {b"subject", b"comments", b"keywords", b"date"}
+)
+
 
 def is_structural(name: bytes) -> bool:
     """Whether a field (its name in lower case) belongs to the entity and not to the message (RFC 9788 §1.7)."""
@@ -102,9 +109,9 @@ def _plain(value: bytes) -> bytes:
 def restored(outer: HeaderBlock, root: HeaderBlock, *, keep: frozenset[bytes]) -> Iterator[bytes]:
     """The fields of a message whose protection is taken off: its own, those that were protected as they were inside.
 
-    Fields called as in `keep` stay as they are outside. Structural fields and those of the way are not touched.
+    Only what an author says of a message comes back, but nothing called as in `keep`. Structural fields are left out.
     """
-    inside = [field for field in protected_fields(root) if field.name not in keep]
+    inside = [field for field in root.fields if field.name in _AUTHORS_OWN - keep]
     names = {field.name for field in inside}
     lines: dict[bytes, list[bytes]] = {name: [] for name in names}
     for field in inside:

@@ -24,6 +24,7 @@ from tests.support.smime_mail import (
     anna,
     berta,
     encrypt,
+    envelope_of,
     mallory,
     sign,
     sign_and_encrypt,
@@ -283,6 +284,17 @@ def test_the_protected_from_comes_back_only_where_it_is_to_be_trusted() -> None:
     assert opened(changed).differing == ("from",)
     assert b"From: Mallory" in decrypted(changed, trust_author=False)
     assert b"From: Anna" in decrypted(changed, trust_author=True)
+
+
+def test_from_inside_an_envelope_nobody_steers_programs() -> None:
+    """Our border takes such fields out of mail, and cannot see into an envelope."""
+    steering = b"X-Spam-Flag: NO\r\nAuthentication-Results: mx.contoso.example; dkim=pass\r\nX-MTA-SMIME: good\r\n"
+    inside = b"Subject: hello\r\nKeywords: k\r\n" + steering + b'Content-Type: text/plain; hp="cipher"\r\n\r\nx\r\n'
+    plain = decrypted(b"From: a@b.example\r\nSubject: [...]\r\n" + envelope_of(inside, berta()))
+    assert plain == (
+        b"From: a@b.example\r\nSubject: hello\r\nKeywords: k\r\nMIME-Version: 1.0\r\n"
+        b'Content-Type: text/plain; hp="cipher"\r\n\r\nx\r\n'
+    )
 
 
 def test_header_fields_inside_that_are_not_said_to_be_protected_mean_nothing() -> None:

@@ -106,6 +106,19 @@ async def open_directory(configuration: Configuration) -> AsyncIterator[Certific
             await _close(directory, judge)
 
 
+@contextlib.asynccontextmanager
+async def open_judge(configuration: Configuration) -> AsyncIterator[CertificateJudge]:
+    """The judge of S/MIME certificates for one command."""
+    from mta.app.outside import resolver
+
+    names = resolver(configuration)
+    judge = certificate_judge(configuration, lambda: names)
+    try:
+        yield judge
+    finally:
+        await _close(NoDirectory(), judge)
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     """Where certificates are kept by us: folders, and what was learned."""

@@ -9,17 +9,21 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from mta.app import anchored_judge, read_certificates, read_lists, read_own
-from mta.errors import SmimeError, UsageError
+from mta.app import anchored_judge, load, read_certificates, read_lists, read_own
+from mta.app.directory import open_judge
+from mta.errors import ConfigurationError, SmimeError, UsageError
 from mta.model.message import HeaderBlock
 from mta.model.opened import OpenedMessage
 from mta.model.smime_verdict import SmimeVerdict
+from mta.model.tls import PathVerdict
 from mta.observe.trace import smime_evidence
 from mta.policy.smime import judge_message, to_judge
+from mta.ports import CertificateJudge
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
 from mta.rfc.smime.algorithms import Pieces
@@ -49,6 +53,7 @@ class SmimeOptions:
     header_protection: HeaderProtection = "none"
     opaque: bool = False
     password_file: str = field(default="", repr=False)
+    config: str = ""
     now: float | None = None
     json_output: bool = False
 
@@ -165,13 +170,23 @@ def _judged(raw: bytes, block: HeaderBlock, options: SmimeOptions) -> tuple[Open
     anchors = read_certificates(options.trust)
     known = (*read_certificates(options.certificates), *anchors)
     opened = open_message(raw, [DecryptionKey(each.certificate, each.key) for each in own], block, known=known)
-    judge = anchored_judge(anchors, read_lists(options.lists), options.revocation)
 
-    async def paths() -> dict[bytes, Any]:
-        asked = to_judge(opened)
-        return {der: await judge.judge(der, (*others, *known), "sign", options.moment) for der, others in asked}
+    async def paths() -> dict[bytes, PathVerdict]:
+        async with _judge(options, anchors) as judge:
+            asked = to_judge(opened)
+            return {der: await judge.judge(der, (*others, *known), "sign", options.moment) for der, others in asked}
 
     return opened, judge_message(opened, parse_from(block, _FROM_TOKENS), asyncio.run(paths()))
+
+
+def _judge(options: SmimeOptions, anchors: Sequence[bytes]) -> AbstractAsyncContextManager[CertificateJudge]:
+    """Who believes `anchors`; where none were given, the judge of the configuration, if there is one."""
+    if not anchors and options.config and os.path.exists(options.config):
+        try:
+            return open_judge(load(options.config))
+        except ConfigurationError:
+            print(f"{options.config} has problems (see mta check); judged without it", file=sys.stderr)
+    return nullcontext(anchored_judge(anchors, read_lists(options.lists), options.revocation))
 
 
 def _message() -> tuple[bytes, bool]:

@@ -27,6 +27,7 @@ HeaderProtection = Annotated[
     typer.Option("--header-protection", help="Protect Subject and its like, too (RFC 9788)."),
 ]
 Opaque = Annotated[bool, typer.Option("--opaque", help="Put the content into the signature.")]
+Config = Annotated[str, typer.Option("--config", "-c", help="Whose directory.trust counts without --trust.")]
 Moment = Annotated[float | None, typer.Option("--now", help="As of this epoch second.")]
 
 
@@ -94,6 +95,7 @@ def smime_decrypt(
     cert: Certs = None,
     trust: Trust = None,
     crl: Crl = None,
+    config: Config = "connectors.yaml",
     revocation: Revocation = "soft",
     password_file: PasswordFile = "",
     now: Moment = None,
@@ -108,6 +110,7 @@ def smime_decrypt(
         keys=tuple(key or ()),
         trust=tuple(trust or ()),
         lists=tuple(crl or ()),
+        config=config,
         revocation=revocation,
         password_file=password_file,
         now=now,
@@ -120,6 +123,7 @@ def smime_decrypt(
 def smime_verify(
     trust: Trust = None,
     crl: Crl = None,
+    config: Config = "connectors.yaml",
     revocation: Revocation = "soft",
     key: Keys = None,
     cert: Certs = None,
@@ -136,6 +140,7 @@ def smime_verify(
         keys=tuple(key or ()),
         trust=tuple(trust or ()),
         lists=tuple(crl or ()),
+        config=config,
         revocation=revocation,
         password_file=password_file,
         now=now,

@@ -176,6 +176,20 @@ def test_a_revoked_certificate_is_not_believed(smime: Smime, tmp_path: Path) -> 
         assert found["result"] == result, found
 
 
+def test_without_anchors_those_of_the_configuration_count(smime: Smime, tmp_path: Path) -> None:
+    root().write(tmp_path, "root")
+    config = tmp_path / "connectors.yaml"
+    config.write_text(
+        "server: {hostname: mx.contoso.example}\ndirectory: {trust: {anchors: root.pem, revocation: off}}\n"
+    )
+    signed = sign(SIGNED_BY_ANNA, person("p256", "anna"))
+    assert smime("verify", "-c", str(config), message=signed).exit_code == 0
+    assert smime("verify", "-c", str(tmp_path / "none.yaml"), message=signed).exit_code == 1
+    config.write_text("server: {}\n")
+    refused = smime("verify", "-c", str(config), message=signed)
+    assert (refused.exit_code, "has problems" in refused.stderr) == (1, True)
+
+
 def revocation_list(*revoked: x509.Certificate) -> bytes:
     now = datetime.now(UTC)
     builder = x509.CertificateRevocationListBuilder().issuer_name(root().certificate.subject)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from mta.rfc.smime import algorithms as names
 from mta.rfc.smime import der
+from mta.rfc.smime.ber import read
 from mta.rfc.smime.party import party
 from tests.support.smime import ENTITY, Person, person
 
@@ -86,3 +87,13 @@ class Forgery:
             der.octet_string(signature),
             der.explicit(1, *self.unsigned) if self.unsigned else b"",
         )
+
+
+def with_key_algorithm(certificate: bytes, old: bytes, new: bytes) -> bytes:
+    """The certificate with another algorithm before its key: its own signature is wrong now, which is no matter."""
+    tbs, *rest = read(certificate).children()
+    fields = [child.raw for child in tbs.children()]
+    algorithm, bits = (child.raw for child in list(tbs.children())[6].children())
+    assert algorithm == old
+    fields[6] = der.sequence(new, bits)
+    return der.sequence(der.sequence(*fields), *(child.raw for child in rest))

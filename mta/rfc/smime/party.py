@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.utils import CryptographyDeprecationWarning
 
@@ -18,6 +19,7 @@ from mta.rfc.smime import der
 from mta.rfc.smime.algorithms import OAEP, RSA, RSA_PSS, Algorithm, read_algorithm
 from mta.rfc.smime.ber import BIT_STRING, INTEGER, SEQUENCE, Element, read
 
+SMALLEST_CURVE = 224  # bits
 LARGEST = 65_536  # octets of a certificate; post-quantum ones have some 8,000
 
 
@@ -42,6 +44,11 @@ class Party:
     def issuer_and_serial(self) -> bytes:
         """IssuerAndSerialNumber (RFC 5652 §10.2.4)."""
         return der.sequence(self.issuer, der.integer(self.serial))
+
+    def check_curve(self) -> None:
+        """Raises SmimeError for a key of an elliptic curve that is too weak for anything."""
+        if isinstance(self.key, ec.EllipticCurvePublicKey) and self.key.curve.key_size < SMALLEST_CURVE:
+            raise SmimeError(f"the curve {self.key.curve.name} is too weak")
 
     def may(self, *uses: str) -> bool:
         """Whether the key usage permits one of these, or is not restricted."""

@@ -20,6 +20,7 @@ def prepare_recipient(certificate: bytes, profile: Profile) -> RecipientKey:
     who = party(certificate)
     if who.key is None:
         raise SmimeError("the certificate's key is of a kind that is not known here")
+    who.check_curve()
     if isinstance(who.key, rsa.RSAPublicKey):
         use, prepare = "key_encipherment", transport.prepared
     elif isinstance(who.key, ec.EllipticCurvePublicKey | x25519.X25519PublicKey):

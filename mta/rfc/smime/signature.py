@@ -67,6 +67,7 @@ class Scheme:
 def scheme_for(who: Party, private_key: Any, profile: Profile) -> Scheme:
     """How this key signs under the profile. Raises SmimeError for keys that cannot, or must not."""
     public_key = who.key
+    who.check_curve()
     if isinstance(public_key, rsa.RSAPublicKey):
         bound = who.key_algorithm.oid == RSA_PSS  # RFC 4055 §1.2: such a key signs with PSS only
         return _rsa_scheme(public_key, private_key, replace(profile, rsa_signature="pss") if bound else profile)
@@ -178,8 +179,10 @@ def _check_strength(signer: Party, algorithm: Algorithm, minimum_rsa_bits: int) 
             raise Verdict(SignatureStatus.REFUSED, f"an RSA key of {bits} bits is too weak ({minimum_rsa_bits} needed)")
         if bits > LARGEST_RSA:
             raise Verdict(SignatureStatus.REFUSED, f"an RSA key of {bits} bits costs too much to check")
-    if isinstance(signer.key, ec.EllipticCurvePublicKey) and signer.key.curve.key_size < 224:
-        raise Verdict(SignatureStatus.REFUSED, f"the curve {signer.key.curve.name} is too weak")
+    try:
+        signer.check_curve()
+    except SmimeError as error:
+        raise Verdict(SignatureStatus.REFUSED, str(error)) from error
 
 
 def _arguments(signer: Party, algorithm: Algorithm, digest: Digest) -> tuple[Any, ...]:

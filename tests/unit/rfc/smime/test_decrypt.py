@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from mta.errors import SmimeError
 from mta.rfc.smime import algorithms as names
@@ -18,7 +18,9 @@ from mta.rfc.smime.decrypt import CANNOT, MAX_ATTEMPTS, NOT_OURS, DecryptionKey,
 from mta.rfc.smime.encrypt import enveloped_data, prepare_recipient
 from mta.rfc.smime.party import party
 from mta.rfc.smime.profile import PROFILES, Profile, with_words
+from mta.rfc.smime.sign import prepare_signer
 from mta.rfc.smime.transport import RecipientKey
+from tests.support.cms_forge import with_key_algorithm
 from tests.support.smime import ENTITY, QUANTUM_RECEIVING, RECEIVING, issue, person
 
 DEFAULT = PROFILES["default"]
@@ -369,6 +371,26 @@ def test_without_an_extension_the_key_is_named_by_its_digest() -> None:
     profile = with_words(DEFAULT, recipient_identifier="ski")
     data = enveloped_data([prepare_recipient(plain.der, profile)], ENTITY, profile, os.urandom)
     assert decrypt(data, [plain.decryption_key]).content == ENTITY
+
+
+def test_a_key_bound_to_oaep_is_used_with_nothing_else() -> None:
+    """RFC 4055 §4: `by-certificate` is what the certificate says."""
+    plain = der.algorithm(names.RSA, der.NULL)
+    bound = with_key_algorithm(person("rsa").der, plain, der.algorithm(names.OAEP))
+    assert prepare_recipient(person("rsa").der, DEFAULT).transport == "rsa-pkcs1"
+    assert prepare_recipient(bound, DEFAULT).transport == "rsaes-oaep-sha256"
+    data = enveloped_data([prepare_recipient(bound, DEFAULT)], ENTITY, DEFAULT, os.urandom)
+    assert decrypt(data, [DecryptionKey(bound, person("rsa").key)]).content == ENTITY
+    with pytest.raises(SmimeError, match="OAEP only"):
+        prepare_recipient(bound, with_words(DEFAULT, key_transport="pkcs1"))
+
+
+def test_weak_curves_receive_nothing() -> None:
+    weak = issue(ec.generate_private_key(ec.SECP192R1()), "weak@contoso.example")
+    with pytest.raises(SmimeError, match="too weak"):
+        prepare_recipient(weak.der, DEFAULT)
+    with pytest.raises(SmimeError, match="too weak"):
+        prepare_signer(weak.identity, DEFAULT)
 
 
 def test_nobody_receives_nothing() -> None:

@@ -10,13 +10,12 @@ from mta.errors import SmimeError
 from mta.model.smime import SignatureStatus
 from mta.rfc.smime import algorithms as names
 from mta.rfc.smime import der
-from mta.rfc.smime.ber import read
 from mta.rfc.smime.party import party
 from mta.rfc.smime.profile import PROFILES, with_words
 from mta.rfc.smime.sign import SigningIdentity, certificates_only, prepare_signer, signed_data
 from mta.rfc.smime.signed_data import MAX_CERTIFICATES, MAX_SIGNERS
 from mta.rfc.smime.verify import verify_signed_data
-from tests.support.cms_forge import SHA256, Forgery, attribute, content_type, message_digest
+from tests.support.cms_forge import SHA256, Forgery, attribute, content_type, message_digest, with_key_algorithm
 from tests.support.smime import ENTITY, NOW, issue, person
 
 GOOD, BAD, UNSUPPORTED = SignatureStatus.GOOD, SignatureStatus.BAD, SignatureStatus.UNSUPPORTED
@@ -262,7 +261,7 @@ def test_a_key_bound_to_pss_signs_with_nothing_else() -> None:
     spki = party(real.der)
     plain, bound = der.algorithm(names.RSA, der.NULL), der.algorithm(names.RSA_PSS)
     assert plain in real.der
-    certificate = _with_key_algorithm(real.der, plain, bound)
+    certificate = with_key_algorithm(real.der, plain, bound)
     assert party(certificate).key == spki.key
     assert _status(FORGERY.but(certificates=[certificate])) is MALFORMED
     salted = FORGERY.but(certificates=[certificate], algorithm=pss(SHA256, SHA256), padding=SALTED)
@@ -275,16 +274,6 @@ def test_a_key_bound_to_pss_signs_with_nothing_else() -> None:
 
 def _status(forgery: Forgery) -> SignatureStatus:
     return verify_signed_data(forgery.der(), None).signers[0].status
-
-
-def _with_key_algorithm(certificate: bytes, old: bytes, new: bytes) -> bytes:
-    """The certificate with another algorithm before its key: its own signature is wrong now, which is no matter."""
-    tbs, *rest = read(certificate).children()
-    fields = [child.raw for child in tbs.children()]
-    algorithm, bits = (child.raw for child in list(tbs.children())[6].children())
-    assert algorithm == old
-    fields[6] = der.sequence(new, bits)
-    return der.sequence(der.sequence(*fields), *(child.raw for child in rest))
 
 
 @pytest.mark.parametrize("kind", ["rsa", "p256", "ed25519"])

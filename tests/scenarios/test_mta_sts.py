@@ -194,3 +194,45 @@ def test_a_policy_outlives_restarts_its_host_and_its_record(tmp_path: Path) -> N
             [attempt] = ours.waits(id_)["attempts"]
             assert attempt["failure"]["reason"].startswith("sts-mx: mx.evil.example")
             assert evil.connections == 0
+
+
+# domain label -> TLSA records match the host, the policy names it; and what comes of it
+TOGETHER = {
+    "dane-alone": (True, False, "tls=verified:dane"),  # the policy is out of date: signed DNS knows better
+    "both": (True, True, "tls=verified:dane"),
+    "mismatch": (False, True, "certificate-tlsa"),  # a sound policy does not mend it
+}
+
+
+def test_a_policy_never_overrides_dane(tmp_path: Path) -> None:
+    """Whether DANE holds or fails, the policy changes nothing: RFC 8461 §2."""
+    certificates = {label: CA.issue(dns_names=[f"mx.{label}.example"]) for label in TOGETHER}
+    places = {label: f"127.0.2.{number}" for number, label in enumerate(TOGETHER, 1)}
+    with ExitStack() as stack:
+        peers = stack.enter_context(
+            hosts_on_one_port(*((places[label], secure(tmp_path, certificates[label])) for label in TOGETHER))
+        )
+        port, records = peers[0].port, zone(places)
+        for label, (matches, _, _) in TOGETHER.items():
+            pin = certificates[label].cert_pin.removeprefix("cert-sha256:") if matches else "ab" * 32
+            records[f"_{port}._tcp.mx.{label}.example", "TLSA"] = [f"3 0 1 {pin}"]
+        web = stack.enter_context(
+            policy_host(CA.issue(dns_names=[f"mta-sts.{label}.example" for label in TOGETHER]), tmp_path)
+        )
+        for label, (_, named, _) in TOGETHER.items():
+            web.policies[f"{label}.example"] = POLICY if named else POLICY.replace("mx.{domain}", "old.{domain}")
+        dns = stack.enter_context(dns_server(records, secure=True))
+        server = f"""{fetching(tmp_path, web)}
+dns: {{nameservers: ["{dns.host}:{dns.port}"], trust_ad: true}}"""
+        rules = f"default: {{outbound: {{port: {port}, tls: {{level: opportunistic}}}}}}"
+        ours = stack.enter_context(outgoing(tmp_path, rules, server=server))
+        for peer, (label, (_, named, expected)) in zip(peers, TOGETHER.items(), strict=True):
+            id_ = ours.send(f"bob@{label}.example")
+            if expected.startswith("tls="):
+                ours.ends(id_)
+                assert ours.attempts(id_)[-1]["verdict"] == expected
+            else:
+                [attempt] = ours.waits(id_)["attempts"]
+                assert attempt["failure"]["reason"].startswith(f"{expected}: ")
+                assert nothing_was_said(peer.clear_bytes)
+            assert ours.attempts(id_)[-1]["published"]["mta_sts"]["state"] == ("named" if named else "unnamed")

@@ -283,6 +283,10 @@ class CertificateSource(Protocol):
         """Every certificate it has for this mailbox or for its whole domain."""
         ...
 
+    async def refresh(self) -> None:
+        """Look after the store, so that no look-up has to wait for that. Never raises."""
+        ...
+
     async def close(self) -> None:
         """Let go of threads and files."""
         ...
@@ -305,6 +309,10 @@ class CertificateDirectory(Protocol):
 
     async def learn(self, harvest: Harvest) -> None:
         """Remember the certificate of a signer. Never raises: what cannot be kept is not needed today."""
+        ...
+
+    async def refresh(self) -> None:
+        """Let the sources look after their stores. Never raises."""
         ...
 
     async def close(self) -> None:

@@ -36,6 +36,9 @@ def serve(path: str, parent: int = 0) -> int:
     folder = queue_folder(configuration)
     make_private(folder)
     own(str(folder), user)
+    for left in (folder / "directory", *(folder / "directory").glob("*")):  # by a command that root gave
+        if left.exists():
+            own(str(left), user)
     lock = _lock(folder)
     own(lock.name, user)
     sockets = _bind(configuration)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mta.worker import Worker
 
 _DESCRIPTORS_KEPT = 64  # for the queue, listeners, the log, outbound connections
+_DIRECTORY_EVERY = 60.0  # seconds between looks at folders of certificates, whether anybody asks or not
 _POLICIES_EVERY = 3600.0  # seconds between two looks at MTA-STS policies that grow old
 _DESCRIPTORS_OF_A_SESSION = 2  # its socket, and the file of a large message
 
@@ -158,6 +159,7 @@ async def _build(orders: Orders) -> Any:
         chores=lambda worker: (
             *report_chores(daily(worker)),
             policies_chore,
+            Chore("certificates", _DIRECTORY_EVERY, lambda: site.directory.refresh(), at_once=True),
             probing_chore(site, shards[0], worker.wake),
         ),
         first=orders.worker == 0,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from mta.config import contract_directory as contract
 from mta.config.contract import Connector
-from mta.config.files import SYSTEM, Files, Finding, read
+from mta.config.files import DAY, SOON, SYSTEM, Files, Finding, read
 from mta.config.problems import Path, Report
 from mta.config.schema import ConnectorKeys
 from mta.config.schema_directory import CertKeys, DirectoryKeys, FolderKeys, HarvestedKeys, LdapKeys, TrustKeys
@@ -195,6 +196,7 @@ def build_static(
         if smime.domain_certificate:
             here: Path = (*path, "domain_certificate")
             leaves = _leaves(_bundle(smime.domain_certificate, files, here))
+            _times(leaves, files, report, here)
             if not connectors[name].domains:
                 report.problem(here, "this connector has no domains whose mail it could be for", "write domains")
             domains |= dict.fromkeys(connectors[name].domains, leaves)
@@ -207,10 +209,22 @@ def _addressed(smime: SmimeKeys, files: Files, report: Report, path: Path) -> li
         here: Path = (*path, "certificates", place)
         leaves = _leaves(_bundle(file, files, here))
         found += leaves
+        _times(leaves, files, report, here)
         if leaves and not any(certificate_facts(der).emails for der, _ in leaves):
             hint = "one certificate for a whole domain is a domain_certificate"
             report.problem(here, "no certificate in it names an address", hint)
     return found
+
+
+def _times(leaves: Iterable[tuple[bytes, str]], files: Files, report: Report, path: Path) -> None:
+    """Warn of certificates whose time has ended, or ends soon."""
+    for der, file in leaves:
+        facts = certificate_facts(der)
+        left = facts.not_after - files.now
+        if left < SOON:
+            day = datetime.fromtimestamp(facts.not_after, UTC).strftime("%Y-%m-%d")
+            what = f"expired on {day}: it is not used" if left < 0 else f"expires on {day}, in {int(left // DAY)} days"
+            report.warning(path, f"{facts.subject} in {file} {what}", "ask its owner for the next")
 
 
 def _leaves(bundle: Iterable[tuple[bytes, str]]) -> tuple[tuple[bytes, str], ...]:

@@ -44,6 +44,9 @@ class NoDirectory:
     async def learn(self, harvest: Harvest) -> None:
         """There is nowhere to keep it."""
 
+    async def refresh(self) -> None:
+        """There is nothing to look after."""
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 
@@ -131,6 +134,10 @@ class Directory:
             if not misfits(candidate, harvest.mailbox, self._demands, now):
                 await self._around.memory.remember(harvest, der)
                 return
+
+    async def refresh(self) -> None:
+        """Let the sources look after their stores."""
+        await asyncio.gather(*(source.refresh() for source in self.sources))
 
     async def close(self) -> None:
         """Let go of the sources."""

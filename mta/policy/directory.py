@@ -16,7 +16,7 @@ from mta.model.directory import Association, Candidate, TrustRung
 from mta.model.tls import CertificateFacts, PathFault, PathVerdict
 from mta.policy.decision import Reason
 from mta.rfc.pkix.certificate import certificate_facts
-from mta.rfc.pkix.person import ANY_USAGE, EMAIL_PROTECTION, PersonFacts, person_facts
+from mta.rfc.pkix.person import ANY_USAGE, EMAIL_PROTECTION, PSS_ALONE, PersonFacts, person_facts
 from mta.rfc.smimea.association import vouches
 from mta.rfc.smtp.address import AddressError, parse_mailbox
 
@@ -86,7 +86,7 @@ def misfits(candidate: Candidate, mailbox: Mailbox, demands: Demands, now: float
         *_standing(candidate, person),
         *_address(candidate, mailbox, person),
         *_dates(facts, now),
-        *_key(facts, demands),
+        *_key(facts, person, demands),
         *_usage(facts, person, demands),
     )
 
@@ -132,9 +132,11 @@ def _dates(facts: CertificateFacts, now: float) -> Iterator[Reason]:
         yield Reason("not-yet-valid", f"it is not valid before {_day(facts.not_before)}")
 
 
-def _key(facts: CertificateFacts, demands: Demands) -> Iterator[Reason]:
+def _key(facts: CertificateFacts, person: PersonFacts, demands: Demands) -> Iterator[Reason]:
     kind, _, rest = facts.key.partition("-")
-    if kind == "rsa" and rest.isdigit():
+    if person.key_algorithm == PSS_ALONE:
+        yield Reason("key-kind", "its key is for RSA-PSS signatures alone")
+    elif kind == "rsa" and rest.isdigit():
         if int(rest) < demands.min_rsa_bits:
             yield Reason("weak-key", f"its RSA key has {rest} bits, {demands.min_rsa_bits} are asked for")
         if int(rest) > _MOST_RSA_BITS:

@@ -138,7 +138,7 @@ class FakeSource:
         self.down = ""
         self.gate: asyncio.Event | None = None
         self.asked: list[str] = []
-        self.closed = False
+        self.closed = self.refreshed = False
         self.associations: tuple[Any, ...] = ()
         self.candidates = [candidate(one, **{"source": name, "rung": rung, **fields}) for one in ders]
 
@@ -150,6 +150,9 @@ class FakeSource:
             return SourceAnswer(SourceStatus.DOWN, detail=self.down)
         status = SourceStatus.FOUND if self.candidates or self.associations else SourceStatus.NONE
         return SourceAnswer(status, tuple(self.candidates), self.associations)
+
+    async def refresh(self) -> None:
+        self.refreshed = True
 
     async def close(self) -> None:
         self.closed = True

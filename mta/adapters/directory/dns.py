@@ -40,6 +40,9 @@ class SmimeaSource:
                 return self._read(name, answer, mailbox)
         return SourceAnswer(SourceStatus.NONE, notes=tuple(notes))
 
+    async def refresh(self) -> None:
+        """There is nothing to look after."""
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 
@@ -100,6 +103,9 @@ class CertSource:
                 return SourceAnswer(SourceStatus.DOWN, detail=answer.detail or f"CERT of {name}")
             found += self._candidates(name, found_for, answer)
         return SourceAnswer(SourceStatus.FOUND if found else SourceStatus.NONE, tuple(found))
+
+    async def refresh(self) -> None:
+        """There is nothing to look after."""
 
     async def close(self) -> None:
         """There is nothing to let go of."""

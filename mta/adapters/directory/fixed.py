@@ -31,6 +31,9 @@ class FixedSource:
         found = tuple(self._candidates(mailbox))
         return SourceAnswer(SourceStatus.FOUND if found else SourceStatus.NONE, found)
 
+    async def refresh(self) -> None:
+        """There is nothing to look after."""
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 

@@ -8,6 +8,7 @@ changed, and a scan reads only what is new. All of it runs in one thread of its 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +80,10 @@ class FolderSource:
         """Write a certificate for `key` (an address or `@domain`) into the folder; its path. Raises UsageError."""
         return await self._in_thread(lambda: str(write_certificate(self._root, key, der, chain)))
 
+    async def refresh(self) -> None:
+        """Read what has come, before anybody asks."""
+        await self._in_thread(self._refresh)
+
     async def close(self) -> None:
         """Let go of the index."""
         await self._in_thread(self._close)
@@ -88,6 +93,10 @@ class FolderSource:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     # --- in the thread
+
+    def _refresh(self) -> None:
+        with contextlib.suppress(OSError, apsw.Error):  # who asks hears of it
+            self._fresh()
 
     def _close(self) -> None:
         if self._index is not None:

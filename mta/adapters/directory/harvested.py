@@ -91,6 +91,9 @@ class HarvestedSource:
         """Give those certificates of `key` whose digest begins with `sha256` a new state; those that have it now."""
         return await self._in_thread(lambda: self._decide(key, sha256, state))
 
+    async def refresh(self) -> None:
+        """There is nothing to look after."""
+
     async def close(self) -> None:
         """Let go of the file."""
         await self._in_thread(self._close)

@@ -17,10 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mta.errors import SmimeError
 from mta.model.address import Mailbox
 from mta.model.directory import Candidate, SourceAnswer, SourceStatus, TrustRung
+from mta.model.smime import SignatureStatus
 from mta.rfc.pkix.bundle import certificates_in, pem_of
 from mta.rfc.pkix.person import person_facts
+from mta.rfc.smime.verify import verify_signed_data
 
 if TYPE_CHECKING:
     import ldap3
@@ -76,6 +79,9 @@ class LdapSource:
         if not self._is_asked(mailbox.ascii_domain):
             return SourceAnswer(SourceStatus.NONE, notes=(f"it is not asked about {mailbox.ascii_domain}",))
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, mailbox)
+
+    async def refresh(self) -> None:
+        """There is nothing to look after."""
 
     async def close(self) -> None:
         """Let go of the threads; their connections end with them."""
@@ -142,10 +148,10 @@ class LdapSource:
         aliases = tuple(_addresses(values, self._settings.addresses))
         known = {alias.lower() for alias in aliases}
         for_domain = known.isdisjoint(_spellings(mailbox)) and f"@{mailbox.ascii_domain}" in known
-        ders = list(self._certificates(entry["dn"], values, notes))
-        chain = tuple(der for der, authority in ders if authority)
-        for der, authority in ders:
-            if not authority:
+        known_to = self._certificates(entry["dn"], values, notes)
+        chain = tuple(der for der, kept in known_to.items() if kept.is_authority)
+        for der, kept in known_to.items():
+            if not kept.is_authority:
                 yield Candidate(
                     der=der,
                     source=self.name,
@@ -154,26 +160,52 @@ class LdapSource:
                     stated=for_domain,
                     aliases=aliases,
                     chain=chain,
+                    capabilities=kept.capabilities,
                     place=entry["dn"],
                 )
 
-    def _certificates(
-        self, place: str, values: dict[str, list[bytes]], notes: list[str]
-    ) -> Iterator[tuple[bytes, bool]]:
-        """Each certificate once, and whether it is a CA's; values that are none are noted."""
-        seen: set[bytes] = set()
+    def _certificates(self, place: str, values: dict[str, list[bytes]], notes: list[str]) -> dict[bytes, _Kept]:
+        """Each certificate of an entry once; values that are none are noted."""
+        found: dict[bytes, _Kept] = {}
         for attribute in self._settings.certificates:
-            name = attribute.lower()
-            plain = name.removesuffix(_BINARY)
-            for value in (*values.get(name, ()), *(values.get(plain, ()) if plain != name else ())):
+            for value in _values(values, attribute):
                 try:
-                    fresh = [der for der in certificates_in(value) if der not in seen]
-                    facts = [(der, person_facts(der).is_authority) for der in fresh]
+                    facts = [(der, person_facts(der).is_authority) for der in certificates_in(value)]
                 except ValueError as error:
                     notes.append(f"{attribute} of {place}: {error}")
                     continue
-                seen.update(fresh)
-                yield from facts
+                told = _capabilities(value) if "smime" in attribute.lower() else ()
+                for der, is_authority in facts:
+                    before = found.get(der)
+                    found[der] = _Kept(is_authority, told or (before.capabilities if before else ()))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What is known of a certificate beside its octets."""
+
+    is_authority: bool
+    capabilities: tuple[str, ...] = ()
+
+
+def _values(values: dict[str, list[bytes]], attribute: str) -> tuple[bytes, ...]:
+    """The values of an attribute under both of its names."""
+    name = attribute.lower()
+    return tuple(value for one in dict.fromkeys((name, name.removesuffix(_BINARY))) for value in values.get(one, ()))
+
+
+def _capabilities(value: bytes) -> tuple[str, ...]:
+    """What the owner says that it can read, where its signature over that is good (RFC 2798 §2.8)."""
+    for content in (None, b""):  # inside, or left out because there is none
+        try:
+            signers = verify_signed_data(value, content).signers
+        except SmimeError:
+            return ()
+        good = next((one for one in signers if one.status is SignatureStatus.GOOD), None)
+        if good is not None:
+            return good.capabilities
+    return ()
 
 
 def _both_forms(attributes: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import warnings
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -87,7 +88,9 @@ def _is_certificate(der: bytes) -> bool:
 
 def _of_pkcs7(der: bytes) -> list[bytes]:
     try:
-        certificates = load_der_pkcs7_certificates(der)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that it is BER: PKCS #7 always was
+            certificates = load_der_pkcs7_certificates(der)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ValueError(f"it is no PKCS #7 object with certificates: {error}") from error
     if len(certificates) > MOST:

@@ -18,6 +18,7 @@ from mta.rfc.pkix.certificate import LARGEST_CACHED, UNREADABLE_ERRORS
 SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9"  # RFC 9598 §3: id-on-SmtpUTF8Mailbox
 EMAIL_PROTECTION = "1.3.6.1.5.5.7.3.4"  # RFC 5280 §4.2.1.12
 ANY_USAGE = "2.5.29.37.0"
+PSS_ALONE = "1.2.840.113549.1.1.10"  # RFC 4055 §1.2: id-RSASSA-PSS, a key that does nothing else
 _UTF8_STRING = 0x0C
 
 
@@ -34,6 +35,7 @@ class PersonFacts:
     is_authority: bool = False
     key_usage: frozenset[str] | None = None  # names as in RFC 5280 §4.2.1.3
     purposes: tuple[str, ...] | None = None  # extended key usage, dotted
+    key_algorithm: str = ""  # of the public key, dotted: an RSA key may be for PSS alone
 
 
 def person_facts(der: bytes) -> PersonFacts:
@@ -73,7 +75,9 @@ def _facts(certificate: x509.Certificate, extensions: x509.Extensions) -> Person
             usage = frozenset(_usages(value))
         elif isinstance(value, x509.ExtendedKeyUsage):
             purposes = tuple(oid.dotted_string for oid in value)
-    return PersonFacts(emails or tuple(_old_addresses(certificate)), dns_names, authority, usage, purposes)
+    emails = emails or tuple(_old_addresses(certificate))
+    algorithm = certificate.public_key_algorithm_oid.dotted_string
+    return PersonFacts(emails, dns_names, authority, usage, purposes, algorithm)
 
 
 def _addresses(names: x509.SubjectAlternativeName) -> Iterator[str]:

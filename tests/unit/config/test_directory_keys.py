@@ -226,6 +226,25 @@ def test_certificates_of_a_connector(folder: Path) -> None:
     assert not built(text, folder).directory.is_empty
 
 
+def test_certificates_of_a_connector_that_end(folder: Path) -> None:
+    ended = der(begins=at(-9), ends=at(-1), name="Ended")
+    soon = der(begins=at(-9), ends=at(3.5), name="Soon")
+    (folder / "people.pem").write_bytes(pem(ended, soon, der(begins=at(-9), ends=at(99))))
+    text = f"""
+    {SERVER.strip()}
+    connectors:
+      fabrikam:
+        domains: [fabrikam.example]
+        inbound: {{identity: none}}
+        outbound: {{smime: {{certificates: [people.pem]}}}}
+    """
+    told = [warning.message for warning in examined(text, folder).warnings]
+    assert told == [
+        f"CN=Ended in {folder}/people.pem expired on 2026-05-31: it is not used",
+        f"CN=Soon in {folder}/people.pem expires on 2026-06-04, in 3 days",
+    ]
+
+
 def test_certificates_of_a_connector_that_are_for_nobody(folder: Path) -> None:
     (folder / "nameless.pem").write_bytes(pem(der(emails=[])))
     text = f"""

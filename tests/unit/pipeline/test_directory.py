@@ -84,6 +84,16 @@ async def test_rollover_picks_the_newest() -> None:
         assert answer.chosen.der == new
 
 
+async def test_what_ends_tonight_is_used_today_and_not_tomorrow() -> None:
+    today, next_one = der(ends=NOW + timedelta(hours=1)), der(begins=NOW + timedelta(minutes=30))
+    world = World(FakeSource("ldap", ANCHORED, today, next_one))
+    for hours, wanted in ((0.0, today), (0.6, next_one), (1.1, next_one)):
+        world.clock.epoch = EPOCH + hours * 3600
+        answer = await world.lookup()
+        assert answer.chosen is not None
+        assert answer.chosen.der == wanted
+
+
 async def test_nothing_found_and_nothing_that_fits() -> None:
     answer = await World(FakeSource("ldap", ANCHORED)).lookup()
     assert (answer.status, answer.detail) == (DirectoryStatus.NONE, "no source knows a certificate")
@@ -270,6 +280,13 @@ async def test_where_nothing_is_configured_nobody_has_a_certificate_and_nobody_i
     await NoDirectory().learn(Harvest(mailbox(), b"", (), (), 0.0))
     verdict = await NoJudge().judge(candidate().der, (), "sign", EPOCH)
     assert verdict.fault == PathFault.UNTRUSTED
+
+
+async def test_every_source_looks_after_its_store() -> None:
+    sources = [FakeSource("a", MANUAL), FakeSource("b", ANCHORED)]
+    await World(*sources).directory.refresh()
+    await NoDirectory().refresh()
+    assert all(source.refreshed for source in sources)
 
 
 async def test_closing_closes_every_source() -> None:

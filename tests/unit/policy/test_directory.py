@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import time
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from mta.model.directory import Association, Candidate, TrustRung
 from mta.model.tls import PathFault, PathVerdict
 from mta.policy.directory import Demands, Judged, address_key, beaten, best, could_reach, misfits, trusted, why_not
 from tests.support.people import BOB, EPOCH, NOW, candidate, der, mailbox
+from tests.support.pki import needs_openssl
 
 DAY = timedelta(days=1)
 NONE = PathVerdict()
@@ -69,6 +73,23 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("wishes", "word"), MISFITS, ids=lambda value: value if isinstance(value, str) else "")
 def test_every_misfit_has_its_name(wishes: dict[str, Any], word: str) -> None:
     assert words(candidate(der(**wishes))) == [word]
+
+
+@needs_openssl
+def test_an_rsa_key_that_only_signs(tmp_path: Path) -> None:
+    asked = ["openssl", "req", "-x509", "-newkey", "rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048", "-nodes", "-batch"]
+    names = [
+        "-subj",
+        "/CN=x",
+        "-addext",
+        f"subjectAltName=email:{BOB}",
+        "-keyout",
+        str(tmp_path / "k"),
+        "-outform",
+        "DER",
+    ]
+    made = subprocess.run([*asked, *names], capture_output=True, check=True).stdout
+    assert words(candidate(made), now=time.time() + 60) == ["authority", "key-kind"]
 
 
 def test_several_misfits_are_told_together() -> None:

@@ -214,6 +214,17 @@ async def test_only_folders_that_have_changed_are_listed(folder: Folder, monkeyp
     assert listed == [str(folder.root / "b")]
 
 
+async def test_files_are_read_before_anybody_asks(folder: Folder, reads: list[str]) -> None:
+    folder.put("a.pem", pem(ONE))
+    source = folder.open()
+    await source.refresh()
+    assert reads == ["a.pem"]
+    assert await ders(source) == [ONE]
+    assert reads == ["a.pem"]
+    shutil.rmtree(folder.root)
+    await folder.open().refresh()  # who asks hears of it
+
+
 # --- the index
 
 

@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certifi
 
 from mta.adapters.directory.ldap import LdapSettings, LdapSource, search_filter
 from mta.model.directory import SourceAnswer, SourceStatus, TrustRung
-from tests.support.people import BOB, der, mailbox
+from mta.rfc.smime.profile import PROFILES
+from mta.rfc.smime.sign import SigningIdentity, prepare_signer, signed_data
+from tests.support.people import BOB, EPOCH, der, key, mailbox
 from tests.support.pki import authority
 from tests.support.programs import needs
 from tests.support.slapd import ADMIN, PASSWORD, Slapd, slapd
@@ -79,6 +81,19 @@ class TestRealServer:
             assert found.aliases == (address, "Other@fabrikam.example")
         assert len(answer.notes) == 1
         assert "userSMIMECertificate;binary" in answer.notes[0]
+
+    async def test_what_its_owner_can_read_is_told_with_a_certificate(self, server: Slapd) -> None:
+        one = der(issuer=authority("People CA"))
+        signer = prepare_signer(SigningIdentity(one, (), key("ec-p256")), PROFILES["default"])
+        for number, (content, detached) in enumerate(((b"", False), (b"", True), (b"x", True))):
+            value = signed_data([signer], content, detached=detached, signing_time=EPOCH)
+            address = f"able{number}@fabrikam.example"
+            server.add(address, certificates=(one,), smime=(value,))
+            (found,) = (await ask(server.settings(), address)).candidates
+            assert found.der == one
+            assert ("aes256-cbc" in found.capabilities) == (
+                content == b""
+            )  # a signature over something else says nothing
 
     async def test_an_entry_is_found_by_any_of_its_addresses(self, server: Slapd) -> None:
         server.add("chief@fabrikam.example", "second@fabrikam.example", certificates=(one := der(),))

@@ -7,7 +7,7 @@ make up new series.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from mta.observe import events
 Fields = dict[str, Any]
 Labels = tuple[str, ...]
 Sample = tuple[str, Labels, float]  # a family's name, the values of its labels, the number
+Count = Callable[[Fields], tuple[Sample, ...]]  # what one event adds; on the way of every message, so it spares steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +67,26 @@ def _word(reasons: Any) -> str:
     return str(reasons[0]).partition(":")[0] if reasons else ""
 
 
-def _delivery(result: str) -> Callable[[Fields], Iterator[Sample]]:
-    def count(fields: Fields) -> Iterator[Sample]:
+def _accepted(fields: Fields) -> tuple[Sample, ...]:
+    return ((ACCEPTED.name, (fields["connector"], fields["tls"]), 1),)
+
+
+def _delivery(result: str) -> Count:
+    name, tls_name = DELIVERIES.name, OUTBOUND_TLS.name
+
+    def count(fields: Fields) -> tuple[Sample, ...]:
         connector = fields.get("connector", "")
-        yield DELIVERIES.name, (connector, result, fields.get("tls", "")), len(fields.get("to", ("",)))
-        if "version" in fields:
-            yield OUTBOUND_TLS.name, (connector, fields["version"] or "none"), 1
+        recipients = (name, (connector, result, fields.get("tls", "")), len(fields.get("to", ("",))))
+        if "version" not in fields:
+            return (recipients,)
+        return recipients, (tls_name, (connector, fields["version"] or "none"), 1)
 
     return count
 
 
-def _one(family: Family, *labels: Callable[[Fields], str]) -> Callable[[Fields], Iterator[Sample]]:
-    def count(fields: Fields) -> Iterator[Sample]:
-        yield family.name, tuple(label(fields) for label in labels), 1
+def _one(family: Family, *labels: Callable[[Fields], str]) -> Count:
+    def count(fields: Fields) -> tuple[Sample, ...]:
+        return ((family.name, tuple(label(fields) for label in labels), 1),)
 
     return count
 
@@ -87,8 +95,8 @@ def _field(name: str) -> Callable[[Fields], str]:
     return lambda fields: str(fields.get(name, ""))
 
 
-_COUNTED: dict[str, Callable[[Fields], Iterator[Sample]]] = {
-    events.MESSAGE_ACCEPTED: _one(ACCEPTED, _field("connector"), _field("tls")),
+_COUNTED: dict[str, Count] = {
+    events.MESSAGE_ACCEPTED: _accepted,
     events.MAIL_REFUSED: _one(REFUSED, _field("connector"), _field("stage"), lambda f: _word(f.get("reasons"))),
     events.MAIL_WOULD_REFUSE: _one(WOULD_REFUSE, _field("connector")),
     events.DELIVERED: _delivery("delivered"),
@@ -105,7 +113,7 @@ _COUNTED: dict[str, Callable[[Fields], Iterator[Sample]]] = {
     events.SHARD_ALARM: _one(ALARMS, lambda _: "queue-damaged"),
     events.DEFECT: _one(DEFECTS),
 }
-_OF_THE_SUPERVISOR: dict[str, Callable[[Fields], Iterator[Sample]]] = {
+_OF_THE_SUPERVISOR: dict[str, Count] = {
     events.SERVER_RELOADED: _one(RELOADS, lambda _: "taken"),
     events.SERVER_RELOAD_REFUSED: _one(RELOADS, lambda _: "refused"),
     events.WORKER_DIED: _one(WORKER_DEATHS),

@@ -20,6 +20,7 @@ from mta.rfc.mtasts.parse import PolicyFault, parse_policy, policy_id
 
 REMEMBERED = 10_000  # domains held in memory by one worker
 PAUSE = 300.0  # seconds before a failed fetch is tried again (RFC 8461 §3.3)
+SILENCE = 60.0  # seconds before a record that DNS did not answer for is asked for again: it holds up each delivery
 DAY = 86_400.0
 _T = TypeVar("_T")
 
@@ -54,6 +55,7 @@ class Policies:
         self._ports = ports
         self._known: OrderedDict[str, KeptPolicy] = OrderedDict()
         self._failed: OrderedDict[str, _Failure] = OrderedDict()
+        self._silent: OrderedDict[str, float] = OrderedDict()
         self._asking: dict[str, asyncio.Task[StsAnswer]] = {}
 
     async def policy(self, domain: str) -> StsAnswer:
@@ -99,9 +101,13 @@ class Policies:
     # --- asking
 
     async def _announced(self, domain: str) -> StsAnswer:
-        """What DNS says: an id, or nothing and why."""
+        """What DNS says: an id, or nothing and why. Name servers that keep silent are left alone for a while."""
+        now = self._ports.clock.monotonic()
+        if self._silent.get(domain, 0.0) > now:
+            return StsAnswer(detail="DNS did not answer a moment ago")
         found = await self._ports.resolver.txt(f"_mta-sts.{domain}")
         if found.status is DnsStatus.TEMPORARY:
+            _remember(self._silent, domain, self._ports.clock.monotonic() + SILENCE)
             return StsAnswer(detail=found.detail)
         try:
             return StsAnswer(id=policy_id(found.records))

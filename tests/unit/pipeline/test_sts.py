@@ -10,7 +10,7 @@ import pytest
 
 from mta.errors import PolicyNotFetched
 from mta.model.sts import StsAnswer
-from mta.pipeline.sts import DAY, PAUSE, UNUSED, Policies, PolicyPorts
+from mta.pipeline.sts import DAY, PAUSE, SILENCE, UNUSED, Policies, PolicyPorts
 from mta.ports import KeptPolicy
 from tests.support.fake_resolver import TEMPORARY, FakeResolver
 
@@ -108,6 +108,17 @@ async def test_without_a_record_nothing_is_fetched(world: World) -> None:
     world.dns.zone.clear()
     assert await world.policies.policy("b.example") == StsAnswer()
     assert world.fetched == 0
+
+
+async def test_name_servers_that_keep_silent_are_left_alone_for_a_minute(world: World) -> None:
+    """They would hold up every single delivery to the domain for as long as we wait for them."""
+    world.dns.set(NAME, "TXT", TEMPORARY)
+    for _ in range(5):
+        assert (await world.policies.policy("b.example")).policy is None
+    assert world.dns.queries[NAME, "TXT"] == 1
+    world.dns.set(NAME, "TXT", ["v=STSv1; id=1;"])
+    world.time += SILENCE + 1
+    assert await world.mode() == "enforce"
 
 
 async def test_a_new_id_brings_the_new_policy(world: World) -> None:

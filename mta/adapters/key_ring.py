@@ -16,14 +16,13 @@ from typing import Any
 from cryptography import x509
 
 from mta.adapters.key_files import TOKEN
-from mta.adapters.own_certificates import FAULTS, may_sign, own_certificates
+from mta.adapters.own_certificates import FAULTS, may_sign, own_certificates, read_file
 from mta.errors import MtaError, SmimeError
 from mta.ports import OwnCertificate
 from mta.rfc.smime.pkcs12 import read_pkcs12
 from mta.rfc.smime.private_key import read_private_pem
 
 _ENDINGS = (".pem", ".p12", ".pfx")
-_LARGEST = 1 << 20  # octets of one file
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +89,9 @@ class FileKeyRing:
         return self._kept((path,), lambda: read(path, password))
 
     def _pair(self, chain: str, key: str, password: str) -> list[OwnCertificate]:
-        certificates = _certificates(_octets(chain), chain)
+        certificates = _certificates(read_file(chain), chain)
         if not key.startswith(TOKEN):
-            return _own(certificates, _private(_octets(key), key, password), chain)
+            return _own(certificates, _private(read_file(key), key, password), chain)
         return _own(certificates, self._token_key(key), f"{chain} with {key}")
 
     def _kept(self, paths: tuple[str, ...], read: Callable[[], list[OwnCertificate]]) -> list[OwnCertificate]:
@@ -130,21 +129,10 @@ def _stamp(path: str) -> tuple[int, ...]:
     return (state.st_ino, state.st_size, state.st_mtime_ns)
 
 
-def _octets(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            content = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise MtaError(f"{path} cannot be read: {error.strerror}") from error
-    if len(content) > _LARGEST:
-        raise MtaError(f"{path} is larger than {_LARGEST >> 20} MiB")
-    return content
-
-
 def _read_pem(path: str, password: str) -> list[OwnCertificate]:
     """Certificates and the private key in one file, or the key in a file beside it that ends in .key."""
-    content = _octets(path)
-    key = content if b"PRIVATE KEY-----" in content else _octets(f"{path.removesuffix('.pem')}.key")
+    content = read_file(path)
+    key = content if b"PRIVATE KEY-----" in content else read_file(f"{path.removesuffix('.pem')}.key")
     return _own(_certificates(content, path), _private(key, path, password), path)
 
 
@@ -166,7 +154,7 @@ def _private(content: bytes, path: str, password: str) -> Any:
 def _read_pkcs12(path: str, password: str) -> list[OwnCertificate]:
     """Every key of the file: one is often for signing, another for decrypting."""
     try:
-        bundle = read_pkcs12(_octets(path), password)
+        bundle = read_pkcs12(read_file(path), password)
         certificates = [x509.load_der_x509_certificate(der) for der in bundle.certificates]
     except (SmimeError, *FAULTS) as error:
         raise MtaError(f"{path} cannot be opened; is password_file the right one? {error}") from error

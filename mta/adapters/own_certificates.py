@@ -9,13 +9,27 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mta.errors import MtaError
 from mta.ports import OwnCertificate
 from mta.rfc.pkix.person import person_facts
 
 FAULTS = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 """What the library raises for files that it cannot read."""
 
+LARGEST = 4 << 20  # octets of one file
 _SIGNING = frozenset({"digitalSignature", "nonRepudiation"})
+
+
+def read_file(path: str) -> bytes:
+    """What is in a file of keys or certificates. Raises MtaError for one that is none, or larger than any."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise MtaError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > LARGEST:
+        raise MtaError(f"{path} is larger than {LARGEST >> 20} MiB")
+    return content
 
 
 def own_certificates(certificates: Iterable[x509.Certificate], key: Any, place: str) -> list[OwnCertificate]:

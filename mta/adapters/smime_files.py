@@ -12,8 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
-from mta.adapters.own_certificates import FAULTS, own_certificates
-from mta.errors import SmimeError, UsageError
+from mta.adapters.own_certificates import FAULTS, own_certificates, read_file
+from mta.errors import MtaError, SmimeError, UsageError
 from mta.model.tls import RevocationList
 from mta.ports import OwnCertificate
 from mta.rfc.pkix.bundle import certificates_in
@@ -21,7 +21,6 @@ from mta.rfc.pkix.crl import read_lists as parse_lists
 from mta.rfc.smime.pkcs12 import read_pkcs12
 from mta.rfc.smime.private_key import read_private_key, read_private_pem
 
-LARGEST = 4 << 20  # octets of one file
 _PEM = b"-----BEGIN "
 _KEY = b"PRIVATE KEY-----"
 
@@ -136,13 +135,9 @@ def _certificates(content: bytes, path: str) -> list[x509.Certificate]:
 
 def _octets(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            content = file.read(LARGEST + 1)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    if len(content) > LARGEST:
-        raise UsageError(f"{path} is larger than {LARGEST >> 20} MiB")
-    return content
+        return read_file(path)
+    except MtaError as error:
+        raise UsageError(str(error)) from error
 
 
 def _quietly() -> warnings.catch_warnings[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -31,6 +31,13 @@ Config = Annotated[str, typer.Option("--config", "-c", help="Whose directory.tru
 Moment = Annotated[float | None, typer.Option("--now", help="As of this epoch second.")]
 
 
+def _run(command: str, *, cert: list[str] | None, key: list[str] | None, **words: Any) -> None:
+    from mta.cli import smime as commands
+
+    options = commands.SmimeOptions(certificates=tuple(cert or ()), keys=tuple(key or ()), **words)
+    raise typer.Exit(getattr(commands, command)(options))
+
+
 @smime.command("sign")
 def smime_sign(
     cert: Certs = None,
@@ -43,20 +50,8 @@ def smime_sign(
     json: Json = False,
 ) -> None:
     """Write the message signed: multipart/signed, or with --opaque signed data."""
-    from mta.cli.smime import SmimeOptions
-    from mta.cli.smime import sign as run
-
-    options = SmimeOptions(
-        certificates=tuple(cert or ()),
-        keys=tuple(key or ()),
-        profile=profile,
-        header_protection=header_protection,
-        opaque=opaque,
-        password_file=password_file,
-        now=now,
-        json_output=json,
-    )
-    raise typer.Exit(run(options))
+    how = {"profile": profile, "header_protection": header_protection, "opaque": opaque}
+    _run("sign", cert=cert, key=key, password_file=password_file, now=now, json_output=json, **how)
 
 
 @smime.command("encrypt")
@@ -72,21 +67,9 @@ def smime_encrypt(
     json: Json = False,
 ) -> None:
     """Write the message encrypted to every --recipient; with a --key it is signed before."""
-    from mta.cli.smime import SmimeOptions
-    from mta.cli.smime import encrypt as run
-
-    options = SmimeOptions(
-        certificates=tuple(cert or ()),
-        keys=tuple(key or ()),
-        recipients=tuple(recipient or ()),
-        profile=profile,
-        header_protection=header_protection,
-        opaque=opaque,
-        password_file=password_file,
-        now=now,
-        json_output=json,
-    )
-    raise typer.Exit(run(options))
+    how = {"profile": profile, "header_protection": header_protection, "opaque": opaque}
+    to = {"recipients": tuple(recipient or ())}
+    _run("encrypt", cert=cert, key=key, password_file=password_file, now=now, json_output=json, **how, **to)
 
 
 @smime.command("decrypt")
@@ -102,21 +85,8 @@ def smime_decrypt(
     json: Json = False,
 ) -> None:
     """Write the message without its encryption, signatures inside still on; or say why not and exit 1."""
-    from mta.cli.smime import SmimeOptions
-    from mta.cli.smime import decrypt as run
-
-    options = SmimeOptions(
-        certificates=tuple(cert or ()),
-        keys=tuple(key or ()),
-        trust=tuple(trust or ()),
-        lists=tuple(crl or ()),
-        config=config,
-        revocation=revocation,
-        password_file=password_file,
-        now=now,
-        json_output=json,
-    )
-    raise typer.Exit(run(options))
+    whom = {"trust": tuple(trust or ()), "lists": tuple(crl or ()), "revocation": revocation, "config": config}
+    _run("decrypt", cert=cert, key=key, password_file=password_file, now=now, json_output=json, **whom)
 
 
 @smime.command("verify")
@@ -132,18 +102,5 @@ def smime_verify(
     json: Json = False,
 ) -> None:
     """Say what the signatures are worth; exit 1 unless the author has signed and is believed."""
-    from mta.cli.smime import SmimeOptions
-    from mta.cli.smime import verify as run
-
-    options = SmimeOptions(
-        certificates=tuple(cert or ()),
-        keys=tuple(key or ()),
-        trust=tuple(trust or ()),
-        lists=tuple(crl or ()),
-        config=config,
-        revocation=revocation,
-        password_file=password_file,
-        now=now,
-        json_output=json,
-    )
-    raise typer.Exit(run(options))
+    whom = {"trust": tuple(trust or ()), "lists": tuple(crl or ()), "revocation": revocation, "config": config}
+    _run("verify", cert=cert, key=key, password_file=password_file, now=now, json_output=json, **whom)

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag
 
 from mta.config.schema_authentication import AuthenticationKeys, DkimKeyKeys, SealKeys
 from mta.config.schema_directory import DirectoryKeys
-from mta.config.schema_limits import Duration, DurationOrOff, LimitsModel
+from mta.config.schema_limits import Duration, DurationOrOff, LimitsModel, Pause
 from mta.config.schema_reports import ReportsKeys
 from mta.config.schema_smime import OwnSmimeKeys, Pkcs11Keys, SmimeKeys
 from mta.config.schema_words import (
@@ -90,7 +90,7 @@ class TraceKeys(Keys):
 class ProbeKeys(Keys):
     """Partners are dialled now and then, and what will break is told to the postmaster."""
 
-    every: Duration = optional("How often.", 86_400.0)
+    every: Pause = optional("How often.", 86_400.0)
     warn: Duration = optional("How long before a certificate ends it is told.", 1_209_600.0)
 
 

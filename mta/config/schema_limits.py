@@ -28,6 +28,9 @@ SIZE_SCHEMA = {
     ]
 }
 Duration = Annotated[float, PlainValidator(values.duration), WithJsonSchema(DURATION_SCHEMA)]
+Pause = Annotated[
+    float, PlainValidator(lambda value: _positive(values.duration(value))), WithJsonSchema(DURATION_SCHEMA)
+]
 DurationOrOff = Annotated[
     float | Literal["off"],
     PlainValidator(lambda value: value if value == "off" else _positive(values.duration(value))),

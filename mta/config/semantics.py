@@ -16,6 +16,8 @@ from mta.config.semantics_directory import check_directory
 from mta.config.semantics_reports import check_reports
 from mta.config.semantics_smime import check_tokens
 
+_OFTEN = 3600.0  # seconds between two looks at a partner's hosts
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -51,6 +53,7 @@ def check(plan: Plan, report: Report) -> None:
             check_reports(plan.settings.server.reports, plan.server, plan.domains, plan.connectors, report)
         _unsigned(plan, plan.server, report)
         _limits(plan.server, report)
+        _probing(plan.server, report)
         check_tokens(plan.domains, plan.written, plan.server, report)
         if report.intact(("server", "arc")):
             check_sealing(plan.server, plan.connectors.values(), report)
@@ -160,6 +163,14 @@ def _unsigned(plan: Plan, server: Server, report: Report) -> None:
             message = "without server.dns.trust_ad no TLSA record counts: all mail would wait"
             hint = "write server: {dns: {nameservers: [...], trust_ad: true}} with a validating resolver"
             report.problem(("connectors", name, "outbound", "tls", "dane"), message, hint)
+
+
+def _probing(server: Server, report: Report) -> None:
+    if server.probing and server.probing.every < _OFTEN:
+        message = f"every partner's hosts are dialled every {server.probing.every:g} seconds"
+        report.warning(
+            ("server", "probe", "every"), message, "once a day is enough; partners may take this for an attack"
+        )
 
 
 def _limits(server: Server, report: Report) -> None:

@@ -45,6 +45,7 @@ class Forgery:
     attributes: Sequence[bytes] | None = PROPER
     unsigned: Sequence[bytes] = ()
     digest: bytes = SHA256
+    announced: Sequence[bytes] | None = None
     algorithm: bytes = RSA
     hash: hashes.HashAlgorithm = field(default_factory=hashes.SHA256)
     padding: Any = field(default_factory=padding.PKCS1v15)
@@ -65,7 +66,7 @@ class Forgery:
         certificates = [self.signer.der] if self.certificates is None else self.certificates
         signed = der.sequence(
             der.integer(1),
-            der.set_of([self.digest]),
+            der.set_of([self.digest] if self.announced is None else self.announced),
             inner,
             der.explicit(0, *certificates) if certificates else b"",
             der.element(0x31, *[self._info()] * self.times),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mta.errors import SmimeError
-from mta.rfc.smime.algorithms import CONTENT_TYPES, SIGNED_DATA
+from mta.rfc.smime.algorithms import CONTENT_TYPES, SIGNED_DATA, read_algorithm
 from mta.rfc.smime.ber import INTEGER, OCTET_STRING, OID, SEQUENCE, SET, Element, read
 
 MAX_SIGNERS = 32
@@ -14,8 +14,9 @@ MAX_CERTIFICATES = 100
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The parts of a SignedData. `content` is the encapsulated one."""
+    """The parts of a SignedData. `content` is the encapsulated one, `digests` the identifiers of digestAlgorithms."""
 
+    digests: frozenset[str]
     content_type: str
     content: bytes | None
     certificates: tuple[bytes, ...]
@@ -28,8 +29,8 @@ def read_signed_data(der: bytes) -> Signed:
     if oid.oid() != SIGNED_DATA:
         raise SmimeError(f"{CONTENT_TYPES.get(oid.oid(), oid.oid())} where signed data were expected")
     (signed,) = wrapped.only(SEQUENCE)
-    version, _, inner, bag, _, infos = signed.fields(INTEGER, SET, SEQUENCE, 0xA0, 0xA1, SET)
-    if version is None or inner is None or infos is None:
+    version, digests, inner, bag, _, infos = signed.fields(INTEGER, SET, SEQUENCE, 0xA0, 0xA1, SET)
+    if version is None or digests is None or inner is None or infos is None:
         raise SmimeError("signed data with a part missing")
     content_type, content = _encapsulated(inner)
     found = tuple(child.raw for child in bag.children() if child.tag == SEQUENCE) if bag else ()
@@ -38,7 +39,8 @@ def read_signed_data(der: bytes) -> Signed:
     signers = tuple(infos.children())
     if len(signers) > MAX_SIGNERS:
         raise SmimeError(f"more than {MAX_SIGNERS} signers")
-    return Signed(content_type, content, found, signers)
+    announced = frozenset(read_algorithm(digest).oid for digest in digests.children())
+    return Signed(announced, content_type, content, found, signers)
 
 
 def _encapsulated(inner: Element) -> tuple[str, bytes | None]:

@@ -50,6 +50,7 @@ class Judging:
 
     content: bytes | memoryview
     content_type: str
+    digests: frozenset[str]
     parties: tuple[Party, ...]
     minimum_rsa_bits: int
 
@@ -76,7 +77,8 @@ def verify_signed_data(
         return SignedOutcome((), signed.certificates, signed.content, name, "nobody signed it")
     content = detached if detached is not None else signed.content
     assert content is not None
-    judging = Judging(content, signed.content_type, _parties((*signed.certificates, *certificates)), minimum_rsa_bits)
+    parties = _parties((*signed.certificates, *certificates))
+    judging = Judging(content, signed.content_type, signed.digests, parties, minimum_rsa_bits)
     outcomes = tuple(_outcome(element, judging) for element in signed.signers)
     return SignedOutcome(outcomes, signed.certificates, signed.content, name)
 
@@ -128,6 +130,8 @@ def _outcome(element: Element, judging: Judging) -> SignerOutcome:
         scheme = scheme_name(info.algorithm, digest)
         values = _attributes(info.attributes)
         told = _told(values)
+        if digest.oid not in judging.digests:  # RFC 5652 §5.3 lets us; who reads as it comes would not have hashed it
+            raise Verdict(_MALFORMED, f"{digest.name} is not among the digests of the whole")
         if signer is None:
             raise Verdict(_MALFORMED, f"the certificate of the signer is not there ({info.identifier.text})")
         claim = _claim(info, values, digest, judging)

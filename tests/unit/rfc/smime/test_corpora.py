@@ -239,6 +239,17 @@ def test_an_envelope_of_openssl_1_1_1_opens() -> None:
     assert outcome.key_transport == "ecdh-x963-sha1"
 
 
+def test_a_message_of_openssl_that_announces_no_digest() -> None:
+    raw = (corpus("smime-openssl/smime-eml") / "pkcs7-empty-digest-set.eml").read_bytes()
+    signature = octets(corpus("smime-openssl/smime-eml") / "pkcs7-empty-digest-set.eml")
+    boundary = re.search(rb'boundary="([^"]+)"', raw)
+    assert boundary is not None
+    content = raw.split(b"--" + boundary[1])[1].removeprefix(b"\n").removesuffix(b"\n").replace(b"\n", b"\r\n")
+    (signer,) = verify_signed_data(signature, content).signers
+    assert signer.status is MALFORMED
+    assert "not among the digests" in signer.reason
+
+
 def test_all_of_openssl_comes_to_a_result() -> None:
     paths = [path for path in files("smime-openssl") if path.suffix in (".cms", ".der", ".pem", ".eml")]
     assert len(paths) >= 30

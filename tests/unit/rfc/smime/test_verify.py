@@ -130,6 +130,13 @@ CASES = {
         "",
     ),
     "RSA of 1024 bits": (FORGERY.but(signer=person("rsa-1024")), REFUSED, "1024 bits"),
+    "no announced digest": (FORGERY.but(announced=[]), MALFORMED, "not among the digests"),
+    "another announced digest": (FORGERY.but(announced=[SHA1]), MALFORMED, "not among the digests"),
+    "a digest announced with NULL": (
+        FORGERY.but(announced=[SHA1, SHA256[:1] + b"\x0d" + SHA256[2:] + der.NULL]),
+        GOOD,
+        "",
+    ),
     "no certificate": (FORGERY.but(certificates=[]), MALFORMED, "certificate of the signer is not there"),
     "another's certificate": (FORGERY.but(certificates=[person("p256").der]), MALFORMED, "not there"),
     "a certificate that is none": (FORGERY.but(certificates=[der.sequence(der.NULL)]), MALFORMED, "not there"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -56,9 +57,11 @@ async def check_mail_from(query: SpfQuery, resolver: SenderNames, clock: Clock |
 
 
 async def check(query: SpfQuery, resolver: SenderNames, clock: Clock | None = None) -> tuple[SpfOutcome, SpfOutcome]:
-    """Both identities, HELO first; where they are one and the same it is asked about once."""
-    helo = await check_helo(query, resolver, clock)
-    return helo, helo if query.sender is None else await check_mail_from(query, resolver, clock)
+    """Both identities, HELO first, side by side; where they are one and the same it is asked about once."""
+    if query.sender is None:
+        helo = await check_helo(query, resolver, clock)
+        return helo, helo
+    return await asyncio.gather(check_helo(query, resolver, clock), check_mail_from(query, resolver, clock))
 
 
 async def _judge(query: SpfQuery, local: str, domain: str, resolver: SenderNames, clock: Clock | None) -> SpfOutcome:

@@ -12,29 +12,32 @@ connectors = typer.Typer(
 imports = typer.Typer(name="import", help="Contracts out of other programs' settings.", no_args_is_help=True)
 connectors.add_typer(imports)
 
+Config = Annotated[str, typer.Option("--config", "-c", help="Where the server is named, if there is one already.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 @imports.command("postfix")
 def import_postfix(
     files: Annotated[list[str], typer.Argument(help="main.cf; tls_policy and transport tables; any of them.")],
+    config: Config = "connectors.yaml",
     json: Json = False,
 ) -> None:
     """Print contracts that mean what Postfix's settings mean, and every difference."""
     from mta.cli.imports import from_postfix as run
 
-    raise typer.Exit(run(files, json))
+    raise typer.Exit(run(files, config, json))
 
 
 @imports.command("exchange")
 def import_exchange(
     files: Annotated[list[str], typer.Argument(help="Get-InboundConnector, Get-OutboundConnector | ConvertTo-Json.")],
+    config: Config = "connectors.yaml",
     json: Json = False,
 ) -> None:
     """Print contracts that mean what Exchange Online's connectors mean, and every difference."""
     from mta.cli.imports import from_exchange as run
 
-    raise typer.Exit(run(files, json))
+    raise typer.Exit(run(files, config, json))
 
 
 @connectors.command("replay")

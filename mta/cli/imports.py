@@ -11,17 +11,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mta.config.draft import Draft, render
+from mta.app import load
+from mta.config.draft import UNNAMED_HOST, Draft, render
 from mta.config.import_exchange import import_exchange
 from mta.config.import_postfix import import_postfix
 from mta.config.load import examine_text
 from mta.errors import UsageError
 
 
-def from_postfix(files: Sequence[str], json_output: bool) -> int:
+def from_postfix(files: Sequence[str], config: str, json_output: bool) -> int:
     """Print the contracts of main.cf and of tables (tls_policy, transport); 1 if `mta check` finds problems in them.
 
-    Tables that main.cf names are read where they are, or beside it. Raises UsageError.
+    Tables that main.cf names are read where they are, or beside it. What the files do not say of the server is taken
+    from `config`, where that is. Raises UsageError.
     """
     given = [(file, _read(file)) for file in files]
     folder = Path(files[0]).parent
@@ -34,24 +36,27 @@ def from_postfix(files: Sequence[str], json_output: bool) -> int:
                 continue
         return None
 
-    return _print(import_postfix(given, read), f"made of {', '.join(files)}", json_output)
+    return _print(import_postfix(given, read), config, f"made of {', '.join(files)}", json_output)
 
 
-def from_exchange(files: Sequence[str], json_output: bool) -> int:
+def from_exchange(files: Sequence[str], config: str, json_output: bool) -> int:
     """Print the contracts of Get-InboundConnector and Get-OutboundConnector, as ConvertTo-Json wrote them.
 
-    1 if `mta check` finds problems in them. Raises UsageError.
+    1 if `mta check` finds problems in them. For `config` see `from_postfix`. Raises UsageError.
     """
     documents = [document for file in files for document in _documents(file)]
     draft = import_exchange(documents)
     if not draft.connectors:
         raise UsageError(f"{', '.join(files)}: no connector of Exchange is in there")
-    return _print(draft, f"made of {', '.join(files)}", json_output)
+    return _print(draft, config, f"made of {', '.join(files)}", json_output)
 
 
-def _print(draft: Draft, title: str, json_output: bool) -> int:
+def _print(draft: Draft, config: str, title: str, json_output: bool) -> int:
+    if draft.server["hostname"] == UNNAMED_HOST and Path(config).exists():
+        draft.server["hostname"] = load(config).server.hostname
+        draft.differences = [found for found in draft.differences if UNNAMED_HOST not in found.text]
     text = render(draft, title)
-    examination = examine_text(text, "connectors.yaml", now=time.time(), cpus=os.cpu_count() or 1)
+    examination = examine_text(text, config, now=time.time(), cpus=os.cpu_count() or 1)
     if json_output:
         told = {
             "yaml": text,

@@ -28,6 +28,7 @@ _LIMITS = {
     "maximal_backoff_time": "retry_max",
 }
 _SECONDS = {"maximal_queue_lifetime": "d", "bounce_queue_lifetime": "d", "delay_warning_time": "h"}  # unit without one
+_SAME_HERE = frozenset({"permit_mynetworks", "reject_unauth_destination", "defer_unauth_destination"})
 _READ = frozenset(
     words(
         "myhostname mydestination relay_domains virtual_mailbox_domains mynetworks relayhost transport_maps "
@@ -185,7 +186,7 @@ def _internal(work: _Import) -> None:
         except ValueFault:
             work.draft.differs("mynetworks", f"{word} is no network here", "internal")
     if found:
-        work.draft.connectors["internal"] = {"relay": True, "inbound": {"networks": found}}
+        work.draft.connectors["internal"] = {"relay": True, "inbound": {"networks": list(dict.fromkeys(found))}}
     elif work.settings:
         work.draft.differs(
             "mynetworks", "is not written: who may send to anyone must be, as a connector with relay: true"
@@ -291,6 +292,10 @@ def _rest(work: _Import) -> None:
     for name, value in work.settings.items():
         if name in known or not value:
             continue
+        if name in ("smtpd_relay_restrictions", "smtpd_recipient_restrictions"):
+            value = ", ".join(word for word in words(value) if word not in _SAME_HERE)
+            if not value:
+                continue
         shown = "(not shown)" if "password" in name else value
         if name == "smtp_sasl_password_maps":
             shown = "write auth: {user, password_file} at the connector of that host; it needs level verified or more"

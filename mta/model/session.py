@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from mta.model.tls import TlsFacts
@@ -12,7 +12,8 @@ from mta.model.tls import TlsFacts
 class SessionFacts:
     """The peer as far as it has shown itself. `client_ip` is the true one: behind a listed balancer, PROXY's.
 
-    An IPv4-mapped IPv6 address is held as the IPv4 address it means.
+    An IPv4-mapped IPv6 address is held as the IPv4 address it means. `address` is `client_ip` as text, which every
+    log line, trace and Received field wants.
     """
 
     client_ip: IPv4Address | IPv6Address
@@ -22,6 +23,11 @@ class SessionFacts:
     esmtp: bool = False
     tls: TlsFacts | None = None
     session_id: str = ""
+    address: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Write the address down."""
+        object.__setattr__(self, "address", str(self.client_ip))
 
     @property
     def client(self) -> object:

@@ -52,7 +52,7 @@ def evidence(
     """Who sent this under which contract and why that one, in JSON types."""
     decision = transaction.decision
     return {
-        "client": str(facts.client_ip),
+        "client": facts.address,
         "helo": facts.helo,
         "session": facts.session_id,
         "identity": transaction.identity.connector.name,

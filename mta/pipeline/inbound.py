@@ -77,7 +77,7 @@ class RelaySession:
             crowded = not self._identify(facts).proven  # a partner's gateway is one address with many messages
         if crowded:
             self._site.log.warning(
-                events.SESSION_REFUSED, session=facts.session_id, client=str(facts.client_ip), open=relay.sessions
+                events.SESSION_REFUSED, session=facts.session_id, client=facts.address, open=relay.sessions
             )
             return _TOO_MANY
         self._client = client
@@ -103,7 +103,7 @@ class RelaySession:
             self._site.log.info(
                 events.SESSION_CLOSED,
                 session=facts.session_id,
-                client=str(facts.client_ip),
+                client=facts.address,
                 reason=reason,
                 messages=self._messages,
             )
@@ -194,7 +194,7 @@ class RelaySession:
         self._site.log.info(
             events.SESSION_ERROR,
             session=facts.session_id,
-            client=str(facts.client_ip),
+            client=facts.address,
             reply=str(reply),
             line=line[:200],
         )
@@ -212,7 +212,7 @@ class RelaySession:
         self._site.log.warning(
             events.MAIL_REFUSED,
             session=facts.session_id,
-            client=str(facts.client_ip),
+            client=facts.address,
             helo=facts.helo,
             stage=stage,
             sender=sender,
@@ -235,7 +235,7 @@ class RelaySession:
             events.MESSAGE_ACCEPTED,
             message=message.id,
             session=facts.session_id,
-            client=str(facts.client_ip),
+            client=facts.address,
             sender=message.envelope.sender_text,
             recipients=len(message.envelope.recipients),
             size=message.content.size,

@@ -59,7 +59,7 @@ def _protocol(session: SessionFacts, stamp: Stamp) -> str:
 def _literal(session: SessionFacts) -> str:
     # RFC 5321 §4.1.3: address literals.
     tag = "IPv6:" if isinstance(session.client_ip, IPv6Address) else ""
-    return f"[{tag}{session.client_ip}]"
+    return f"[{tag}{session.address}]"
 
 
 @lru_cache(maxsize=1024)

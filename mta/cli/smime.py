@@ -197,6 +197,8 @@ def _message() -> tuple[bytes, bool]:
     if cms:
         head = b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: binary\r\n\r\n"
         return head + cms, False
+    if raw.startswith(b"From "):  # the line that mbox files put in front of each message
+        raw = raw.partition(b"\n")[2]
     return _BARE_LF.sub(b"\r\n", raw), True
 
 

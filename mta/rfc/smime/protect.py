@@ -3,7 +3,7 @@
 The root of what is protected bears the fields themselves and says so in its Content-Type (`hp="clear"`, or
 `hp="cipher"` where it is encrypted, too). In an encrypted message HP-Outer fields beside them tell what the sender left
 outside, so that a reader knows what was meant to be secret. Which fields are hidden is the Header Confidentiality
-Policy; ours is the recommended `hcp_baseline` (§3.2.1).
+Policy; ours is the recommended `hcp_baseline` (§3.2.1), and Outlook's copy of the subject.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from mta.model.message import HeaderBlock, HeaderField
 from mta.model.opened import ProtectedHeader
 from mta.rfc.mime.content_type import parse_content_type
 from mta.rfc.mime.header import unfold
+from mta.rfc.mime.seven_bit import LONGEST
 
 HIDDEN_SUBJECT = b"[...]"  # RFC 9788 §3.2.1
-_REMOVED = frozenset({b"comments", b"keywords"})
+_REMOVED = frozenset({b"comments", b"keywords", b"thread-topic"})  # the last is Outlook's copy of the subject
 _NAME_AND_VALUE = re.compile(rb"\s*([!-9;-~]++):\s*(.*)", re.DOTALL)
 _INTENT = re.compile(rb';\s*+hp\s*+=\s*+(?:"[^"]*+"|[^\s;]*+)', re.IGNORECASE)
 
@@ -31,7 +32,7 @@ _TRANSPORT = frozenset(
 # organisation's hosts tell each other what they found): from inside an envelope nobody has checked them.
 _AUTHORS_OWN = frozenset(
     {b"from", b"sender", b"reply-to", b"to", b"cc", b"message-id", b"in-reply-to", b"references"}
-    | {b"subject", b"comments", b"keywords", b"date"}
+    | {b"subject", b"comments", b"keywords", b"date", b"thread-topic"}
 )
 
 
@@ -55,7 +56,10 @@ def confidential(field: HeaderField, raw: bytes) -> bytes | None:
 def hp_outer(line: bytes) -> bytes:
     """The HP-Outer field for a field (a whole line) that stands outside: RFC 9788 §2.2.1."""
     name, _, value = line.partition(b":")
-    return b"HP-Outer: " + name + b": " + value.lstrip(b" \t\r\n").rstrip(b"\r\n") + b"\r\n"
+    head, value = b"HP-Outer: " + name + b":", value.lstrip(b" \t\r\n").rstrip(b"\r\n")
+    first = value.find(b"\r\n") if b"\r\n" in value else len(value)
+    space = b" " if len(head) + 1 + first <= LONGEST else b"\r\n "  # it would be too long to travel
+    return head + space + value + b"\r\n"
 
 
 def with_intent(content_type: bytes, intent: bytes) -> bytes:

@@ -101,9 +101,10 @@ def test_anything_less_than_good_exits_1(
     assert document(result)["reason"]
 
 
-def test_lines_of_a_file_may_end_in_lf(smime: Smime) -> None:
+def test_a_file_may_be_as_mail_programs_keep_it(smime: Smime) -> None:
     signed = smime("sign", *ALICE).stdout_bytes
     assert smime("verify", *TRUST, message=signed.replace(b"\r\n", b"\n")).exit_code == 0
+    assert smime("verify", *TRUST, message=b"From alice Mon Jan  1 10:00:00 2024\n" + signed).exit_code == 0
 
 
 def test_encrypted_and_back(smime: Smime) -> None:

@@ -156,6 +156,21 @@ def test_confidential_headers_of_an_encrypted_message() -> None:
     assert b"Received" not in inside
 
 
+def test_outlooks_copy_of_the_subject_is_hidden_as_well() -> None:
+    encrypt = Recorder(b"x")
+    made = transformed(b"Thread-Topic: the secret\r\n" + MESSAGE, protection(encrypt=encrypt, headers="confidential"))
+    assert b"secret" not in made
+    assert b"Thread-Topic: the secret\r\n" in encrypt.given[0]
+
+
+def test_no_line_grows_too_long_to_travel() -> None:
+    encrypt = Recorder(b"x")
+    to = b"To: " + b"b" * 980 + b"@b.example\r\n"
+    transformed(MESSAGE.replace(b"To: bob@b.example\r\n", to), protection(encrypt=encrypt, headers="confidential"))
+    assert b"HP-Outer: To:\r\n " + to[4:] in encrypt.given[0]
+    assert max(map(len, encrypt.given[0].split(b"\r\n"))) <= 998
+
+
 def test_signed_headers_of_an_encrypted_message_hide_nothing() -> None:
     encrypt = Recorder(b"x")
     made = transformed(MESSAGE, protection(encrypt=encrypt, headers="signed"))

@@ -75,6 +75,8 @@ async def authenticate(
 
     They may know different gateways in front of us, hence different sources for SPF; the rest is found out once.
     """
+    if not connectors:
+        return ()
     names = replace(names, resolver=Patience(names.resolver, names.clock))
     sources = [seen_by(connector, incoming) for connector in connectors]
     found: dict[object, AuthenticationFacts] = {}

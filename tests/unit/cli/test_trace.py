@@ -214,3 +214,31 @@ def test_no_such_message_is_one_line_and_exit_1(
     assert trace("x", {"id": "nope"}, json_output=False) == 1
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "mta: no message matches\n")
+
+
+def test_who_really_sent_it_is_told_and_what_taking_it_in_broke() -> None:
+    """Every method with its result and whose it is, the reasons once, and the signatures we spoiled."""
+    found = {
+        "spf": {"helo": {}, "mail_from": {"result": "fail", "domain": "fabrikam.example"}},
+        "dkim": [{"result": "pass", "selector": "s1", "domain": "fabrikam.example"}],
+        "dmarc": {"result": "pass", "domain": "fabrikam.example"},
+        "arc": {"result": "none", "sealers": []},
+        "reasons": ["proven: 10.0.0.7 is in a network of internal", "null-mx: why"],
+        "broken_signatures": ["s1._domainkey.fabrikam.example: why"],
+    }
+    text = told(accepted={"authentication": found})
+    assert "    spf=fail fabrikam.example\n" in text
+    assert "    dkim=pass s1._domainkey.fabrikam.example\n" in text
+    assert "    arc=none\n" in text
+    assert text.count("proven: 10.0.0.7") == 1
+    assert "      because null-mx: why\n" in text
+    assert "taking it in broke the signature s1._domainkey.fabrikam.example: why" in text
+    assert "dkim=none" in told(accepted={"authentication": found | {"dkim": []}})
+    assert "spf=" not in told()
+
+
+def test_a_signature_broken_on_the_way_out_stands_in_the_history() -> None:
+    event = {"time": NOW, "event": "signature.broken", "recipients": ["bob@fabrikam.example"]}
+    text = told(event | {"signatures": ["s1._domainkey.a.example: the body it signs was changed"]})
+    assert "a signature it came with was broken by us: bob@fabrikam.example" in text
+    assert "s1._domainkey.a.example: the body it signs was changed" in text

@@ -269,4 +269,6 @@ def _level(tls: dict[str, Any]) -> str:
     if tls["ca"]:
         words.append(f"of {'a CA of the system' if tls['ca'] == 'system' else tls['ca']}")
     words.extend(f"pin {pin}" for pin in tls["pins"])
+    if tls["revocation"] == "hard":
+        words.append("known not to be revoked")
     return ", ".join((*words, f"TLS {tls['min_version']} or newer" if tls["level"] != "none" else "no TLS"))

@@ -197,6 +197,7 @@ def _tls(outbound: Outbound, target: Destination) -> dict[str, Any]:
         "ca": first.anchors.path if first.anchors else None,
         "pins": [str(pin) for pin in first.pins],
         "min_version": first.min_version,
+        "revocation": first.revocation.mode,
         "dane": outbound.tls.dane if first.level is not TlsLevel.NONE else OFF,
         "mta_sts": outbound.tls.mta_sts if first.level is not TlsLevel.NONE and target.kind == "mx" else OFF,
     }

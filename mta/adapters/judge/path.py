@@ -43,6 +43,8 @@ _KNOWN_CRITICAL = {
     *("2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.32"),  # usage, names, constraints, policies
     *("2.5.29.33", "2.5.29.36", "2.5.29.37", "2.5.29.54"),  # mappings, policy constraints, purposes, anyPolicy
 }
+# What the library and asn1crypto raise in the middle of what they cannot make sense of.
+_UNREADABLE = (*UNREADABLE_ERRORS, RecursionError, AttributeError, LookupError, NotImplementedError, AssertionError)
 Purpose = Literal["sign", "encrypt"]
 
 
@@ -112,7 +114,6 @@ class PathJudge:
         return PathVerdict(path=chain)
 
     def _context(self, others: tuple[bytes, ...], now: float, lists: Sequence[bytes] = ()) -> ValidationContext:
-        from asn1crypto.x509 import Certificate
         from pyhanko_certvalidator.context import ValidationContext
         from pyhanko_certvalidator.policy_decl import (
             NO_REVOCATION,
@@ -122,8 +123,8 @@ class PathJudge:
         )
 
         if not self._anchors:
-            self._anchors = [Certificate.load(der) for der in self._settings.anchors]
-            self._intermediates = [Certificate.load(der) for der in self._settings.intermediates]
+            self._anchors = _readable(self._settings.anchors)
+            self._intermediates = _readable(self._settings.intermediates)
         return ValidationContext(
             trust_roots=self._anchors,
             other_certs=[*_readable(others), *self._intermediates],
@@ -185,7 +186,7 @@ async def _by_library(
         await verify_crl(subject, path, context)
     except RevokedError as error:
         return RevocationStatus(RevocationState.REVOKED, str(error))
-    except (CRLValidationError, PathError, ValidationError, *UNREADABLE_ERRORS):
+    except (CRLValidationError, PathError, ValidationError, *_UNREADABLE):
         return status
     return RevocationStatus(RevocationState.GOOD, "list")
 
@@ -210,7 +211,7 @@ async def _path(certificate: bytes, context: ValidationContext) -> ValidationPat
         return PathVerdict(PathFault.UNTRUSTED, str(error))
     except (errors.ValidationError, errors.PathError) as error:
         return PathVerdict(PathFault.INVALID, str(error))
-    except (*UNREADABLE_ERRORS, RecursionError, AttributeError, IndexError, LookupError) as error:
+    except _UNREADABLE as error:
         return PathVerdict(PathFault.INVALID, f"it cannot be read: {error}")
 
 
@@ -220,16 +221,21 @@ def _plain(name: str) -> str:
 
 
 def _readable(ders: Sequence[bytes]) -> list[Certificate]:
-    """Those of the certificates lying by that both libraries can read."""
+    """Those of the certificates lying by that both libraries can read; asn1crypto reads when it is asked."""
     from asn1crypto.x509 import Certificate
 
     found = []
     for der in ders:
         try:
-            if len(der) <= LARGEST and prove(der) == {} and certificate_facts(der):  # DER knows no open ends
-                found.append(Certificate.load(der, strict=True))
-        except (SmimeError, *UNREADABLE_ERRORS):
+            if len(der) > LARGEST or prove(der) or not certificate_facts(der):  # DER knows no open ends
+                continue
+            certificate = Certificate.load(der, strict=True)
+            for part in ("critical_extensions", "key_identifier", "public_key", "issuer_serial"):
+                getattr(certificate, part)
+            certificate.subject.hashable  # noqa: B018
+        except (SmimeError, *_UNREADABLE):
             continue
+        found.append(certificate)
     return found
 
 

@@ -1,7 +1,6 @@
 """Reads BER as it came: elements are places in the received octets, which are neither copied nor written anew.
 
-Only for what `bounds.prove` has proven. Messages stay where they are, however large; what is small and intricate
-(names, parameters) is cut out here and given to asn1crypto.
+Only for what `bounds.prove` has proven. Messages stay where they are, however large.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from mta.rfc.smime.algorithms import AUTH_ENVELOPED_DATA, CONTENT_TYPES, ENVELOP
 from mta.rfc.smime.ber import INTEGER, OCTET_STRING, OID, SEQUENCE, SET, Element, read
 from mta.rfc.smime.cipher import Sealed, read_sealed
 from mta.rfc.smime.kem import read_other
-from mta.rfc.smime.party import Party, party
+from mta.rfc.smime.party import parties
 from mta.rfc.smime.transport import Entry, read_transported
 
 CANNOT = "it cannot be decrypted with our keys"
@@ -67,8 +67,9 @@ def decrypt(der: bytes, keys: Sequence[DecryptionKey]) -> DecryptOutcome:
 
 
 def _matches(entries: Sequence[Entry], keys: Sequence[DecryptionKey]) -> Iterator[tuple[Entry, Any]]:
-    parties: list[tuple[Party, Any]] = [(party(key.certificate), key.key) for key in keys]
-    found = ((entry, key) for entry in entries for who, key in parties if entry.identifier.names(who))
+    known = {who.der: who for who in parties(key.certificate for key in keys)}
+    ours = [(known[key.certificate], key.key) for key in keys if key.certificate in known]
+    found = ((entry, key) for entry in entries for who, key in ours if entry.identifier.names(who))
     for _, match in zip(range(MAX_ATTEMPTS), found, strict=False):
         yield match
 

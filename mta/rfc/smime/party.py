@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -53,6 +54,18 @@ class Party:
     def may(self, *uses: str) -> bool:
         """Whether the key usage permits one of these, or is not restricted."""
         return self.usage is None or not self.usage.isdisjoint(uses)
+
+
+def parties(certificates: Iterable[bytes]) -> tuple[Party, ...]:
+    """Those of the certificates that can be read: the others neither sign nor receive, and are in nobody's way."""
+    return tuple(who for who in map(_party_or_none, dict.fromkeys(certificates)) if who is not None)
+
+
+def _party_or_none(certificate: bytes) -> Party | None:
+    try:
+        return party(certificate)
+    except SmimeError:
+        return None
 
 
 def party(certificate: bytes) -> Party:

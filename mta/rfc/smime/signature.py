@@ -23,6 +23,7 @@ from mta.rfc.smime.algorithms import (
     ED25519,
     MGF1,
     ML_DSA,
+    OAEP,
     RSA,
     RSA_PSS,
     RSA_WITH,
@@ -68,6 +69,8 @@ def scheme_for(who: Party, private_key: Any, profile: Profile) -> Scheme:
     """How this key signs under the profile. Raises SmimeError for keys that cannot, or must not."""
     public_key = who.key
     who.check_curve()
+    if who.key_algorithm.oid == OAEP:  # RFC 4055 §1.2
+        raise SmimeError("the certificate's key is for encryption only")
     if isinstance(public_key, rsa.RSAPublicKey):
         bound = who.key_algorithm.oid == RSA_PSS  # RFC 4055 §1.2: such a key signs with PSS only
         return _rsa_scheme(public_key, private_key, replace(profile, rsa_signature="pss") if bound else profile)
@@ -188,6 +191,8 @@ def _check_strength(signer: Party, algorithm: Algorithm, minimum_rsa_bits: int) 
 def _arguments(signer: Party, algorithm: Algorithm, digest: Digest) -> tuple[Any, ...]:
     """What `key.verify` needs behind signature and data. Raises Verdict where algorithm and key do not fit."""
     key, oid, bare = signer.key, algorithm.oid, algorithm.bare
+    if signer.key_algorithm.oid == OAEP:
+        raise Verdict(SignatureStatus.MALFORMED, "the signer's key is for encryption only")
     if isinstance(key, rsa.RSAPublicKey):
         if oid == RSA_PSS:
             return _pss_arguments(algorithm, digest)

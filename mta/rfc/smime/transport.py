@@ -18,6 +18,7 @@ from mta.rfc.smime.algorithms import (
     OAEP,
     PSPECIFIED,
     RSA,
+    RSA_PSS,
     SHA1,
     Algorithm,
     hash_oid,
@@ -68,6 +69,8 @@ def recipient_name(who: Party, profile: Profile) -> bytes:
 
 def prepared(who: Party, profile: Profile) -> RecipientKey:
     """KeyTransRecipientInfo (RFC 5652 §6.2.1): all but the encrypted key is always the same, its length included."""
+    if who.key_algorithm.oid == RSA_PSS:  # RFC 4055 §1.2
+        raise SmimeError("the certificate's key is for signing only")
     bits = who.key.key_size
     if bits < profile.minimum_rsa_bits:
         raise SmimeError(f"an RSA key of {bits} bits, where {profile.minimum_rsa_bits} are the least")

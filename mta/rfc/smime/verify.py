@@ -35,7 +35,7 @@ from mta.rfc.smime.ber import INTEGER, OCTET_STRING, OID, SEQUENCE, SET, Element
 from mta.rfc.smime.bounds import MAX_NODES
 from mta.rfc.smime.capabilities import read_capabilities
 from mta.rfc.smime.identify import Identifier, read_identifier
-from mta.rfc.smime.party import Party, party
+from mta.rfc.smime.party import Party, parties
 from mta.rfc.smime.signature import Claim, Verdict, check, digest_named, scheme_name
 from mta.rfc.smime.signed_data import Signed, read_signed_data
 
@@ -77,8 +77,8 @@ def verify_signed_data(
         return SignedOutcome((), signed.certificates, signed.content, name, "nobody signed it")
     content = detached if detached is not None else signed.content
     assert content is not None
-    parties = _parties((*signed.certificates, *certificates))
-    judging = Judging(content, signed.content_type, signed.digests, parties, minimum_rsa_bits)
+    known = parties((*signed.certificates, *certificates))
+    judging = Judging(content, signed.content_type, signed.digests, known, minimum_rsa_bits)
     outcomes = tuple(_outcome(element, judging) for element in signed.signers)
     return SignedOutcome(outcomes, signed.certificates, signed.content, name)
 
@@ -91,16 +91,6 @@ def _content_fault(signed: Signed, detached: bytes | None) -> str:
     if detached is not None and signed.content_type != DATA:
         return "a detached content must be of the type data"
     return ""
-
-
-def _parties(certificates: Sequence[bytes]) -> tuple[Party, ...]:
-    found = []
-    for certificate in dict.fromkeys(certificates):
-        try:
-            found.append(party(certificate))
-        except SmimeError:
-            continue  # one that cannot be read signs nothing; the outcome shows it all the same
-    return tuple(found)
 
 
 # --- one signer --------------------------------------------------------------------------------------------------

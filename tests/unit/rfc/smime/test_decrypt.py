@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from mta.errors import SmimeError
+from mta.model.smime import SignatureStatus
 from mta.rfc.smime import algorithms as names
 from mta.rfc.smime import der
 from mta.rfc.smime.ber import Element, read
@@ -18,9 +19,10 @@ from mta.rfc.smime.decrypt import CANNOT, MAX_ATTEMPTS, NOT_OURS, DecryptionKey,
 from mta.rfc.smime.encrypt import enveloped_data, prepare_recipient
 from mta.rfc.smime.party import party
 from mta.rfc.smime.profile import PROFILES, Profile, with_words
-from mta.rfc.smime.sign import prepare_signer
+from mta.rfc.smime.sign import SigningIdentity, prepare_signer
 from mta.rfc.smime.transport import RecipientKey
-from tests.support.cms_forge import with_key_algorithm
+from mta.rfc.smime.verify import verify_signed_data
+from tests.support.cms_forge import Forgery, with_key_algorithm
 from tests.support.smime import ENTITY, QUANTUM_RECEIVING, RECEIVING, issue, person
 
 DEFAULT = PROFILES["default"]
@@ -383,6 +385,23 @@ def test_a_key_bound_to_oaep_is_used_with_nothing_else() -> None:
     assert decrypt(data, [DecryptionKey(bound, person("rsa").key)]).content == ENTITY
     with pytest.raises(SmimeError, match="OAEP only"):
         prepare_recipient(bound, with_words(DEFAULT, key_transport="pkcs1"))
+
+
+def test_a_key_bound_to_signing_or_encryption_does_nothing_else() -> None:
+    plain = der.algorithm(names.RSA, der.NULL)
+    signing = with_key_algorithm(person("rsa").der, plain, der.algorithm(names.RSA_PSS))
+    with pytest.raises(SmimeError, match="signing only"):
+        prepare_recipient(signing, DEFAULT)
+    encryption = with_key_algorithm(person("rsa").der, plain, der.algorithm(names.OAEP))
+    with pytest.raises(SmimeError, match="encryption only"):
+        prepare_signer(SigningIdentity(encryption, (), person("rsa").key), DEFAULT)
+    (outcome,) = verify_signed_data(Forgery(certificates=[encryption]).der(), None).signers
+    assert outcome.status is SignatureStatus.MALFORMED
+
+
+def test_a_certificate_of_ours_that_cannot_be_read_is_in_nobodys_way() -> None:
+    keys = [DecryptionKey(b"junk", None), person("rsa").decryption_key]
+    assert decrypt(envelope("rsa"), keys).content == ENTITY
 
 
 def test_weak_curves_receive_nothing() -> None:

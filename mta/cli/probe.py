@@ -21,7 +21,7 @@ from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult
 from mta.observe.trace import attempt_evidence
 from mta.pipeline.probe import Findings, probe_all, send
-from mta.policy.probe import Look, Target, all_targets, targets
+from mta.policy.probe import GOOD, SPARE, Look, Target, all_targets, targets, verdicts
 from mta.policy.route import choose
 from mta.rfc.smtp.address import AddressError, parse_mailbox
 
@@ -105,7 +105,7 @@ def _document(found: list[Findings], sent: DeliveryResult | None, days: int) -> 
 
 
 def _findings(found: Findings, days: int) -> dict[str, Any]:
-    hosts = [_host(look, days) for look in found.looks]
+    hosts = [_host(look, word) for look, word in zip(found.looks, verdicts(found.looks, days), strict=True)]
     document: dict[str, Any] = {
         "connector": found.target.connector.name,
         "mode": found.target.connector.mode,
@@ -119,10 +119,9 @@ def _findings(found: Findings, days: int) -> dict[str, Any]:
     return document
 
 
-def _host(look: Look, days: int) -> dict[str, Any]:
-    expiring = look.expires is not None and look.days_left < days
+def _host(look: Look, word: str) -> dict[str, Any]:
     document = attempt_evidence(look.attempt)
-    document.update(ok=look.satisfied and not expiring, satisfied=look.satisfied, extensions=list(look.extensions))
+    document |= {"ok": word in (GOOD, SPARE), "judgement": word, "extensions": list(look.extensions)}
     if look.expires is not None:
         document["first_to_expire"] = {"subject": look.expires.subject, "days_left": look.days_left}
     return document
@@ -161,10 +160,14 @@ def _story(document: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
 
 
 def _verdict(host: dict[str, Any], paint: Paint) -> str:
-    if not host["satisfied"]:
-        return paint("bad", "mail would wait")
     first = host.get("first_to_expire", {})
-    if host["ok"]:
-        days = f", {first['days_left']} days left" if first else ""
-        return paint("good", f"mail would go{days}")
-    return paint("warn", f"mail would go today; {first['subject']} has {first['days_left']} days left")
+    match host["judgement"]:
+        case "good":
+            days = f", {first['days_left']} days left" if first else ""
+            return paint("good", f"mail would go{days}")
+        case "soon":
+            return paint("warn", f"mail would go today; {first['subject']} has {first['days_left']} days left")
+        case "spare":
+            return paint("dim", "mail would go by another address of this host")
+        case _:
+            return paint("bad", "mail would wait")

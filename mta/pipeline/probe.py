@@ -36,11 +36,6 @@ class Findings:
     looks: tuple[Look, ...] = ()
     failure: Failure | None = None
 
-    @property
-    def satisfied(self) -> bool:
-        """Whether every host could be sent to."""
-        return self.failure is None and all(each.satisfied for each in self.looks)
-
 
 async def probe_all(site: Site, ways: Iterable[Target]) -> list[Findings]:
     """Look at all of them, some side by side."""

@@ -5,12 +5,12 @@ Pure: `pipeline/probe.py` does the looking, by the functions that deliver mail.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mta.config.contract import DEFAULT, Configuration, Connector
 from mta.config.index import ConnectorIndex
-from mta.model.attempt import Failure, HostAttempt
+from mta.model.attempt import Failure, HostAttempt, Scope
 from mta.model.seen import Seen
 from mta.model.tls import CertificateFacts
 from mta.policy.route import Destination, choose, destination
@@ -104,6 +104,47 @@ EXPIRES, ISSUER, KEY, FAILED, OWN = (
     "partner-not-reachable",
     "own-certificate-expires",
 )
+
+
+GOOD, SOON, SPARE, BAD = "good", "soon", "spare", "bad"
+
+
+def verdicts(looks: Sequence[Look], days: int) -> tuple[str, ...]:
+    """Of each look: mail would go; it would, but not in `days` any more; it would by another address; it would wait.
+
+    A host is as good as the best of its addresses that answers: where there is no IPv6, mail goes by IPv4. An address
+    that answers and does not satisfy the contract is bad whatever the others do.
+    """
+    reached = {(look.attempt.host, look.attempt.port) for look in looks if look.satisfied}
+    return tuple(_verdict(look, (look.attempt.host, look.attempt.port) in reached, days) for look in looks)
+
+
+def _verdict(look: Look, reached: bool, days: int) -> str:
+    failure = look.attempt.failure
+    if failure is not None:
+        return SPARE if reached and failure.scope is Scope.SESSION else BAD
+    return SOON if look.expires is not None and look.days_left < days else GOOD
+
+
+def together(before: Seen | None, looks: Sequence[Look]) -> Look:
+    """The addresses of one host as one look: its certificate is the one seen `before`, if any address shows that.
+
+    A host may have several at a time; only when none of them is the old one it has another.
+    """
+    shown = [look for look in looks if look.attempt.tls and look.attempt.tls.leaf]
+    chosen = max(shown, key=lambda look: _familiar(before, look), default=looks[0])
+    bad = (look for look, word in zip(looks, verdicts(looks, 0), strict=True) if word == BAD)
+    failure = next((look.attempt.failure for look in bad), None)
+    first = min((look for look in looks if look.expires), key=lambda look: look.days_left, default=chosen)
+    attempt = replace(chosen.attempt, failure=failure)
+    return replace(chosen, attempt=attempt, expires=first.expires, days_left=first.days_left)
+
+
+def _familiar(before: Seen | None, look: Look) -> tuple[bool, bool]:
+    leaf = look.attempt.tls.leaf if look.attempt.tls else None
+    if before is None or leaf is None:
+        return (False, False)
+    return (leaf.sha256 == before.sha256, leaf.spki_sha256 == before.spki_sha256)
 
 
 def remember(before: Seen | None, found: Look, now: float) -> Seen:

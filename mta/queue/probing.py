@@ -18,7 +18,7 @@ from mta.observe import events
 from mta.pipeline.probe import Findings, probe_all
 from mta.pipeline.site import Shard, Site
 from mta.policy.notify import postmaster_of
-from mta.policy.probe import Alarm, alarms, all_targets, own_alarms, remember, unreachable
+from mta.policy.probe import Alarm, Look, alarms, all_targets, own_alarms, remember, together, unreachable
 from mta.policy.route import choose
 from mta.ports import SeenStore
 from mta.rfc.mime.note import Note, compose_note
@@ -73,12 +73,15 @@ def judged(before: Memory, found: Iterable[Findings], now: float, warn: float) -
     told: list[Alarm] = []
     for findings in found:
         name = findings.target.connector.name
-        looks = [(f"{name}/{look.attempt.host}:{look.attempt.port}", look) for look in findings.looks]
+        looks: dict[str, list[Look]] = {}
+        for look in findings.looks:
+            looks.setdefault(f"{name}/{look.attempt.host}:{look.attempt.port}", []).append(look)
         if findings.failure:
-            looks = [(f"{name}/{findings.target.destination.name}", unreachable(findings.failure))]
-        for where, look in looks:
+            looks = {f"{name}/{findings.target.destination.name}": [unreachable(findings.failure)]}
+        for where, addresses in looks.items():
             known = hosts.get(where) or before.hosts.get(where)
-            hosts[where], fresh = alarms(where, known, remember(known, look, now), now, warn)
+            seen = remember(known, together(known, addresses), now)
+            hosts[where], fresh = alarms(where, known, seen, now, warn)
             told += fresh
     return Memory(now, hosts), told
 

@@ -84,7 +84,7 @@ def test_the_verdict_is_that_of_delivery_and_nothing_of_a_message_is_said(world:
     [host] = probe["hosts"]
     assert (probe["connector"], probe["domain"], document["ok"]) == (name, f"{name}.example", name == "good")
     assert code == (0 if name == "good" else 1)
-    assert host["satisfied"] is not bool(word)
+    assert host["judgement"] == ("bad" if word else {"good": "good", "soon": "soon"}[name])
     assert host.get("failure", {"reason": ""})["reason"].partition(":")[0] == word
     assert host["requirement"] == f"verified:{NAME}"
     assert not [command for command in world.peers[name].commands if command.startswith("MAIL")]
@@ -156,6 +156,7 @@ def test_every_host_of_a_domain_is_asked_and_a_name_server_in_trouble_is_told(tm
     zone = {
         ("fabrikam.example", "MX"): ["10 mx1.fabrikam.example.", "20 mx2.fabrikam.example."],
         ("mx1.fabrikam.example", "A"): ["127.0.0.1"],
+        ("mx1.fabrikam.example", "AAAA"): ["::1"],  # where nobody listens
         ("mx2.fabrikam.example", "A"): ["127.0.0.2"],
         ("bogus.example", "MX"): SERVFAIL,
     }
@@ -168,9 +169,10 @@ def test_every_host_of_a_domain_is_asked_and_a_name_server_in_trouble_is_told(tm
         )
         code, document = World(config, {}).probe("fabrikam")
         first, second = document["probes"]
-        assert [(host["host"], host["ok"]) for host in first["hosts"]] == [
-            ("mx1.fabrikam.example", True),
-            ("mx2.fabrikam.example", False),
+        assert [(host["host"], host["address"], host["judgement"]) for host in first["hosts"]] == [
+            ("mx1.fabrikam.example", "::1", "spare"),
+            ("mx1.fabrikam.example", "127.0.0.1", "good"),
+            ("mx2.fabrikam.example", "127.0.0.2", "bad"),
         ]
         assert (code, first["ok"], second["hosts"]) == (1, False, [])
         assert second["failure"].startswith("dns: ")

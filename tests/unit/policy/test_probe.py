@@ -13,7 +13,21 @@ from mta.model.reply import Reply
 from mta.model.seen import Seen
 from mta.model.tls import TlsLevel
 from mta.policy import probe as policy
-from mta.policy.probe import alarms, all_targets, look, own_alarms, remember, targets, unreachable
+from mta.policy.probe import (
+    BAD,
+    GOOD,
+    SOON,
+    SPARE,
+    alarms,
+    all_targets,
+    look,
+    own_alarms,
+    remember,
+    targets,
+    together,
+    unreachable,
+    verdicts,
+)
 from tests.unit.policy.world import CONTOSO, DAY, NOW, SERVER, certificate, tls
 
 HOSTS = (HostPort("mx1.fabrikam.example", 25),)
@@ -154,3 +168,36 @@ def test_our_own_are_told_once_each_and_lists_only_when_they_have_ended():
     assert own_alarms(told, ENDS, NOW, 14 * DAY) == (told, ())
     assert own_alarms(told, ENDS[1:3], NOW, 14 * DAY) == ((), ())  # both were renewed
     assert len(own_alarms((), [ENDS[0], ENDS[0]], NOW, 14 * DAY)[1]) == 1
+
+
+GONE = Failure(Scope.SESSION, Reply(450), "connect: no route to host", permanent=False)
+
+
+def at(host: str, failure: Failure | None = None, leaf=LEAF):
+    return look(replace(attempt(leaf if failure is not GONE else None, failure), host=host), (), NOW)
+
+
+@pytest.mark.parametrize(
+    ("looks", "expected"),
+    [
+        ([at("a"), at("b")], (GOOD, GOOD)),
+        ([at("a", GONE), at("a")], (SPARE, GOOD)),  # no IPv6 here
+        ([at("a", GONE), at("a", GONE)], (BAD, BAD)),
+        ([at("a", GONE), at("b")], (BAD, GOOD)),
+        ([at("a", FAILURE), at("a")], (BAD, GOOD)),  # one of two behind a name has the wrong certificate
+        ([at("a", leaf=certificate(not_after=NOW + 13.5 * DAY)), at("b", FAILURE)], (SOON, BAD)),
+    ],
+)
+def test_a_host_is_as_good_as_the_best_address_that_answers(looks, expected):
+    assert verdicts(looks, 14) == expected
+
+
+def test_a_host_with_two_certificates_has_changed_only_when_the_old_one_is_gone():
+    other = replace(LEAF, sha256="bb", spki_sha256="OTHER", not_after=NOW + 5.5 * DAY)
+    seen, _ = told(None, attempt())
+    both = together(seen, [at("a", leaf=other), at("a")])
+    assert (both.attempt.tls.leaf, both.days_left, both.expires) == (LEAF, 5, other)
+    alone = together(seen, [at("a", leaf=other), at("a", GONE)])
+    assert (alone.attempt.tls.leaf, alone.attempt.failure) == (other, None)
+    assert together(seen, [at("a", GONE), at("a", GONE)]).attempt.failure is GONE
+    assert together(None, [at("a", leaf=other), at("a", FAILURE)]).attempt.failure is FAILURE

@@ -197,8 +197,8 @@ class Shop:
         return Harvested(path, source.approve == "automatic", self._log)
 
     def _ldap(self, place: int, source: LdapSource) -> CertificateSource:
-        from mta.adapters.directory.ldap import LdapSettings
         from mta.adapters.directory.ldap import LdapSource as Ldap
+        from mta.adapters.directory.ldap_connection import LdapSettings
 
         settings = LdapSettings(
             host=source.host,

@@ -16,11 +16,10 @@ from mta.model.directory import Association, Candidate, TrustRung
 from mta.model.tls import CertificateFacts, PathFault, PathVerdict
 from mta.policy.decision import Reason
 from mta.rfc.pkix.certificate import certificate_facts
-from mta.rfc.pkix.person import ANY_USAGE, EMAIL_PROTECTION, PSS_ALONE, PersonFacts, person_facts
+from mta.rfc.pkix.person import ANY_USAGE, DOMAIN_AUTHORITY, EMAIL_PROTECTION, PSS_ALONE, PersonFacts, person_facts
 from mta.rfc.smimea.association import vouches
 from mta.rfc.smtp.address import AddressError, parse_mailbox
 
-DOMAIN_AUTHORITY = "domain-confidentiality-authority"  # RFC 3183 §4: the local part of a domain's own certificate
 _MOST_RSA_BITS = 16_384  # beyond it one message costs more than it is worth
 _CURVES = {
     *("secp256r1", "secp384r1", "secp521r1"),
@@ -103,7 +102,7 @@ def _address(candidate: Candidate, mailbox: Mailbox, person: PersonFacts) -> Ite
         return
     named = {address for address in map(address_key, person.emails) if address}
     if candidate.is_for_domain:
-        wanted = {f"{DOMAIN_AUTHORITY}@{mailbox.ascii_domain}"}
+        wanted = {f"{DOMAIN_AUTHORITY}@{mailbox.ascii_domain}"}  # RFC 3183 §4
         if mailbox.ascii_domain in person.dns_names:
             return
     else:

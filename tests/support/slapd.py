@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ldap3
 
-from mta.adapters.directory.ldap import LdapSettings
+from mta.adapters.directory.ldap_connection import LdapSettings
 from mta.adapters.pki import Issued
 from tests.support.pki import authority
 from tests.support.programs import find

@@ -32,7 +32,7 @@ MAY_IMPORT = {
 RFC_MAY_IMPORT = {
     "arc": {"dkim"},
     "smime": {"mime", "pkix"},
-    "smimea": {"pkix"},
+    "smimea": {"dane", "pkix"},
     "dsn": {"mime", "smtp"},
     "tlsrpt": {"mime"},
     "arf": {"mime"},

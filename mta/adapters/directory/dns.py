@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from mta.model.address import Mailbox
 from mta.model.directory import Association, Candidate, SourceAnswer, SourceStatus, TrustRung
 from mta.ports import CertAnswer, DnsStatus, Resolver, TlsaAnswer
-from mta.rfc.smimea.association import Usage, fault, holds_certificate
+from mta.rfc.dane.parse import Usage
+from mta.rfc.smimea.association import fault, holds_certificate
 from mta.rfc.smimea.name import cert_name, smimea_names
 
 MOST_RECORDS = 20  # of one name; the rest is noted

@@ -2,26 +2,25 @@
 (RFC 2798).
 
 ldap3 speaks synchronously: a few threads do, each with a connection of its own that is kept, and opened anew once when
-the server has closed it. TLS is ours: ldap3's own settings check no name by default.
+the server has closed it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import re
-import ssl
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mta.adapters.directory.ldap_connection import LdapSettings, Refused, close, connect, in_words
 from mta.errors import SmimeError
 from mta.model.address import Mailbox
-from mta.model.directory import Candidate, SourceAnswer, SourceStatus, TrustRung
+from mta.model.directory import Candidate, SourceAnswer, SourceStatus
 from mta.model.smime import SignatureStatus
-from mta.rfc.pkix.bundle import certificates_in, pem_of
+from mta.rfc.pkix.bundle import certificates_in
 from mta.rfc.pkix.person import person_facts
 from mta.rfc.smime.verify import verify_signed_data
 
@@ -33,33 +32,6 @@ _MOST_ENTRIES = 50  # that one address may be found in
 _MOST_CERTIFICATES = 200
 _BINARY = ";binary"
 _PREFIX = "smtp:"  # of proxyAddresses; the chief one has it in capitals
-
-
-@dataclass(frozen=True, slots=True)
-class LdapSettings:
-    """What contract_directory.LdapSource says; `anchors` are the CAs of the server (DER), empty: the system's."""
-
-    host: str
-    port: int
-    tls: str  # ldaps, starttls, none
-    base: str
-    user: str = ""
-    password: str = field(default="", repr=False)
-    anchors: tuple[bytes, ...] = ()
-    addresses: tuple[str, ...] = ("mail", "proxyAddresses")
-    certificates: tuple[str, ...] = ("userCertificate;binary", "userSMIMECertificate;binary")
-    object_filter: str = ""
-    domains: tuple[str, ...] = ()
-    rung: TrustRung = TrustRung.ANCHORED
-    timeout: float = 5.0
-    name: str = "ldap"
-
-
-_WRAPPING = re.compile(r"[()'\"\\]|_ssl\.c:[0-9]+")
-
-
-class _Refused(Exception):
-    """The server answered, and the answer was an error."""
 
 
 class LdapSource:
@@ -100,10 +72,10 @@ class LdapSource:
 
         try:
             entries = self._search(search_filter(self._settings, mailbox))
-        except (LDAPException, _Refused, OSError) as error:
+        except (LDAPException, Refused, OSError) as error:
             self._drop()
             where = f"{self._settings.host}:{self._settings.port}"
-            return SourceAnswer(SourceStatus.DOWN, detail=f"{where}: {_words(error)}")
+            return SourceAnswer(SourceStatus.DOWN, detail=f"{where}: {in_words(error)}")
         notes: list[str] = []
         found = tuple(one for entry in entries for one in self._candidates(entry, mailbox, notes))
         status = SourceStatus.FOUND if found else SourceStatus.NONE
@@ -119,7 +91,7 @@ class LdapSource:
                 return self._ask(kept, wanted)
             except (LDAPCommunicationError, OSError):
                 self._drop()
-        self._own.connection = _connect(self._settings)
+        self._own.connection = connect(self._settings)
         return self._ask(self._own.connection, wanted)
 
     def _ask(self, connection: ldap3.Connection, wanted: str) -> list[dict[str, Any]]:
@@ -132,14 +104,14 @@ class LdapSource:
             time_limit=math.ceil(settings.timeout),
         )
         if not good and result["result"] != 0:
-            raise _Refused(f"{result['description']} {result['message']}".strip())
+            raise Refused(f"{result['description']} {result['message']}".strip())
         return [entry for entry in response or () if entry["type"] == "searchResEntry"]
 
     def _drop(self) -> None:
         connection = getattr(self._own, "connection", None)
         self._own.connection = None
         if connection is not None:
-            _close(connection)
+            close(connection)
 
     # --- entries
 
@@ -243,73 +215,3 @@ def _addresses(values: dict[str, list[bytes]], attributes: tuple[str, ...]) -> I
                 yield text
             elif prefix.lower() == "smtp":
                 yield rest
-
-
-# --- the connection -----------------------------------------------------------------------------------------------
-
-
-def _connect(settings: LdapSettings) -> ldap3.Connection:
-    """An open, secured and bound connection. Raises ldap3's errors and _Refused."""
-    import ldap3
-
-    server = ldap3.Server(
-        settings.host,
-        settings.port,
-        use_ssl=settings.tls == "ldaps",
-        tls=_tls(settings) if settings.tls != "none" else None,
-        get_info=ldap3.NONE,
-        connect_timeout=settings.timeout,
-    )
-    connection = ldap3.Connection(
-        server,
-        settings.user or None,
-        settings.password or None,
-        authentication=ldap3.SIMPLE if settings.user else ldap3.ANONYMOUS,
-        client_strategy=ldap3.SAFE_SYNC,
-        read_only=True,
-        auto_referrals=False,
-        check_names=False,
-        receive_timeout=math.ceil(settings.timeout),  # ldap3 hands it to the kernel as whole seconds
-    )
-    try:
-        connection.open()
-        if settings.tls == "starttls":
-            connection.start_tls()
-        good, result, _, _ = connection.bind()
-        if not good:
-            raise _Refused(f"the bind failed: {result['description']} {result['message']}".strip())
-    except BaseException:
-        _close(connection)
-        raise
-    return connection
-
-
-def _tls(settings: LdapSettings) -> ldap3.Tls:
-    """TLS that believes the configured CAs and checks the server's name, both by OpenSSL."""
-    import ldap3
-
-    pem = "".join(map(pem_of, settings.anchors))
-    context = ssl.create_default_context(cadata=pem or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-
-    class Verified(ldap3.Tls):  # type: ignore[misc]
-        """ldap3's hook, with our context."""
-
-        def wrap_socket(self, connection: ldap3.Connection, do_handshake: bool = False) -> None:
-            """The handshake, in bounded time."""
-            connection.socket.settimeout(settings.timeout)
-            connection.socket = context.wrap_socket(connection.socket, server_hostname=settings.host)
-
-    return Verified(validate=ssl.CERT_REQUIRED)
-
-
-def _close(connection: ldap3.Connection) -> None:
-    """The socket at once: an orderly end would wait for a server that may be silent."""
-    if connection.socket is not None:
-        connection.socket.close()
-
-
-def _words(error: BaseException) -> str:
-    """What ldap3 says, without the brackets and quotes of the exceptions it has wrapped."""
-    text = " ".join(_WRAPPING.sub(" ", str(error)).split()).replace(" .", "").strip(" ,")
-    return text[:300] or type(error).__name__

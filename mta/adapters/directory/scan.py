@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mta.rfc.pkix.bundle import certificates_in
-from mta.rfc.pkix.person import PersonFacts, person_facts
+from mta.rfc.pkix.person import DOMAIN_AUTHORITY, PersonFacts, person_facts
 from mta.rfc.smtp.address import AddressError, ascii_domain, parse_mailbox
 
 DEEPEST = 8  # folders below the one that is configured
@@ -18,7 +18,6 @@ LARGEST = 1 << 20  # octets of a file
 _PASSED_OVER = ("~", ".key", ".part", ".swp", ".tmp")
 _SUFFIXES = (".pem", ".crt", ".cer", ".der", ".p7b", ".p7c", ".p7s")
 _YOUNG = 2_000_000_000  # nanoseconds: what changed so lately may change again within one tick of the file system
-DOMAIN_AUTHORITY = "domain-confidentiality-authority"  # RFC 3183 §4
 Stamp = tuple[int, int]  # modification time in nanoseconds, size
 
 
@@ -120,7 +119,7 @@ def _entry(der: bytes, stated: frozenset[str]) -> Entry:
 
 
 def keys(facts: PersonFacts) -> set[str]:
-    """What a certificate is found by: the addresses it names, and `@domain` if it is one of a whole domain."""
+    """What a certificate is found by: the addresses it names, and `@domain` if it is a domain (RFC 3183)."""
     found: set[str] = set()
     for email in facts.emails:
         try:

@@ -19,6 +19,7 @@ SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9"  # RFC 9598 §3: id-on-SmtpUTF8Mailbox
 EMAIL_PROTECTION = "1.3.6.1.5.5.7.3.4"  # RFC 5280 §4.2.1.12
 ANY_USAGE = "2.5.29.37.0"
 PSS_ALONE = "1.2.840.113549.1.1.10"  # RFC 4055 §1.2: id-RSASSA-PSS, a key that does nothing else
+DOMAIN_AUTHORITY = "domain-confidentiality-authority"  # RFC 3183 §4: the local part of a domain's own certificate
 _UTF8_STRING = 0x0C
 
 

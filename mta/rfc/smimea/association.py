@@ -1,43 +1,20 @@
-"""Whether a certificate is what an SMIMEA record says (RFC 8162 §2, RFC 6698 §2.1)."""
+"""Whether a certificate is what an SMIMEA record says (RFC 8162 §2): the form is that of TLSA, the meaning is not."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from enum import IntEnum
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from mta.model.directory import Association
-from mta.rfc.pkix.certificate import UNREADABLE_ERRORS, certificate_facts, public_key_info
+from mta.ports import TlsaRecord
+from mta.rfc.dane.match import matches as matches_record
+from mta.rfc.dane.parse import Matching, Selector, Usage
+from mta.rfc.pkix.certificate import UNREADABLE_ERRORS, certificate_facts
 from mta.rfc.pkix.person import person_facts
 
 MOST_STEPS = 8  # of a chain up to the authority
-
-
-class Usage(IntEnum):
-    """RFC 6698 §2.1.1: which certificate is meant, and whether it must lead to an anchor of ours as well."""
-
-    PKIX_TA = 0
-    PKIX_EE = 1
-    DANE_TA = 2
-    DANE_EE = 3
-
-
-class Selector(IntEnum):
-    """RFC 6698 §2.1.2: what of the certificate is compared."""
-
-    CERTIFICATE = 0
-    KEY = 1
-
-
-class Matching(IntEnum):
-    """RFC 6698 §2.1.3: how it is compared."""
-
-    FULL = 0
-    SHA256 = 1
-    SHA512 = 2
 
 
 def holds_certificate(association: Association) -> bool:
@@ -65,15 +42,11 @@ def fault(association: Association) -> str:
 
 def matches(association: Association, der: bytes) -> bool:
     """Whether the certificate is the one that the record holds or digests."""
+    record = TlsaRecord(association.usage, association.selector, association.matching, association.data)
     try:
-        selected = public_key_info(der) if association.selector == Selector.KEY else der
+        return matches_record(record, certificate_facts(der))
     except ValueError:
         return False
-    if association.matching == Matching.FULL:
-        return selected == association.data
-    if association.matching == Matching.SHA256:
-        return hashlib.sha256(selected).digest() == association.data
-    return association.matching == Matching.SHA512 and hashlib.sha512(selected).digest() == association.data
 
 
 def vouches(association: Association, der: bytes, chain: Sequence[bytes], now: float) -> bool:

@@ -13,7 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
 
-from mta.adapters.directory.ldap import LdapSettings, LdapSource, search_filter
+from mta.adapters.directory.ldap import LdapSource, search_filter
+from mta.adapters.directory.ldap_connection import LdapSettings
 from mta.model.directory import SourceAnswer, SourceStatus, TrustRung
 from mta.rfc.smime.profile import PROFILES
 from mta.rfc.smime.sign import SigningIdentity, prepare_signer, signed_data

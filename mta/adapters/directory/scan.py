@@ -119,7 +119,7 @@ def _entry(der: bytes, stated: frozenset[str]) -> Entry:
 
 
 def keys(facts: PersonFacts) -> set[str]:
-    """What a certificate is found by: the addresses it names, and `@domain` if it is a domain (RFC 3183)."""
+    """What a certificate is found by: the addresses it names, `@domain` if it is one of a domain (RFC 3183)."""
     found: set[str] = set()
     for email in facts.emails:
         try:

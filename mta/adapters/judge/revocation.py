@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from mta.rfc.pkix import crl as lists_of
 from mta.rfc.pkix import ocsp as answers_of
 from mta.rfc.pkix.certificate import UNREADABLE_ERRORS, read_certificate
 
+PATIENCE = 10.0  # seconds for all that is asked about one certificate: mail waits for it
 MOST_PLACES = 4  # URLs of one certificate that are asked
 _LISTS_KEPT = 64  # as they were read
 
@@ -32,19 +34,25 @@ class Search:
     failed: bool = False
 
     async def ask(self, certificate: CertificateFacts, issuer: CertificateFacts) -> RevocationStatus:
-        """Lists at hand, then OCSP, then the lists that the certificate names."""
+        """Lists at hand, then OCSP, then the lists that the certificate names; all of it in bounded time."""
         status = lists_of.status(self.lists, certificate, issuer, self.now)
         if status.state != RevocationState.UNKNOWN:
             return status
-        doubts = [status.detail]
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._ask_others(certificate, issuer, status.detail)
+        except TimeoutError:  # what is under way goes on, and is there for the next who asks
+            self.failed = True
+            return RevocationStatus(RevocationState.UNKNOWN, f"{status.detail}; nobody answered within {PATIENCE:g} s")
+
+    async def _ask_others(
+        self, certificate: CertificateFacts, issuer: CertificateFacts, doubt: str
+    ) -> RevocationStatus:
+        doubts = [doubt]
         responders, points = _places(certificate.der)
-        for url in responders:
-            status = await self._responder(url, certificate, issuer)
-            if status.state != RevocationState.UNKNOWN:
-                return status
-            doubts.append(status.detail)
-        for url in points:
-            status = await self._point(url, certificate, issuer)
+        asking = [*((self._responder, url) for url in responders), *((self._point, url) for url in points)]
+        for ask, url in asking:
+            status = await ask(url, certificate, issuer)
             if status.state != RevocationState.UNKNOWN:
                 return status
             doubts.append(status.detail)

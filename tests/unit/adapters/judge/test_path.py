@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
+from mta.adapters.judge import revocation
 from mta.adapters.judge.fetch import Fetcher, FetchSettings
 from mta.adapters.judge.path import JudgeSettings, PathJudge
 from mta.adapters.pki import Authority, Issued
@@ -189,6 +192,17 @@ async def test_what_cannot_be_found_out(peer: HttpPeer, wishes: dict[str, Any], 
         known = judge(fetching(peer), revocation=mode)
         found = await known.judge(one, (), "encrypt", EPOCH)
         assert (found.fault, found.temporary) == (wanted, wanted == PathFault.UNREACHABLE)
+        await known.close()
+
+
+async def test_many_silent_places_have_one_time_together(peer: HttpPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revocation, "PATIENCE", 0.2)
+    peer.gate = threading.Event()
+    one = der(lists=[peer.url(f"/{number}.crl") for number in range(4)], responders=[peer.url("/ocsp")])
+    for mode, fault in (("soft", PathFault.NONE), ("hard", PathFault.UNREACHABLE)):
+        known = judge(fetching(peer), revocation=mode)
+        found = await asyncio.wait_for(known.judge(one, (), "encrypt", EPOCH), 10)
+        assert found.fault == fault
         await known.close()
 
 

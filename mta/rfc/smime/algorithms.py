@@ -13,6 +13,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 
 from mta.errors import SmimeError
+from mta.model.frozen import frozen
 from mta.rfc.smime import der
 from mta.rfc.smime.ber import OID, SEQUENCE, Element
 
@@ -128,7 +129,7 @@ DIGEST_OF = {digest.oid: digest for digest in DIGESTS.values()}
 SHA1 = "1.3.14.3.2.26"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Algorithm:
     """An AlgorithmIdentifier as it was read. `parameters` is their DER, empty where they are absent."""
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mta.errors import SmimeError
+from mta.model.frozen import frozen
 from mta.rfc.smime import der
 from mta.rfc.smime.bounds import header, prove
 
@@ -24,7 +26,7 @@ class Document:
     ends: dict[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Element:
     """One element: identifier octet, content from `content` to `end`; the next one starts at `after`."""
 
@@ -115,17 +117,23 @@ class Element:
 
     def oid(self) -> str:
         """An OBJECT IDENTIFIER in dots."""
-        octets = bytes(self.body)
-        if self.tag != OID or not octets or octets[-1] & 0x80 or len(octets) > 64:
+        if self.tag != OID or not 0 < len(self.body) <= 64:
             raise SmimeError("an object identifier that is none")
-        arcs, arc = [], 0
-        for octet in octets:
-            arc = arc << 7 | octet & 0x7F
-            if not octet & 0x80:
-                arcs.append(arc)
-                arc = 0
-        first = min(arcs[0] // 40, 2)
-        return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
+        return _dotted(bytes(self.body))
+
+
+@lru_cache(1024)  # messages name a few dozen, again and again
+def _dotted(octets: bytes) -> str:
+    if octets[-1] & 0x80:
+        raise SmimeError("an object identifier that is none")
+    arcs, arc = [], 0
+    for octet in octets:
+        arc = arc << 7 | octet & 0x7F
+        if not octet & 0x80:
+            arcs.append(arc)
+            arc = 0
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
 
 
 def read(data: bytes | memoryview, *tags: int) -> Element:

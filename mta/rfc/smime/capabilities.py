@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mta.errors import SmimeError
 from mta.rfc.smime import der
 from mta.rfc.smime.algorithms import DIGEST_OF, DIGESTS, MGF1, OAEP, SHA1, Algorithm, read_algorithm
@@ -36,14 +38,22 @@ OURS = der.sequence(  # what is read here, the best first
 
 def read_capabilities(attribute: Element) -> tuple[str, ...]:
     """The words of the attribute's value, in its order; what has no word here is left out."""
+    value = attribute.raw
+    return _cached(value) if len(value) <= 1024 else _words(value)
+
+
+def _words(value: bytes) -> tuple[str, ...]:
     words: list[str] = []
-    for entry in attribute.children():
+    for entry in read(value, SEQUENCE).children():
         word = _word(read_algorithm(entry))
         if word and word not in words:
             words.append(word)
         if len(words) >= _MOST:
             break
     return tuple(words)
+
+
+_cached = lru_cache(256)(_words)  # a mail client says the same in each of its messages
 
 
 def _word(capability: Algorithm) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mta.errors import SmimeError
 from mta.rfc.smime.ber import INTEGER, SEQUENCE, Element
@@ -23,7 +24,8 @@ class Identifier:
         """For people."""
         if self.key_identifier:
             return f"key {self.key_identifier.hex()}"
-        return f"serial {self.serial:x} of {_readable(self.issuer)}"
+        issuer = _cached(self.issuer) if len(self.issuer) <= 1024 else _readable(self.issuer)
+        return f"serial {self.serial:x} of {issuer}"
 
     def names(self, who: Party) -> bool:
         """Whether it is this certificate that is meant."""
@@ -66,3 +68,6 @@ def _readable(issuer: bytes) -> str:
     except (ValueError, TypeError, KeyError):
         return "an unreadable issuer"
     return "".join(c if c.isprintable() else "?" for c in text[:200])
+
+
+_cached = lru_cache(256)(_readable)

@@ -175,7 +175,8 @@ class DnsResolver:
         import dns.resolver
 
         try:
-            qname = dns.name.from_text(name + ".")
+            # label by label: a backslash in a name that SPF's macros made is a backslash, no escape
+            qname = dns.name.Name([label.encode("ascii") for label in (*name.split("."), "")])
         except (dns.exception.DNSException, UnicodeError) as error:
             return _Found(DnsStatus.NXDOMAIN, detail=f"{name!r} is no domain name: {error}")
         try:

@@ -93,10 +93,16 @@ def _address(text: str) -> Any:
 def _sender(text: str) -> Mailbox | None:
     if text in ("", "<>"):
         return None
+    bare = text.removeprefix("<").removesuffix(">")
     try:
-        return parse_mailbox(text.removeprefix("<").removesuffix(">"))
+        return parse_mailbox(bare)
     except AddressError as error:
-        raise UsageError(f"--mail-from: {error}") from None
+        local, at, domain = bare.rpartition("@")
+        if not at or not bare.isprintable():
+            raise UsageError(f"--mail-from: {error}") from None
+        return Mailbox(
+            local, domain, domain.lower()
+        )  # no server takes it, but SPF has something to say (RFC 7208 §4.3)
 
 
 def _in_words(document: dict[str, Any]) -> str:

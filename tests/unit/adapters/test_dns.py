@@ -57,6 +57,14 @@ async def test_mx_records_come_best_first_in_lower_case_without_a_final_dot(reso
     )
 
 
+async def test_odd_octets_in_a_name_are_asked_for_as_they_are() -> None:
+    """Macros of SPF make such names: RFC 7208 §7.3."""
+    with dns_server({("a\\\\b\\032c.o.example", "TXT"): ['"x"']}) as server:
+        resolver = DnsResolver([tuple(server)])
+        assert (await resolver.txt("a\\b c.o.example")).records == (b"x",)
+        assert (await resolver.txt("\u00fc.o.example")).status is DnsStatus.NXDOMAIN
+
+
 async def test_the_null_mx_has_an_empty_host(resolver: DnsResolver) -> None:
     assert (await resolver.mx("null.example")).records == (MxRecord(0, ""),)
 

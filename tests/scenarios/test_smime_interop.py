@@ -90,6 +90,8 @@ SIGNED_BY_THEM = [
     *(("openssl", "rsa", ("-md", digest, "-keyopt", "rsa_padding_mode:pss")) for digest in ("sha256", "sha512")),
     ("openssl", "rsa", ("-md", "sha256", "-keyid")),
     ("openssl", "rsa", ("-md", "sha256", "-noattr")),
+    ("openssl", "rsa", ("-md", "sha256", "-cades")),
+    ("openssl", "rsa", ("-md", "sha3-256")),
     *(("gpgsm", "rsa", ("--digest-algo", digest)) for digest in ("SHA256", "SHA384", "SHA512")),
     *(("nss", "rsa", ("-H", digest)) for digest in ("SHA256", "SHA384", "SHA512")),
     *(("nss", kind, ()) for kind in ("p256", "p384", "p521")),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from mta.rfc.smime import algorithms as names
 from mta.rfc.smime import der
@@ -29,7 +29,9 @@ def content_type(oid: str = names.DATA) -> bytes:
 
 
 def message_digest(content: bytes = ENTITY, hashed: str = "sha256") -> bytes:
-    return attribute(names.MESSAGE_DIGEST, der.octet_string(hashlib.new(hashed, content).digest()))
+    return attribute(
+        names.MESSAGE_DIGEST, der.octet_string(hashlib.new(hashed.replace("sha3-", "sha3_"), content).digest())
+    )
 
 
 PROPER = (content_type(), message_digest())
@@ -78,7 +80,9 @@ class Forgery:
         covered = self.content if attributes is None else attributes
         signature = self.signature
         if signature is None:
-            signature = self.signer.key.sign(covered, self.padding, self.hash)
+            curve = isinstance(self.signer.key, ec.EllipticCurvePrivateKey)
+            how = (ec.ECDSA(self.hash),) if curve else (self.padding, self.hash)
+            signature = self.signer.key.sign(covered, *how)
         return der.sequence(
             der.integer(1),
             self.identifier or party(self.signer.der).issuer_and_serial,

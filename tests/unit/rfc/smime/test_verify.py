@@ -23,6 +23,7 @@ REFUSED, MALFORMED = SignatureStatus.REFUSED, SignatureStatus.MALFORMED
 SHA1 = der.algorithm(names.SHA1)
 MD5 = der.algorithm("1.2.840.113549.2.5")
 FORGERY = Forgery()
+CURVE = Forgery(person("p256"), algorithm=der.algorithm("1.2.840.10045.4.3.2"))
 
 
 def pss(digest: bytes, mask: bytes, salt: int = 32, trailer: int = 1) -> bytes:
@@ -109,6 +110,20 @@ CASES = {
     ),
     "DSA": (FORGERY.but(algorithm=der.algorithm("1.2.840.10040.4.3")), REFUSED, "DSA"),
     "ECDSA by an RSA key": (FORGERY.but(algorithm=der.algorithm("1.2.840.10045.4.3.2")), MALFORMED, "does not fit"),
+    "ECDSA": (CURVE, GOOD, ""),
+    "ECDSA with SHA-1": (CURVE.but(algorithm=der.algorithm("1.2.840.10045.4.1")), REFUSED, "ECDSA with SHA-1"),
+    "ECDSA with another digest": (CURVE.but(algorithm=der.algorithm("1.2.840.10045.4.3.4")), MALFORMED, "sha512"),
+    "ECDSA with SHA-3": (
+        CURVE.but(
+            digest=der.algorithm("2.16.840.1.101.3.4.2.8"),
+            algorithm=der.algorithm("2.16.840.1.101.3.4.3.10"),
+            hash=hashes.SHA3_256(),
+            attributes=[content_type(), message_digest(hashed="sha3-256")],
+        ),
+        GOOD,
+        "",
+    ),
+    "RSA by a curve": (CURVE.but(algorithm=der.algorithm(names.RSA, der.NULL)), MALFORMED, "does not fit"),
     "an algorithm that nobody knows": (FORGERY.but(algorithm=der.algorithm("1.2.3.4")), UNSUPPORTED, "1.2.3.4"),
     "PSS": (FORGERY.but(algorithm=pss(SHA256, SHA256), padding=SALTED), GOOD, ""),
     "PSS with another salt": (FORGERY.but(algorithm=pss(SHA256, SHA256, 31), padding=SALTED), BAD, "wrong"),

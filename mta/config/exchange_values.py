@@ -41,7 +41,7 @@ class Place:
 
     def differs(self, key: str, text: str) -> None:
         """What the parameter `key` means otherwise here."""
-        self.draft.differs(f"{self.title}, {key}", text, self.connector)
+        self.draft.differs(f"{self.title}, {key}" if key else self.title, text, self.connector)
 
     def others(self, given: Given) -> None:
         """The switches without a counterpart, where they are set."""

@@ -7,7 +7,6 @@ somewhere else, is told at the contract it concerns.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from mta.config.contract import DEFAULT
@@ -30,26 +29,15 @@ _INBOUND_SIGNS = ("SenderDomains", "RequireTls", "SenderIPAddresses", "TlsSender
 _OUTBOUND_SIGNS = ("RecipientDomains", "UseMXRecord", "SmartHosts", "TlsSettings")
 
 
-@dataclass(slots=True)
-class _Partner:
-    """What is gathered about one set of domains."""
-
-    name: str
-    domains: tuple[str, ...]
-    keys: dict[str, Any] = field(default_factory=dict)
-
-
 def import_exchange(documents: Iterable[Any]) -> Draft:
     """The contracts of these JSON documents: arrays or objects, of one cmdlet or of both."""
     draft = Draft()
     draft.differs("", "Exchange does not say how this server is called: write hostname, listen, certificate, domains")
-    partners: dict[tuple[str, ...], _Partner] = {}
+    partners: dict[tuple[str, ...], str] = {}  # the name of the contract, by the domains Exchange writes
     connectors = [one for document in documents for one in _objects(document)]
     # RestrictDomains... connectors beat others (use-connectors-to-configure-mail-flow), so they claim first
     for given in sorted(connectors, key=lambda one: not _restricts(one)):
         _take(given, draft, partners)
-    for partner in partners.values():
-        draft.connectors[partner.name] = partner.keys
     return draft
 
 
@@ -67,7 +55,7 @@ def _restricts(given: Given) -> bool:
     return is_on(given, "RestrictDomainsToCertificate") or is_on(given, "RestrictDomainsToIPAddresses")
 
 
-def _take(given: Given, draft: Draft, partners: dict[tuple[str, ...], _Partner]) -> None:
+def _take(given: Given, draft: Draft, partners: dict[tuple[str, ...], str]) -> None:
     outbound = any(sign in given for sign in _OUTBOUND_SIGNS)
     title = str(given.get("Name") or given.get("Identity") or ("outbound" if outbound else "inbound"))
     if given.get("Enabled") is False:
@@ -81,37 +69,43 @@ def _take(given: Given, draft: Draft, partners: dict[tuple[str, ...], _Partner])
         _on_premises(given, title, draft)
         return
     domains = domains_of(given.get("RecipientDomains" if outbound else "SenderDomains"), draft, title)
-    partner = _partner(title, domains, draft, partners)
-    if partner is None:
+    name = _contract(title, domains, draft, partners)
+    if not name:
         return
-    place = Place(draft, title, partner.name)
-    direction = "outbound" if outbound else "inbound"
-    if direction in partner.keys:
-        draft.differs(title, f"{partner.name} has an {direction} already: not carried over", partner.name)
-        return
-    partner.keys[direction] = _outbound(given, place) if outbound else _inbound(given, place, bool(partner.domains))
+    place, keys = Place(draft, title, name), draft.connectors[name]
+    if outbound and "outbound" in keys:
+        place.differs("RecipientDomains", f"{name} has an outbound already: not carried over")
+    elif outbound:
+        keys["outbound"] = _outbound(given, place)
+    elif "inbound" in keys:
+        _merge(keys["inbound"], _inbound(given, place, bool(domains)), place)
+    else:
+        keys["inbound"] = _inbound(given, place, bool(domains))
     place.others(given)
 
 
-def _partner(
-    title: str, domains: tuple[str, ...], draft: Draft, partners: dict[tuple[str, ...], _Partner]
-) -> _Partner | None:
-    """The contract of these domains: the one there is, or a new one with what nobody else claims."""
+def _contract(title: str, domains: tuple[str, ...], draft: Draft, partners: dict[tuple[str, ...], str]) -> str:
+    """The contract of these domains: the one there is, or a new one with what nobody else claims; empty: nothing."""
     if domains in partners:
         return partners[domains]
-    if not domains:
-        partner = _Partner(DEFAULT, ())
+    name = draft.name(title) if domains else DEFAULT
+    free = draft.claim(name, domains, title)
+    if domains and not free:
+        return ""
+    partners[domains] = name
+    draft.connectors[name] = {"domains": free} if domains else {}
+    return name
+
+
+def _merge(old: dict[str, Any], new: dict[str, Any], place: Place) -> None:
+    """Two connectors of one partner, by certificate and by address, as Exchange advises: either proves it."""
+    certified = [isinstance(inbound["tls"], dict) for inbound in (old, new)]
+    if certified[0] != certified[1] and ("networks" in old) != ("networks" in new):
+        old |= {key: value for key, value in new.items() if key == "networks" or (key == "tls" and certified[1])}
+        old["combine"] = "any"
+        place.differs("", "two connectors: the certificate or the address is enough, and TLS is demanded of both")
     else:
-        for other in partners.values():
-            draft.connectors.setdefault(other.name, other.keys)
-        name = draft.name(title)
-        free = draft.claim(name, domains, title)
-        if not free:
-            return None
-        partner = _Partner(name, domains, {"domains": free})
-    partners[domains] = partner
-    draft.connectors[partner.name] = partner.keys
-    return partner
+        place.differs("SenderDomains", f"{place.connector} has an inbound already: not carried over")
 
 
 # --- inbound -----------------------------------------------------------------------------------------------------

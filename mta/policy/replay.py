@@ -43,7 +43,8 @@ def replay(index: ConnectorIndex, message: Mapping[str, Any]) -> dict[str, Any] 
     seen = tuple(Seen(connector, judged) for connector in wanting) if judged else ()
     question = Question(question.facts, question.sender, question.recipients, question.from_field, seen)
     document = explain(index, question, verifier, at)
-    inbound = _inbound(index, question, document["inbound"], (bool(wanting) and not judged, verifier.guessed))
+    doubt = _doubt(index, question, unjudged=bool(wanting) and not judged, guessed=verifier.guessed)
+    inbound = _inbound(document["inbound"], doubt)
     parts = [
         _recipient(index, told, box, part, message["events"])
         for (told, box), part in zip(recipients, document["recipients"], strict=True)
@@ -69,20 +70,22 @@ def _worst(outcomes: list[str]) -> str:
     return next(word for word in _ORDER if word in outcomes or word == SAME)
 
 
-def _inbound(index: ConnectorIndex, question: Question, told: Mapping[str, Any], doubts: tuple[bool, bool]) -> _Answer:
-    unjudged, guessed = doubts
+def _doubt(index: ConnectorIndex, question: Question, *, unjudged: bool, guessed: bool) -> str:
+    """What the history does not tell and the decision may rest on; empty: it tells all."""
+    if unjudged:
+        return "SPF, DKIM and DMARC were not looked at when the message came"
+    if question.from_field is None and index.any_header_from_claim:
+        return "whom From named was not kept"
+    if guessed and question.facts.tls and question.facts.tls.chain:
+        return "whether a CA of the system vouches for the certificate cannot be told from its names"
+    return ""
+
+
+def _inbound(told: Mapping[str, Any], doubt: str) -> _Answer:
     enforced = told["would"] or told["decision"]  # what the contract says once it is enforced
     if enforced != Verdict.ACCEPT:
         return _Answer(WORSE, tuple(told["reasons"]))
-    if unjudged:
-        return _Answer(UNKNOWN, ("SPF, DKIM and DMARC were not looked at when the message came",))
-    if question.from_field is None and index.any_header_from_claim:
-        return _Answer(UNKNOWN, ("whom From named was not kept",))
-    if guessed and question.facts.tls and question.facts.tls.chain:
-        return _Answer(
-            UNKNOWN, ("whether a CA of the system vouches for the certificate cannot be told from its names",)
-        )
-    return _Answer(SAME)
+    return _Answer(UNKNOWN, (doubt,)) if doubt else _Answer(SAME)
 
 
 def _recipient(

@@ -131,6 +131,29 @@ def test_what_mail_to_a_partner_is_promised(changes: dict[str, Any], tls: dict[s
     assert difference in differences
 
 
+@pytest.mark.parametrize("first", ["certificate", "address"])
+def test_a_partner_known_by_certificate_or_by_address_has_one_contract(first: str) -> None:
+    """Exchange advises two connectors where either is to be enough."""
+    address = INBOUND | {
+        "Name": "By address",
+        "RestrictDomainsToCertificate": False,
+        "TlsSenderCertificateName": None,
+        "RestrictDomainsToIPAddresses": True,
+        "SenderIPAddresses": ["192.0.2.0/28"],
+    }
+    draft = import_exchange([[INBOUND, address] if first == "certificate" else [address, INBOUND]])
+    (contract,) = usable(draft).values()
+    assert contract["inbound"] == {
+        "tls": {"client_certificate": {"names": ["mail.fabrikam.example"]}},
+        "networks": ["192.0.2.0/28"],
+        "combine": "any",
+    }
+    assert "the certificate or the address is enough" in told(draft)
+    again = import_exchange([[INBOUND, INBOUND | {"Name": "twice"}]])
+    assert "has an inbound already: not carried over" in told(again)
+    usable(again)
+
+
 def test_our_own_servers_relay_once_they_have_proved_it() -> None:
     ours = {**INBOUND, "ConnectorType": "OnPremises", "SenderDomains": ["smtp:*;1"], "SenderIPAddresses": ["192.0.2.7"]}
     contract, differences = one(ours, CloudServicesMailEnabled=True)

@@ -10,7 +10,7 @@ from mta.model.frozen import frozen
 from mta.model.reply import Reply
 from mta.model.reporting import NOTHING_PUBLISHED, PublishedTls
 from mta.model.sts import NONE
-from mta.model.tls import NO_REVOCATION, OFF, Pin, Revocation, TlsFacts, TlsLevel, TrustAnchors
+from mta.model.tls import NO_REVOCATION, OFF, SOFT, Pin, Revocation, TlsFacts, TlsLevel, TrustAnchors
 from mta.policy.certificate import SYSTEM, CertificateDemand, judge_certificate, revocation
 from mta.policy.dane import DaneDemand, judge_dane
 from mta.policy.decision import Reason
@@ -251,10 +251,13 @@ def _demand(requirement: TlsRequirement) -> CertificateDemand:
 def _revocation(requirement: TlsRequirement, facts: TlsFacts | None, verifier: ChainVerifier, now: float) -> str:
     """What is known of the path's certificates, for evidence: `soft` lets pass what is not known."""
     demand = _demand(requirement)
-    if facts is None or demand.trust is None or demand.revocation.mode == OFF:
+    wanted = demand.revocation
+    if facts is None or demand.trust is None or wanted.mode == OFF:
         return ""
+    if wanted.mode == SOFT and not wanted.lists and not facts.staple:
+        return ""  # hardly a mail host staples: that nothing is known need not stand in every trace
     path = verifier.verify(facts.chain, demand.trust, now).path
-    return "; ".join(str(each) for each in revocation(demand.revocation, path, facts.staple, now))
+    return "; ".join(str(each) for each in revocation(wanted, path, facts.staple, now))
 
 
 # What a delivery report tells the sender.

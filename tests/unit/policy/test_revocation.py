@@ -97,13 +97,15 @@ def test_a_path_that_nobody_shows_is_not_known_to_be_good():
         (Revocation(HARD, LISTS), GOOD, "", "good: list; good: list"),
         (Revocation(HARD, LISTS), BAD, "certificate-revoked", "revoked: CN="),
         (Revocation(HARD), GOOD, "revocation-unknown", "unknown: the peer stapled no OCSP response"),
-        (Revocation(SOFT), GOOD, "", "unknown: the peer stapled no OCSP response"),
+        (Revocation(SOFT, LISTS[1:]), GOOD, "", "unknown: there is no list of CN=Revocation Mail CA"),
+        (Revocation(SOFT), GOOD, "", ""),
     ],
 )
 def test_mail_that_goes_out_waits_and_the_attempt_says_what_is_known(wanted, who, reason, evidence):
     outbound = Outbound(tls=OutboundTls(TlsLevel.VERIFIED, (HOST.host,), TRUST, revocation=wanted))
     judgement = judge_tls(requirement(outbound, HOSTS, HOST), shown(who), PathOf(), NOW_S)
     assert judgement.revocation.startswith(evidence)
+    assert bool(judgement.revocation) is bool(evidence)
     if reason:
         assert judgement.failure.reason.startswith(reason)
         assert (judgement.failure.permanent, judgement.failure.reply.status) == (False, "4.7.5")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import binascii
 import email
 import email.policy
 import time
 from collections.abc import Iterator
+from io import BytesIO
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mta.rfc.mime.entity import Entity, leaves, scan_entity
-from mta.rfc.mime.seven_bit import SevenBitError, base64_lines, make_seven_bit, with_encoding
+from mta.rfc.mime.seven_bit import Base64Writer, SevenBitError, base64_lines, make_seven_bit, with_encoding
 from tests.support.corpora import files
 
 TOP = b"Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
@@ -183,3 +185,21 @@ def test_long_content_costs_linear_time() -> None:
     rewritten(b"Content-Type: text/plain\r\n\r\n" + b"\xffx" * 1_000_000)
     rewritten(multipart(*[TEXT] * 5000))
     assert time.process_time() - began < 3
+
+
+@given(st.lists(st.integers(0, 9000), max_size=6), st.integers(1, 255))
+def test_base64_in_pieces_is_that_of_the_whole(sizes: list[int], octet: int) -> None:
+    """Wherever the pieces end, and across the pages that are written at a time."""
+    whole = bytes((place * octet) % 256 for place in range(sum(sizes)))
+    out = BytesIO()
+    writer = Base64Writer(out)
+    start = 0
+    for size in sizes:
+        writer.write(whole[start : start + size])
+        start += size
+    writer.close()
+    lines = out.getvalue().split(b"\r\n")
+    assert out.getvalue() == base64_lines(whole)
+    assert binascii.a2b_base64(out.getvalue()) == whole
+    assert lines[-1] == b""
+    assert all(len(line) == 76 for line in lines[:-2])

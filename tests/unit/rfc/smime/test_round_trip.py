@@ -9,7 +9,7 @@ import pytest
 from mta.errors import SmimeError
 from mta.model.smime import SignatureStatus
 from mta.rfc.smime.decrypt import NOT_OURS, decrypt
-from mta.rfc.smime.encrypt import enveloped_data, prepare_recipient
+from mta.rfc.smime.encrypt import enveloped_data, enveloped_pieces, prepare_recipient
 from mta.rfc.smime.profile import PROFILES, with_words
 from mta.rfc.smime.sign import prepare_signer, signed_data
 from mta.rfc.smime.verify import verify_signed_data
@@ -88,3 +88,18 @@ def test_ml_dsa_needs_its_profile(kind: str) -> None:
 def test_ml_kem_needs_its_profile(kind: str) -> None:
     with pytest.raises(SmimeError, match="post-quantum"):
         prepare_recipient(person(kind).der, PROFILES["authenticated"])
+
+
+@pytest.mark.parametrize("sizes", [(65_535,), (65_536,), (65_537, 0, 3), (1, 200_000, 7), ()])
+@pytest.mark.parametrize("profile", ["default", "authenticated"])
+def test_a_content_in_pieces_is_the_same_as_in_one(profile: str, sizes: tuple[int, ...]) -> None:
+    pieces = [memoryview(os.urandom(size)) for size in sizes]
+    whole = b"".join(pieces)
+    chosen = PROFILES[profile]
+    recipient, key = prepare_recipient(person("p256").der, chosen), person("p256").decryption_key
+    sealed = b"".join(enveloped_pieces([recipient], pieces, chosen, os.urandom))
+    assert decrypt(sealed, [key]).content == whole
+    signer = prepare_signer(person("p256").identity, chosen)
+    assert verify_signed_data(signed_data([signer], pieces, detached=True, signing_time=NOW), whole).good
+    opaque = verify_signed_data(signed_data([signer], pieces, detached=False, signing_time=NOW), None)
+    assert (opaque.good, opaque.content) == (True, whole)

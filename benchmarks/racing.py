@@ -34,6 +34,8 @@ class Run:
     keep: bool = False
     tls: bool = False
     seconds: float = 240.0
+    file: str = ""  # this message instead of one of `size`; our own load sends it
+    sender: str = "a@example.test"
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ def rate(port: int, track: Track, run: Run) -> float:
         [sys.executable, str(HERE / "smtp_load.py"), f"127.0.0.1:{port}", "--messages", str(run.messages)]
         + ["--sessions", str(run.sessions), "--size", str(run.size), "--seconds", str(run.seconds)]
         + (["--keep"] if run.keep else [])
-        + (["--tls"] if run.tls else []),
+        + (["--tls"] if run.tls else [])
+        + (["--file", run.file] if run.file else [])
+        + ["--sender", run.sender],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -133,16 +137,20 @@ def relay(
     run: Run,
     *,
     extra_connectors: str = "",
+    outbound: str = "",
+    authentication: str = "",
+    server: str = "",
     workers: str = "auto",
     prepare: Callable[[Ours], None] | None = None,
 ) -> Iterator[Ours]:
     """Our relay with default settings; with TLS it is required on both sides, the sink verified.
 
-    `prepare` is called with it before it runs.
+    `outbound`, `authentication` and `server` are further keys of the way to the sink, of what is demanded on arrival
+    and of the server; `extra_connectors` is further text of the file. `prepare` is called with it before it runs.
     """
     folder = Path(tempfile.mkdtemp(prefix="race-mta-"))
     level = "verified, names: [sink.test], ca: " + track.ca if run.tls else "none"
-    inbound = "{networks: [127.0.0.0/8], tls: required}" if run.tls else "{networks: [127.0.0.0/8]}"
+    inbound = "{networks: [127.0.0.0/8]" + (", tls: required" if run.tls else "") + authentication + "}"
     text = f"""
 server:
   hostname: mx.example.test
@@ -150,6 +158,7 @@ server:
   certificate: {{chain: {track.chain}, key: {track.key}}}
   workers: {workers}
   log: {{format: json}}
+  {server}
 connectors:
   internal:
     relay: true
@@ -157,7 +166,7 @@ connectors:
   sink:
     domains: [example.test]
     inbound: {{identity: none}}
-    outbound: {{route: {{hosts: ["127.0.0.1:{track.sink}"]}}, tls: {{level: {level}}}}}
+    outbound: {{route: {{hosts: ["127.0.0.1:{track.sink}"]}}, tls: {{level: {level}}}{outbound}}}
 {extra_connectors}"""
     port = free_port()
     config, log = folder / "connectors.yaml", folder / "log"
@@ -192,8 +201,11 @@ class Ours:
 
 
 @contextlib.contextmanager
-def postfix(track: Track, run: Run) -> Iterator[int]:
-    """A private Postfix with default settings that relays to the sink; with TLS required on both sides."""
+def postfix(track: Track, run: Run, content_filter: Callable[[int], str] | None = None) -> Iterator[int]:
+    """A private Postfix with default settings that relays to the sink; with TLS required on both sides.
+
+    `content_filter` gets the port where filtered mail comes back and returns the path of a program for pipe(8).
+    """
     folder, port = Path(tempfile.mkdtemp(prefix="race-postfix-")), free_port()
     os.chmod(folder, 0o755)
     for name in ("conf", "queue", "data"):
@@ -230,6 +242,12 @@ def postfix(track: Track, run: Run) -> Iterator[int]:
     master = Path("/usr/share/postfix/master.cf.dist").read_text()
     master = re.sub(r"^smtp +inet .*$", f"127.0.0.1:{port} inet n - n - 100 smtpd", master, flags=re.M)
     master = re.sub(r"^(\w\S* +(?:unix|fifo|pass|inet) +\S+ +\S+ +)[y-]( )", r"\1n\2", master, flags=re.M)
+    if content_filter:
+        back = free_port()
+        program = content_filter(back)
+        master = re.sub(r"^(127.* smtpd)$", r"\1\n  -o content_filter=filter:dummy", master, flags=re.M)
+        master += f"127.0.0.1:{back} inet n - n - 100 smtpd\n  -o smtpd_tls_security_level=none\n"
+        master += f"filter unix - n n - 20 pipe\n  flags=q user=nobody argv={program} ${{sender}} ${{recipient}}\n"
     (folder / "conf" / "master.cf").write_text(master)
     subprocess.run(["postfix", "-c", str(folder / "conf"), "start"], check=True, capture_output=True)
     try:

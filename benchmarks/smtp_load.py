@@ -11,6 +11,7 @@ import json
 import resource
 import ssl
 import time
+from pathlib import Path
 
 import uvloop
 
@@ -90,7 +91,8 @@ async def main(options: argparse.Namespace) -> None:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if options.certificate:
         context.load_cert_chain(options.certificate)
-    body, left, begun = message(options.size), [options.messages], time.time()
+    body = Path(options.file).read_bytes() + b".\r\n" if options.file else message(options.size)
+    left, begun = [options.messages], time.time()
     work = [session(options, left, body, context) for _ in range(options.sessions)]
     async with asyncio.timeout(options.seconds):
         await asyncio.gather(*work)
@@ -107,6 +109,7 @@ if __name__ == "__main__":
     parser.add_argument("--keep", action="store_true", help="many messages per session")
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--certificate", help="PEM with certificate and key that the client shows")
+    parser.add_argument("--file", help="a message with CRLF line ends and no line that begins with a dot")
     parser.add_argument("--sender", default="a@example.test")
     parser.add_argument("--to", default="b@example.test")
     parser.add_argument("--seconds", type=float, default=300)

@@ -15,11 +15,12 @@ from typing import TypeVar
 from mta.errors import PolicyNotFetched
 from mta.model.reporting import TlsResult
 from mta.model.sts import StsAnswer
-from mta.ports import Clock, DnsStatus, KeptPolicy, PolicyFetcher, PolicyMemory, Resolver
+from mta.ports import Clock, DnsStatus, KeptPolicy, PolicyFetcher, PolicyMemory, Resolver, TxtAnswer
 from mta.rfc.mtasts.parse import PolicyFault, parse_policy, policy_id
 
 REMEMBERED = 10_000  # domains held in memory by one worker
 PAUSE = 300.0  # seconds before a failed fetch is tried again (RFC 8461 §3.3)
+PATIENCE = 5.0  # seconds for the record that announces a policy
 SILENCE = 60.0  # seconds before a record that DNS did not answer for is asked for again: it holds up each delivery
 DAY = 86_400.0
 _T = TypeVar("_T")
@@ -105,7 +106,7 @@ class Policies:
         now = self._ports.clock.monotonic()
         if self._silent.get(domain, 0.0) > now:
             return StsAnswer(detail="DNS did not answer a moment ago")
-        found = await self._ports.resolver.txt(f"_mta-sts.{domain}")
+        found = await self._asked(f"_mta-sts.{domain}")
         if found.status is DnsStatus.TEMPORARY:
             _remember(self._silent, domain, self._ports.clock.monotonic() + SILENCE)
             return StsAnswer(detail=found.detail)
@@ -113,6 +114,14 @@ class Policies:
             return StsAnswer(id=policy_id(found.records))
         except PolicyFault as fault:
             return StsAnswer(problem=TlsResult.STS_INVALID, detail=str(fault))
+
+    async def _asked(self, name: str) -> TxtAnswer:
+        """DNS has less time than for what mail cannot do without; an answer that comes later is in its cache."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._ports.resolver.txt(name)
+        except TimeoutError:
+            return TxtAnswer(DnsStatus.TEMPORARY, detail=f"TXT of {name}: no answer within {PATIENCE:g} s")
 
     async def _renewed(self, domain: str, id_: str, kept: StsAnswer | None) -> StsAnswer:
         """A policy that is new to us; the one before stays in force where it cannot be had."""

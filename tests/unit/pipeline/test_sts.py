@@ -11,7 +11,7 @@ import pytest
 from mta.errors import PolicyNotFetched
 from mta.model.sts import StsAnswer
 from mta.pipeline.sts import DAY, PAUSE, SILENCE, UNUSED, Policies, PolicyPorts
-from mta.ports import KeptPolicy
+from mta.ports import KeptPolicy, TxtAnswer
 from tests.support.fake_resolver import TEMPORARY, FakeResolver
 
 NAME = "_mta-sts.b.example"
@@ -119,6 +119,19 @@ async def test_name_servers_that_keep_silent_are_left_alone_for_a_minute(world: 
     world.dns.set(NAME, "TXT", ["v=STSv1; id=1;"])
     world.time += SILENCE + 1
     assert await world.mode() == "enforce"
+
+
+async def test_name_servers_that_never_answer_hold_up_a_delivery_for_moments_only(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: str) -> TxtAnswer:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    await world.mode()
+    monkeypatch.setattr("mta.pipeline.sts.PATIENCE", 0.01)
+    monkeypatch.setattr(world.dns, "txt", never)
+    assert await world.mode() == "enforce"  # what is remembered holds
 
 
 async def test_a_new_id_brings_the_new_policy(world: World) -> None:

@@ -8,15 +8,17 @@ below the anchor is then looked up in lists at hand, OCSP answers and fetched li
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Literal
 
+from mta.adapters.judge.chains import Issuers, chains
 from mta.adapters.judge.fetch import Fetcher
 from mta.adapters.judge.revocation import Search
 from mta.errors import SmimeError
@@ -34,10 +36,11 @@ if TYPE_CHECKING:
 
 LARGEST = 65_536  # octets of a certificate
 MOST_OTHERS = 50  # certificates lying by
+MOST_PATHS = 8  # ways to an anchor that are tried
 LARGEST_LIST = 1 << 20  # octets of a list that the library may read: it takes its time
 KEPT = 300.0  # seconds that a verdict is kept
 KEPT_UNREACHABLE = 30.0
-MOST_KEPT = 20_000
+MOST_KEPT = 4096
 _USAGES = {"sign": {"digitalSignature", "nonRepudiation"}, "encrypt": {"keyEncipherment", "keyAgreement"}}
 _KNOWN_CRITICAL = {
     *("2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.32"),  # usage, names, constraints, policies
@@ -67,18 +70,18 @@ class PathJudge:
     def __init__(self, settings: JudgeSettings, fetcher: Fetcher) -> None:
         self._settings = settings
         self._fetcher = fetcher
-        self._anchors: list[Certificate] = []
-        self._intermediates: list[Certificate] = []
-        self._kept: OrderedDict[tuple[bytes, Purpose, tuple[bytes, ...]], tuple[float, float, PathVerdict]]
-        self._kept = OrderedDict()
+        self._anchors = _readable(settings.anchors)
+        self._intermediates = _readable(settings.intermediates)
+        self._kept: OrderedDict[bytes, tuple[float, float, PathVerdict]] = OrderedDict()
 
     async def judge(self, certificate: bytes, others: Sequence[bytes], purpose: Purpose, now: float) -> PathVerdict:
         """Whether the certificate leads to an anchor, may do `purpose`, and was not revoked."""
-        key = (certificate, purpose, tuple(others[:MOST_OTHERS]))
+        others = tuple(others[:MOST_OTHERS])
+        key = _digest(purpose.encode(), certificate, *others)
         kept = self._kept.get(key)
         if kept is not None and kept[0] > time.monotonic() and abs(now - kept[1]) <= KEPT:
             return kept[2]
-        verdict = await self._judge(certificate, key[2], purpose, now)
+        verdict = await self._judge(certificate, others, purpose, now)
         seconds = KEPT_UNREACHABLE if verdict.temporary else KEPT
         self._kept[key] = (time.monotonic() + seconds, now, verdict)
         self._kept.move_to_end(key)
@@ -101,19 +104,41 @@ class PathJudge:
             return PathVerdict(PathFault.INVALID, str(error))
         if wrong:
             return PathVerdict(PathFault.USAGE, wrong)
-        context = self._context(others, now)
-        path = await _path(certificate, context)
+        path = await self._path(certificate, others, now)
         if isinstance(path, PathVerdict):
             return path
         chain = tuple(certificate_facts(one.dump()) for one in reversed(list(path.iter_certs(include_root=True))))
         if self._settings.revocation != "off":
-            fault = await self._revocation(chain, path, others, now)
+            fault = await self._revocation(chain, path, now)
             if fault is not None:
                 return fault
         assert facts.sha256 == chain[0].sha256
         return PathVerdict(path=chain)
 
-    def _context(self, others: tuple[bytes, ...], now: float, lists: Sequence[bytes] = ()) -> ValidationContext:
+    async def _path(self, certificate: bytes, others: tuple[bytes, ...], now: float) -> ValidationPath | PathVerdict:
+        """A path to an anchor, or what is wrong with the first way that could have been one."""
+        from asn1crypto.x509 import Certificate
+
+        faults: list[PathVerdict] = []
+        try:
+            leaf = Certificate.load(certificate, strict=True)
+            anchored = any(one.dump() == certificate for one in self._anchors)
+            ways = chains(leaf, Issuers(_readable(others), self._intermediates), Issuers(self._anchors))
+            for between, anchor in islice([([], leaf)] if anchored else ways, MOST_PATHS):
+                found = await _validated(leaf, self._context([anchor], between, now))
+                if not isinstance(found, PathVerdict):
+                    return found
+                faults.append(found)
+        except _UNREADABLE as error:
+            return PathVerdict(PathFault.INVALID, f"it cannot be read: {error}")
+        issuer = certificate_facts(certificate).issuer or "nobody"
+        return (
+            faults[0] if faults else PathVerdict(PathFault.UNTRUSTED, f"no path to an anchor: its issuer is {issuer}")
+        )
+
+    def _context(
+        self, anchors: list[Certificate], between: list[Certificate], now: float, lists: Sequence[bytes] = ()
+    ) -> ValidationContext:
         from pyhanko_certvalidator.context import ValidationContext
         from pyhanko_certvalidator.policy_decl import (
             NO_REVOCATION,
@@ -122,12 +147,9 @@ class PathJudge:
             DisallowWeakAlgorithmsPolicy,
         )
 
-        if not self._anchors:
-            self._anchors = _readable(self._settings.anchors)
-            self._intermediates = _readable(self._settings.intermediates)
         return ValidationContext(
-            trust_roots=self._anchors,
-            other_certs=[*_readable(others), *self._intermediates],
+            trust_roots=anchors,
+            other_certs=between,
             moment=datetime.fromtimestamp(now, UTC),
             allow_fetching=False,
             crls=lists,
@@ -151,7 +173,7 @@ class PathJudge:
         ]
 
     async def _revocation(
-        self, chain: tuple[CertificateFacts, ...], path: ValidationPath, others: tuple[bytes, ...], now: float
+        self, chain: tuple[CertificateFacts, ...], path: ValidationPath, now: float
     ) -> PathVerdict | None:
         """The fault that was found, the worst first; None: the certificates are good, or nobody must know."""
         pairs = list(pairwise(chain))
@@ -161,7 +183,9 @@ class PathJudge:
         lists, library = self._for_library(chain), None
         for search, (certificate, _), status in zip(searches, pairs, found, strict=True):
             if status.state == RevocationState.UNKNOWN and lists:
-                library = library or self._context(others, now, lists)
+                # Lists signed by others than the issuer find their signers among what was configured.
+                known = [*path.iter_certs(include_root=False), *self._intermediates]
+                library = library or self._context(self._anchors, known, now, lists)
                 status = await _by_library(certificate, path, library, status)
             if status.state == RevocationState.REVOKED:
                 return PathVerdict(PathFault.REVOKED, status.detail)
@@ -194,15 +218,12 @@ async def _by_library(
 # --- paths ----------------------------------------------------------------------------------------------------------
 
 
-async def _path(certificate: bytes, context: ValidationContext) -> ValidationPath | PathVerdict:
-    """The path to an anchor, or why there is none."""
-    from asn1crypto.x509 import Certificate
+async def _validated(leaf: Certificate, context: ValidationContext) -> ValidationPath | PathVerdict:
+    """The path, if the one way that the context leaves open is good."""
     from pyhanko_certvalidator import CertificateValidator, errors
 
     try:
-        return await CertificateValidator(
-            Certificate.load(certificate, strict=True), validation_context=context
-        ).async_validate_path()
+        return await CertificateValidator(leaf, validation_context=context).async_validate_path()
     except errors.ExpiredError as error:
         return PathVerdict(PathFault.EXPIRED, str(error))
     except errors.NotYetValidError as error:
@@ -213,6 +234,13 @@ async def _path(certificate: bytes, context: ValidationContext) -> ValidationPat
         return PathVerdict(PathFault.INVALID, str(error))
     except _UNREADABLE as error:
         return PathVerdict(PathFault.INVALID, f"it cannot be read: {error}")
+
+
+def _digest(*parts: bytes) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(4, "big") + part)
+    return digest.digest()
 
 
 def _plain(name: str) -> str:

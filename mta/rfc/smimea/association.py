@@ -15,6 +15,7 @@ from mta.rfc.pkix.certificate import UNREADABLE_ERRORS, certificate_facts
 from mta.rfc.pkix.person import person_facts
 
 MOST_STEPS = 8  # of a chain up to the authority
+MOST_BESIDE = 50  # certificates found beside the one in question
 
 
 def holds_certificate(association: Association) -> bool:
@@ -63,7 +64,7 @@ def vouches(association: Association, der: bytes, chain: Sequence[bytes], now: f
 
 def _leads_to(association: Association, der: bytes, chain: Sequence[bytes], now: float) -> bool:
     whole = (association.selector, association.matching) == (Selector.CERTIFICATE, Matching.FULL)
-    known = [*chain, *((association.data,) if whole else ())]
+    known = [*chain[:MOST_BESIDE], *((association.data,) if whole else ())]
     current = der
     for _ in range(MOST_STEPS):
         issuer = next((one for one in known if one != current and _issued(one, current, now)), None)

@@ -12,12 +12,15 @@ from dataclasses import replace
 from email.utils import getaddresses
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from mta.config.contract import Authentication, Connector, Inbound
 from mta.rfc.authres.parse import AuthenticationResults, parse_results
 from mta.rfc.dkim.body import body_hashes
 from mta.rfc.dkim.canonicalize import Headers
 from mta.rfc.dkim.sign import BODY, local_signer, sign
+from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
 from mta.rfc.smtp.address import AddressError, parse_path
 from mta.rfc.smtp.command import CommandError, parse_command, path_of
@@ -238,3 +241,39 @@ async def test_an_honest_message_is_taken() -> None:
     assert taken
     assert results is not None
     assert passing(results, "dmarc", "header.from") == {EVIL}
+
+
+WORDS = (b"eve@evil.example", b"bob@fabrikam.example", b"Bob", b"=?utf-8?q?x=40fabrikam.example?=", b"\r\nFrom: ")
+PIECES = st.sampled_from(
+    [
+        *WORDS,
+        b"<",
+        b">",
+        b",",
+        b";",
+        b":",
+        b'"',
+        b"(",
+        b")",
+        b" ",
+        b"\r\n ",
+        b"\\",
+        b"@",
+        b"\t",
+        b".",
+        b"[",
+        b"]",
+        b"\0",
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@example([b"Bob", b" ", b"<", b"eve@evil.example", b">"])
+@given(st.lists(PIECES, min_size=1, max_size=9))
+def test_a_sole_author_is_the_one_that_every_reader_sees(pieces: list[bytes]) -> None:
+    """Whatever is put together: what is read here as one author, without doubt, no other reader takes for another."""
+    raw = origin(b"".join(pieces))
+    author = parse_from(scan_header(raw, 100_000), 10_000)
+    if len(author.authors) == 1 and not author.ambiguous:
+        assert seen_by_people(raw) <= set(author.domains)

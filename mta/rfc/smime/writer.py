@@ -5,7 +5,7 @@ words. What is the same from message to message (signers, recipients) is prepare
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, Protocol, cast
@@ -13,6 +13,7 @@ from typing import Literal, Protocol, cast
 from mta.errors import SmimeError
 from mta.model.directory import Candidate
 from mta.model.message import HeaderBlock
+from mta.rfc.smime.algorithms import Pieces
 from mta.rfc.smime.compose import NotTransformable, Protection, protect_message
 from mta.rfc.smime.encrypt import RecipientKey, enveloped_pieces, prepare_recipient
 from mta.rfc.smime.profile import Profile, raised
@@ -70,45 +71,57 @@ class Recipients:
     def common(self) -> Profile:
         """The profile of the content: the best that every one of them can read, and nothing below the contract's."""
         told = [frozenset(each.capabilities) for each in self.certificates]
-        return raised(self.profile, frozenset.intersection(*told))
+        return _raised(self.profile, frozenset.intersection(*told))
 
     def prepared(self) -> list[RecipientKey]:
         """Each one's key, ready to be written to. Raises SmimeError for one that cannot be."""
-        common = self.common()
-        return [_recipient(each.der, self._own(each, common)) for each in self.certificates]
-
-    def _own(self, one: Candidate, common: Profile) -> Profile:
-        return replace(raised(self.profile, one.capabilities), cipher=common.cipher)
+        cipher = self.common().cipher
+        return [_recipient(each.der, _own(self.profile, each.capabilities, cipher)) for each in self.certificates]
 
 
 def write(letter: Letter, sign: bool, certificates: tuple[Candidate, ...]) -> Written | NotTransformable:
     """The letter for these readers (none: for everyone), or why it cannot be written. Raises SmimeError."""
     wishes = letter.wishes
-    detail: dict[str, object] = {}
-    protection = Protection(letter.random, detached=wishes.format == "detached")
-    protection = replace(protection, headers=cast(Literal["none", "signed", "confidential"], wishes.header_protection))
-    if sign:
-        signer = ready_signer(letter.identity, wishes.profile)
-        protection = replace(
-            protection,
-            sign=lambda entity: signed_data([signer], entity, detached=protection.detached, signing_time=letter.now),
-            digests=(signer.digest,),
-        )
-        detail["signed"] = {"sha256": _sha256(letter.identity), "scheme": signer.scheme.name}
-    if certificates:
-        readers = Recipients(wishes.profile, certificates)
-        keys, common = readers.prepared(), readers.common()
-        protection = replace(
-            protection,
-            encrypt=lambda entity: enveloped_pieces(keys, entity, common, letter.random),
-            authenticated=common.authenticated,
-        )
-        detail["cipher"] = common.cipher
+    detached = wishes.format == "detached"
+    signer = ready_signer(letter.identity, wishes.profile) if sign else None
+    readers = Recipients(wishes.profile, certificates) if certificates else None
+    keys, common = (readers.prepared(), readers.common()) if readers else ([], wishes.profile)
+
+    def signed(entity: Pieces) -> bytes:
+        assert signer is not None
+        return signed_data([signer], entity, detached=detached, signing_time=letter.now)
+
+    def encrypted(entity: Pieces) -> Iterable[bytes]:
+        return enveloped_pieces(keys, entity, common, letter.random)
+
+    protection = Protection(
+        random=letter.random,
+        sign=signed if signer else None,
+        encrypt=encrypted if readers else None,
+        detached=detached,
+        digests=(signer.digest,) if signer else (),
+        authenticated=common.authenticated,
+        headers=cast(Literal["none", "signed", "confidential"], wishes.header_protection),
+    )
     content = protect_message(letter.raw, protection, letter.block)
-    return content if isinstance(content, NotTransformable) else Written(content, detail)
+    if isinstance(content, NotTransformable):
+        return content
+    detail: dict[str, object] = {"cipher": common.cipher} if readers else {}
+    if signer:
+        detail["signed"] = {"sha256": _sha256(letter.identity), "scheme": signer.scheme.name}
+    return Written(content, detail)
 
 
 _recipient = lru_cache(4096)(prepare_recipient)
+_raised = lru_cache(1024)(raised)
+
+
+@lru_cache(1024)
+def _own(profile: Profile, capabilities: tuple[str, ...], cipher: str) -> Profile:
+    """The profile for one reader's key; the content's cipher is the same for all."""
+    return replace(raised(profile, capabilities), cipher=cipher)
+
+
 _signers: dict[tuple[bytes, int, Profile], tuple[SigningIdentity, Signer]] = {}
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -104,6 +104,7 @@ async def open_directory(configuration: Configuration) -> AsyncIterator[Certific
             yield directory
         finally:
             await _close(directory, judge)
+            _hand_over(configuration)
 
 
 @contextlib.asynccontextmanager
@@ -142,6 +143,7 @@ async def open_stores(configuration: Configuration) -> AsyncIterator[Stores]:
                 await folder.close()
             for one in learned:
                 await one.close()
+            _hand_over(configuration)
 
 
 def _no_names() -> Resolver:
@@ -230,7 +232,21 @@ def files_folder(configuration: Configuration) -> Path:
     folder = queue_folder(configuration) / "directory"
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = folder.parent.stat()
-        if os.getuid() == 0 and owner.st_uid:
-            os.chown(folder, owner.st_uid, owner.st_gid)  # a command of root leaves it to the relay's user
+        _leave_to_owner(folder.parent, [folder])
     return folder
+
+
+def _hand_over(configuration: Configuration) -> None:
+    folder = queue_folder(configuration) / "directory"
+    if folder.is_dir():
+        _leave_to_owner(folder, folder.iterdir())
+
+
+def _leave_to_owner(folder: Path, made: Iterable[Path]) -> None:
+    """What a command of root has made in a folder is its owner's, the relay's user, who reads and writes it."""
+    owner = folder.stat()
+    if os.getuid() != 0 or owner.st_uid == 0:
+        return
+    for path in made:
+        with contextlib.suppress(FileNotFoundError):  # SQLite's companions come and go
+            os.chown(path, owner.st_uid, owner.st_gid)

@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import idna
+
 from mta.adapters.directory.ldap_connection import LdapSettings, Refused, close, connect, in_words
 from mta.errors import SmimeError
 from mta.model.address import Mailbox
@@ -200,9 +202,17 @@ def search_filter(settings: LdapSettings, mailbox: Mailbox) -> str:
 
 
 def _spellings(mailbox: Mailbox) -> list[str]:
-    """An address with its domain in A-labels and as it was written; servers ignore case in addresses."""
-    spelled = (mailbox.key, f"{mailbox.local}@{mailbox.ascii_domain}".lower(), str(mailbox).lower())
-    return list(dict.fromkeys(spelled))
+    """An address with its domain in A-labels, in U-labels and as it was written; servers ignore case in addresses."""
+    local = mailbox.key.rpartition("@")[0]
+    spelled = (mailbox.key, f"{mailbox.local}@{mailbox.ascii_domain}", str(mailbox), f"{local}@{_u_labels(mailbox)}")
+    return list(dict.fromkeys(one.lower() for one in spelled))
+
+
+def _u_labels(mailbox: Mailbox) -> str:
+    try:
+        return idna.decode(mailbox.ascii_domain)
+    except (UnicodeError, IndexError):  # idna's errors are UnicodeErrors; an address literal is no name
+        return mailbox.ascii_domain
 
 
 def _addresses(values: dict[str, list[bytes]], attributes: tuple[str, ...]) -> Iterator[str]:

@@ -68,6 +68,8 @@ class PathJudge:
     """Believes what leads to one of the anchors."""
 
     def __init__(self, settings: JudgeSettings, fetcher: Fetcher) -> None:
+        import pyhanko_certvalidator  # noqa: F401 - now, and not while the first message waits
+
         self._settings = settings
         self._fetcher = fetcher
         self._anchors = _readable(settings.anchors)

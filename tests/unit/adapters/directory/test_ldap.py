@@ -35,6 +35,8 @@ peer = [pytest.mark.peer, needs("slapd")]
         ('"a)(mail=*"@x.example', r"(mail=a\29\28mail=\2a@x.example)"),
         ("jörg@bücher.example", "(mail=jörg@xn--bcher-kva.example)"),
         ("jörg@bücher.example", "(mail=jörg@bücher.example)"),
+        ("joe@xn--bcher-kva.example", "(mail=joe@bücher.example)"),
+        ("joe@[192.0.2.1]", "(mail=joe@[192.0.2.1])"),
         ("bob@x.example", "(mail=smtp:bob@x.example)"),
         ("bob@x.example", "(mail=@x.example)"),
     ],

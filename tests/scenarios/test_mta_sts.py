@@ -23,6 +23,7 @@ from tests.support.smtp_peer import EXTENSIONS, Script, SmtpPeer
 CA = authority("Web CA")
 OTHER = authority("Other CA")
 BARE = Script()
+TESTING = POLICY.replace("enforce", "testing")
 ELSEWHERE = Answer(status="301 Moved", headers={"Location": "https://mta-sts.enforced.example/"})
 REFUSING = Script(extensions=(*EXTENSIONS, "STARTTLS"), replies={"STARTTLS": "454 4.7.0 not now"})
 
@@ -36,14 +37,16 @@ CASES: dict[str, tuple[Any, Any, str]] = {
     "other-ca": (OTHER, POLICY, "certificate-untrusted"),
     "clear": (BARE, POLICY, "starttls-not-offered"),
     "refusing": (REFUSING, POLICY, "starttls-refused"),
-    "testing": (BARE, POLICY.replace("enforce", "testing"), "tls=none"),
+    "testing": (BARE, TESTING, "tls=none"),
+    "testing-ca": (OTHER, TESTING, "tls=encrypted"),
+    "testing-mx": ("mx.testing-mx.example", TESTING.replace("mx.{", "old.{"), "tls=encrypted"),
     "none": (BARE, POLICY.replace("enforce", "none"), "tls=none"),
     "missing": (BARE, Answer("", "404 Not Found"), "tls=none"),
     "redirected": (BARE, ELSEWHERE, "tls=none"),
     "gigabyte": (BARE, Answer("x" * 65_536, endless=True), "tls=none"),
     "html": (BARE, Answer(type="text/html"), "tls=none"),
     "must": ("mx.must.example", POLICY, "tls=verified:mta-sts"),
-    "must-testing": ("mx.must-testing.example", POLICY.replace("enforce", "testing"), "sts-required"),
+    "must-testing": ("mx.must-testing.example", TESTING, "sts-required"),
     "must-missing": ("mx.must-missing.example", Answer("", "404 Not Found"), "sts-required"),
     "must-nothing": ("mx.must-nothing.example", None, "sts-required"),
     "off": (BARE, POLICY, "tls=none"),
@@ -146,6 +149,8 @@ REPORTED = {
     "other-ca": {("sts", "certificate-not-trusted")},
     "clear": {("sts", "starttls-not-supported")},
     "testing": {("sts", "starttls-not-supported")},
+    "testing-ca": {("sts", "certificate-not-trusted")},
+    "testing-mx": {("sts", "validation-failure")},
     "missing": {("sts", "sts-policy-fetch-error"), ("no-policy-found", "starttls-not-supported")},
 }
 

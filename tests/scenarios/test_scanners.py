@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.contoso import Company, contoso
-from tests.support.programs import needs
+from tests.support.programs import find, needs
 
 pytestmark = pytest.mark.peer
 
@@ -51,3 +51,23 @@ def test_testssl_finds_old_protocols_and_weak_suites_missing(company: Company, t
     assert findings["TLS1_3"]["finding"].startswith("offered")
     grave = {name for name, each in findings.items() if each["severity"] in ("MEDIUM", "HIGH", "CRITICAL")}
     assert grave == set()
+
+
+def finger(company: Company, *words: str) -> str:
+    """What Postfix's client says of the handshake."""
+    program = find("posttls-finger")
+    assert program is not None
+    asked = [program, "-c", "-l", "encrypt", "-L", "summary", *words, f"[127.0.0.1]:{company.port}"]
+    return subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False).stdout
+
+
+@needs("posttls-finger")
+def test_postfix_gets_what_is_good_and_nothing_older(company: Company) -> None:
+    good = finger(company)
+    assert "TLS connection established" in good
+    assert "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384" in good
+    assert "TLSv1.2 with cipher ECDHE" in finger(company, "-p", ">=TLSv1.2, <=TLSv1.2")
+    for old in (">=TLSv1, <=TLSv1", ">=TLSv1.1, <=TLSv1.1"):
+        told = finger(company, "-p", old)
+        assert "TLS connection established" not in told
+        assert "SSL_connect error" in told

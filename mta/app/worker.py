@@ -13,7 +13,7 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from mta.observe.log import EventLog, capture_libraries
 from mta.observe.metrics import Metrics
 
 if TYPE_CHECKING:
+    from mta.pipeline.site import Contract
     from mta.queue.reports import DailyReports
     from mta.worker import Worker
 
@@ -74,7 +75,7 @@ def run_worker() -> int:
     import uvloop
 
     uvloop.install()
-    _tune_garbage_collection()
+    gc.set_threshold(50_000, 20, 50)  # seldom: messages die by reference count
     asyncio.run(_work(orders, told))
     return 0
 
@@ -84,6 +85,7 @@ async def _work(orders: Orders, told: Iterator[bytes]) -> None:
 
     loop = asyncio.get_running_loop()
     parts = await _build(orders)
+    gc.freeze()  # what is there now lives as long as the process and is looked at no more
     parts.site.log.gather_with(loop.call_soon)
     lifeline = asyncio.Event()
     worker = Worker(parts)
@@ -102,11 +104,19 @@ async def _work(orders: Orders, told: Iterator[bytes]) -> None:
         parts.site.log.gather_with(None)
 
 
-def _tune_garbage_collection() -> None:
-    """What lives as long as the process is looked at no more; the rest seldom: messages die by reference count."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+def _undisturbing(load: Callable[[], Contract]) -> Contract:
+    """Read a configuration in a thread while sessions go on: they get their turn ten times as often as usual.
+
+    What is read is no garbage: to go through it again and again while it grows would only stop everyone.
+    """
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(usual / 10)
+    gc.disable()
+    try:
+        return load()
+    finally:
+        gc.enable()
+        sys.setswitchinterval(usual)
 
 
 async def _build(orders: Orders) -> Any:
@@ -152,7 +162,7 @@ async def _build(orders: Orders) -> Any:
         site=site,
         shards=shards,
         listening=listening,
-        load=lambda text: contract_of(load_text(text, orders.config)),
+        load=lambda text: _undisturbing(lambda: contract_of(load_text(text, orders.config))),
         renew=functools.partial(renew, site),
         control=lambda worker: _control(worker, daily(worker), configuration, orders),
         ready=ready,

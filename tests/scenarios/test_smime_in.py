@@ -105,3 +105,14 @@ def test_a_new_key_is_seen_without_a_reload_and_other_mail_is_left_alone(tmp_pat
         assert b"figures" in opened
         assert b"X-MTA-SMIME" not in plain
         assert plain.endswith(FROM_OUTSIDE)
+
+
+def test_a_large_message_is_opened_from_its_file(tmp_path: Path) -> None:
+    body = b"The figures of the third quarter, at length.\r\n" * 60_000
+    with contoso(tmp_path) as (relay, mailboxes):
+        berta().write(tmp_path / "people", "berta@contoso.example")
+        secret = sign_and_encrypt(FROM_OUTSIDE + body, issue(anna().key, SENDER), berta())
+        assert send(relay.port, SENDER, ["berta@contoso.example"], secret).accepted
+        [copy] = mailboxes.wait_for(1)
+        assert b"X-MTA-SMIME: good; signer=anna@fabrikam.example; encrypted=aes256-cbc;" in copy.data
+        assert body in copy.data

@@ -12,7 +12,10 @@ from mta.rfc.mime.header import unfold
 _ESSENCE = re.compile(rb"\s*+([!#$%&'*+.^_`{|}~0-9A-Za-z-]++)/([!#$%&'*+.^_`{|}~0-9A-Za-z-]++)[ \t\r\n]*+(?=;|\Z)")
 _PARAMETER = re.compile(rb';\s*+([^\s=;"]++)\s*+=\s*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"?|([^\s;]*+))', re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
-_QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*"', re.DOTALL)
+# Parameters and nothing else: no comments, nothing behind a value, which some readers take for a part of it
+_PLAIN_PARAMETERS = re.compile(
+    rb'(?:\s*+;\s*+[^\s=;"()]++\s*+=\s*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*"|[^\s;"()]++))*\s*+;?\s*+', re.DOTALL
+)
 # RFC 2046 §5.1.1: one to seventy of these, the last one no space
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 
@@ -38,6 +41,7 @@ class ContentType:
 _LONGEST_KEPT = 256  # octets of a field that is kept in memory
 
 PLAIN_TEXT = ContentType("text", "plain")  # RFC 2045 §5.2: what an entity without the field is
+ATTACHED_MESSAGE = ContentType("message", "rfc822")
 OPAQUE = ContentType("application", "octet-stream")  # RFC 2045 §5.2: a type that cannot be read
 
 
@@ -80,6 +84,6 @@ def doubtful(value: bytes) -> str:
     boundary = next((text for name, text in parameters(value) if name == b"boundary"), b"")
     if not boundary:
         return "no-boundary"
-    if b"(" in _QUOTED.sub(b"", value) or not _BOUNDARY.fullmatch(boundary):
+    if not _PLAIN_PARAMETERS.fullmatch(value, match.end()) or not _BOUNDARY.fullmatch(boundary):
         return "odd-boundary"
     return ""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from mta.model.frozen import frozen
 from mta.model.message import HeaderBlock
-from mta.rfc.mime.content_type import OPAQUE, PLAIN_TEXT, ContentType, read_type
+from mta.rfc.mime.content_type import ATTACHED_MESSAGE, OPAQUE, PLAIN_TEXT, ContentType, read_type
 from mta.rfc.mime.header import scan_header
 from mta.rfc.mime.structure import Open, StructureError, Walk
 
@@ -37,8 +37,9 @@ AMBIGUITIES = {
     "several-boundaries": "a multipart names two boundaries",
     "no-boundary": "a multipart names no boundary",
     "odd-boundary": "a boundary is not as RFC 2046 wants it",
-    "reused-boundary": "a multipart uses the boundary of the one it is in",
+    "reused-boundary": "a multipart uses the boundary of the one it is in, or nearly",
     "missing-end": "a multipart has no closing delimiter",
+    "no-parts": "a multipart has nothing but its closing delimiter",
     "delimiter-after-end": "a delimiter stands behind the end of its multipart",
     "odd-header": "a header has a line that is no field, or no end",
     "nul": "there is a NUL",
@@ -191,8 +192,15 @@ class _Builder(Walk):
             return None
         if body > stop:
             self.doubts.add("odd-header")
+        if fields.content_type is PLAIN_TEXT and self._is_in_digest(node):
+            fields = _Fields(b"message/rfc822", ATTACHED_MESSAGE, fields.encoding, fields.doubts)
         self._keep(node, fields)
         return fields.value
+
+    def _is_in_digest(self, node: _Node) -> bool:
+        """RFC 2046 §5.1.5: there a part without a Content-Type is a message."""
+        owner = self.owners[-1] if self.owners else None
+        return owner is not None and owner.content_type.subtype == "digest" and owner.parts[-1] is node
 
     def _keep(self, node: _Node, fields: _Fields) -> None:
         node.content_type, node.encoding = fields.content_type, fields.encoding
@@ -215,7 +223,9 @@ class _Builder(Walk):
     def _open(self, node: _Node, opened: Open) -> None:
         self.owners.append(node)
         node.boundary = opened.boundary
-        if opened.outer is not None:
+        # `--b--` ends the multipart of `b`, and begins a part in that of `b--`
+        near = {opened.boundary + b"--", opened.boundary.removesuffix(b"--")} - {opened.boundary}
+        if opened.outer is not None or not near.isdisjoint(self.places):
             self.doubts.add("reused-boundary")
 
     def _add(self, owner: _Node, start: int) -> None:
@@ -231,12 +241,16 @@ class _Builder(Walk):
         while len(self.chain) > size:
             node = self.chain.pop()
             node.end = end
+            if end < node.start:  # the line end before this delimiter is that of the one before (RFC 2046 §5.1.1)
+                self.doubts.add("odd-header")
             if not node.boundary:
                 continue
             if node.closed < 0:
                 self.doubts.add("missing-end")
             elif self._occurs(b"\n--" + node.boundary, node.closed, end):
                 self.doubts.add("delimiter-after-end")
+            if not node.parts:
+                self.doubts.add("no-parts")
 
     def _occurs(self, text: bytes, start: int, end: int) -> bool:
         assert isinstance(self.content, bytes)

@@ -14,7 +14,7 @@ _PARAMETER = re.compile(rb';\s*+([^\s=;"]++)\s*+=\s*+(?:"([^"\\]*+(?:\\.[^"\\]*+
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 # Parameters and nothing else: no comments, nothing behind a value, which some readers take for a part of it
 _PLAIN_PARAMETERS = re.compile(
-    rb'(?:\s*+;\s*+[^\s=;"()]++\s*+=\s*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*"|[^\s;"()]++))*\s*+;?\s*+', re.DOTALL
+    rb'(?:\s*+;\s*+[^\s=;"()]++\s*+=\s*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*"|[^\s;"()]*+))*\s*+;?\s*+', re.DOTALL
 )
 # RFC 2046 §5.1.1: one to seventy of these, the last one no space
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")

@@ -91,6 +91,9 @@ class Base64Writer:
     def write(self, piece: bytes) -> None:
         """All lines that are complete with it."""
         data = self.rest + piece if self.rest else piece
+        if len(data) < _PAGE:
+            self.rest = data
+            return
         whole = len(data) // _PAGE * _PAGE
         view = memoryview(data)
         for start in range(0, whole, _PAGE):

@@ -29,17 +29,13 @@ CEK_HKDF = "1.2.840.113549.1.9.16.3.31"  # RFC 9709: the content key is derived,
 
 @dataclass(frozen=True, slots=True)
 class ContentCipher:
-    """A cipher by its word: `aes256-gcm`. `key_size` and `block` are octets."""
+    """A cipher by its word: `aes256-gcm`. `key_size` and `block` are octets; `authenticated`: changes are noticed."""
 
     name: str
     oid: str
     key_size: int
     block: int = 16
-
-    @property
-    def authenticated(self) -> bool:
-        """Whether changes are noticed."""
-        return self.name.endswith("-gcm")
+    authenticated: bool = False
 
 
 CIPHERS = {
@@ -48,9 +44,9 @@ CIPHERS = {
         ContentCipher("aes128-cbc", "2.16.840.1.101.3.4.1.2", 16),
         ContentCipher("aes192-cbc", "2.16.840.1.101.3.4.1.22", 24),
         ContentCipher("aes256-cbc", "2.16.840.1.101.3.4.1.42", 32),
-        ContentCipher("aes128-gcm", "2.16.840.1.101.3.4.1.6", 16),
-        ContentCipher("aes192-gcm", "2.16.840.1.101.3.4.1.26", 24),
-        ContentCipher("aes256-gcm", "2.16.840.1.101.3.4.1.46", 32),
+        ContentCipher("aes128-gcm", "2.16.840.1.101.3.4.1.6", 16, authenticated=True),
+        ContentCipher("aes192-gcm", "2.16.840.1.101.3.4.1.26", 24, authenticated=True),
+        ContentCipher("aes256-gcm", "2.16.840.1.101.3.4.1.46", 32, authenticated=True),
         ContentCipher("des3-cbc", "1.2.840.113549.3.7", 24, 8),
     )
 }

@@ -7,17 +7,18 @@ from bytes to DER, so nothing here knows a key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from binascii import hexlify
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from typing import Literal
 
 from mta.model.frozen import frozen
-from mta.model.message import HeaderBlock
+from mta.model.message import HeaderBlock, HeaderField
 from mta.rfc.mime.entity import AMBIGUITIES, Anatomy, scan_entity
 from mta.rfc.mime.header import scan_header
-from mta.rfc.mime.seven_bit import Base64Writer, SevenBit, SevenBitError, base64_lines, make_seven_bit
+from mta.rfc.mime.seven_bit import Base64Writer, SevenBitError, base64_lines, make_seven_bit
 from mta.rfc.mime.structure import StructureError
 from mta.rfc.smime.algorithms import Pieces
 from mta.rfc.smime.protect import confidential, hp_outer, protected_fields, with_intent
@@ -92,27 +93,37 @@ def _take_apart(content: bytes, block: HeaderBlock, anatomy: Anatomy, protection
     """The header that stays outside (without its empty line), and the entity that is protected."""
     visible = protection.sign is not None and protection.detached and protection.encrypt is None
     seven = make_seven_bit(content, anatomy.root, eight_bit_headers=not visible)
-    inner = [*_copied_fields(block, protection), *_content_fields(block, anatomy, seven, protection)]
+    moved = [field for field in block.fields if field.name.startswith(b"content-")]
+    recoded = seven.encoding if seven.encoding != anatomy.root.encoding else ""
+    inner = [*_copied_fields(block, protection), *_content_fields(block.raw, moved, recoded, protection), b"\r\n"]
     if visible and not all(map(bytes.isascii, inner)):
         raise SevenBitError("eight-bit-header", "a header field that would be signed holds octets that are no ASCII")
-    outer = _outer_fields(block, protection)
-    return b"".join(outer), (b"".join((*inner, b"\r\n")), *seven.body)
+    return _outer_fields(block, moved, protection), (b"".join(inner), *seven.body)
 
 
-def _outer_fields(block: HeaderBlock, protection: Protection) -> list[bytes]:
-    hidden = protection.headers == "confidential" and protection.encrypt is not None
-    touched = set(protected_fields(block)) if hidden else set()
-    lines = []
-    for field in block.fields:
-        if field.name.startswith(b"content-"):
-            continue
-        line = confidential(field, block.raw) if field in touched else block.raw[field.start : field.end]
-        if line is not None:
-            lines.append(line if line.endswith(b"\n") else line + b"\r\n")
-    return lines if block.count(b"mime-version") else [*lines, _VERSION]
+def _outer_fields(block: HeaderBlock, moved: Sequence[HeaderField], protection: Protection) -> bytes:
+    """The header without what is moved inside, and with what says less outside.
+
+    Nothing stands between two fields (it would be an `odd-header`), so those that stay as they are stay together.
+    """
+    raw = block.raw
+    changes = [(field, b"") for field in moved]
+    if protection.headers == "confidential" and protection.encrypt is not None:
+        changes += [(field, confidential(field, raw) or b"") for field in protected_fields(block)]
+        changes.sort(key=lambda change: change[0].start)
+    pieces: list[bytes] = []
+    at = 0
+    for field, line in changes:
+        pieces += (raw[at : field.start], line)
+        at = field.end
+    pieces.append(raw[at : block.fields[-1].end] if block.fields else b"")
+    outer = b"".join(pieces)
+    if outer and not outer.endswith(b"\n"):
+        outer += b"\r\n"
+    return outer if block.count(b"mime-version") else outer + _VERSION
 
 
-def _copied_fields(block: HeaderBlock, protection: Protection) -> Iterable[bytes]:
+def _copied_fields(block: HeaderBlock, protection: Protection) -> Iterator[bytes]:
     """RFC 9788 §5.2: the fields themselves, and HP-Outer for what stands outside of an encrypted message."""
     if protection.headers == "none":
         return
@@ -129,45 +140,50 @@ def _copied_fields(block: HeaderBlock, protection: Protection) -> Iterable[bytes
     yield _VERSION
 
 
-def _content_fields(block: HeaderBlock, anatomy: Anatomy, seven: SevenBit, protection: Protection) -> Iterable[bytes]:
-    """The Content-* fields as they go inside, in their order."""
+def _content_fields(raw: bytes, moved: Sequence[HeaderField], recoded: str, protection: Protection) -> Iterator[bytes]:
+    """The Content-* fields as they go inside, in their order; `recoded` is a new encoding of the body."""
     intent = b"" if protection.headers == "none" else b"clear" if protection.encrypt is None else b"cipher"
-    if not block.count(b"content-type"):
-        yield with_intent(_text_plain(seven, anatomy), intent) if intent else _text_plain(seven, anatomy)
-    for field in block.fields:
-        line = block.raw[field.start : field.end]
+    if b"content-type" not in [field.name for field in moved]:
+        yield with_intent(_text_plain(recoded), intent) if intent else _text_plain(recoded)
+    for field in moved:
+        line = raw[field.start : field.end]
         line = line if line.endswith(b"\n") else line + b"\r\n"
         if field.name == b"content-type" and intent:
             yield with_intent(line, intent)
-        elif field.name == b"content-transfer-encoding" and seven.encoding != anatomy.root.encoding:
+        elif field.name == b"content-transfer-encoding" and recoded:
             continue
-        elif field.name.startswith(b"content-"):
+        else:
             yield line
-    if seven.encoding != anatomy.root.encoding:
-        yield b"Content-Transfer-Encoding: " + seven.encoding.encode("ascii") + b"\r\n"
+    if recoded:
+        yield b"Content-Transfer-Encoding: " + recoded.encode("ascii") + b"\r\n"
 
 
-def _text_plain(seven: SevenBit, anatomy: Anatomy) -> bytes:
+def _text_plain(recoded: str) -> bytes:
     """What a message without a Content-Type is (RFC 2045 §5.2); an entity inside says it, readers stumble otherwise."""
-    charset = b"us-ascii" if seven.encoding == anatomy.root.encoding else b"unknown-8bit"  # RFC 1428 §3
+    charset = b"unknown-8bit" if recoded else b"us-ascii"  # RFC 1428 §3
     return b"Content-Type: text/plain; charset=" + charset + b"\r\n"
 
 
 def _signed(entity: Pieces, sign: Callable[[Pieces], bytes], protection: Protection) -> Pieces:
     if not protection.detached:
         return _pkcs7_head("signed-data"), base64_lines(sign(entity))
-    boundary = b"----=_mta_" + protection.random(16).hex().encode("ascii")
-    micalg = ",".join(_MICALG.get(digest, "unknown") for digest in dict.fromkeys(protection.digests)).encode("ascii")
+    boundary = b"----=_mta_" + hexlify(protection.random(16))
+    delimiter = b"\r\n--" + boundary
+    head = b"".join((_multipart_head(protection.digests), boundary, b'"\r\n\r\n', _PREAMBLE, delimiter, b"\r\n"))
+    signature = b"".join((delimiter, b"\r\n", _SIGNATURE_HEAD, base64_lines(sign(entity)), delimiter, b"--\r\n"))
+    return head, *entity, signature
+
+
+@lru_cache(32)
+def _multipart_head(digests: tuple[str, ...]) -> bytes:
+    """RFC 8551 §3.5.3.2, up to the boundary; the quotes around the protocol are required."""
+    micalg = ",".join(_MICALG.get(digest, "unknown") for digest in dict.fromkeys(digests)).encode("ascii")
     if b"," in micalg:
         micalg = b'"' + micalg + b'"'
-    # RFC 8551 §3.5.3.2: the quotes around the protocol are required
-    head = (
+    return (
         b'Content-Type: multipart/signed; protocol="application/pkcs7-signature";\r\n'
-        b"\tmicalg=" + micalg + b'; boundary="' + boundary + b'"\r\n\r\n' + _PREAMBLE
+        b"\tmicalg=" + micalg + b'; boundary="'
     )
-    delimiter = b"\r\n--" + boundary
-    signature = b"".join((delimiter, b"\r\n", _SIGNATURE_HEAD, base64_lines(sign(entity)), delimiter, b"--\r\n"))
-    return head + delimiter + b"\r\n", *entity, signature
 
 
 _SIGNATURE_HEAD = (

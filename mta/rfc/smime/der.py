@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 
+_TWO_OCTETS = struct.Struct(">BBH").pack  # a tag, and a length of two octets
 NULL = b"\x05\x00"
 
 
@@ -11,6 +13,8 @@ def header(tag: int, length: int) -> bytes:
     """Tag and length, for content that is put behind it later."""
     if length < 0x80:
         return bytes((tag, length))
+    if 0x100 <= length < 0x10000:  # the most common in mail
+        return _TWO_OCTETS(tag, 0x82, length)
     octets = (length.bit_length() + 7) // 8
     return bytes((tag, 0x80 | octets)) + length.to_bytes(octets, "big")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mta.errors import SmimeError
 from mta.rfc.smime import der
@@ -49,17 +49,18 @@ def enveloped_pieces(
     else:
         version = _VERSIONS[max([each.version for each in recipients])]
         yield _head(_ENVELOPED, version + infos, sealing, 0)
-    for chunk in _chunks(content, length):
+    for chunk in _chunks((*content, sealing.padding), length):
         yield encryptor.update(chunk)
-    yield encryptor.update(sealing.padding) + encryptor.finalize()
+    encryptor.finalize()  # there is nothing left: the padding has filled the last block
     if cipher.authenticated:
         yield der.octet_string(encryptor.tag)
 
 
-def _chunks(content: Pieces, length: int) -> Iterator[bytes | memoryview]:
-    if length <= _CHUNK:
-        yield b"".join(content)
-        return
+def _chunks(content: Pieces, length: int) -> Iterable[bytes | memoryview]:
+    return (b"".join(content),) if length <= _CHUNK else _cut(content)
+
+
+def _cut(content: Pieces) -> Iterator[memoryview]:
     for piece in content:
         view = memoryview(piece)
         for start in range(0, len(view), _CHUNK):

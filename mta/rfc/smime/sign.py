@@ -60,6 +60,7 @@ class Signer:
     certificates: tuple[bytes, ...]
     head: bytes  # of the SignerInfo: version, sid, digestAlgorithm
     attributes: tuple[bytes, ...]  # those that are always the same
+    digested: bytes  # the attribute messageDigest up to the digest itself
     before: bytes  # of a SignedData that nobody else signs: version and digestAlgorithms
     bag: bytes  # its certificates
 
@@ -88,6 +89,7 @@ def prepare_signer(identity: SigningIdentity, profile: Profile) -> Signer:
         certificates=certificates,
         head=_VERSION_1 + who.issuer_and_serial + scheme.digest_algorithm,
         attributes=tuple(attributes),
+        digested=_before_digest(scheme.digest.hash.digest_size),
         before=_VERSION_1 + der.set_of([scheme.digest_algorithm]),
         bag=_bag(set(certificates)),
     )
@@ -131,29 +133,38 @@ _SIGNED_DATA, _DATA = der.oid(SIGNED_DATA), der.oid(DATA)
 
 
 def _content_info(before: bytes, content: Pieces | None, behind: bytes) -> bytes:
-    """Around a content that may be large, and is copied once. From the inside out."""
+    """Around a content that may be large, and is copied once."""
     if content is None:
-        inner, rest = b"", 0
-    else:
-        rest = sum(map(len, content))
-        inner = der.begun(0xA0, der.begun(0x04, b"", rest), rest)  # eContent: an octet string in an explicit [0]
+        return _head(before, None, len(behind)) + behind
+    return b"".join((_head(before, sum(map(len, content)), len(behind)), *content, behind))
+
+
+@lru_cache(64)  # detached signatures of one signer are, but for those on elliptic curves, of one length
+def _head(before: bytes, size: int | None, behind: int) -> bytes:
+    """All that stands before a content of this size. From the inside out."""
+    rest = size or 0
+    # eContent: an octet string in an explicit [0]
+    inner = b"" if size is None else der.begun(0xA0, der.begun(0x04, b"", rest), rest)
     inner = der.begun(0x30, _DATA + inner, rest)
-    rest += len(behind)
+    rest += behind
     body = der.begun(0x30, before + inner, rest)
-    head = der.begun(0x30, _SIGNED_DATA + der.begun(0xA0, body, rest), rest)
-    return b"".join((head, *(content or ()), behind))
+    return der.begun(0x30, _SIGNED_DATA + der.begun(0xA0, body, rest), rest)
 
 
 def _signer_info(signer: Signer, digest: bytes, signing_time: float) -> bytes:
     scheme = signer.scheme
-    digested = der.sequence(_MESSAGE_DIGEST, der.element(0x31, der.octet_string(digest)))
-    attributes = der.set_of((*signer.attributes, digested, _time(int(signing_time))))
+    attributes = der.set_of((*signer.attributes, signer.digested + digest, _time(int(signing_time))))
     try:
         signature = scheme.sign(attributes)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SmimeError(f"the key does not sign: {error}") from error
-    tagged = b"\xa0" + attributes[1:]  # RFC 5652 §5.4: signed as a SET OF, written as [0]
-    return der.sequence(signer.head, tagged, scheme.signature_algorithm, der.octet_string(signature))
+    tagged = (b"\xa0", attributes[1:])  # RFC 5652 §5.4: signed as a SET OF, written as [0]
+    return der.sequence(signer.head, *tagged, scheme.signature_algorithm, der.octet_string(signature))
+
+
+def _before_digest(size: int) -> bytes:
+    """The attribute messageDigest (RFC 5652 §11.2) as far as it is always the same."""
+    return der.begun(0x30, _MESSAGE_DIGEST + der.begun(0x31, der.header(0x04, size), size), size)
 
 
 @lru_cache(16)  # many messages have the same second

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mta.model.attempt import DeliveryResult
 from mta.model.message import NOTICE, Content, QueuedMessage, RecipientState
+from mta.pipeline.deliver import Job
 from mta.pipeline.site import Site
 from mta.policy.notify import Notice, Occasion, may_return, notices
 from mta.policy.route import choose
@@ -12,10 +13,11 @@ from mta.rfc.dsn.compose import compose
 
 
 def reports(
-    site: Site, message: QueuedMessage, fates: tuple[RecipientFate, ...], result: DeliveryResult
+    site: Site, job: Job, fates: tuple[RecipientFate, ...], result: DeliveryResult
 ) -> tuple[tuple[Notice, QueuedMessage], ...]:
     """Every notice that these fates call for, ready to be queued."""
-    bound = may_return(site.contract.configuration, message, fates)
+    message = job.message
+    bound = may_return(site.contract.configuration, message, fates, job.connector)
     occasion = Occasion(message, fates, result, site.clock.now(), bound)
     server = site.contract.configuration.server
     return tuple((notice, _queued(site, message, notice)) for notice in notices(occasion, server, site.ids.next))

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mta.config.contract import Configuration, Server
+from mta.config.contract import Configuration, Connector, Server
 from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult, HostAttempt, RecipientResult
 from mta.model.envelope import Envelope, Recipient
@@ -134,13 +134,21 @@ class Notice:
         )
 
 
-def may_return(configuration: Configuration, message: QueuedMessage, fates: Iterable[RecipientFate]) -> str:
-    """How much of a message may travel back: of one that must not leave in clear, no more than would leave in clear."""
+def may_return(
+    configuration: Configuration, message: QueuedMessage, fates: Iterable[RecipientFate], tried: Connector
+) -> str:
+    """How much of a message may travel back: of one that must not leave in clear, no more than would leave in clear.
+
+    Both the connector that the attempt went by (`tried`) and the one a recipient was given on arrival have a say; what
+    one that vanished meanwhile demanded nobody knows any more.
+    """
     names = {state.index: state.connector for state in message.states}
+    given = [configuration.connectors.get(names.get(fate.index, "")) for fate in fates]
     bound = FULL
-    for fate in fates:
-        connector = configuration.connectors.get(names.get(fate.index, ""))
-        if connector is None or connector.outbound.smime.encrypt != "required":
+    for connector in (tried, *given):
+        if connector is None:
+            return NOTHING
+        if connector.outbound.smime.encrypt != "required":
             continue
         if connector.outbound.smime.header_protection == "confidential":
             return NOTHING

@@ -255,9 +255,16 @@ def test_of_mail_that_must_be_encrypted_no_more_comes_back_than_leaves_in_clear(
         replace(s, connector=name) for s, name in zip(found.message.states, ("other", "partner"), strict=True)
     )
     message = replace(found.message, states=states)
-    assert may_return(configuration(partner, other), message, found.fates) == expected
-    assert may_return(configuration(other), message, found.fates) == "full"
-    assert may_return(configuration(partner, other), message, found.fates[:1]) == "full"
+    assert may_return(configuration(partner, other), message, found.fates, other) == expected
+    assert may_return(configuration(partner, other), message, found.fates[:1], other) == "full"
+    assert may_return(configuration(partner, other), message, found.fates[:1], partner) == expected
+
+
+def test_of_mail_whose_connector_has_vanished_meanwhile_nothing_comes_back() -> None:
+    other, found = Connector("other"), occasion("failed")
+    [state] = found.message.states
+    message = replace(found.message, states=(replace(state, connector="gone"),))
+    assert may_return(configuration(other), message, found.fates, other) == "none"
 
 
 def test_protected_content_does_not_come_back() -> None:

@@ -60,6 +60,14 @@ def after_reload(configuration: Configuration, connector_name: str) -> Connector
     return in_force(configuration, connector) if connector else None
 
 
+def connector_now(configuration: Configuration, stored: str, current: Connector) -> Connector | None:
+    """The connector of an attempt, `current` being today's choice: mail never slides from a partner to `default`."""
+    known = after_reload(configuration, stored)
+    if known is None:
+        return None  # it vanished in a reload: the mail is held
+    return known if current.name == DEFAULT else current
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """What recipients of one connector must share to share a transaction.

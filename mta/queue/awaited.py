@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mta.config.contract import Configuration
 from mta.model.directory import DirectoryStatus
 from mta.model.lifecycle import HELD, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
 from mta.observe import events
+from mta.pipeline.identity import fitting
 from mta.pipeline.site import Shard, Site
+from mta.policy.route import choose, connector_now
 from mta.policy.transform import NO_CERTIFICATE
 from mta.ports import Event, QueueFilter, RecipientFate, Settlement
 
@@ -33,16 +34,16 @@ def _awaits(state: RecipientState) -> bool:
 
 
 async def _is_ready(site: Site, message: QueuedMessage, state: RecipientState) -> bool:
-    if not _holds(site.contract.configuration, state.connector):
+    """Whether an attempt would come to more than holding it again; where the connector has vanished it would not."""
+    mailbox, contract = message.envelope.recipients[state.index].mailbox, site.contract
+    connector = connector_now(contract.configuration, state.connector, choose(contract.index, mailbox).connector)
+    if connector is None:
+        return False
+    smime = connector.outbound.smime
+    if smime.encrypt != "required" or smime.without_certificate != "hold":
         return True  # the attempt decides anew
-    answer = await site.directory.lookup(message.envelope.recipients[state.index].mailbox)
+    answer = fitting(smime.profile, await site.directory.lookup(mailbox))
     return answer.status is DirectoryStatus.FOUND
-
-
-def _holds(configuration: Configuration, name: str) -> bool:
-    """Whether the connector still wants its mail held; one that vanished does, until a person has looked."""
-    connector = configuration.connectors.get(name)
-    return connector is None or connector.outbound.smime.without_certificate == "hold"
 
 
 async def _release(site: Site, shard: Shard, message: QueuedMessage, ready: Sequence[RecipientState]) -> None:

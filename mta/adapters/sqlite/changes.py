@@ -127,9 +127,14 @@ def _insert_form(work: Work, seq: int, form: IncomingForm) -> None:
     if form.spool:
         form.spool.make_durable()
         work.new_file = True
-    number = work.db.execute(_INSERT_FORM, (seq, *form.row)).get
+    db = work.db
+    number, taken = db.execute(_INSERT_FORM, (seq, *form.row)).get, 0
     for index in form.recipients:
-        work.db.execute(_TAKE_FORM, (number, seq, index))
+        db.execute(_TAKE_FORM, (number, seq, index))
+        taken += db.changes()
+    if not taken:  # an operator deleted them while the attempt was under way: nobody would ever send it
+        gone = db.execute("DELETE FROM form WHERE message = ? AND n = ? RETURNING file", (seq, number)).fetchall()
+        work.doomed.extend(str(name) for (name,) in gone if name is not None)
 
 
 def _end(work: Work, seq: int, at: float) -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -195,6 +196,21 @@ async def test_a_damaged_form_holds_its_message(tmp_path: Path, sql: str, why: s
     [held] = await store.search(QueueFilter(state="held"))
     assert why in held.states[0].reason
     await store.close()
+
+
+@pytest.mark.parametrize("size", [2, 2_000_000])
+async def test_of_a_message_that_was_deleted_during_its_attempt_no_form_stays(tmp_path: Path, size: int) -> None:
+    store = reopen(tmp_path)
+    await store.enqueue(queued("m1"), claim=True)
+    gone = RecipientFate(0, "deleted", "deleted by the administrator", counted=False)
+    await store.settle(replace(settlement("m1", gone), by_operator=True))
+    form = NewForm((0,), Content(size, data=b"a" * size), {})
+    await store.settle(settlement("m1", RecipientFate(0, "queued", "450 later", due=NOW), forms=(form,)))
+    await store.close()
+    assert list((tmp_path / "content").iterdir()) == []
+    db = apsw.Connection(str(tmp_path / "queue.db"))
+    assert db.execute("SELECT count(*) FROM form").get == 0
+    db.close()
 
 
 @pytest.mark.parametrize(

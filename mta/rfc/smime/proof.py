@@ -12,7 +12,12 @@ from mta.rfc.mime.structure import StructureError
 from mta.rfc.smime.kind import Kind
 from mta.rfc.smime.message import open_message
 
-_ARMOUR = re.compile(rb"-----BEGIN PGP MESSAGE-----\r?\n(?:[!-9;-~]++: [^\n]*+\n)*\r?\n([A-Za-z0-9+/=]{8})")
+_ARMOUR = re.compile(
+    rb"-----BEGIN PGP MESSAGE-----\r?\n(?:[!-9;-~]++: [^\n]*+\n)*+\r?\n([A-Za-z0-9+/=]{8})[A-Za-z0-9+/=\s]*+"
+    rb"-----END PGP MESSAGE-----\s*+"
+)
+_BASE64 = re.compile(rb"[A-Za-z0-9+/\s]*+[=\s]*+")  # nothing behind it, which a decoder would not look at
+_VERSION = re.compile(rb"\s*+Version:\s*+1\s*+", re.IGNORECASE)  # RFC 3156 §4
 _SESSION_KEYS = (1, 3)  # RFC 9580 §5: packets that begin an encrypted message
 
 
@@ -30,8 +35,14 @@ def is_what_it_claims(raw: bytes, block: HeaderBlock, kind: Kind) -> bool:
         return False
     outermost = opened.layers[0]
     if kind is Kind.ENCRYPTED:
-        return outermost.envelope is not None and bool(outermost.envelope.recipients)
+        return outermost.envelope is not None and bool(outermost.envelope.recipients) and _is_all_base64(raw, block)
     return outermost.signed is not None and outermost.signed.good
+
+
+def _is_all_base64(raw: bytes, block: HeaderBlock) -> bool:
+    """Whether nothing stands in clear beside the envelope, where a decoder of base64 would not look any more."""
+    encodings = [value.strip().lower() for value in block.values(b"content-transfer-encoding")]
+    return encodings != [b"base64"] or _BASE64.fullmatch(raw, block.body_start) is not None
 
 
 def _is_pgp_encrypted(raw: bytes, block: HeaderBlock) -> bool:
@@ -43,11 +54,20 @@ def _is_pgp_encrypted(raw: bytes, block: HeaderBlock) -> bool:
     parts = anatomy.root.parts
     if anatomy.ambiguities or len(parts) != 2 or parts[0].content_type.essence != "application/pgp-encrypted":
         return False
-    return _begins_with_session_key(raw, parts[1])
+    first, second = parts
+    if _VERSION.fullmatch(raw, first.body, first.end) is None or not _nothing_follows(raw, anatomy.root):
+        return False
+    return _begins_with_session_key(raw, second)
+
+
+def _nothing_follows(raw: bytes, root: Entity) -> bool:
+    """Behind the last part; in front of the first one mail programs write for people what it is."""
+    last = re.escape(root.content_type.get("boundary").encode("utf-8", "replace"))
+    return re.compile(rb"\s*+--" + last + rb"--\s*+").fullmatch(raw, root.parts[-1].end) is not None
 
 
 def _begins_with_session_key(raw: bytes, part: Entity) -> bool:
-    match = _ARMOUR.match(raw[part.body : part.end].lstrip())
+    match = _ARMOUR.fullmatch(raw[part.body : part.end].lstrip())
     if match is None:
         return False
     try:

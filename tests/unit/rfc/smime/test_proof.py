@@ -9,6 +9,7 @@ import pytest
 from mta.rfc.mime.header import scan_header
 from mta.rfc.smime.kind import Kind, kind_of
 from mta.rfc.smime.proof import is_what_it_claims
+from tests.support.smime_mail import MESSAGE, berta, encrypt
 
 PGP = (
     b'From: a@x.example\r\nContent-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b\r\n\r\n'
@@ -41,6 +42,7 @@ def test_pgp_that_begins_with_a_session_key(first: int) -> None:
         armoured(0x41),
         b"-----BEGIN PGP MESSAGE-----\r\n\r\nno base64 at all\r\n",
         b"text first\r\n" + armoured(0x84),
+        armoured(0x84) + b"the secret in clear\r\n",
     ],
 )
 def test_pgp_in_name_only(inside: bytes) -> None:
@@ -61,3 +63,19 @@ def test_smime_in_name_only(raw: bytes) -> None:
     kind, found = proven(raw)
     assert kind.protected
     assert not found
+
+
+@pytest.mark.parametrize("behind", [b"the secret in clear\r\n", b"\r\n-- \r\nOur disclaimer\r\n"])
+def test_clear_text_behind_an_envelope_is_no_envelope(behind: bytes) -> None:
+    whole = PGP % armoured(0x84)
+    assert proven(whole + b"\r\n") == (Kind.PGP_ENCRYPTED, True)
+    assert proven(whole + behind) == (Kind.PGP_ENCRYPTED, False)
+    sealed = encrypt(MESSAGE, berta())
+    assert proven(sealed) == (Kind.ENCRYPTED, True)
+    assert proven(sealed + b"\r\n") == (Kind.ENCRYPTED, True)
+    assert proven(sealed + b"====\r\n" + behind) == (Kind.ENCRYPTED, False)
+
+
+def test_clear_text_in_the_control_part_of_pgp_is_seen() -> None:
+    whole = (PGP % armoured(0x84)).replace(b"Version: 1\r\n", b"Version: 1\r\nthe secret in clear\r\n")
+    assert proven(whole) == (Kind.PGP_ENCRYPTED, False)

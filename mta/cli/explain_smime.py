@@ -19,6 +19,7 @@ from mta.model.directory import DirectoryAnswer
 from mta.pipeline.identity import fitting, signing_identity
 from mta.pipeline.site import Site
 from mta.policy.explain import copy_document
+from mta.policy.route import in_force
 from mta.policy.transform import Found
 from mta.ports import CertificateDirectory
 from mta.rfc.mime.header import scan_header
@@ -57,7 +58,8 @@ async def _add(configuration: Configuration, document: dict[str, Any], letter: L
 
 
 def _smime(configuration: Configuration, recipient: dict[str, Any]) -> Smime:
-    return configuration.connectors[recipient["connector"]].outbound.smime
+    """As it is in force: an audited connector sends as `default` does."""
+    return in_force(configuration, configuration.connectors[recipient["connector"]]).outbound.smime
 
 
 def _promise(smime: Smime) -> dict[str, Any]:

@@ -51,6 +51,12 @@ def recipients(config: Path, capsys: pytest.CaptureFixture[str], *addresses: str
     return found
 
 
+def test_an_audited_connector_promises_what_default_does(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(YAML.replace("domains: [fabrikam.example]", "mode: audit\n    domains: [fabrikam.example]"))
+    [bob] = recipients(config, capsys, BOB)
+    assert bob == {"sign": "never", "encrypt": "never"}
+
+
 def test_who_gets_what(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = der(begins=NOW - timedelta(9), ends=NOW - timedelta(1))
     (config.parent / "recipients" / "a.pem").write_bytes(pem(der()))

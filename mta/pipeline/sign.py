@@ -7,9 +7,12 @@ anything being stored for it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 
-from mta.config.contract import DkimKey
+from mta.config.contract import TOKEN, DkimKey
 from mta.errors import MtaError
 from mta.model.attempt import Failure, Scope
 from mta.model.message import Content, HeaderBlock, QueuedMessage
@@ -25,6 +28,8 @@ from mta.rfc.dkim.sign import BODY, Signer
 from mta.rfc.dkim.sign import sign as dkim_signature
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
+
+TOKEN_TIME = 60.0  # seconds
 
 
 async def sign(site: Site, job: Job) -> Job | Failure:
@@ -42,18 +47,38 @@ async def sign(site: Site, job: Job) -> Job | Failure:
         domain, keys = signing_keys(index, job.connector, author, message.received, service_of(message))
     if not keys and wanted is None:
         return job
-    try:
+    body_hash = await _body_hash(message.content, block)
+
+    def fields() -> bytes:
         signers = [_signer(site, domain, key) for key in keys]
-        sealer = _signer(site, wanted.by.domain, wanted.by.key) if wanted else None
-    except MtaError as error:
+        signed = b"".join(dkim_signature(Headers(block), body_hash, signer, message.received) for signer in signers)
+        if wanted is None:
+            return signed
+        sealer = _signer(site, wanted.by.domain, wanted.by.key)
+        return _sealed(message, signed, body_hash, sealer, wanted) + signed
+
+    try:
+        added = await _made(fields, (*keys, *((wanted.by.key,) if wanted else ())))
+    except (MtaError, TimeoutError) as error:
         reason = f"dkim-key: the mail cannot be signed: {error}"
         return Failure(Scope.DESTINATION, Reply(451, "4.3.0", ("Local error",)), reason, permanent=False, local=True)
-    body_hash = await _body_hash(message.content, block)
-    headers = Headers(block)
-    fields = b"".join(dkim_signature(headers, body_hash, signer, message.received) for signer in signers)
-    if wanted and sealer:
-        fields = _sealed(message, fields, body_hash, sealer, wanted) + fields
-    return replace(job, message=replace(message, prefix=fields + message.prefix)) if fields else job
+    return replace(job, message=replace(message, prefix=added + message.prefix)) if added else job
+
+
+async def _made(fields: Callable[[], bytes], keys: Iterable[DkimKey]) -> bytes:
+    """The fields; a token's in a thread and not for ever: it may be slow, or gone."""
+    if not any(key.key.startswith(TOKEN) for key in keys):
+        return fields()
+    try:
+        return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(_threads(), fields), TOKEN_TIME)
+    except TimeoutError as error:
+        raise TimeoutError(f"the token did not answer within {TOKEN_TIME:g} s") from error
+
+
+@lru_cache(1)
+def _threads() -> ThreadPoolExecutor:
+    """Of their own: a token that hangs must not take those that everything else needs."""
+    return ThreadPoolExecutor(4, thread_name_prefix="token")
 
 
 def _sealed(message: QueuedMessage, signatures: bytes, body_hash: bytes, sealer: Signer, wanted: Seal) -> bytes:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from mta.adapters.key_files import KeyFiles
 from mta.config.contract import Connector, DkimKey, Outbound, SealingKey
+from mta.errors import MtaError
 from mta.model.attempt import Failure, Scope
 from mta.model.auth import AuthResult
 from mta.model.envelope import Envelope
@@ -17,6 +23,7 @@ from mta.pipeline.deliver import Job
 from mta.pipeline.sign import sign
 from mta.pipeline.site import Contract
 from mta.policy.route import Destination
+from mta.ports import SigningKey
 from mta.rfc.arc.check import check as check_arc
 from mta.rfc.authres.parse import parse_results
 from mta.rfc.mime.header import scan_header
@@ -73,6 +80,60 @@ async def test_without_its_key_mail_waits_for_us(tmp_path: Path) -> None:
     assert (failure.permanent, failure.local, failure.scope) == (False, True, Scope.DESTINATION)
     assert "gone.key" in failure.reason
     assert str(failure.reply).startswith("451 4.3.0")
+
+
+class Token:
+    """A token whose key does `use` when it is to sign."""
+
+    def __init__(self, use: Callable[[bytes], bytes]) -> None:
+        self._key = SigningKey("rsa-sha256", use)
+
+    def signing_key(self, path: str) -> SigningKey:
+        assert path.startswith("pkcs11:")
+        return self._key
+
+
+def token_site(use: Callable[[bytes], bytes]) -> Any:
+    here = site(Path("unused"))
+    domains = (replace(CONTOSO, dkim=(DkimKey("r", "pkcs11:token=mta;object=dkim"),)),)
+    here.contract = Contract(configuration(domains=domains), index(domains=domains), 1)
+    here.keys = Token(use)
+    return here
+
+
+async def test_a_token_that_is_gone_when_it_is_to_sign_makes_the_mail_wait() -> None:
+    def gone(_: bytes) -> bytes:
+        raise MtaError("the token mta does not answer")
+
+    failure = await sign(token_site(gone), job(Content(len(MESSAGE), MESSAGE)))
+    assert isinstance(failure, Failure)
+    assert (failure.permanent, failure.local) == (False, True)
+    assert "the token mta does not answer" in failure.reason
+
+
+async def test_a_token_that_hangs_stops_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mta.pipeline.sign.TOKEN_TIME", 0.05)
+    released, turns = threading.Event(), 0
+
+    def hangs(_: bytes) -> bytes:
+        released.wait(10)
+        return b""
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    busy = asyncio.ensure_future(others())
+    try:
+        failure = await sign(token_site(hangs), job(Content(len(MESSAGE), MESSAGE)))
+    finally:
+        released.set()
+        busy.cancel()
+    assert isinstance(failure, Failure)
+    assert "did not answer within" in failure.reason
+    assert turns > 10
 
 
 async def test_a_foreign_author_leaves_as_it_came(tmp_path: Path) -> None:

@@ -11,17 +11,18 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 
-from mta.config.contract import DEFAULT, Connector
+from mta.config.contract import Connector
+from mta.model.attempt import DeliveryResult
 from mta.model.lifecycle import DELETED, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
 from mta.observe import events
 from mta.pipeline.deliver import Job, deliver
 from mta.pipeline.hop import Hops
 from mta.pipeline.protect import Protector
-from mta.pipeline.settle import settle, settle_defect, settle_held, write
+from mta.pipeline.settle import defect, settle, settle_defect, settle_held, write
 from mta.pipeline.site import Shard, Site
 from mta.pipeline.transform import transform
-from mta.policy.route import Destination, after_reload, choose, destination
+from mta.policy.route import Destination, choose, connector_now, destination
 from mta.ports import QueueFilter, RecipientFate, Settlement
 
 MEMORY_MESSAGES = 2000  # claimed at once by one worker
@@ -99,7 +100,7 @@ class Outbound:
         for state in states:
             mailbox = message.envelope.recipients[state.index].mailbox
             route = choose(index, mailbox)
-            connector = self._connector(state.connector, route.connector)
+            connector = connector_now(index.configuration, state.connector, route.connector)
             if connector is None:
                 homeless.append(state)
                 continue
@@ -112,13 +113,6 @@ class Outbound:
             for i in range(0, len(members), most)
         ]
         return jobs, homeless
-
-    def _connector(self, stored: str, current: Connector) -> Connector | None:
-        """The connector of this attempt: today's file rules, but mail never slides from a partner to `default`."""
-        known = after_reload(self._site.contract.configuration, stored)
-        if known is None:
-            return None  # it vanished in a reload: the mail is held
-        return known if current.name == DEFAULT else current
 
     def _enter(self, shard: Shard, job: Job) -> None:
         key = (job.connector.name, job.destination)
@@ -159,10 +153,18 @@ class Outbound:
         """Transform, deliver and settle; whether anything waits. What cannot leave as the contract says stays here."""
         leaving = await transform(self._site, self._protector, job, shard.store.spool)
         try:
-            results = [await deliver(self._site, self.hops, part.job) for part in leaving.parts]
+            results = [await self._deliver(part.job) for part in leaving.parts]
             return await settle(self._site, shard, job, leaving.together(results))
         finally:
             await leaving.forget()
+
+    async def _deliver(self, job: Job) -> DeliveryResult:
+        """One part; a defect in it must not make us forget what became of the others."""
+        try:
+            return await deliver(self._site, self.hops, job)
+        except Exception as error:
+            self._site.log.defect(f"delivery of {job.message.id}", error)
+            return defect(job, error)
 
     async def _still_wanted(self, shard: Shard, job: Job) -> Job:
         """The job without recipients that were held or deleted while it waited; their claim is given back."""

@@ -1,7 +1,8 @@
 """S/MIME on the way out: what policy/transform.py decided for each recipient, carried out.
 
 Certificates are looked up and large results written on the loop; the cryptography runs in a thread, where the private
-key's work lets the interpreter go. Large messages are made one at a time: each is in memory as a whole meanwhile.
+key's work lets the interpreter go. Large messages are made one at a time, and of one with several envelopes one after
+the other: each is in memory as a whole meanwhile. A token that does not answer holds up nobody else.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mta.config.contract import Smime
@@ -33,6 +36,8 @@ from mta.rfc.smime.proof import is_what_it_claims
 from mta.rfc.smime.writer import Letter, write
 
 LARGE = 1 << 20  # octets: above, one message at a time is made
+LONGEST = 120.0  # seconds that one envelope may take: only a token that hangs takes so long
+_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +49,43 @@ class Made:
     detail: dict[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What protecting one message for some recipients came to: what was made, and who gets nothing."""
-
-    made: tuple[Made, ...]
-    refused: Mapping[int, Failure]
+Keep = Callable[[Made], Awaitable[None]]
 
 
 class Protector:
-    """One a worker."""
+    """One a worker. `longest`: seconds that one envelope may take."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, longest: float = LONGEST) -> None:
         self._site = site
+        self._longest = longest
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="protect")
         self.one_large = asyncio.Semaphore(1)
 
-    async def protect(self, job: Job, places: tuple[int, ...]) -> Outcome:
-        """Sign and encrypt the message of `job` for the recipients at `places`, as its connector says."""
+    async def protect(self, job: Job, places: tuple[int, ...], keep: Keep) -> Mapping[int, Failure]:
+        """Sign and encrypt the message of `job` for the recipients at `places`, as its connector says.
+
+        What is made is handed to `keep`, one envelope after the other; the answer is who gets nothing, and why.
+        """
         answers = await self._look_up(job, places)
         work = _Work(self._site, job, places, answers)
         if job.message.content.size <= LARGE:
-            return await asyncio.to_thread(work.run)
+            return await self._run(work, keep)
         async with self.one_large:
-            return await asyncio.to_thread(work.run)
+            return await self._run(work, keep)
+
+    async def _run(self, work: _Work, keep: Keep) -> Mapping[int, Failure]:
+        loop, without = asyncio.get_running_loop(), set(work.places)
+        while work.left:
+            step = loop.run_in_executor(self._threads, work.step)
+            try:
+                made = await asyncio.wait_for(step, self._longest)
+            except TimeoutError:  # the thread cannot be stopped; what it still makes is not used
+                late = _local(f"smime-failed: not done within {self._longest:g} s; does the token answer?")
+                return dict.fromkeys(without, late) | work.refused
+            if made is not None:
+                await keep(made)
+                without.difference_update(made.places)
+        return work.refused
 
     async def _look_up(self, job: Job, places: tuple[int, ...]) -> dict[int, DirectoryAnswer]:
         if job.connector.outbound.smime.encrypt == "never":
@@ -76,44 +95,56 @@ class Protector:
         return dict(zip(places, found, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
-    """One message for one contract; all of it runs in a thread and changes nothing outside."""
+    """One message for one contract, in steps: the first decides and makes one envelope, each further one the next.
+
+    A step runs in a thread and changes nothing outside.
+    """
 
     site: Site
     job: Job
     places: tuple[int, ...]
     answers: dict[int, DirectoryAnswer]
+    refused: dict[int, Failure] = field(default_factory=dict)
+    _copies: dict[int, Copy] = field(default_factory=dict)
+    _groups: deque[tuple[int, ...]] = field(default_factory=deque)
+    _letter: Letter | None = None
+    _begun: bool = False
 
-    def run(self) -> Outcome:
+    @property
+    def left(self) -> bool:
+        """Whether there is anything to do still."""
+        return not self._begun or bool(self._groups)
+
+    def step(self) -> Made | None:
+        """The next envelope; None where nobody gets one."""
+        if not self._begun:
+            self._decide()
+            self._begun = True
+        return self._make(self._groups.popleft()) if self._groups else None
+
+    def _decide(self) -> None:
         try:
             raw = octets(self.job.message.content)
         except StorageError as error:
-            return self._all(_local(f"storage: {error}"))
+            self.refused.update(dict.fromkeys(self.places, _local(f"storage: {error}")))
+            return
         block = scan_header(raw, len(raw))
         found, own, author = self._facts(raw, block)
-        copies: dict[int, Copy] = {}
-        refused: dict[int, Failure] = {}
         for place in self.places:
             copy = copy_for(self._smime, found, author, self._fitting(place))
             if isinstance(copy, Failure):
-                refused[place] = copy
+                self.refused[place] = copy
             else:
-                copies[place] = copy
-        made: list[Made] = []
-        letter = Letter(
-            raw, block, self._smime, known_identity(own) if own else None, self.site.clock.now(), os.urandom
-        )
-        for group in envelopes(copies, self._visible(block, copies)):
-            self._make(group, copies, letter, made, refused)
-        return Outcome(tuple(made), refused)
+                self._copies[place] = copy
+        identity = known_identity(own) if own else None
+        self._letter = Letter(raw, block, self._smime, identity, self.site.clock.now(), os.urandom)
+        self._groups.extend(envelopes(self._copies, self._visible(block, self._copies)))
 
     @property
     def _smime(self) -> Smime:
         return self.job.connector.outbound.smime
-
-    def _all(self, failure: Failure) -> Outcome:
-        return Outcome((), dict.fromkeys(self.places, failure))
 
     def _facts(self, raw: bytes, block: HeaderBlock) -> tuple[Found, OwnCertificate | None, Author]:
         kind = kind_of(block, raw)
@@ -133,34 +164,27 @@ class _Work:
         named = named_in_header(block, (recipients[place].mailbox for place in copies))
         return [place for place in copies if recipients[place].mailbox in named]
 
-    def _make(
-        self,
-        group: tuple[int, ...],
-        copies: Mapping[int, Copy],
-        letter: Letter,
-        made: list[Made],
-        refused: dict[int, Failure],
-    ) -> None:
-        """One group's bytes, or why it gets none."""
+    def _make(self, group: tuple[int, ...]) -> Made | None:
+        """One group's bytes; None, and why in `refused`, where it gets none."""
+        copies, letter = self._copies, self._letter
+        assert letter is not None
         first = copies[group[0]]
         certificates = tuple(copy.certificate for place in group if (copy := copies[place]).certificate is not None)
         detail = _detail(self._smime, group, copies, self.job.message)
         if not first.sign and not certificates:
-            made.append(Made(group, None, detail))
-            return
+            return Made(group, None, detail)
         try:
             written = write(letter, first.sign, certificates)
         except MtaError as error:  # a token that does not answer, a key that will not sign
-            refused.update(dict.fromkeys(group, _local(f"smime-failed: {error}")))
-            return
+            self.refused.update(dict.fromkeys(group, _local(f"smime-failed: {error}")))
+            return None
         if not isinstance(written, NotTransformable):
-            made.append(Made(group, written.content, {**detail, **written.detail}))
-            return
+            return Made(group, written.content, {**detail, **written.detail})
         verdict = not_transformable(self._smime, first, written.word, written.text)
         if isinstance(verdict, Failure):
-            refused.update(dict.fromkeys(group, verdict))
-        else:
-            made.append(Made(group, None, {**detail, "note": verdict}))
+            self.refused.update(dict.fromkeys(group, verdict))
+            return None
+        return Made(group, None, {**detail, "note": verdict})
 
 
 def fingerprint(smime: Smime) -> str:

@@ -36,7 +36,7 @@ async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> 
     now = site.clock.now()
     limits = site.contract.configuration.server.limits
     fates = policy.settle(job.message, result, limits, now, site.random.uniform(-1.0, 1.0))
-    notices = reports(site, job.message, fates, result)
+    notices = reports(site, job, fates, result)
     groups = _grouped(fates)
     history = [_event(now, job, group, result) for group in groups]
     history.extend(_broken(site, job, fates, result))
@@ -80,10 +80,14 @@ async def settle_held(
 
 async def settle_defect(site: Site, shard: Shard, job: Job, error: Exception) -> bool:
     """An attempt ended in a defect of ours: the mail waits like after any temporary failure."""
+    return await settle(site, shard, job, defect(job, error))
+
+
+def defect(job: Job, error: Exception) -> DeliveryResult:
+    """What an attempt comes to that ended in a defect of ours."""
     reason = f"defect: {type(error).__name__} during delivery; the log has the whole story"
     failure = Failure(Scope.DESTINATION, Reply(451, "4.3.0", ("Local error",)), reason, permanent=False, local=True)
-    results = tuple(RecipientResult(state.index, failure.reply, failure) for state in job.recipients)
-    return await settle(site, shard, job, DeliveryResult((), results))
+    return DeliveryResult((), tuple(RecipientResult(state.index, failure.reply, failure) for state in job.recipients))
 
 
 async def write(site: Site, shard: Shard, settlement: Settlement) -> None:

@@ -7,7 +7,7 @@ S/MIME has made is kept with the queue if it has to be sent again (ports: `NewFo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mta.errors import StorageError
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
@@ -85,24 +85,53 @@ async def transform(site: Site, protector: Protector, job: Job, new_spool: Calla
     if not job.connector.outbound.smime.protects and not any(state.form for state in job.recipients):
         return await _opened(site, protector, job)
     parts, fresh = _made_before(job)
-    refused: list[RecipientResult] = []
     if fresh and not job.connector.outbound.smime.protects:
         opened = await _opened(site, protector, replace(job, recipients=fresh))
         leaving = await _signed(site, job, tuple(parts))
         return Leaving((*leaving.parts, *opened.parts), (*leaving.refused, *opened.refused))
-    if fresh:
-        outcome = await protector.protect(job, tuple(state.index for state in fresh))
-        refused += [
-            RecipientResult(place, failure.reply, failure, host=None) for place, failure in outcome.refused.items()
-        ]
-        for made in outcome.made:
-            try:
-                parts.append(await _part(new_spool, job, made))
-            except StorageError as error:
-                failure = _no_room(error)
-                refused += [RecipientResult(place, failure.reply, failure, host=None) for place in made.places]
-    leaving = await _signed(site, job, tuple(parts))
-    return Leaving(leaving.parts, (*refused, *leaving.refused))
+    making = _Making(job, new_spool, parts)
+    try:
+        if fresh:
+            nothing = await protector.protect(job, tuple(state.index for state in fresh), making.keep)
+            making.refuse(nothing)
+        leaving = await _signed(site, job, tuple(making.parts))
+    except BaseException:
+        await making.leaving().forget()
+        raise
+    return Leaving(leaving.parts, (*making.refused, *leaving.refused))
+
+
+@dataclass(slots=True)
+class _Making:
+    """The parts of a job as they are made: together not much more than LARGE in memory, the rest in the queue's files.
+
+    A message with many blind copies is many envelopes.
+    """
+
+    job: Job
+    new_spool: Callable[[], Spool]
+    parts: list[Part]
+    refused: list[RecipientResult] = field(default_factory=list)
+    _held: int = 0
+
+    async def keep(self, made: Made) -> None:
+        """Make a part of it; its recipients get nothing if there is no room for it."""
+        size = len(made.content or b"")
+        in_memory = self._held + size <= LARGE
+        try:
+            self.parts.append(await _part(None if in_memory else self.new_spool, self.job, made))
+        except StorageError as error:
+            self.refuse(dict.fromkeys(made.places, _no_room(error)))
+        else:
+            self._held += size if in_memory else 0
+
+    def refuse(self, failures: Mapping[int, Failure]) -> None:
+        """These recipients get nothing."""
+        self.refused += [RecipientResult(place, one.reply, one, host=None) for place, one in failures.items()]
+
+    def leaving(self) -> Leaving:
+        """What is there so far."""
+        return Leaving(tuple(self.parts))
 
 
 async def _opened(site: Site, protector: Protector, job: Job) -> Leaving:
@@ -131,15 +160,15 @@ def _again(job: Job, form: Form, states: tuple[RecipientState, ...]) -> Part:
     return Part(replace(job, message=message, recipients=states), detail=form.detail)
 
 
-async def _part(new_spool: Callable[[], Spool], job: Job, made: Made) -> Part:
-    """What was made, as a job; a large one goes to a file of the queue."""
+async def _part(new_spool: Callable[[], Spool] | None, job: Job, made: Made) -> Part:
+    """What was made, as a job; in a file of the queue if there is a `new_spool`."""
     states = tuple(state for state in job.recipients if state.index in made.places)
     own = replace(job, recipients=states)
     if made.content is None:
         return Part(own, detail=made.detail)
     spool: Spool | None = None
     content = Content(len(made.content), data=made.content)
-    if len(made.content) > LARGE:
+    if new_spool is not None:
         spool = new_spool()
         try:
             await spool.write(made.content)
@@ -160,6 +189,7 @@ async def _signed(site: Site, came: Job, parts: tuple[Part, ...]) -> Leaving:
         signed = await sign(site, part.job)
         if isinstance(signed, Failure):
             refused += [RecipientResult(state.index, signed.reply, signed, host=None) for state in part.job.recipients]
+            await Leaving((part,)).forget()
             continue
         changed = signed.message is not came.message
         if changed and (broken := await broken_on_leaving(came.message, signed.message)):

@@ -15,6 +15,7 @@ import errno
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ class FileReportSpool:
             if not path.exists() and len(os.listdir(path.parent)) >= self._bounds.files:
                 raise StorageFull(f"{path.parent} has {self._bounds.files} files: no more are kept of this day")
             self._grow(shelf, len(data))
-            new = path.with_name(f".{path.name}.{os.getpid()}")
+            new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")  # several threads may write it
             try:
                 with open(new, "wb", opener=self._private) as file:
                     file.write(data)

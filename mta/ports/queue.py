@@ -1,0 +1,157 @@
+"""The durable queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from mta.model.frozen import frozen
+from mta.model.message import Content, NewForm, QueuedMessage
+
+
+@frozen
+class RecipientFate:
+    """What settling writes for one recipient: its new state and why."""
+
+    index: int
+    state: str
+    reason: str
+    due: float = 0.0
+    counted: bool = True  # this was an attempt
+    warned: bool = False  # a delay warning goes out with this settlement
+
+
+@frozen
+class Event:
+    """One line of a message's history. `detail` holds JSON types only; `recipients` are indices, empty: all."""
+
+    at: float
+    name: str  # observe/events.py
+    detail: dict[str, object]
+    recipients: tuple[int, ...] = ()
+
+
+@frozen
+class Settlement:
+    """All that one attempt (or one operator's command) changes for a message; written in one transaction.
+
+    `notices` are whole new messages (bounces, warnings) that become durable in that same transaction. `by_operator`:
+    a command, not the end of an attempt; the claim of an attempt that is under way stays.
+    """
+
+    message_id: str
+    at: float
+    fates: tuple[RecipientFate, ...]
+    events: tuple[Event, ...] = ()
+    notices: tuple[QueuedMessage, ...] = ()
+    by_operator: bool = False
+    forms: tuple[NewForm, ...] = ()  # recipients that came to their end keep none
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFilter:
+    """Which messages are meant; every condition that is set must hold. Empty strings are not set."""
+
+    id: str = ""
+    connector: str = ""
+    recipient: str = ""  # address or domain
+    sender: str = ""  # address or domain
+    state: str = ""
+    since: float = 0.0
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRecord:
+    """A message with its history, oldest event first. Content is not loaded."""
+
+    message: QueuedMessage
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How many recipients are in each state, and the octets of undelivered content."""
+
+    states: dict[str, int]
+    octets: int
+
+
+class Spool(Protocol):
+    """Takes a large message while it arrives; becomes its content without another copy."""
+
+    size: int
+
+    async def write(self, data: bytes) -> None:
+        """Append. Raises StorageFull."""
+        ...
+
+    def content(self, head: bytes) -> Content:
+        """What was written, as content of a message about to be enqueued."""
+        ...
+
+    async def discard(self) -> None:
+        """Forget it; never raises."""
+        ...
+
+
+class QueueStore(Protocol):
+    """A durable queue with one owner. When a coroutine that changes it returns, the change survives a power cut.
+
+    `siblings` is set by the server: how many sessions are between MAIL and the reply to their message, those inside
+    `enqueue` included. The store may wait a moment for them to share a commit.
+    """
+
+    siblings: int
+
+    async def enqueue(self, message: QueuedMessage, *, claim: bool = False) -> None:
+        """Take responsibility for a message. `claim`: the caller delivers it now; `claim()` will not return it."""
+        ...
+
+    def spool(self) -> Spool:
+        """Where a large message goes while it arrives."""
+        ...
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Write fates, events and notices in one transaction and release the claim on these recipients.
+
+        A message whose recipients are all final loses its content; its history stays for the trace.
+        """
+        ...
+
+    async def claim(self, now: float, limit: int) -> list[QueuedMessage]:
+        """Due messages, earliest first, not claimed by anyone; `states` holds only the due recipients."""
+        ...
+
+    async def release_claim(self, message_id: str) -> None:
+        """Give a claim back untouched (shutdown, no capacity)."""
+        ...
+
+    async def next_due(self) -> float | None:
+        """When the earliest unclaimed recipient is due; None: nothing waits."""
+        ...
+
+    def read(self, content: Content) -> AsyncIterator[bytes]:
+        """The content in pieces of at most 256 KiB."""
+        ...
+
+    async def search(self, which: QueueFilter) -> list[QueuedMessage]:
+        """Messages with any undelivered recipient, oldest first; content without its bytes."""
+        ...
+
+    async def trace(self, which: QueueFilter) -> list[TraceRecord]:
+        """Messages, delivered ones too, with their history, newest first."""
+        ...
+
+    async def counts(self) -> QueueCounts:
+        """For metrics and `mta queue`; costs no scan of the queue."""
+        ...
+
+    async def purge(self, before: float, limit: int = 1000) -> int:
+        """Forget the history of up to `limit` messages that ended before `before`; how many were forgotten."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of the files."""
+        ...

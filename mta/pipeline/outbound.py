@@ -21,7 +21,7 @@ from mta.pipeline.hop import Hops
 from mta.pipeline.protect import Protector
 from mta.pipeline.settle import defect, settle, settle_defect, settle_held, write
 from mta.pipeline.site import Shard, Site
-from mta.pipeline.transform import transform
+from mta.pipeline.transform import Leaving, Part, transform
 from mta.policy.route import Destination, choose, connector_now, destination
 from mta.ports import QueueFilter, RecipientFate, Settlement
 
@@ -150,11 +150,23 @@ class Outbound:
                 self.on_waiting()
 
     async def _attempt(self, shard: Shard, job: Job) -> bool:
-        """Transform, deliver and settle; whether anything waits. What cannot leave as the contract says stays here."""
+        """Transform, deliver and settle; whether anything waits. What cannot leave as the contract says stays here.
+
+        A part that has left is settled before the next one does, so that a crash sends at most one again; the others
+        are settled together, so that the sender gets one report.
+        """
         leaving = await transform(self._site, self._protector, job, shard.store.spool)
+        waiting, left = False, list[tuple[Part, DeliveryResult]]()
         try:
-            results = [await self._deliver(part.job) for part in leaving.parts]
-            return await settle(self._site, shard, job, leaving.together(results))
+            for part in leaving.parts:
+                result = await self._deliver(part.job)
+                if part is leaving.parts[-1] or any(each.failure for each in result.recipients):
+                    left.append((part, result))
+                else:
+                    gone = Leaving((part,)).together([result])
+                    waiting |= await settle(self._site, shard, job, gone)
+            rest = replace(leaving, parts=tuple(part for part, _ in left))
+            return await settle(self._site, shard, job, rest.together([result for _, result in left])) or waiting
         finally:
             await leaving.forget()
 
@@ -210,4 +222,5 @@ class Outbound:
 
 
 def _held(message: QueuedMessage) -> int:
-    return len(message.content.data) if message.content.data is not None else len(message.content.head)
+    contents = (message.content, *(form.content for form in message.forms))
+    return sum(len(one.data) if one.data is not None else len(one.head) for one in contents)

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from mta.config.contract import Smime
 from mta.errors import MtaError, StorageError
@@ -39,6 +40,8 @@ LARGE = 1 << 20  # octets: above, one message at a time is made
 LONGEST = 120.0  # seconds that one envelope may take: only a token that hangs takes so long
 _THREADS = 4
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -47,6 +50,10 @@ class Made:
     places: tuple[int, ...]
     content: bytes | None
     detail: dict[str, object]
+
+
+class SmimeLate(MtaError):
+    """Cryptography that takes longer than it ever should."""
 
 
 Keep = Callable[[Made], Awaitable[None]]
@@ -73,15 +80,21 @@ class Protector:
         async with self.one_large:
             return await self._run(work, keep)
 
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """What may need a token, in a thread of our own. Raises SmimeLate; the thread cannot be stopped even then."""
+        step = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.wait_for(step, self._longest)
+        except TimeoutError as error:
+            raise SmimeLate(f"not done within {self._longest:g} s; does the token answer?") from error
+
     async def _run(self, work: _Work, keep: Keep) -> Mapping[int, Failure]:
-        loop, without = asyncio.get_running_loop(), set(work.places)
+        without = set(work.places)
         while work.left:
-            step = loop.run_in_executor(self._threads, work.step)
             try:
-                made = await asyncio.wait_for(step, self._longest)
-            except TimeoutError:  # the thread cannot be stopped; what it still makes is not used
-                late = _local(f"smime-failed: not done within {self._longest:g} s; does the token answer?")
-                return dict.fromkeys(without, late) | work.refused
+                made = await self.in_thread(work.step)
+            except SmimeLate as error:
+                return dict.fromkeys(without, not_done(error)) | work.refused
             if made is not None:
                 await keep(made)
                 without.difference_update(made.places)
@@ -176,7 +189,7 @@ class _Work:
         try:
             written = write(letter, first.sign, certificates)
         except MtaError as error:  # a token that does not answer, a key that will not sign
-            self.refused.update(dict.fromkeys(group, _local(f"smime-failed: {error}")))
+            self.refused.update(dict.fromkeys(group, not_done(error)))
             return None
         if not isinstance(written, NotTransformable):
             return Made(group, written.content, {**detail, **written.detail})
@@ -216,6 +229,11 @@ def octets(content: Content) -> bytes:
         return Path(content.path or "").read_bytes()
     except OSError as error:
         raise StorageError(f"a message cannot be read back: {error}") from error
+
+
+def not_done(error: MtaError) -> Failure:
+    """Why a copy waits: a token that does not answer, a key that will not do its work."""
+    return _local(f"smime-failed: {error}")
 
 
 def _local(reason: str) -> Failure:

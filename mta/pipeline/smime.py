@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from mta.config.contract import Domain
 from mta.model.author import FromField
@@ -20,7 +21,7 @@ from mta.model.smime_verdict import SmimeVerdict
 from mta.model.tls import PathVerdict
 from mta.observe.trace import smime_evidence
 from mta.pipeline.deliver import Job
-from mta.pipeline.protect import LARGE, octets
+from mta.pipeline.protect import LARGE, Protector, octets
 from mta.pipeline.site import Site
 from mta.policy.smime import address_key, judge_message, to_judge
 from mta.ports import OwnCertificate
@@ -44,10 +45,10 @@ class Read:
     detail: Mapping[str, object] | None = None
 
 
-async def read_for_us(site: Site, job: Job, one_large: asyncio.Semaphore) -> tuple[Read, ...]:
+async def read_for_us(site: Site, job: Job, protector: Protector) -> tuple[Read, ...]:
     """The job in parts: those whose recipients are ours bear a verdict, and the plaintext where a key opened it.
 
-    Raises StorageError if the content cannot be read.
+    Raises StorageError if the content cannot be read, MtaError where a token does not answer.
     """
     ours = _ours(site, job)
     if not ours:
@@ -56,10 +57,10 @@ async def read_for_us(site: Site, job: Job, one_large: asyncio.Semaphore) -> tup
     block = scan_header(beginning, len(beginning))
     if kind_of(block, beginning) in _NOT_OURS_TO_READ:
         return (Read(job),)
-    reading = _Reading(site, job, ours)
+    reading = _Reading(site, job, ours, protector)
     if job.message.content.size <= LARGE:
         return await reading.run()
-    async with one_large:
+    async with protector.one_large:
         return await reading.run()
 
 
@@ -81,6 +82,8 @@ class _Reading:
     site: Site
     job: Job
     ours: Mapping[int, Domain]
+    protector: Protector
+    known: dict[bytes, bytes] = field(default_factory=dict)  # plaintexts: what many keys open is in memory once
 
     async def run(self) -> tuple[Read, ...]:
         """Open it without a key; if there is an envelope, once more for each set of keys among the recipients."""
@@ -93,7 +96,8 @@ class _Reading:
         if not opened.encrypted:
             return (*parts, await self._part(letter, opened, list(self.ours)))
         for keys, places in await self._by_keys():
-            found = await asyncio.to_thread(open_message, raw, keys, letter.block) if keys else opened
+            again = partial(open_message, raw, keys, letter.block)
+            found = await self.protector.in_thread(again) if keys else opened
             parts.append(await self._part(letter, found, places))
         return tuple(parts)
 
@@ -107,7 +111,8 @@ class _Reading:
             own: tuple[OwnCertificate, ...] = ()
             if domain.smime is not None and domain.smime.decrypt:
                 address = self.job.message.envelope.recipients[place].mailbox.key
-                own = await asyncio.to_thread(self.site.key_ring.for_decrypting, domain.name, address)
+                find = partial(self.site.key_ring.for_decrypting, domain.name, address)
+                own = await self.protector.in_thread(find)
             keys = tuple(DecryptionKey(each.certificate, each.key) for each in own)
             groups.setdefault(tuple(each.certificate for each in own), (keys, []))[1].append(place)
         return list(groups.values())
@@ -115,6 +120,8 @@ class _Reading:
     async def _part(self, letter: _Letter, opened: OpenedMessage, places: Sequence[int]) -> Read:
         verdict = await self._judged(letter, opened)
         plain = await asyncio.to_thread(_plain, letter, opened, verdict)
+        if plain is not None:
+            plain = self.known.setdefault(plain, plain)
         job = self._for(places)
         authserv_id = self.site.contract.configuration.server.authserv_id
         message = replace(job.message, prefix=smime_fields(authserv_id, verdict) + job.message.prefix)
@@ -158,10 +165,10 @@ def without_verdicts(raw: bytes) -> bytes:
     """The message without X-MTA-SMIME: a relay of ours may bring it along, and one verdict is enough."""
     block = scan_header(raw, len(raw))
     kept, at = [], 0
-    for field in block.fields:
-        if field.name == FIELD:
-            kept.append(raw[at : field.start])
-            at = field.end
+    for each in block.fields:
+        if each.name == FIELD:
+            kept.append(raw[at : each.start])
+            at = each.end
     return b"".join((*kept, raw[at:])) if kept else raw
 
 

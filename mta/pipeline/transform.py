@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mta.errors import StorageError
+from mta.errors import MtaError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.message import Content, Form, NewForm, RecipientState
 from mta.model.reply import Reply
 from mta.pipeline.deliver import Job
-from mta.pipeline.protect import LARGE, Made, Protector, fingerprint
+from mta.pipeline.protect import LARGE, Made, Protector, fingerprint, not_done
 from mta.pipeline.sign import sign
 from mta.pipeline.site import Site
 from mta.pipeline.smime import read_for_us
@@ -137,9 +137,9 @@ class _Making:
 async def _opened(site: Site, protector: Protector, job: Job) -> Leaving:
     """What nobody protects on the way out may be protected mail for us (pipeline/smime.py)."""
     try:
-        read = await read_for_us(site, job, protector.one_large)
-    except StorageError as error:
-        failure = _no_room(error)
+        read = await read_for_us(site, job, protector)
+    except MtaError as error:
+        failure = _no_room(error) if isinstance(error, StorageError) else not_done(error)
         return Leaving((), tuple(RecipientResult(each.index, failure.reply, failure, None) for each in job.recipients))
     return await _signed(site, job, tuple(Part(each.job, detail=each.detail) for each in read))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mta.config.contract import Connector, OwnSmime
-from mta.errors import StorageError
+from mta.errors import MtaError, StorageError
 from mta.model.address import Mailbox
 from mta.model.directory import Harvest
 from mta.model.envelope import Envelope, Recipient
@@ -20,6 +20,7 @@ from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.model.tls import PathFault, PathVerdict
 from mta.pipeline.authenticate import without_forgeries
 from mta.pipeline.deliver import Job
+from mta.pipeline.protect import Protector
 from mta.pipeline.site import Contract
 from mta.pipeline.smime import Read, read_for_us
 from mta.policy.route import Destination
@@ -41,6 +42,8 @@ class World:
     learned: list[Harvest] = field(default_factory=list)
     asked: list[bytes] = field(default_factory=list)
     contract: OwnSmime | None = field(default_factory=OwnSmime)
+    longest: float = 60.0
+    hangs: threading.Event | None = None
 
     async def judge(self, certificate: bytes, others: Sequence[bytes], purpose: str, now: float) -> PathVerdict:
         assert (purpose, now) == ("sign", NOW)
@@ -51,6 +54,8 @@ class World:
         self.learned.append(harvest)
 
     def for_decrypting(self, domain: str, address: str) -> tuple[OwnCertificate, ...]:
+        if self.hangs:
+            self.hangs.wait(10)
         who = self.keys.get(address)
         return (OwnCertificate(who.der, (), who.key, 0, 1, "here"),) if who else ()
 
@@ -67,7 +72,7 @@ class World:
         known = content or Content(len(raw), raw)
         message = QueuedMessage("1", Envelope(None, recipients), known, TRACE, NOW, "default", states)
         job = Job(message, states, Connector("default"), Destination("mx", "contoso.example"))
-        return list(await read_for_us(self.site, job, asyncio.Semaphore(1)))
+        return list(await read_for_us(self.site, job, Protector(self.site, longest=self.longest)))
 
 
 def verdict(read: Read) -> str:
@@ -140,6 +145,23 @@ async def test_each_recipient_gets_what_their_own_key_opens() -> None:
     assert reads[1,].job.message.prefix == TRACE
     assert b"figures" in (reads[2,].job.message.content.data or b"")
     assert verdict(reads[2,]).startswith("unsigned; encrypted=aes256-cbc; authenticated=no")
+
+
+async def test_what_many_keys_open_is_in_memory_once() -> None:
+    world, raw = World({BERTA: berta(), ANNA: anna()}), encrypt(MESSAGE, berta(), anna())
+    one, other = await world.read(raw, ANNA, BERTA)
+    assert b"figures" in (one.job.message.content.data or b"")
+    assert one.job.message.content.data is other.job.message.content.data
+
+
+async def test_a_token_that_hangs_is_not_waited_for_for_ever() -> None:
+    world = World({BERTA: berta()}, longest=0.05, hangs=threading.Event())
+    try:
+        with pytest.raises(MtaError, match="does the token answer"):
+            await world.read(encrypt(MESSAGE, berta()), BERTA)
+    finally:
+        assert world.hangs is not None
+        world.hangs.set()
 
 
 async def test_a_domain_that_does_not_decrypt_hands_on_what_came() -> None:

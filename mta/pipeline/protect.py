@@ -39,6 +39,7 @@ from mta.rfc.smime.writer import Letter, write
 LARGE = 1 << 20  # octets: above, one message at a time is made
 LONGEST = 120.0  # seconds that one envelope may take: only a token that hangs takes so long
 _THREADS = 4
+_OPENED = 4  # large messages in clear at a time: they are in memory until they have left, since no file shall hold them
 
 T = TypeVar("T")
 
@@ -67,6 +68,7 @@ class Protector:
         self._longest = longest
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="protect")
         self.one_large = asyncio.Semaphore(1)
+        self.opened_large = asyncio.Semaphore(_OPENED)
 
     async def protect(self, job: Job, places: tuple[int, ...], keep: Keep) -> Mapping[int, Failure]:
         """Sign and encrypt the message of `job` for the recipients at `places`, as its connector says.

@@ -60,8 +60,23 @@ async def read_for_us(site: Site, job: Job, protector: Protector) -> tuple[Read,
     reading = _Reading(site, job, ours, protector)
     if job.message.content.size <= LARGE:
         return await reading.run()
-    async with protector.one_large:
-        return await reading.run()
+    await protector.opened_large.acquire()
+    try:
+        async with protector.one_large:
+            read = await reading.run()
+    except BaseException:
+        protector.opened_large.release()
+        raise
+    if not holds_large(job, read):
+        protector.opened_large.release()
+    return read
+
+
+def holds_large(job: Job, read: Sequence[Read]) -> bool:
+    """Whether a large message is in memory now; `Protector.opened_large` is then to be released once it has left."""
+    if job.message.content.size <= LARGE:
+        return False
+    return any(each.job.message.content is not job.message.content for each in read)
 
 
 def _ours(site: Site, job: Job) -> dict[int, Domain]:

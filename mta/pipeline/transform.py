@@ -17,7 +17,7 @@ from mta.pipeline.deliver import Job
 from mta.pipeline.protect import LARGE, Made, Protector, fingerprint, not_done
 from mta.pipeline.sign import sign
 from mta.pipeline.site import Site
-from mta.pipeline.smime import read_for_us
+from mta.pipeline.smime import holds_large, read_for_us
 from mta.pipeline.survive import broken_on_leaving
 from mta.ports import Spool
 
@@ -46,6 +46,7 @@ class Leaving:
 
     parts: tuple[Part, ...]
     refused: tuple[RecipientResult, ...] = ()
+    release: Callable[[], None] | None = None  # gives room to the next large message in clear
 
     def together(self, results: Sequence[DeliveryResult]) -> DeliveryResult:
         """One result of what came of each part, in their order."""
@@ -67,7 +68,9 @@ class Leaving:
         )
 
     async def forget(self) -> None:
-        """Let go of large forms that the queue has not taken over."""
+        """Let go of large forms that the queue has not taken over, and of what is in memory. To be called once."""
+        if self.release is not None:
+            self.release()
         for part in self.parts:
             if part.spool is not None:
                 await part.spool.discard()
@@ -86,9 +89,9 @@ async def transform(site: Site, protector: Protector, job: Job, new_spool: Calla
         return await _opened(site, protector, job)
     parts, fresh = _made_before(job)
     if fresh and not job.connector.outbound.smime.protects:
-        opened = await _opened(site, protector, replace(job, recipients=fresh))
         leaving = await _signed(site, job, tuple(parts))
-        return Leaving((*leaving.parts, *opened.parts), (*leaving.refused, *opened.refused))
+        opened = await _opened(site, protector, replace(job, recipients=fresh))
+        return Leaving((*leaving.parts, *opened.parts), (*leaving.refused, *opened.refused), opened.release)
     making = _Making(job, new_spool, parts)
     try:
         if fresh:
@@ -141,7 +144,14 @@ async def _opened(site: Site, protector: Protector, job: Job) -> Leaving:
     except MtaError as error:
         failure = _no_room(error) if isinstance(error, StorageError) else not_done(error)
         return Leaving((), tuple(RecipientResult(each.index, failure.reply, failure, None) for each in job.recipients))
-    return await _signed(site, job, tuple(Part(each.job, detail=each.detail) for each in read))
+    release = protector.opened_large.release if holds_large(job, read) else None
+    try:
+        leaving = await _signed(site, job, tuple(Part(each.job, detail=each.detail) for each in read))
+    except BaseException:
+        if release is not None:
+            release()
+        raise
+    return replace(leaving, release=release)
 
 
 def _made_before(job: Job) -> tuple[list[Part], tuple[RecipientState, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from mta.pipeline.deliver import Job
 from mta.pipeline.protect import Protector
 from mta.pipeline.site import Contract
 from mta.pipeline.smime import Read, read_for_us
+from mta.pipeline.transform import Leaving, transform
 from mta.policy.route import Destination
 from mta.ports import OwnCertificate
 from mta.rfc.mime.header import scan_header
@@ -67,12 +69,15 @@ class World:
         return SimpleNamespace(contract=contract, clock=clock, judge=self, directory=self, key_ring=self)
 
     async def read(self, raw: bytes, *to: str, attempts: int = 0, content: Content | None = None) -> list[Read]:
+        job = self.job(raw, *to, attempts=attempts, content=content)
+        return list(await read_for_us(self.site, job, Protector(self.site, longest=self.longest)))
+
+    def job(self, raw: bytes, *to: str, attempts: int = 0, content: Content | None = None) -> Job:
         recipients = tuple(Recipient(Mailbox(*address.split("@"), address.split("@")[1])) for address in to)
         states = tuple(RecipientState(place, "default", attempts=attempts) for place in range(len(to)))
         known = content or Content(len(raw), raw)
         message = QueuedMessage("1", Envelope(None, recipients), known, TRACE, NOW, "default", states)
-        job = Job(message, states, Connector("default"), Destination("mx", "contoso.example"))
-        return list(await read_for_us(self.site, job, Protector(self.site, longest=self.longest)))
+        return Job(message, states, Connector("default"), Destination("mx", "contoso.example"))
 
 
 def verdict(read: Read) -> str:
@@ -152,6 +157,30 @@ async def test_what_many_keys_open_is_in_memory_once() -> None:
     one, other = await world.read(raw, ANNA, BERTA)
     assert b"figures" in (one.job.message.content.data or b"")
     assert one.job.message.content.data is other.job.message.content.data
+
+
+async def test_large_messages_in_clear_wait_for_each_other() -> None:
+    """They are in memory until they have left: how many come at once must not matter."""
+    world = World({BERTA: berta()})
+    raw = encrypt(MESSAGE + b"all of the figures\r\n" * 60_000, berta())
+    protector, job = Protector(world.site), world.job(raw, BERTA)
+
+    async def leave() -> Leaving:
+        return await transform(world.site, protector, job, lambda: None)  # type: ignore[arg-type, return-value]
+
+    tasks = {asyncio.ensure_future(leave()) for _ in range(6)}
+    for left in (2, 0):
+        while sum(task.done() for task in tasks) < min(4, len(tasks)):
+            await asyncio.sleep(0.01)
+        ready = {task for task in tasks if task.done()}
+        tasks -= ready
+        assert (len(tasks), protector.opened_large.locked()) == (left, left > 0)
+        for task in ready:
+            assert b"figures" in (task.result().parts[0].job.message.content.data or b"")
+            await task.result().forget()
+    plain = world.job(MESSAGE + b"x" * 2_000_000, BERTA)
+    for _ in range(5):
+        await transform(world.site, protector, plain, lambda: None)  # type: ignore[arg-type, return-value]
 
 
 async def test_a_token_that_hangs_is_not_waited_for_for_ever() -> None:

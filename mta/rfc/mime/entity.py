@@ -281,20 +281,20 @@ def _read_fields(block: HeaderBlock, size: int) -> _Fields:
     kind = encoding = None
     doubts: list[str] = []
     at = 0
-    for one in block.fields:
-        if one.start != at or one.value_start - at - 1 != len(one.name):
+    for name, start, value_start, end in block.fields:
+        if start != at or value_start - at - 1 != len(name):
             doubts.append("odd-header")
-        at = one.end
-        if one.name == b"content-type":
+        at = end
+        if name == b"content-type":
             if kind is not None:
                 doubts.append("duplicate-content-type")
             else:
-                kind = block.raw[one.value_start : at].rstrip(b"\r\n")
-        elif one.name == b"content-transfer-encoding":
+                kind = block.raw[value_start:end].rstrip(b"\r\n")
+        elif name == b"content-transfer-encoding":
             if encoding is not None:
                 doubts.append("duplicate-encoding")
             else:
-                encoding = block.raw[one.value_start : at].strip().lower().decode("latin-1")
+                encoding = block.raw[value_start:end].strip().lower().decode("latin-1")
     if block.raw[at:size] not in (b"", b"\r\n", b"\n"):
         doubts.append("odd-header")
     if encoding is not None and encoding not in _ENCODINGS:

@@ -80,8 +80,7 @@ def protect_message(
     if protection.encrypt is None:
         return b"".join((outer, *entity))
     out = BytesIO()
-    out.write(outer)
-    out.write(_pkcs7_head("authEnveloped-data" if protection.authenticated else "enveloped-data"))
+    out.write(outer + _pkcs7_head("authEnveloped-data" if protection.authenticated else "enveloped-data"))
     lines = Base64Writer(out)
     for piece in protection.encrypt(entity):
         lines.write(piece)
@@ -95,7 +94,9 @@ def _take_apart(content: bytes, block: HeaderBlock, anatomy: Anatomy, protection
     seven = make_seven_bit(content, anatomy.root, eight_bit_headers=not visible)
     moved = [field for field in block.fields if field.name.startswith(b"content-")]
     recoded = seven.encoding if seven.encoding != anatomy.root.encoding else ""
-    inner = [*_copied_fields(block, protection), *_content_fields(block.raw, moved, recoded, protection), b"\r\n"]
+    inner = [*_content_fields(block.raw, moved, recoded, protection), b"\r\n"]
+    if protection.headers != "none":
+        inner[:0] = _copied_fields(block, protection)
     if visible and not all(map(bytes.isascii, inner)):
         raise SevenBitError("eight-bit-header", "a header field that would be signed holds octets that are no ASCII")
     return _outer_fields(block, moved, protection), (b"".join(inner), *seven.body)
@@ -125,8 +126,6 @@ def _outer_fields(block: HeaderBlock, moved: Sequence[HeaderField], protection: 
 
 def _copied_fields(block: HeaderBlock, protection: Protection) -> Iterator[bytes]:
     """RFC 9788 §5.2: the fields themselves, and HP-Outer for what stands outside of an encrypted message."""
-    if protection.headers == "none":
-        return
     fields = protected_fields(block)
     for field in fields:
         line = block.raw[field.start : field.end]

@@ -159,7 +159,8 @@ def _signer_info(signer: Signer, digest: bytes, signing_time: float) -> bytes:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SmimeError(f"the key does not sign: {error}") from error
     tagged = (b"\xa0", attributes[1:])  # RFC 5652 §5.4: signed as a SET OF, written as [0]
-    return der.sequence(signer.head, *tagged, scheme.signature_algorithm, der.octet_string(signature))
+    begin = der.header(0x04, len(signature))
+    return der.sequence(signer.head, *tagged, scheme.signature_algorithm, begin, signature)
 
 
 def _before_digest(size: int) -> bytes:

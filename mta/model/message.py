@@ -40,7 +40,7 @@ class HeaderBlock:
 
     def count(self, name: bytes) -> int:
         """How many fields are called `name` (lower case)."""
-        return len([None for f in self.fields if f.name == name])
+        return [f.name for f in self.fields].count(name)
 
 
 @frozen

@@ -103,16 +103,14 @@ def signed_data(signers: Sequence[Signer], content: bytes | Pieces, *, detached:
     pieces = (content,) if isinstance(content, bytes) else content
     if not signers:
         raise SmimeError("nobody signs")
-    digests: dict[str, bytes] = {}
-    infos = []
-    for signer in signers:
-        digest = signer.scheme.digest
-        if digest.name not in digests:
-            digests[digest.name] = digest.of(*pieces)
-        infos.append(_signer_info(signer, digests[digest.name], signing_time))
     if len(signers) == 1:
-        before, certificates = signers[0].before, signers[0].bag
+        only = signers[0]
+        info = _signer_info(only, only.scheme.digest.of(*pieces), signing_time)
+        before, certificates, infos = only.before, only.bag, [info]
     else:
+        functions = {signer.digest: signer.scheme.digest for signer in signers}
+        digests = {name: function.of(*pieces) for name, function in functions.items()}
+        infos = [_signer_info(signer, digests[signer.digest], signing_time) for signer in signers]
         before = _VERSION_1 + der.set_of({signer.scheme.digest_algorithm for signer in signers})
         certificates = _bag({certificate for signer in signers for certificate in signer.certificates})
     return _content_info(before, None if detached else pieces, certificates + der.set_of(infos))

@@ -68,7 +68,7 @@ async def settle_held(
             State.HELD,
             reason
             or f"connector-missing: connector {state.connector} is not in the configuration any more; "
-            f"put it back, or release the message to the connector that claims the recipient now",
+            f"put one of that name back and release the message; it goes by whichever claims the recipient then",
             counted=False,
         )
         for state in states

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mta.config.contract import Connector, HostPort, Inbound, Outbound, OutboundTls
 from mta.model.attempt import Failure, Scope
 from mta.model.tls import TlsLevel
-from mta.policy.route import Destination, addresses_to_try, after_reload, choose, destination, order_mx
+from mta.policy.route import Destination, addresses_to_try, after_reload, choose, connector_now, destination, order_mx
 from mta.ports import DnsStatus, MxAnswer, MxRecord
 from tests.unit.policy.world import CONTOSO, DEFAULT, FABRIKAM, configuration, index, mailbox
 
@@ -48,6 +48,22 @@ def test_default_in_audit_mode_stays_as_it_is():
 def test_a_connector_that_vanished_is_none_and_never_default():
     assert after_reload(configuration(), "wingtip") is None
     assert after_reload(configuration(), "fabrikam") is FABRIKAM
+
+
+@pytest.mark.parametrize(
+    ("stored", "to", "expected"),
+    [
+        ("fabrikam", "bob@fabrikam.example", "fabrikam"),
+        ("fabrikam", "eve@tailspin.example", "fabrikam"),  # claimed once, and by nobody now
+        ("default", "bob@fabrikam.example", "fabrikam"),  # claimed since it was taken
+        ("default", "eve@tailspin.example", "default"),
+        ("wingtip", "bob@fabrikam.example", None),  # it vanished
+        ("wingtip", "eve@tailspin.example", None),
+    ],
+)
+def test_the_connector_of_an_attempt(stored, to, expected):
+    found = connector_now(configuration(), stored, choose(index(), mailbox(to)).connector)
+    assert (found and found.name) == expected
 
 
 def test_a_queued_recipient_of_an_audited_connector_goes_as_default_too():

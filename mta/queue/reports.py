@@ -121,10 +121,9 @@ class DailyReports:
             if begin > now:
                 raise UsageError(f"{day} has not begun")
             part = now < begin + DAY
-            known = await self._states()
             await self._make(day, int(now) if part else begin + DAY - 1, part=part)
             states = [name for its_day, name in await self._states() if its_day == day]
-            chosen = [name for name in states if not part or (day, name) not in known]
+            chosen = [name for name in states if not part or name.endswith(_part(int(now)))]  # also of this very second
             return [await self._deliver(day, name, by_hand=True) for name in chosen]
 
     def _unsigned(self) -> str:
@@ -247,7 +246,11 @@ def state_name(about: Subject) -> str:
     domain = about.domain
     if not _PLAIN.fullmatch(domain):
         domain = hashlib.sha256(domain.encode("utf-8", "replace")).hexdigest()[:32]
-    return f"{about.kind}-{domain}{f'-part-{about.end}' if about.part else ''}.json"
+    return f"{about.kind}-{domain}{_part(about.end) if about.part else '.json'}"
+
+
+def _part(end: int) -> str:
+    return f"-part-{end}.json"
 
 
 def packed_name(state: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import re
 import time
 
 import pytest
@@ -167,6 +168,14 @@ _PIECES = st.sampled_from(
     + [b"Content-Type: multipart/mixed; boundary=%s\r\n" % name for name in (b"b", b"c", b'"b c"')]
     + [b"Content-Type: message/rfc822\r\n", b"Content-Transfer-Encoding: base64\r\n", b"Content-Type: text\r\n"]
 )
+
+
+@given(st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b"\0", b"x"]), max_size=12).map(b"".join))
+@example(b"\r\r\n\n")
+def test_line_ends_that_are_no_pair_are_found_wherever_they_are(body: bytes) -> None:
+    wanted = {"bare-cr": rb"\r(?!\n)", "bare-lf": rb"(?<!\r)\n", "nul": rb"\0"}
+    found = {word for word, pattern in wanted.items() if re.search(pattern, body)}
+    assert set(doubts(b"Subject: x\r\n\r\n" + body)) == found
 
 
 @given(st.one_of(st.binary(max_size=200), st.lists(_PIECES, max_size=40).map(b"".join)))

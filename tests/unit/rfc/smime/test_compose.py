@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mta.rfc.mime.entity import scan_entity
 from mta.rfc.smime.algorithms import Pieces
@@ -211,3 +214,16 @@ def test_headers_in_utf8_may_be_encrypted() -> None:
 
 def test_a_header_without_an_end_is_completed() -> None:
     assert b"From: a@b\r\nMIME-Version" in transformed(b"From: a@b", protection(Recorder(b"x")))
+
+
+_FIELDS = re.findall(rb"[^ ].*\r\n(?: .*\r\n)*", HEADER + CONTENT)
+
+
+@given(st.permutations(_FIELDS))
+def test_fields_move_inside_from_anywhere_and_the_others_keep_their_order(fields: list[bytes]) -> None:
+    moved = [field for field in fields if field.lower().startswith(b"content-")]
+    kept = [field for field in fields if field not in moved]
+    encrypt = Recorder(b"envelope")
+    made = transformed(b"".join(fields) + b"\r\n" + BODY, protection(encrypt=encrypt))
+    assert encrypt.given == [b"".join(moved) + b"\r\n" + BODY]
+    assert made.startswith(b"".join(kept) + b"Content-Type: application/pkcs7-mime;")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from mta.model.address import Mailbox
@@ -43,3 +45,13 @@ def test_a_domain_is_known_in_either_spelling() -> None:
 def test_a_long_header_costs_little() -> None:
     raw = b"To: " + b'"' * 50_000 + b"a@" * 50_000 + b"\r\n\r\n"
     assert named_in_header(scan_header(raw, len(raw)), [BOB]) == frozenset()
+
+
+@pytest.mark.parametrize("piece", ['"\\', '\\"', "a", '"a', '"a\\"@', '"" '])
+def test_no_header_takes_long_to_read(piece: str) -> None:
+    line = f"{piece * (900 // len(piece))}\r\n "
+    raw = f"To: {line * 110}bob@fabrikam.example\r\n\r\n".encode()
+    block = scan_header(raw, len(raw))
+    begun = time.process_time()
+    named_in_header(block, [BOB])
+    assert time.process_time() - begun < 1.0

@@ -31,6 +31,7 @@ from mta.observe.log import EventLog
 from mta.policy.directory import Demands, Judged, beaten, begins, best, could_reach, misfits, trusted, why_not
 from mta.ports import CertificateJudge, CertificateMemory, CertificateSource, Clock
 
+_MOMENT = 1.0  # seconds: mail in bulk to one mailbox asks once
 _DOWN_KEPT = 5.0  # seconds: who is down is not asked again for every message that waits for it
 
 
@@ -108,12 +109,16 @@ class Directory:
         self._patience = patience
         self._around = around
         self._kept = _Kept(patience, around.clock, around.log)
+        self._recent: dict[Mailbox, tuple[float, DirectoryAnswer]] = {}  # certificates found this moment
         # The best rung first: where an administrator has decided nobody else is asked.
         self._turns = sorted(range(len(self.sources)), key=lambda place: (-self.sources[place].rung, place))
 
     async def lookup(self, mailbox: Mailbox, *, thorough: bool = False) -> DirectoryAnswer:
         """The certificate to encrypt to; `thorough`: ask every source, also when the answer is known."""
-        search = _Search(mailbox, self._around.clock.now())
+        now = self._around.clock.now()
+        if not thorough and (recent := self._recent.get(mailbox)) and 0 <= now - recent[0] < _MOMENT:
+            return recent[1]
+        search = _Search(mailbox, now)
         for turn, place in enumerate(self._turns):
             await self._ask(place, search)
             chosen = best(search.judged)
@@ -122,6 +127,10 @@ class Directory:
                 break
         answer = self._answer(search)
         self._tell(mailbox, answer)
+        if answer.status is DirectoryStatus.FOUND:
+            if len(self._recent) >= self._patience.entries:
+                self._recent.clear()
+            self._recent[mailbox] = (now, answer)
         return answer
 
     async def learn(self, harvest: Harvest) -> None:

@@ -203,12 +203,19 @@ async def test_a_source_that_is_down_is_left_alone_for_a_moment_only() -> None:
     assert (await world.lookup()).status is DirectoryStatus.FOUND
 
 
-async def test_what_watches_its_own_store_is_asked_each_time() -> None:
+async def test_what_watches_its_own_store_is_asked_each_second() -> None:
+    """Mail in bulk to one mailbox asks once; a person, and who waits for a certificate, always ask anew."""
     source = FakeSource("folder", MANUAL, der(), keeps=False)
     world = World(source)
-    await world.lookup()
-    source.candidates = []
+    found = await world.lookup()
+    known, source.candidates = source.candidates, []
+    assert await world.lookup() is found
+    world.clock.epoch += 1
     assert (await world.lookup()).status is DirectoryStatus.NONE
+    source.candidates = known
+    assert (await world.lookup()).status is DirectoryStatus.FOUND  # that there was none is not kept
+    source.candidates = []
+    assert (await world.lookup(thorough=True)).status is DirectoryStatus.NONE
 
 
 async def test_no_more_is_kept_than_allowed() -> None:

@@ -20,7 +20,9 @@ from mta.rfc.mime.seven_bit import LONGEST
 HIDDEN_SUBJECT = b"[...]"  # RFC 9788 §3.2.1
 _REMOVED = frozenset({b"comments", b"keywords", b"thread-topic"})  # the last is Outlook's copy of the subject
 _NAME_AND_VALUE = re.compile(rb"\s*([!-9;-~]++):\s*(.*)", re.DOTALL)
-_INTENT = re.compile(rb';\s*+hp\s*+=\s*+(?:"[^"]*+"|[^\s;]*+)', re.IGNORECASE)
+_INTENT = re.compile(  # or a quoted string, in which something may only look like it
+    rb';\s*+hp\s*+=\s*+(?:"[^"]*+"|[^\s;]*+)|("(?:[^"\\]|\\.)*+")', re.IGNORECASE | re.DOTALL
+)
 
 # What hosts on the way write, and Bcc, which other recipients must not find inside (RFC 9788 §11.4): not the author's
 _TRANSPORT = frozenset(
@@ -64,7 +66,12 @@ def hp_outer(line: bytes) -> bytes:
 
 def with_intent(content_type: bytes, intent: bytes) -> bytes:
     """A Content-Type field (a whole line) that says `hp="clear"` or `hp="cipher"`."""
-    return _INTENT.sub(b"", content_type).rstrip(b"; \t\r\n") + b';\r\n\thp="' + intent + b'"\r\n'
+    return (
+        _INTENT.sub(lambda match: match[1] or b"", content_type).rstrip(b"; \t\r\n")
+        + b';\r\n\thp="'
+        + intent
+        + b'"\r\n'
+    )
 
 
 def protected_header(root: HeaderBlock) -> ProtectedHeader:

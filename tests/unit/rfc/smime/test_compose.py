@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mta.rfc.mime.entity import scan_entity
 from mta.rfc.smime.algorithms import Pieces
 from mta.rfc.smime.compose import HeaderProtection, NotTransformable, Protection, protect_message
+from mta.rfc.smime.protect import with_intent
 
 HEADER = (
     b"Received: from x\r\n by y; now\r\nFrom: Ann <ann@a.example>\r\nTo: bob@b.example\r\nBcc: eve@e.example\r\n"
@@ -227,3 +228,9 @@ def test_fields_move_inside_from_anywhere_and_the_others_keep_their_order(fields
     made = transformed(b"".join(fields) + b"\r\n" + BODY, protection(encrypt=encrypt))
     assert encrypt.given == [b"".join(moved) + b"\r\n" + BODY]
     assert made.startswith(b"".join(kept) + b"Content-Type: application/pkcs7-mime;")
+
+
+def test_what_only_looks_like_an_intent_stays_in_its_quotes() -> None:
+    field = b'Content-Type: multipart/mixed; hp="clear"; name="a; hp=b"; HP = x; boundary=q\r\n'
+    expected = b'Content-Type: multipart/mixed; name="a; hp=b"; boundary=q;\r\n\thp="cipher"\r\n'
+    assert with_intent(field, b"cipher") == expected

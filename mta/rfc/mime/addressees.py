@@ -10,7 +10,7 @@ from mta.model.message import HeaderBlock
 from mta.rfc.mime.header import unfold
 
 # What is no address is consumed as well, so that nothing is read twice: the time is that of one pass.
-_ADDRESS = re.compile(r'(?:"((?:[^"\\]|\\.)*+)"?|([^\s<>(),;:"@\\\[\]]++))(?:@([^\s<>(),;:"\\]++))?')
+_ADDRESS = re.compile(r'(?:"((?:[^"\\]|\\.)*)"?|([^\s<>(),;:"@\\\[\]]++))(?:@([^\s<>(),;:"\\]++))?')
 _FIELDS = (b"to", b"cc", b"resent-to", b"resent-cc")
 _QUOTED_PAIR = re.compile(r"\\(.)")
 

@@ -13,7 +13,7 @@ from mta.rfc.smime.kind import Kind
 from mta.rfc.smime.message import open_message
 
 _ARMOUR = re.compile(
-    rb"-----BEGIN PGP MESSAGE-----\r?\n(?:[!-9;-~]++: [^\n]*+\n)*+\r?\n([A-Za-z0-9+/=]{8})[A-Za-z0-9+/=\s]*+"
+    rb"-----BEGIN PGP MESSAGE-----\r?\n(?:[!-9;-~]++: [^\n]*+\n)*\r?\n([A-Za-z0-9+/=]{8})[A-Za-z0-9+/=\s]*+"
     rb"-----END PGP MESSAGE-----\s*+"
 )
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]*+[=\s]*+")  # nothing behind it, which a decoder would not look at

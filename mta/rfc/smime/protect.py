@@ -21,7 +21,7 @@ HIDDEN_SUBJECT = b"[...]"  # RFC 9788 §3.2.1
 _REMOVED = frozenset({b"comments", b"keywords", b"thread-topic"})  # the last is Outlook's copy of the subject
 _NAME_AND_VALUE = re.compile(rb"\s*([!-9;-~]++):\s*(.*)", re.DOTALL)
 _INTENT = re.compile(  # or a quoted string, in which something may only look like it
-    rb';\s*+hp\s*+=\s*+(?:"[^"]*+"|[^\s;]*+)|("(?:[^"\\]|\\.)*+")', re.IGNORECASE | re.DOTALL
+    rb';\s*+hp\s*+=\s*+(?:"[^"]*+"|[^\s;]*+)|("(?:[^"\\]|\\.)*"?)', re.IGNORECASE | re.DOTALL
 )
 
 # What hosts on the way write, and Bcc, which other recipients must not find inside (RFC 9788 §11.4): not the author's

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import pkcs11
@@ -142,11 +142,34 @@ def tokens(module: str, pin: str) -> Tokens:
     return Tokens(module, pin)
 
 
-class TokenRsaKey(rsa.RSAPrivateKey):
-    """An RSA key of a token, as `cryptography` has them: PKCS #1 v1.5, PSS and OAEP."""
+class _TokenKey:
+    """What both kinds share: the public half is here, the private one is not."""
 
     def __init__(self, tokens: Tokens, name: KeyName, public: Any) -> None:
         self._tokens, self._name, self._public = tokens, name, public
+
+    @property
+    def key_size(self) -> int:
+        return int(self._public.key_size)
+
+    def public_key(self) -> Any:
+        return self._public
+
+    def private_numbers(self) -> NoReturn:
+        raise MtaError("a token's key stays in the token")
+
+    def private_bytes(self, *_: Any) -> NoReturn:
+        raise MtaError("a token's key stays in the token")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
+
+class TokenRsaKey(_TokenKey, rsa.RSAPrivateKey):
+    """An RSA key of a token, as `cryptography` has them: PKCS #1 v1.5, PSS and OAEP."""
 
     def sign(self, data: Any, padding_: Any, algorithm: Any) -> bytes:  # noqa: D102 - as its base
         digest, hashed = _digest(bytes(data), algorithm)
@@ -171,31 +194,9 @@ class TokenRsaKey(rsa.RSAPrivateKey):
     def _use(self, work: Callable[[Any], Any]) -> bytes:
         return bytes(self._tokens.use(self._name, work))
 
-    @property
-    def key_size(self) -> int:  # noqa: D102 - as its base
-        return int(self._public.key_size)
 
-    def public_key(self) -> Any:  # noqa: D102 - as its base
-        return self._public
-
-    def private_numbers(self) -> NoReturn:  # noqa: D102 - as its base
-        raise _stays()
-
-    def private_bytes(self, *_: Any) -> NoReturn:  # noqa: D102 - as its base
-        raise _stays()
-
-    def __copy__(self) -> TokenRsaKey:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> TokenRsaKey:
-        return self
-
-
-class TokenEcKey(ec.EllipticCurvePrivateKey):
+class TokenEcKey(_TokenKey, ec.EllipticCurvePrivateKey):
     """An elliptic curve key of a token: ECDSA and ECDH."""
-
-    def __init__(self, tokens: Tokens, name: KeyName, public: Any) -> None:
-        self._tokens, self._name, self._public = tokens, name, public
 
     def sign(self, data: Any, signature_algorithm: Any) -> bytes:  # noqa: D102 - as its base
         digest, _ = _digest(bytes(data), signature_algorithm.algorithm)
@@ -222,27 +223,8 @@ class TokenEcKey(ec.EllipticCurvePrivateKey):
         return self._tokens.use(self._name, derive)
 
     @property
-    def key_size(self) -> int:  # noqa: D102 - as its base
-        return int(self._public.key_size)
-
-    @property
     def curve(self) -> Any:  # noqa: D102 - as its base
         return self._public.curve
-
-    def public_key(self) -> Any:  # noqa: D102 - as its base
-        return self._public
-
-    def private_numbers(self) -> NoReturn:  # noqa: D102 - as its base
-        raise _stays()
-
-    def private_bytes(self, *_: Any) -> NoReturn:  # noqa: D102 - as its base
-        raise _stays()
-
-    def __copy__(self) -> TokenEcKey:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> TokenEcKey:
-        return self
 
 
 def _public_key(key: Any) -> Any:
@@ -260,10 +242,6 @@ def _digest(data: bytes, algorithm: Any) -> tuple[bytes, str]:
         return data, str(algorithm._algorithm.name)  # it has no public name for it
     assert isinstance(algorithm, hashes.HashAlgorithm)
     return hashlib.new(algorithm.name, data).digest(), algorithm.name
-
-
-def _stays() -> MtaError:
-    return MtaError("a token's key stays in the token")
 
 
 def _words(error: Exception) -> str:

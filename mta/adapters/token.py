@@ -2,7 +2,8 @@
 
 A key is named by a URI (RFC 7512): `pkcs11:token=mta;object=office`, with `id=%01` beside or instead of `object`. The
 proxies have the methods of the private keys of `cryptography` that S/MIME and DKIM use, so nobody else need know.
-Sessions are not to be shared between threads: each thread has its own, opened anew where the token has forgotten it.
+The library opens modules without locks of their own, so one thread at a time is in there, and one session is enough;
+it is opened anew where the token has forgotten it.
 """
 
 from __future__ import annotations
@@ -78,8 +79,9 @@ class Tokens:
     def __init__(self, module: str, pin: str) -> None:
         self._module = module
         self._pin = pin
-        self._own = threading.local()  # of each thread: sessions by token, keys by URI
-        self._login = threading.Lock()
+        self._alone = threading.Lock()
+        self._sessions: dict[str, Any] = {}  # by token
+        self._keys: dict[KeyName, Any] = {}
 
     def key(self, uri: str) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
         """The private key of this URI. Raises MtaError if it is not there or of a kind that is not known."""
@@ -91,10 +93,15 @@ class Tokens:
 
     def use(self, name: KeyName, work: Callable[[Any], T]) -> T:
         """Do something with a key; once more with a new session where the old one is no longer good."""
+        with self._alone:
+            return self._use(name, work)
+
+    def _use(self, name: KeyName, work: Callable[[Any], T]) -> T:
         try:
             return work(self._found(name))
         except (PKCS11Error, AttributeError):
-            self._own.__dict__.clear()
+            self._keys.clear()
+            self._sessions.clear()
         try:
             key = self._found(name)
         except PKCS11Error as error:
@@ -107,33 +114,30 @@ class Tokens:
             raise TokenRefused(f"the token {name.token} refuses: {_words(error)}") from error
 
     def _found(self, name: KeyName) -> Any:
-        keys: dict[KeyName, Any] = self._own.__dict__.setdefault("keys", {})
-        if name not in keys:
+        if name not in self._keys:
             wanted = {"label": name.label, "id": name.id}
             given = {key: value for key, value in wanted.items() if value is not None}
             try:
-                keys[name] = self._session(name.token).get_key(object_class=ObjectClass.PRIVATE_KEY, **given)
+                self._keys[name] = self._session(name.token).get_key(object_class=ObjectClass.PRIVATE_KEY, **given)
             except (pkcs11.NoSuchKey, pkcs11.MultipleObjectsReturned) as error:
                 raise MtaError(f"the token {name.token} has no one key called {name}") from error
-        return keys[name]
+        return self._keys[name]
 
     def _session(self, token: str) -> Any:
-        sessions: dict[str, Any] = self._own.__dict__.setdefault("sessions", {})
-        if token not in sessions:
+        if token not in self._sessions:
             try:
                 found = pkcs11.lib(self._module).get_token(token_label=token)
             except (pkcs11.NoSuchToken, RuntimeError) as error:
                 raise MtaError(f"the module {self._module} reaches no token {token}: {_words(error)}") from error
-            sessions[token] = self._open(found)
-        return sessions[token]
+            self._sessions[token] = self._open(found)
+        return self._sessions[token]
 
     def _open(self, token: Any) -> Any:
-        """A login holds for the whole process; the second session of a token is open already."""
-        with self._login:
-            try:
-                return token.open(user_pin=self._pin)
-            except UserAlreadyLoggedIn:
-                return token.open()
+        """A login holds for the whole process; a further session of the token is open already."""
+        try:
+            return token.open(user_pin=self._pin)
+        except UserAlreadyLoggedIn:
+            return token.open()
 
 
 @lru_cache(8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import time
 from pathlib import Path
 
 from mta.adapters.tls.context import client_context
@@ -43,7 +44,7 @@ def test_a_list_of_openssl_is_understood(tmp_path: Path) -> None:
     common = ("-config", tmp_path / "ca.conf", "-keyfile", tmp_path / "ca.key", "-cert", tmp_path / "ca.pem")
     openssl("ca", "-gencrl", *common, "-out", tmp_path / "a.crl")
     lists = crl.read_lists((tmp_path / "a.crl").read_bytes())
-    issuer, now = certificate_facts(CA.der), NOW.timestamp() + 5
+    issuer, now = certificate_facts(CA.der), time.time() + 5
     states = [crl.status(lists, certificate_facts(each.der), issuer, now).state for each in (GOOD, BAD)]
     assert states == [RevocationState.GOOD, RevocationState.REVOKED]
 
@@ -60,7 +61,7 @@ def test_what_openssl_staples_arrives_and_is_understood(tmp_path: Path) -> None:
         for version in ("-tls1_2", "-tls1_3"):
             facts = asyncio.run(_shown(tmp_path, issued, version, "-status_file", str(response)))
             assert facts.leaf is not None
-            found.append(ocsp.status(facts.staple, facts.leaf, certificate_facts(CA.der), NOW.timestamp() + 5).state)
+            found.append(ocsp.status(facts.staple, facts.leaf, certificate_facts(CA.der), time.time() + 5).state)
     assert found == [RevocationState.GOOD] * 2 + [RevocationState.REVOKED] * 2
 
 

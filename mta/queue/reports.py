@@ -16,7 +16,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,16 +39,6 @@ WRITE_EVERY, LOOK_EVERY = 60.0, 300.0  # seconds
 _GRACE = 600.0  # after midnight: by then every worker has written down the day
 _LOOK_UPS = 8  # domains at a time
 _PLAIN = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,149}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A report and where it is wanted."""
-
-    about: Subject
-    known: dict[str, Any]
-    content: bytes
-    destinations: tuple[str, ...]
 
 
 class DailyReports:

@@ -7,6 +7,7 @@ from pathlib import Path
 from mta.rfc.dkim.sign import local_signer
 from tests.support.client import send
 from tests.support.dns_server import dns_server
+from tests.support.moment import EPOCH
 from tests.support.running_mta import running_mta
 from tests.support.signatures import ed25519_key, record, signed
 from tests.support.smime import root
@@ -23,7 +24,7 @@ def test_what_is_decrypted_here_loses_the_signature_over_its_envelope(tmp_path: 
     root().write(tmp_path, "root")
     berta().write(tmp_path / "people", BERTA)
     secret = encrypt(MESSAGE.replace(b"anna@contoso", b"anna@fabrikam"), berta(), profile="authenticated")
-    secret = signed(secret, local_signer("fabrikam.example", "e", ed25519_key()))
+    secret = signed(secret, local_signer("fabrikam.example", "e", ed25519_key()), now=EPOCH)
     with dns_server(ZONE) as names, smtp_peer() as mailboxes:
         text = f"""
         server: {{hostname: mx.contoso.example, listen: [{{address: "127.0.0.1:{{port}}"}}], workers: 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any
@@ -18,8 +18,10 @@ from cryptography.x509 import ocsp
 from mta.adapters.pki import Authority, Issued, cert_pin, make_key, self_signed, spki_pin
 from mta.model.tls import CertificateFacts, TrustAnchors
 from mta.rfc.pkix.certificate import certificate_facts
+from tests.support.moment import BEGAN
 
 __all__ = [
+    "NOW",
     "Authority",
     "Issued",
     "anchors",
@@ -59,7 +61,7 @@ def anchors(*authorities: Authority, path: str = "test-ca.pem") -> TrustAnchors:
 
 # --- revocation ----------------------------------------------------------------------------------------------------
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = BEGAN
 
 
 def crl(issuer: Authority, *revoked: Issued, **wishes: Any) -> bytes:

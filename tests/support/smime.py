@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mta.rfc.smime.decrypt import DecryptionKey
 from mta.rfc.smime.sign import SigningIdentity
+from tests.support.moment import BEGAN, EPOCH
 
 KINDS: dict[str, Callable[[], Any]] = {
     "rsa": lambda: rsa.generate_private_key(65537, 2048),
@@ -44,7 +45,7 @@ QUANTUM_SIGNING = ["ml-dsa-44", "ml-dsa-65", "ml-dsa-87"]
 RECEIVING = ["rsa", "p256", "p384", "p521", "brainpool256", "brainpool384", "brainpool512", "x25519"]
 QUANTUM_RECEIVING = ["ml-kem-768", "ml-kem-1024"]
 ENTITY = b"Content-Type: text/plain; charset=us-ascii\r\n\r\nThe figures of the third quarter.\r\n"
-NOW = 1_795_600_000.0
+NOW = EPOCH  # when messages are signed: NSS judges certificates by the moment of the signature
 USES = (
     *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
     *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
@@ -127,15 +128,14 @@ def _uses(key: Any) -> tuple[str, ...]:
 def _builder(
     subject: x509.Name, issuer: x509.Name, public: Any, key_identifier: bool = True
 ) -> x509.CertificateBuilder:
-    now = datetime.now(UTC).replace(microsecond=0)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=90))
+        .not_valid_before(BEGAN - timedelta(days=1))
+        .not_valid_after(BEGAN + timedelta(days=90))
     )
     if key_identifier:
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), False)

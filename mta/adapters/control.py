@@ -10,6 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from mta.adapters.privileges import acting_for
 from mta.errors import UsageError
 from mta.observe.log import EventLog
 
@@ -77,7 +78,7 @@ def ask(path: str, request: dict[str, Any]) -> dict[str, Any]:
     """Ask a running worker. Raises ConnectionError (nobody answers there) or UsageError (its refusal)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         channel.settimeout(_PATIENCE)
-        with reachable(path) as short:
+        with acting_for(os.path.dirname(path)), reachable(path) as short:  # a link there leads to no socket of root's
             channel.connect(short)
         channel.sendall(json.dumps(request).encode() + b"\n")
         parts = []

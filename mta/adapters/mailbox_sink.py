@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mta.adapters.privileges import acting_for
 from mta.adapters.smtp_server.protocol import SmtpServerProtocol
 from mta.adapters.smtp_server.settings import ServerSettings
 from mta.adapters.tls.context import server_context
@@ -62,7 +63,8 @@ class _TroubleOnly(EventLog):
 
 async def open_sink(place: SinkPlace, arrived: Callable[[Arrival], None]) -> asyncio.AbstractServer:
     """Listen at `place`; `arrived` hears of each message. Raises OSError (port taken) or ConfigurationError."""
-    place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with acting_for(place.folder):
+        place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = ServerSettings(
         hostname=place.hostname,
         tls=server_context(place.chain, place.key, ask_client=False),
@@ -93,8 +95,9 @@ class _Mailbox:
         """Write a message under a name nobody has yet; it appears whole or not at all."""
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{next(self.counter):04}.eml"
         unfinished = self.folder / f".{name}"
-        unfinished.write_bytes(data)
-        return unfinished.rename(self.folder / name)
+        with acting_for(self.folder):
+            unfinished.write_bytes(data)
+            return unfinished.rename(self.folder / name)
 
 
 class _MailboxSession:

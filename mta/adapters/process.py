@@ -1,17 +1,12 @@
-"""What a process asks of the operating system: to die with its parent, to lose its privileges."""
+"""What a process asks of the operating system: to die with its parent, to leave signals alone, descriptors."""
 
 from __future__ import annotations
 
 import ctypes
-import grp
 import os
-import pwd
 import resource
 import signal
 from collections.abc import Iterator
-from pathlib import Path
-
-from mta.errors import UsageError
 
 _PR_SET_PDEATHSIG = 1
 
@@ -48,38 +43,3 @@ def lines(descriptor: int) -> Iterator[bytes]:
         *whole, last = rest.split(b"\n") if b"\n" in piece else [rest]
         rest = bytearray(last)
         yield from map(bytes, whole)
-
-
-def drop_privileges(user: str) -> bool:
-    """Become `user` for good, with its groups; False: we are not root, nothing happened. Raises UsageError."""
-    if os.getuid() != 0 or not user:
-        return False
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        raise UsageError(f"server.user: there is no user called {user} on this machine") from None
-    os.setgroups([group.gr_gid for group in grp.getgrall() if user in group.gr_mem] or [entry.pw_gid])
-    os.setgid(entry.pw_gid)
-    os.setuid(entry.pw_uid)
-    os.environ["HOME"] = entry.pw_dir
-    return True
-
-
-def make_private(folder: Path) -> None:
-    """A folder that nobody but its owner may enter. Raises UsageError."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.stat().st_mode & 0o077:
-            folder.chmod(0o700)
-    except OSError as error:
-        raise UsageError(f"server.queue: the folder {folder} cannot be used: {error.strerror}") from error
-
-
-def own(path: str, user: str) -> None:
-    """Make `path` belong to `user` before privileges are dropped. Nothing happens unless we are root."""
-    if os.getuid() == 0 and user:
-        try:
-            entry = pwd.getpwnam(user)
-        except KeyError:
-            raise UsageError(f"server.user: there is no user called {user} on this machine") from None
-        os.chown(path, entry.pw_uid, entry.pw_gid)

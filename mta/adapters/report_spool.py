@@ -136,11 +136,10 @@ class FileReportSpool:
     # --- room
 
     def _make_room(self, folder: Path) -> None:
-        """The folder, if there is space to spare. As root, what is made belongs to whom the queue belongs."""
+        """The folder, if there is space to spare."""
         for place in (self._folder, folder.parent, folder):
             if not place.is_dir():
                 place.mkdir(mode=0o700, parents=place is self._folder, exist_ok=True)
-                self._hand_over(place)
         room = os.statvfs(folder)
         if room.f_bavail * room.f_frsize < self._bounds.free:
             raise StorageFull(f"{self._folder}: less than {self._bounds.free} octets of the disk are free")
@@ -153,14 +152,7 @@ class FileReportSpool:
         self._sizes[shelf] += size
 
     def _private(self, path: str, flags: int) -> int:
-        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
-        self._hand_over(descriptor)
-        return descriptor
-
-    def _hand_over(self, made: Path | int) -> None:
-        if os.geteuid() == 0:
-            owner = self._folder.parent.stat()
-            os.chown(made, owner.st_uid, owner.st_gid)
+        return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
     # --- places
 

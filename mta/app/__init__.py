@@ -5,6 +5,7 @@ queue's files, `outside` clocks, names and certificates, `smime` and `demo` what
 """
 
 from mta.adapters.control import ask as ask_worker
+from mta.adapters.privileges import acting_for
 from mta.app.demo import make_demo_pki, open_mailbox
 from mta.app.folders import control_paths, open_offline, queue_folder, shard_folders
 from mta.app.outside import SystemClock, chain_verifier, load, load_text, look_ups, resolver
@@ -14,6 +15,7 @@ from mta.app.worker import run_worker
 
 __all__ = [
     "SystemClock",
+    "acting_for",
     "anchored_judge",
     "ask_worker",
     "chain_verifier",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mta.app.folders import queue_folder
+from mta.app.folders import in_house, queue_folder
 from mta.config.certificates import PARTNER, PIN, Known, known_certificates
 from mta.config.contract import Configuration
 from mta.errors import UsageError
@@ -29,7 +29,8 @@ def last_seen(configuration: Configuration) -> dict[str, Seen]:
     from mta.adapters.seen_file import SeenFile
 
     try:
-        return SeenFile(queue_folder(configuration)).read().hosts
+        with in_house(configuration):
+            return SeenFile(queue_folder(configuration)).read().hosts
     except UsageError:
         return {}
 

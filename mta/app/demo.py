@@ -16,8 +16,10 @@ from mta.errors import UsageError
 def make_demo_pki(folder: str) -> bool:
     """Make the demo's PKI in `folder` unless a usable one is there; whether it was made. Raises UsageError."""
     from mta.adapters.demo_pki import ensure_demo_pki
+    from mta.adapters.privileges import acting_for
 
-    return ensure_demo_pki(Path(folder), time.time())
+    with acting_for(folder):
+        return ensure_demo_pki(Path(folder), time.time())
 
 
 async def open_mailbox(

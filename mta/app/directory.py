@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mta.adapters.directory.folder import FolderSettings
 from mta.adapters.directory.folder import FolderSource as Folder
 from mta.adapters.directory.harvested import HarvestedSource as Harvested
-from mta.app.folders import queue_folder
+from mta.app.folders import in_house, queue_folder
 from mta.config.contract import Configuration
 from mta.config.contract_directory import (
     CertSource,
@@ -98,13 +98,12 @@ async def open_directory(configuration: Configuration) -> AsyncIterator[Certific
 
     names = resolver(configuration)
     judge = certificate_judge(configuration, lambda: names)
-    with _silence() as log:
+    with _silence() as log, in_house(configuration):
         directory = certificate_directory(configuration, Surroundings(judge, SystemClock(), log), lambda: names)
         try:
             yield directory
         finally:
             await _close(directory, judge)
-            _hand_over(configuration)
 
 
 @contextlib.asynccontextmanager
@@ -131,7 +130,7 @@ class Stores:
 @contextlib.asynccontextmanager
 async def open_stores(configuration: Configuration) -> AsyncIterator[Stores]:
     """The stores of a configuration for one command."""
-    with _silence() as log:
+    with _silence() as log, in_house(configuration):
         shop = Shop(configuration, log, _no_names)
         numbered = tuple(enumerate(configuration.directory.sources))
         folders = tuple(shop.folder(place, one) for place, one in numbered if isinstance(one, FolderSource))
@@ -143,7 +142,6 @@ async def open_stores(configuration: Configuration) -> AsyncIterator[Stores]:
                 await folder.close()
             for one in learned:
                 await one.close()
-            _hand_over(configuration)
 
 
 def _no_names() -> Resolver:
@@ -232,21 +230,4 @@ def files_folder(configuration: Configuration) -> Path:
     folder = queue_folder(configuration) / "directory"
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _leave_to_owner(folder.parent, [folder])
     return folder
-
-
-def _hand_over(configuration: Configuration) -> None:
-    folder = queue_folder(configuration) / "directory"
-    if folder.is_dir():
-        _leave_to_owner(folder, folder.iterdir())
-
-
-def _leave_to_owner(folder: Path, made: Iterable[Path]) -> None:
-    """What a command of root has made in a folder is its owner's, the relay's user, who reads and writes it."""
-    owner = folder.stat()
-    if os.getuid() != 0 or owner.st_uid == 0:
-        return
-    for path in made:
-        with contextlib.suppress(FileNotFoundError):  # SQLite's companions come and go
-            os.chown(path, owner.st_uid, owner.st_gid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,18 @@ def control_paths(configuration: Configuration) -> list[tuple[int, str]]:
     return [(number, str(folder / "control.sock")) for number, folder in shard_folders(configuration).items()]
 
 
+@contextlib.contextmanager
+def in_house(configuration: Configuration) -> Iterator[None]:
+    """Where a command touches the queue's files: root does so with the rights of the relay's user. Raises UsageError.
+
+    What it makes belongs to that user then, and a link that lies there leads no further than that user could go.
+    """
+    from mta.adapters.privileges import acting_for
+
+    with acting_for(queue_folder(configuration), configuration.server.user):
+        yield
+
+
 @contextlib.asynccontextmanager
 async def open_offline(configuration: Configuration, numbers: list[int]) -> AsyncIterator[list[Any]]:
     """Shards that nobody serves, opened under their locks. Raises ShardLocked."""
@@ -49,11 +61,12 @@ async def open_offline(configuration: Configuration, numbers: list[int]) -> Asyn
 
     folders = shard_folders(configuration)
     shards: list[Shard] = []
-    try:
-        for number in numbers:
-            if folders[number].is_dir():
-                shards.append(Shard(number, open_shard(folders[number], loop=asyncio.get_running_loop())))
-        yield shards
-    finally:
-        for shard in shards:
-            await shard.store.close()
+    with in_house(configuration):
+        try:
+            for number in numbers:
+                if folders[number].is_dir():
+                    shards.append(Shard(number, open_shard(folders[number], loop=asyncio.get_running_loop())))
+            yield shards
+        finally:
+            for shard in shards:
+                await shard.store.close()

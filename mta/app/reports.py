@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mta.adapters.report_spool import FileReportSpool
-from mta.app.folders import open_offline, queue_folder
+from mta.app.folders import in_house, open_offline, queue_folder
 from mta.app.site import alone, make_site
 from mta.config.contract import Configuration
 from mta.errors import StorageError, UsageError
@@ -78,12 +78,14 @@ async def send_offline(configuration: Configuration, day: str) -> list[dict[str,
 def stored_reports(configuration: Configuration, shelf: str) -> list[dict[str, Any]]:
     """The documents of a shelf, `sent` or `received`, oldest day first."""
     spool = report_spool(configuration)
-    return [json.loads(spool.get(shelf, day, name)) for day, name in spool.names(shelf) if name.endswith(".json")]
+    with in_house(configuration):
+        return [json.loads(spool.get(shelf, day, name)) for day, name in spool.names(shelf) if name.endswith(".json")]
 
 
 def sent_report(configuration: Configuration, state: dict[str, Any]) -> bytes:
     """The report of ours that `state` is of, still packed."""
-    return report_spool(configuration).get("sent", state["day"], packed_name(state["name"]))
+    with in_house(configuration):
+        return report_spool(configuration).get("sent", state["day"], packed_name(state["name"]))
 
 
 def import_reports(configuration: Configuration, data: bytes) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
@@ -93,4 +95,5 @@ def import_reports(configuration: Configuration, data: bytes) -> tuple[list[dict
 
     found = read_reports(data)
     sender = Sender(reason="imported by hand")
-    return keep(report_spool(configuration), found, sender, time.time()), found.problems
+    with in_house(configuration):
+        return keep(report_spool(configuration), found, sender, time.time()), found.problems

@@ -22,7 +22,8 @@ from mta.supervisor import Loaded, Plan, Supervisor
 
 def serve(path: str, parent: int = 0) -> int:
     """`mta serve`: bind, drop privileges, start the workers, watch them. With a `parent` it does not outlive it."""
-    from mta.adapters.process import die_with_parent, drop_privileges, make_private, own
+    from mta.adapters.privileges import drop_privileges
+    from mta.adapters.process import die_with_parent
     from mta.adapters.sockets import notify
     from mta.app.metrics import bind_metrics
 
@@ -33,14 +34,7 @@ def serve(path: str, parent: int = 0) -> int:
     capture_libraries(log)
     for warning in configuration.warnings:
         log.warning(events.CONFIG_WARNING, text=warning)
-    folder = queue_folder(configuration)
-    make_private(folder)
-    own(str(folder), user)
-    for left in (folder / "directory", *(folder / "directory").glob("*")):  # by a command that root gave
-        if left.exists():
-            own(str(left), user)
-    lock = _lock(folder)
-    own(lock.name, user)
+    lock = _move_in(queue_folder(configuration), user, log)
     sockets = _bind(configuration)
     numbers = bind_metrics(configuration)
     if drop_privileges(user):
@@ -81,6 +75,18 @@ def _load_checked(path: str) -> Loaded:
     except ConfigurationError as error:
         raise ConfigurationError(error.problems, {**error.files, **own}) from None
     return Loaded(configuration, text, {**configuration.files, **own})
+
+
+def _move_in(folder: Path, user: str, log: EventLog) -> IO[str]:
+    """The queue's folder and its lock, with the rights of the relay's user: it may put links into its own house."""
+    from mta.adapters.privileges import acting_for, make_house, strangers
+
+    make_house(folder, user)
+    with acting_for(folder, user):
+        for path in strangers(folder, user) if user else ():
+            text = f"{path} does not belong to {user}, who cannot use it: chown -h {user} {path}"
+            log.warning(events.CONFIG_WARNING, text=text)
+        return _lock(folder)
 
 
 def _lock(folder: Path) -> IO[str]:

@@ -127,11 +127,14 @@ def take_in(wanted: Import, json_output: bool) -> int:
 
 
 async def _take_in(wanted: Import, json_output: bool) -> int:
-    async with open_stores(load(wanted.config)) as stores:
+    configuration = load(wanted.config)
+    read = [
+        (file, _read(file)) for file in wanted.files
+    ]  # all of them, with our own rights, before anything is written
+    async with open_stores(configuration) as stores:
         if not stores.folders:
             raise UsageError("there is no folder to keep certificates in: directory.sources needs {type: folder, ...}")
         folder = stores.folders[0]
-        read = [(file, _read(file)) for file in wanted.files]  # all of them, before anything is written
         parcels = [parcel for file, ders in read for parcel in _parcels(file, ders, wanted.address)]
         written = [
             {"found_for": key, "file": await folder.add(key, der, chain), **certificate_document(der)}

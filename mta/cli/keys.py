@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from mta.app import load, resolver
+from mta.app import acting_for, load, resolver
 from mta.config.contract import Configuration, DkimKey
 from mta.config.dkim import GOOD_BITS, SigningKey, in_force, load_key
 from mta.config.load import Examination
@@ -155,19 +155,25 @@ def _generate(kind: str, bits: int) -> SigningKey:
 
 
 def _write(file: str, pem: bytes) -> None:
+    """With the rights of whoever the folder belongs to: the key is theirs, and a link of theirs leads nowhere else."""
     try:
-        os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with acting_for(os.path.dirname(file)):
+            os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            _fill(file, descriptor, pem)
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be written: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _fill(file: str, descriptor: int, pem: bytes) -> None:
     try:
         with open(descriptor, "wb") as stream:
             stream.write(pem)
             stream.flush()
             os.fsync(stream.fileno())
-    except OSError as error:
+    except OSError:
         os.unlink(file)  # it is ours, and half a key is none
-        raise UsageError(f"{file} cannot be written: {error.strerror}") from error
+        raise
 
 
 def _record(domain: str, name: str, key: PublicKey, service: str = EMAIL) -> dict[str, object]:

@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from mta.adapters.privileges import acting_for
 from mta.errors import UsageError
 from mta.rfc.pkix.bundle import pem_of
 
@@ -21,9 +22,10 @@ def write_certificate(root: Path, key: str, der: bytes, chain: tuple[bytes, ...]
     path = folder / f"{hashlib.sha256(der).hexdigest()[:16]}.pem"
     fresh = folder / f".{path.name}.{os.getpid()}"
     try:
-        folder.mkdir(mode=0o755, exist_ok=True)
-        fresh.write_text("".join(map(pem_of, (der, *chain))), "ascii")
-        fresh.replace(path)
+        with acting_for(folder):
+            folder.mkdir(mode=0o755, exist_ok=True)
+            fresh.write_text("".join(map(pem_of, (der, *chain))), "ascii")
+            fresh.replace(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
     return path

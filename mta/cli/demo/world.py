@@ -10,7 +10,7 @@ from importlib.resources import files
 from ipaddress import ip_address
 from pathlib import Path
 
-from mta.app import load, make_demo_pki
+from mta.app import acting_for, load, make_demo_pki
 from mta.config.contract import Configuration, HostPort, KeyPair
 from mta.errors import UsageError
 
@@ -127,9 +127,10 @@ def _company(name: str, domain: str, config: Path, places: tuple[HostPort, HostP
 
 
 def _write_partner(folder: Path, ports: dict[int, int]) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     config = folder / "connectors.yaml"
-    config.write_text(with_ports(template("fabrikam"), ports), encoding="utf-8")
+    with acting_for(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config.write_text(with_ports(template("fabrikam"), ports), encoding="utf-8")
     return config
 
 

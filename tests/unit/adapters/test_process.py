@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import resource
 import threading
-from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.adapters.process import lines, make_private, raise_descriptors
-from mta.errors import UsageError
+from mta.adapters.process import lines, raise_descriptors
 
 
 @given(st.lists(st.binary(max_size=200).map(lambda raw: raw.replace(b"\n", b"")), max_size=20), st.integers(1, 50))
@@ -40,20 +37,6 @@ def test_a_line_longer_than_a_pipe_comes_whole() -> None:
     assert list(lines(reading)) == [text], "what has no end is no line"
     writer.join()
     os.close(reading)
-
-
-def test_a_folder_is_made_private_also_if_it_was_there(tmp_path: Path) -> None:
-    there = tmp_path / "there"
-    there.mkdir(mode=0o755)
-    for folder in (there, tmp_path / "new/one"):
-        make_private(folder)
-        assert folder.stat().st_mode & 0o777 == 0o700
-
-
-def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match=r"the folder .*/file/queue cannot be used: Not a directory"):
-        make_private(tmp_path / "file/queue")
 
 
 def test_descriptors_are_as_many_as_the_administrator_allows() -> None:

@@ -82,13 +82,6 @@ def test_the_last_of_the_disk_is_for_mail(tmp_path: Path) -> None:
     assert spool.names("sent") == ()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_what_root_makes_belongs_to_the_owner_of_the_queue(tmp_path: Path) -> None:
-    os.chown(tmp_path, 12_345, 12_345)
-    FileReportSpool(tmp_path / "reports").put("received", DAY, "a.json", b"1")
-    assert {path.stat().st_uid for path in (tmp_path / "reports").rglob("*")} == {12_345}
-
-
 def test_old_days_are_forgotten(tmp_path: Path) -> None:
     spool = FileReportSpool(tmp_path)
     for day in ("2026-11-23", DAY):

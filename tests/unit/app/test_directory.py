@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.app.directory import Shop, certificate_judge, files_folder, open_directory, open_stores, take_over
+from mta.app.directory import Shop, certificate_judge, files_folder, open_directory, take_over
 from mta.app.site import alone, make_site
 from mta.config.contract import Configuration
 from mta.config.load import load
@@ -108,25 +107,3 @@ def test_its_files_are_nobody_else_s(configuration: Configuration) -> None:
     folder = files_folder(configuration)
     assert folder == Path(configuration.path).parent / "var" / "queue" / "directory"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-
-
-async def test_what_root_s_commands_make_is_the_relay_s(
-    configuration: Configuration, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: list[tuple[str, int]] = []
-    folder = files_folder(configuration)
-    real = Path.stat
-
-    def owned(path: Path, **options: bool) -> os.stat_result:
-        found = list(real(path, **options))
-        found[4] = 4711  # st_uid
-        return os.stat_result(found)
-
-    monkeypatch.setattr(os, "getuid", lambda: 0)
-    monkeypatch.setattr(os, "chown", lambda path, uid, gid: given.append((Path(path).name, uid)))
-    async with open_stores(configuration) as stores:
-        await stores.folders[0].listing("*")
-        monkeypatch.setattr(Path, "stat", owned)
-    assert {name.partition("-")[0] for name, _ in given} == {"folder"}
-    assert {uid for _, uid in given} == {4711}
-    assert folder.is_dir()

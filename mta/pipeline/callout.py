@@ -15,6 +15,7 @@ from mta.pipeline.discover import discover
 from mta.pipeline.hop import Hops
 from mta.pipeline.site import Contract, Site
 from mta.policy.deliver import strictest
+from mta.policy.recipient import mailbox_exists
 from mta.policy.route import Route, destination
 
 KNOWN_FOR = 3600.0  # seconds a "yes" holds
@@ -78,6 +79,7 @@ class CallOuts:
                 opened.hop.connection.abort()
                 continue
             self._hops.keep(opened.hop)
-            if mail.positive and rcpt is not None and (rcpt.positive or rcpt.permanent):
-                return rcpt.positive
+            known = mailbox_exists(rcpt) if mail.positive and rcpt is not None else None
+            if known is not None:
+                return known
         return None

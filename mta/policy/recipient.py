@@ -49,6 +49,30 @@ def judge_recipient(
     return RecipientDecision(effective, mailbox, route, None)
 
 
+# RFC 3463 §3.2: of the class X.1 what speaks of the recipient's mailbox; X.1.5 says that it is valid, X.1.7 and X.1.8
+# speak of the sender, X.1.9 of a system further on.
+_NO_MAILBOX = frozenset({"5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.6", "5.1.10"})
+_NO_MAILBOX_BARE = frozenset({550, 551, 553})  # RFC 5321 §4.2.3, where no enhanced code says more
+
+
+def mailbox_exists(reply: Reply) -> bool | None:
+    """What the host behind us says of a mailbox by its reply to RCPT in a call-out; None: nothing.
+
+    reply                                   the mailbox
+    --------------------------------------  --------------------------------------------------------
+    2yz                                     is there
+    5yz 5.1.x of the recipient              is not there
+    550, 551, 553 without an enhanced code  is not there
+    any other                               not said: quota, policy, TLS, order of commands, later
+    """
+    if reply.positive:
+        return True
+    if not reply.permanent:
+        return None
+    missing = reply.enhanced in _NO_MAILBOX if reply.enhanced else reply.code in _NO_MAILBOX_BARE
+    return False if missing else None
+
+
 def _resolve_postmaster(index: ConnectorIndex, recipient: Mailbox, known: bool | None) -> tuple[Mailbox, bool]:
     """Whose mailbox is meant, and whether it is the administrator's, who is always taken."""
     # RFC 5321 §4.5.1: postmaster is always accepted, in any case of letters, also without a domain.

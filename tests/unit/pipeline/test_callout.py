@@ -62,6 +62,10 @@ def world(answer: Any) -> tuple[World, FakeHops]:
         ((OK, Reply(251, "2.1.5", ("Will forward",))), 250),
         ((OK, NO), 550),
         ((OK, LATER), 450),
+        ((OK, Reply(550, "", ("No such user",))), 550),
+        ((OK, Reply(552, "5.2.2", ("Mailbox full",))), 450),
+        ((OK, Reply(550, "5.7.1", ("Relay access denied",))), 450),
+        ((OK, Reply(530, "5.7.0", ("Must issue a STARTTLS command first",))), 450),
         ((NO, None), 450),  # it refuses the null sender: that says nothing of the recipient
         ((LATER, None), 450),
         (None, 450),
@@ -94,10 +98,11 @@ async def test_an_answer_is_remembered_for_its_time(answer: Any, code: int, seco
 
 
 async def test_what_nobody_knew_is_asked_again() -> None:
-    relay, hops = world((OK, LATER))
-    assert (await relay.send()).code == 450
-    hops.answer = (OK, OK)
-    assert (await relay.send()).code == 250
+    for said in (LATER, Reply(550, "5.7.64", ("Relay access denied",))):
+        relay, hops = world((OK, said))
+        assert (await relay.send()).code == 450
+        hops.answer = (OK, OK)
+        assert (await relay.send()).code == 250
 
 
 async def test_sessions_that_ask_for_one_mailbox_share_one_call() -> None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from mta.config.contract import Domain, HostPort
+from mta.model.reply import Reply
 from mta.policy.identify import session
-from mta.policy.recipient import judge_recipient
+from mta.policy.recipient import judge_recipient, mailbox_exists
 from tests.unit.policy.world import (
     CONTOSO,
     INSIDER,
@@ -118,3 +119,38 @@ def test_an_audited_relay_connector_relays_nothing_and_tells_that_it_would():
     assert words(judged.decision.reasons) == ["relay-denied"]
     assert judged.decision.would is not None
     assert (judged.decision.would.connector, judged.decision.would.accepted) == ("internal", True)
+
+
+@pytest.mark.parametrize(
+    ("code", "enhanced", "exists"),
+    [
+        (250, "2.1.5", True),
+        (251, "", True),
+        (550, "5.1.1", False),
+        (554, "5.1.1", False),
+        (550, "5.1.10", False),
+        (553, "5.1.3", False),
+        (551, "5.1.6", False),
+        (550, "", False),
+        (551, "", False),
+        (553, "", False),
+        (552, "", None),
+        (554, "", None),
+        (530, "", None),
+        (503, "5.5.1", None),
+        (552, "5.2.2", None),
+        (550, "5.2.1", None),
+        (550, "5.7.1", None),
+        (530, "5.7.0", None),
+        (550, "5.0.0", None),
+        (550, "5.1.5", None),  # it is valid
+        (550, "5.1.7", None),  # of the sender
+        (550, "5.1.8", None),
+        (550, "5.4.1", None),
+        (450, "4.2.0", None),
+        (421, "", None),
+        (450, "", None),
+    ],
+)
+def test_only_what_speaks_of_the_mailbox_says_that_it_is_not_there(code: int, enhanced: str, exists: bool | None):
+    assert mailbox_exists(Reply(code, enhanced)) is exists

@@ -18,7 +18,7 @@ from mta.pipeline.site import Site
 from mta.policy.deliver import requirement, strictest
 from mta.policy.discover import Findings, evidence, troubles, wish_of
 from mta.policy.route import Destination, addresses_to_try, order_mx
-from mta.policy.settle import Step, next_step
+from mta.policy.settle import Step, next_step, too_many_recipients
 from mta.ports import DnsStatus, MxAnswer, Transaction, TransactionReplies
 
 HOSTS_TRIED = 5  # of one destination in one attempt, as Postfix's smtp_mx_address_limit
@@ -245,9 +245,14 @@ def _judge_replies(
         failure = _said(where, "MAIL FROM", replies.mail, Scope.MESSAGE)
         return tuple(RecipientResult(state.index, replies.mail, failure) for state in job.recipients)
     results = []
+    taken = False
     for state, reply in zip(job.recipients, replies.recipients, strict=True):
+        taken |= reply.positive
         if not reply.positive:
-            results.append(RecipientResult(state.index, reply, _said(where, "RCPT TO", reply, Scope.RECIPIENT)))
+            failure = _said(where, "RCPT TO", reply, Scope.RECIPIENT)
+            if too_many_recipients(reply, taken):
+                failure = replace(failure, permanent=False)
+            results.append(RecipientResult(state.index, reply, failure))
         elif replies.data is None or not replies.data.positive:
             data = replies.data or Reply(450, "4.4.2", ("No reply to the message",))
             results.append(RecipientResult(state.index, data, _said(where, "DATA", data, Scope.MESSAGE)))

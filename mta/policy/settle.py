@@ -26,6 +26,7 @@ from mta.model import lifecycle
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.frozen import frozen
 from mta.model.message import NewForm, QueuedMessage, RecipientState
+from mta.model.reply import Reply
 from mta.ports import RecipientFate
 
 
@@ -88,6 +89,24 @@ def next_step(failure: Failure, more_hosts: bool) -> Step:
     # RFC 5321 §5.1: the addresses are tried in order until a delivery attempt succeeds.
     rule = RULES[failure.scope, failure.permanent]
     return Step.TRY_NEXT_HOST if more_hosts and rule.next_host else Step.SETTLE
+
+
+# RFC 3463: what a code after 552 may say and still mean the number of recipients: too many (5.5.3), nothing in
+# particular, or the system as a whole. A mailbox that is full (5.2.2) or a message too big for it stays what it is.
+_TOO_MANY_CODES = frozenset({"", "5.0.0", "5.3.0", "5.3.1", "5.5.0", "5.5.3"})
+
+
+def too_many_recipients(reply: Reply, others_taken: bool) -> bool:
+    """Whether a reply to RCPT means that the transaction is full: what was taken is sent, the rest comes later.
+
+    reply          before it, others were taken    none was
+    -------------  ------------------------------  ------------------------------------------
+    552, as above  too many: wait, like 452        the mailbox is full: permanent
+    552 5.2.2 ...  what it says: permanent         what it says: permanent
+    452            wait                            wait
+    """
+    # RFC 5321 §4.5.3.1.10: its predecessor had named 552 for it, the client SHOULD treat it as temporary
+    return reply.code == 552 and others_taken and reply.enhanced in _TOO_MANY_CODES
 
 
 def settle(

@@ -14,7 +14,7 @@ from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientRes
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.model.reply import Reply
-from mta.policy.settle import RULES, Step, age, in_words, next_step, retry_delay, settle
+from mta.policy.settle import RULES, Step, age, in_words, next_step, retry_delay, settle, too_many_recipients
 from mta.ports import RecipientFate
 
 NOW = 1_767_604_987.0
@@ -280,3 +280,24 @@ def test_every_recipient_gets_one_legal_fate(
         assert one.reason
         assert one.due > now if one.state == "queued" else one.due == 0.0
         assert one.state == "queued" or not one.warned
+
+
+@pytest.mark.parametrize(
+    ("code", "enhanced", "others_taken", "too_many"),
+    [
+        (552, "", True, True),
+        (552, "5.5.3", True, True),
+        (552, "5.3.1", True, True),
+        (552, "5.2.2", True, False),  # this mailbox is full
+        (552, "5.3.4", True, False),  # the message is too big
+        (552, "5.7.1", True, False),
+        (552, "", False, False),
+        (552, "5.5.3", False, False),
+        (550, "5.5.3", True, False),
+        (452, "4.5.3", True, False),  # temporary anyway
+    ],
+)
+def test_a_full_transaction_is_told_from_a_full_mailbox(
+    code: int, enhanced: str, others_taken: bool, too_many: bool
+) -> None:
+    assert too_many_recipients(Reply(code, enhanced), others_taken) is too_many

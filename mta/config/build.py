@@ -62,7 +62,7 @@ def _reports(keys: schema.ServerKeys) -> contract.Reports:
         return contract.Reports()
     from_ = wanted.from_ or keys.postmaster
     return contract.Reports(
-        from_=str(from_) if from_ else f"postmaster@{keys.hostname}",
+        from_=from_.in_ascii if from_ else f"postmaster@{keys.hostname}",
         organization=wanted.organization or (from_.ascii_domain if from_ else keys.hostname),
         dmarc=wanted.dmarc,
         tls=wanted.tls,

@@ -27,6 +27,16 @@ class Mailbox:
         return self.local.isascii() and self.domain.isascii()
 
     @property
+    def in_ascii(self) -> str:
+        """How a field of ours names it: the domain in A-labels, so that plain mail needs no SMTPUTF8 because of us.
+
+        A local part beyond ASCII has no other form (RFC 6531 §3.2): then it is the address as it travelled.
+        """
+        if not self.local.isascii() or self.domain.isascii():
+            return str(self)
+        return f"{self.local}@{self.ascii_domain}"
+
+    @property
     def key(self) -> str:
         """What two spellings of one mailbox share: quotes that need not be and case are ignored, as lists mean it."""
         local = self.local

@@ -91,7 +91,7 @@ def would(decision: Decision) -> dict[str, Any]:
 
 
 def _received(transaction: Transaction, envelope: Envelope, facts: SessionFacts, identifier: str, now: float) -> bytes:
-    only = str(envelope.recipients[0].mailbox) if len(envelope.recipients) == 1 else ""
+    only = envelope.recipients[0].mailbox.in_ascii if len(envelope.recipients) == 1 else ""
     stamp = Stamp(
         hostname=transaction.contract.configuration.server.hostname,
         id=identifier,

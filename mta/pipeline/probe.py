@@ -79,8 +79,8 @@ async def send(site: Site, to: Mailbox) -> DeliveryResult:
     note = Note(
         id=site.ids.next(),
         hostname=server.hostname,
-        from_=server.postmaster,
-        to=str(to),
+        from_=postmaster_of(server).in_ascii,
+        to=to.in_ascii,
         date=now,
         subject="Test message",
         paragraphs=("The administrator of this mail system looks whether mail reaches you. Nothing needs to be done.",),

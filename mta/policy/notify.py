@@ -201,8 +201,8 @@ def _notice(occasion: Occasion, kind: str, fates: tuple[RecipientFate, ...], ser
     report = Report(
         id=id_,
         reporting_mta=server.hostname,
-        from_=server.postmaster,
-        to=str(to),
+        from_=postmaster_of(server).in_ascii,
+        to=to.in_ascii,
         date=occasion.now,
         subject=_SUBJECTS[kind],
         introduction=_INTRODUCTIONS[kind].format(host=server.hostname, lifetime=lifetime),
@@ -234,7 +234,7 @@ def _reported(occasion: Occasion, kind: str, fate: RecipientFate, server: Server
     status = _status(kind, fate, _last_reply(outcome))
     code, text = _diagnostic(outcome)
     return ReportedRecipient(
-        address=str(recipient.mailbox),
+        address=recipient.mailbox.in_ascii,
         action=_ACTIONS[kind],
         status=status,
         explanation=fate.reason or (explain(occasion.result, outcome) if outcome else ""),

@@ -105,8 +105,8 @@ def _letter(site: Site, told: Iterable[Alarm]) -> QueuedMessage:
     note = Note(
         id=id_,
         hostname=server.hostname,
-        from_=server.postmaster,
-        to=server.postmaster,
+        from_=postmaster.in_ascii,
+        to=postmaster.in_ascii,
         date=now,
         subject=f"Mail relay {server.hostname}: {words[0][:120]}{more}",
         paragraphs=(

@@ -73,7 +73,7 @@ class Delivery:
         """Ordinary mail of ours. Nobody is told of its failure (NOTIFY=NEVER): that is a matter for `mta reports`."""
         contract, now = self.site.contract, self.site.clock.now()
         reports = contract.configuration.server.reports
-        raw = letter(about, packed, str(to), reports, now)
+        raw = letter(about, packed, to.in_ascii, reports, now)
         connector = choose(contract.index, to).connector.name
         if connector == DEFAULT:
             connector = reports.connector

@@ -1,7 +1,8 @@
 """RFC 3464 in RFC 6522: the delivery status notification, written byte by byte from what is to be reported.
 
 Three parts: words for people, fields for machines, and the original (all of it, its header, or nothing). The result
-is plain ASCII unless an address or the returned original is not; then its parts say so (RFC 6533, 8bit). Nothing here
+is plain ASCII unless an address or the returned original is not; then its parts say so (RFC 6533, 8bit). Peers' words
+beyond ASCII are encoded: they do not raise what the way back must be able to carry. Nothing here
 knows the time or makes up an identifier: the same report and original give the same bytes.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from mta.rfc.mime.date import format_date
+from mta.rfc.mime.seven_bit import quoted_printable
 from mta.rfc.mime.text import address_value, fold, header_value, plain_line, printable, wrap
 from mta.rfc.smtp.xtext import decode_xtext
 
@@ -125,9 +127,9 @@ def _human_part(report: Report) -> bytes:
     blocks += [_told(recipient) for recipient in report.recipients]
     blocks.append(f"Reporting server: {plain_line(report.reporting_mta)}\r\nReport: {plain_line(report.id)}\r\n")
     text = "\r\n".join(blocks).encode("utf-8")
-    charset, encoding = ("us-ascii", "7bit") if text.isascii() else ("utf-8", "8bit")
+    charset, encoding = ("us-ascii", "7bit") if text.isascii() else ("utf-8", "quoted-printable")
     head = f"Content-Type: text/plain; charset={charset}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
-    return head.encode("ascii") + text
+    return head.encode("ascii") + (text if text.isascii() else quoted_printable(text))
 
 
 def _told(recipient: ReportedRecipient) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mta.rfc.mime.date import format_date
+from mta.rfc.mime.seven_bit import quoted_printable
 from mta.rfc.mime.text import address_value, fold, plain_line, wrap
 
 
@@ -36,6 +37,8 @@ def compose_note(note: Note) -> bytes:
         ("Auto-Submitted", "auto-generated"),  # RFC 3834 §5
         ("MIME-Version", "1.0"),
         ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Transfer-Encoding", "7bit" if body.isascii() else "8bit"),
+        ("Content-Transfer-Encoding", "7bit" if body.isascii() else "quoted-printable"),
     )
-    return b"".join(fold(name, value) for name, value in fields) + b"\r\n" + body.encode("utf-8", "replace")
+    text = body.encode("utf-8", "replace")
+    text = text if text.isascii() else quoted_printable(text)
+    return b"".join(fold(name, value) for name, value in fields) + b"\r\n" + text

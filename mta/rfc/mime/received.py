@@ -1,4 +1,8 @@
-"""RFC 5321 §4.4: the Received field a relay puts in front of every message it takes."""
+"""RFC 5321 §4.4: the Received field a relay puts in front of every message it takes.
+
+Always ASCII, also in an internationalised session (RFC 6531 §3.7.3 allows more): a message that a hop could take as it
+came must not need SMTPUTF8 for what we have added.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,29 @@ import re
 from functools import lru_cache
 from ipaddress import IPv6Address
 
+import idna
+
 from mta.model.frozen import frozen
 from mta.model.session import SessionFacts
 from mta.model.tls import TlsFacts
 from mta.rfc.mime.date import format_date
 
-_NOT_HOST = re.compile(r"[^A-Za-z0-9._:\[\]\-\u0080-\U0010ffff]")
+_NOT_HOST = re.compile(r"[^A-Za-z0-9._:\[\]\-]")
 _NOT_TOKEN = re.compile(r"[^A-Za-z0-9._+\-]")
 _NOT_COMMENT = re.compile(r"[^\x20-\x7e]")
 _COMMENT_SPECIAL = re.compile(r"([()\\])")
-_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff<>]")
+_NOT_PATH = re.compile(r"[^\x21-\x7e]|[<>]")
 _HELO_LENGTH = 255  # RFC 5321 §4.5.3.1.2
-_PATH_LENGTH = 400  # RFC 5321 §4.5.3.1.3: 256 octets; internationalised ones are longer in UTF-8
+_PATH_LENGTH = 400  # RFC 5321 §4.5.3.1.3: 256 octets; A-labels are longer than the name they stand for
 _SUBJECT_LENGTH = 200  # of a client certificate; what does not fit says nothing more
 
 
 @frozen
 class Stamp:
-    """What the field says of our side. `recipient` is given for a message with a single one; empty otherwise."""
+    """What the field says of our side. `recipient` is given for a message with a single one; empty otherwise.
+
+    One that is not ASCII is not named. `smtputf8`: the message was declared to be internationalised.
+    """
 
     hostname: str
     id: str
@@ -36,16 +45,16 @@ class Stamp:
 def received_field(session: SessionFacts, stamp: Stamp) -> bytes:
     """The whole field with its final CRLF, folded. Whatever the peer claimed is made safe, nothing raises."""
     # RFC 5321 §4.4: FROM names the host as in EHLO and the address the connection really came from.
-    clauses = [f"Received: from {_host(session.helo, stamp.smtputf8)} ({_literal(session)})"]
+    clauses = [f"Received: from {_host(session.helo)} ({_literal(session)})"]
     if session.tls is not None:
         clauses.append(_tls_comment(session.tls))
-    clauses.append(f"by {_host(stamp.hostname, stamp.smtputf8)} with {_protocol(session, stamp)}")
+    clauses.append(f"by {_host(stamp.hostname)} with {_protocol(session, stamp)}")
     clauses.append(f"id {_NOT_TOKEN.sub('', stamp.id) or 'none'}")
     if recipient := _recipient(stamp):
         clauses.append(f"for <{recipient}>")
     clauses[-1] += ";"
     clauses.append(format_date(stamp.now))
-    return _fold(clauses).encode("utf-8") + b"\r\n"
+    return _fold(clauses).encode("ascii") + b"\r\n"
 
 
 def _protocol(session: SessionFacts, stamp: Stamp) -> str:
@@ -63,12 +72,17 @@ def _literal(session: SessionFacts) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _host(name: str, smtputf8: bool) -> str:
-    """A host name that is one token whatever was sent; U-labels stay where the message is internationalised."""
-    safe = _NOT_HOST.sub("?", name[:_HELO_LENGTH])
-    if not smtputf8 or _UNPRINTABLE.search(safe):
-        safe = re.sub(r"[^\x21-\x7e]", "?", safe)
-    return safe or "unknown"
+def _host(name: str) -> str:
+    """A host name that is one token whatever was sent, its U-labels as A-labels."""
+    name = name[:_HELO_LENGTH]
+    return _NOT_HOST.sub("?", name if name.isascii() else _a_labels(name)) or "unknown"
+
+
+def _a_labels(name: str) -> str:
+    try:
+        return idna.encode(name, uts46=True).decode("ascii")
+    except UnicodeError:  # idna.IDNAError is one; the name is none, then
+        return name
 
 
 def _tls_comment(tls: TlsFacts) -> str:
@@ -88,9 +102,9 @@ def _comment(text: str) -> str:
 
 def _recipient(stamp: Stamp) -> str:
     """The address for the FOR clause, or nothing where it cannot stand in a header field."""
-    if _UNPRINTABLE.search(stamp.recipient) or len(stamp.recipient) > _PATH_LENGTH:
+    if _NOT_PATH.search(stamp.recipient) or len(stamp.recipient) > _PATH_LENGTH:
         return ""
-    return stamp.recipient if stamp.smtputf8 or stamp.recipient.isascii() else ""
+    return stamp.recipient
 
 
 def _fold(clauses: list[str]) -> str:

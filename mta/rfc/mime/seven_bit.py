@@ -184,11 +184,11 @@ def _leaf(entity: Entity, body: bytes) -> tuple[str, bytes]:
         # RFC 2046 §5.2: these may not be encoded, their body is 7-bit or nothing
         raise SevenBitError("eight-bit-message", f"8-bit octets in a part of type {kind.essence}")
     if kind.type == "text" and b"\0" not in body and _ends_lines_in_crlf(body) and _mostly_ascii(body):
-        return "quoted-printable", _quoted_printable(body)
+        return "quoted-printable", quoted_printable(body)
     return "base64", base64_lines(body)
 
 
-def _quoted_printable(body: bytes) -> bytes:
+def quoted_printable(body: bytes) -> bytes:
     """RFC 2045 §6.7. Lines that begin with `From ` are encoded, too: some would put a `>` in front of them."""
     text = binascii.b2a_qp(body, istext=True)  # soft line ends are as those of the text
     if b"\r\n" not in body:

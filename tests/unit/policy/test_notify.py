@@ -344,3 +344,16 @@ def test_reports_of_mail_that_demands_tls_hold_its_header_at_most_and_demand_it_
     assert notice.envelope(b"report").tls == "required"
     (notice,) = told(failed)
     assert notice.envelope(b"report").tls == ""
+
+
+def test_a_report_names_domains_in_a_labels_so_that_it_travels_like_other_mail() -> None:
+    alice = Mailbox("alice", "bücher.example", "xn--bcher-kva.example")
+    bert = Mailbox("bert", "köln.example", "xn--kln-sna.example")
+    server = replace(SERVER, postmaster="postmaster@bücher.example")
+    problem = Failure(Scope.RECIPIENT, Reply(550, "5.1.1", ("Kein Empfänger",)), "refused", permanent=True)
+    [notice] = notices(occasion("failed", sender=alice, to=bert, problem=problem), server, lambda: "n1")
+    raw = compose(notice.report, ORIGINAL)
+    assert raw.isascii()
+    assert b"Final-Recipient: rfc822; bert@xn--kln-sna.example" in raw
+    envelope = notice.envelope(raw)
+    assert (envelope.body, envelope.smtputf8) == ("7BIT", False)

@@ -19,8 +19,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from mta.config.contract import Configuration
+from mta.config.contract import Configuration, Listener
+from mta.config.listening import demand_servable, only_at_restart
 from mta.config.watch import FileWatch, Stamp, unchanged
 from mta.errors import ConfigurationError
 from mta.observe import events
@@ -28,6 +30,8 @@ from mta.observe.log import EventLog
 
 _QUICK_DEATH = 5.0  # seconds: a worker that dies sooner is restarted with growing patience
 _LONGEST_PAUSE = 10.0
+_LONGEST_START = 30.0  # a worker that takes longer is absent as well
+_FAILURES = 2  # starts in a row that came to nothing: from then on clients are told so
 _GRACE = 5.0  # seconds beyond shutdown_timeout before a worker is killed
 _SETTLE = 1.0  # seconds, at the most, that changed files are given to come to rest
 _REST = 10.0  # times as long as a reload took nothing is looked at
@@ -43,13 +47,34 @@ class Loaded:
     files: Mapping[str, Stamp]  # connectors.yaml and all that it names, as they were read
 
 
+class Doorman(Protocol):
+    """Answers on the sockets of a worker that cannot live."""
+
+    answered: int
+
+    def begin(self, reply: bytes) -> bool:
+        """Say `reply` to whoever comes; False: that is done already."""
+        ...
+
+    def end(self) -> bool:
+        """Leave the sockets to the worker; False: they were its own all the time."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the supervisor was told to run. `sockets[worker]` holds (listener number, socket) pairs."""
+    """What the supervisor was told to run. `sockets[worker]` holds (number in `listen`, socket) pairs.
+
+    `listen` is what the sockets were bound for: as that they serve until a restart, whatever a reload says.
+    `doormen` has one for each worker; `shared`: all workers take from the same sockets.
+    """
 
     path: str
     loaded: Loaded
+    listen: tuple[Listener, ...]
     sockets: tuple[tuple[tuple[int, socket.socket], ...], ...]
+    doormen: tuple[Doorman, ...]
+    shared: bool
     load: Callable[[], Loaded]
     notify: Callable[[str], None]
 
@@ -59,8 +84,10 @@ class _Worker:
     number: int
     process: asyncio.subprocess.Process | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    settled: asyncio.Event = field(default_factory=asyncio.Event)  # it serves, or it is known that it cannot
     started: float = 0.0
     pause: float = 0.0
+    failures: int = 0  # in a row
 
     def running(self) -> asyncio.subprocess.Process | None:
         """Its process, as long as that lives."""
@@ -81,6 +108,7 @@ class Supervisor:
         self._log = log
         self._workers = [_Worker(number) for number in range(len(plan.sockets))]
         self._stopping = asyncio.Event()
+        self._serving = asyncio.Event()  # some worker does
         self._loaded = plan.loaded
         self._files = FileWatch(plan.loaded.files)
         self._reloading = asyncio.Lock()
@@ -107,12 +135,15 @@ class Supervisor:
         return await self._stop(keepers)
 
     async def _announce(self) -> None:
+        """Once every worker serves, or is known not to while another does."""
         for worker in self._workers:
-            await worker.ready.wait()
-        addresses = [str(listener.address) for listener in self._loaded.configuration.server.listen]
+            await worker.settled.wait()
+        await self._serving.wait()
+        serving = sum(worker.ready.is_set() for worker in self._workers)
+        addresses = [str(listener.address) for listener in self._plan.listen]
         ports = [bound.getsockname()[1] for _, bound in self._plan.sockets[0]]
         self._plan.notify("READY=1")
-        self._log.info(events.SERVER_READY, listen=addresses, ports=ports, workers=len(self._workers))
+        self._log.info(events.SERVER_READY, listen=addresses, ports=ports, workers=serving)
 
     async def _keep(self, worker: _Worker) -> None:
         """Start it, and start it again whenever it dies."""
@@ -121,16 +152,38 @@ class Supervisor:
                 code = await self._live(worker)
             except OSError as error:
                 code = f"{sys.executable} cannot be started by this user: {error.strerror}"
+            served = worker.ready.is_set()
+            worker.failures = 0 if served else worker.failures + 1
             worker.ready.clear()
             if self._stopping.is_set():
                 return
             lived = time.monotonic() - worker.started
-            worker.pause = min(_LONGEST_PAUSE, max(0.1, worker.pause * 2)) if lived < _QUICK_DEATH else 0.0
+            quick = lived < _QUICK_DEATH or not served
+            worker.pause = min(_LONGEST_PAUSE, max(0.1, worker.pause * 2)) if quick else 0.0
             self._log.error(
                 events.WORKER_DIED, worker=worker.number, status=code, lived=round(lived, 1), again_in=worker.pause
             )
+            self._doors()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), worker.pause)
+
+    def _doors(self) -> None:
+        """Clients of a worker that fails to start hear 421, not silence; what all share is served if one lives."""
+        if self._stopping.is_set():
+            return
+        none_lives = not any(worker.ready.is_set() for worker in self._workers)
+        for worker, doorman in zip(self._workers, self._plan.doormen, strict=True):
+            late = time.monotonic() - worker.started >= _LONGEST_START
+            absent = not worker.ready.is_set() and (late or worker.failures >= _FAILURES)
+            if absent:
+                worker.settled.set()
+            if absent and (none_lives or not self._plan.shared):
+                # RFC 5321 §3.8, RFC 3463 §3.4: the system takes no messages now
+                line = f"421 4.3.2 {self.configuration.server.hostname} Service not available, try again later\r\n"
+                if doorman.begin(line.encode()):
+                    self._log.error(events.WORKER_ABSENT, worker=worker.number, failures=worker.failures)
+            elif doorman.end():
+                self._log.info(events.WORKER_BACK, worker=worker.number, turned_away=doorman.answered)
 
     async def _live(self, worker: _Worker) -> int | str:
         """From its start to its end; the exit status."""
@@ -151,6 +204,7 @@ class Supervisor:
             "worker": worker.number,
             "workers": len(self._workers),
             "sockets": [[number, bound.fileno()] for number, bound in pairs],
+            "listen": base64.b64encode(pickle.dumps(self._plan.listen)).decode(),
             "report": worker_end,
             "parent": os.getpid(),
         }
@@ -172,6 +226,7 @@ class Supervisor:
             os.close(worker_end)
         worker.tell(orders)
         self._follow(worker, report)
+        asyncio.get_running_loop().call_later(_LONGEST_START, self._doors)
 
     def _held(self) -> str:
         """The configuration in force itself, where its files are no longer those that were found good; else nothing."""
@@ -187,6 +242,9 @@ class Supervisor:
             data = os.read(report, 64)
             if data:
                 worker.ready.set()
+                worker.settled.set()
+                self._serving.set()
+                self._doors()
             else:
                 loop.remove_reader(report)
                 os.close(report)
@@ -219,6 +277,7 @@ class Supervisor:
         async with self._reloading:
             try:
                 fresh = await asyncio.to_thread(self._plan.load)
+                demand_servable(self._plan.listen, fresh.configuration)
             except ConfigurationError as error:
                 self._files.refuse(error.files)
                 self._log.error(events.SERVER_RELOAD_REFUSED, problems=list(error.problems))
@@ -231,10 +290,12 @@ class Supervisor:
     def _hand_on(self, fresh: Loaded) -> None:
         """What was found good goes to the workers that live, and to those that will be started."""
         old, new = self._loaded.configuration, fresh.configuration
-        fixed = [key for key in ("listen", "queue", "user", "workers", "metrics") if _differs(old, new, key)]
+        fixed = [key for key in ("queue", "user", "workers", "metrics") if _differs(old, new, key)]
         if fixed:
             names = ", ".join(f"server.{key}" for key in fixed)
             self._log.warning(events.CONFIG_WARNING, text=f"{names}: takes effect at a restart only")
+        for text in only_at_restart(self._plan.listen, new.server.listen):
+            self._log.warning(events.CONFIG_WARNING, text=f"server.listen: {text}")
         self._loaded = fresh
         for worker in self._workers:
             worker.tell({"text": fresh.text})
@@ -244,6 +305,8 @@ class Supervisor:
         running = [process for worker in self._workers if (process := worker.running())]
         for process in running:
             process.terminate()
+        for doorman in self._plan.doormen:
+            doorman.end()
         for column in self._plan.sockets:
             for _, bound in column:
                 bound.close()  # who comes now is refused at once and does not wait for nobody

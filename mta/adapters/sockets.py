@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -100,3 +102,61 @@ def notify(state: str) -> None:
             channel.sendto(state.encode(), address)
         except OSError:
             return  # nobody listens any more: no reason to stop relaying
+
+
+_AT_ONCE = 64  # connections answered between two looks at anything else
+_SHORT_OF_DESCRIPTORS = 1.0  # seconds
+
+
+class Doorman:
+    """Answers 421 on listening sockets while the worker they are for cannot live. Never waits for a client."""
+
+    def __init__(self, sockets: Sequence[tuple[socket.socket, bool]]) -> None:
+        """With each socket whether it is spoken to in clear: where TLS comes first the connection is only closed."""
+        self._sockets = sockets
+        self.answered = 0
+        self._reply = b""
+
+    def begin(self, reply: bytes) -> bool:
+        """Say `reply` to whoever waits and whoever comes; False: that is done already."""
+        was, self._reply = bool(self._reply), reply
+        for bound, clear in self._sockets:
+            asyncio.get_running_loop().add_reader(bound, self._answer, bound, clear)
+        return not was
+
+    def end(self) -> bool:
+        """Leave the sockets to the worker; False: they were its own all the time."""
+        was, self._reply = bool(self._reply), b""
+        for bound, _ in self._sockets if was else ():
+            asyncio.get_running_loop().remove_reader(bound)
+        return was
+
+    def _answer(self, bound: socket.socket, clear: bool) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                connection, _ = bound.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in (errno.ECONNABORTED, errno.EPROTO):
+                    self._pause(bound, clear)
+                    return
+                continue
+            self.answered += 1
+            with connection, contextlib.suppress(OSError):
+                connection.setblocking(False)
+                if clear:
+                    connection.send(self._reply)
+                    connection.shutdown(socket.SHUT_WR)
+                connection.recv(4096)  # what is left unread would make the kernel take our reply back
+
+    def _pause(self, bound: socket.socket, clear: bool) -> None:
+        """Without a free descriptor the socket stays readable: it is looked at again a little later."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(bound)
+
+        def again() -> None:
+            if self._reply:
+                loop.add_reader(bound, self._answer, bound, clear)
+
+        loop.call_later(_SHORT_OF_DESCRIPTORS, again)

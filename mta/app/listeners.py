@@ -15,8 +15,12 @@ from mta.observe.log import EventLog
 class Listeners:
     """The inherited sockets of a worker with an SMTP server on each (worker.Listening)."""
 
-    def __init__(self, sockets: tuple[tuple[int, int], ...], contract: Any, log: EventLog) -> None:
+    def __init__(
+        self, sockets: tuple[tuple[int, int], ...], listen: tuple[Listener, ...], contract: Any, log: EventLog
+    ) -> None:
+        """`sockets` are (number in `listen`, descriptor); each stays what it was bound for, whatever the file says."""
         self._sockets = sockets
+        self._listen = listen
         self._log = log
         self._servers: list[asyncio.AbstractServer] = []
         self._open: set[Any] = set()
@@ -27,11 +31,7 @@ class Listeners:
         """Settings for new connections; a certificate that cannot be used raises and changes nothing."""
         server: Server = contract.configuration.server
         tls = _server_tls(server, contract.index.any_client_certificate)
-        self._settings = {
-            number: server_settings(server, server.listen[number], tls)
-            for number, _ in self._sockets
-            if number < len(server.listen)
-        }
+        self._settings = {number: server_settings(server, self._listen[number], tls) for number, _ in self._sockets}
 
     async def open(self, relay: Any) -> None:
         """Accept connections."""

@@ -7,11 +7,11 @@ import fcntl
 import signal
 import socket
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from mta.app.folders import queue_folder
 from mta.app.outside import load, load_text
-from mta.config.contract import Configuration
+from mta.config.contract import Configuration, Listener
 from mta.config.watch import stamp
 from mta.errors import ConfigurationError, UsageError
 from mta.observe import events
@@ -19,12 +19,13 @@ from mta.observe.log import EventLog, capture_libraries
 from mta.observe.metrics import Metrics
 from mta.supervisor import Loaded, Plan, Supervisor
 
+Sockets = tuple[tuple[tuple[int, socket.socket], ...], ...]  # of each worker, with the number in server.listen
+
 
 def serve(path: str, parent: int = 0) -> int:
     """`mta serve`: bind, drop privileges, start the workers, watch them. With a `parent` it does not outlive it."""
     from mta.adapters.privileges import drop_privileges
     from mta.adapters.process import die_with_parent
-    from mta.adapters.sockets import notify
     from mta.app.metrics import bind_metrics
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
@@ -41,12 +42,29 @@ def serve(path: str, parent: int = 0) -> int:
         loaded = _load_checked(path)  # with the eyes of the user: what it may not read is told now, in full
     if parent:
         die_with_parent(parent)  # a change of the user would have ended this
-    plan = Plan(str(Path(path).resolve()), loaded, sockets, lambda: _load_checked(path), notify)
+    plan = _plan(path, loaded, configuration.server.listen, sockets)
     log.info(events.SERVER_STARTED, hostname=configuration.server.hostname, workers=configuration.server.workers)
     try:
         return asyncio.run(_supervise(plan, numbers, log))
     finally:
         lock.close()
+
+
+def _plan(path: str, loaded: Loaded, listen: tuple[Listener, ...], sockets: Sockets) -> Plan:
+    """`listen` is what the sockets were bound for."""
+    from mta.adapters.sockets import Doorman, notify
+
+    clear = [listener.tls != "implicit" for listener in listen]
+    return Plan(
+        path=str(Path(path).resolve()),
+        loaded=loaded,
+        listen=listen,
+        sockets=sockets,
+        doormen=tuple(Doorman([(bound, clear[number]) for number, bound in column]) for column in sockets),
+        shared=len(sockets) > 1 and sockets[0] == sockets[1],
+        load=lambda: _load_checked(path),
+        notify=notify,
+    )
 
 
 async def _supervise(plan: Plan, numbers: socket.socket | None, log: EventLog) -> int:
@@ -103,7 +121,7 @@ def _lock(folder: Path) -> IO[str]:
     return lock
 
 
-def _bind(configuration: Configuration) -> tuple[tuple[tuple[int, Any], ...], ...]:
+def _bind(configuration: Configuration) -> Sockets:
     from mta.adapters.sockets import bind, inherited
 
     server = configuration.server

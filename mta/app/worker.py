@@ -21,7 +21,7 @@ from mta.app.folders import shard_folders
 from mta.app.listeners import Listeners
 from mta.app.outside import load_text
 from mta.app.site import make_site, renew
-from mta.config.contract import Configuration
+from mta.config.contract import Configuration, Listener
 from mta.errors import ShardLocked, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
@@ -47,6 +47,7 @@ class Orders:
     worker: int
     workers: int
     sockets: tuple[tuple[int, int], ...]
+    listen: tuple[Listener, ...]  # what the sockets were bound for
     report: int
     parent: int
     held: str = ""  # the configuration in force, where the files on the disk are others by now
@@ -70,6 +71,7 @@ def run_worker() -> int:
         raise UsageError("a worker is started by `mta serve`")
     document = json.loads(line)
     document["sockets"] = tuple((number, descriptor) for number, descriptor in document["sockets"])
+    document["listen"] = pickle.loads(base64.b64decode(document["listen"]))  # noqa: S301 - our own supervisor's
     orders = Orders(**document)
     die_with_parent(orders.parent)
     import uvloop
@@ -143,7 +145,7 @@ async def _build(orders: Orders) -> Any:
 
     contract = contract_of(configuration)
     site = make_site(contract, log)
-    listening = Listeners(orders.sockets, contract, log)
+    listening = Listeners(orders.sockets, orders.listen, contract, log)
 
     policies_chore = Chore("mta-sts", _POLICIES_EVERY, lambda: site.policies.renew(), alone=True)
 

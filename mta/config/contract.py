@@ -46,6 +46,10 @@ class Listener:
     tls: str = "starttls"
     proxy: tuple[Network, ...] = ()
 
+    def __str__(self) -> str:
+        proxy = f", proxy: [{', '.join(map(str, self.proxy))}]" if self.proxy else ""
+        return f"{{address: {self.address}, tls: {self.tls}{proxy}}}"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -299,6 +299,37 @@ def test_a_worker_that_cannot_start_is_tried_again_ever_more_patiently(tmp_path:
         until(lambda: len(relay.seen("worker.started", worker=1)) == 2, describe="it starts once the cause is gone")
 
 
+def test_clients_of_a_worker_that_cannot_start_hear_421(tmp_path: Path) -> None:
+    (tmp_path / "var/queue/shard-01/lock").mkdir(parents=True)  # like a broken disk, or the queue of a newer version
+    with running_mta(tmp_path, config(workers=2)) as relay:
+        assert relay.seen("server.ready")[0]["workers"] == 1, "it is ready with what there is"
+        relay.wait_for("worker.absent", worker=1)
+        heard = [greeting(relay.port) for _ in range(40)]
+        assert set(heard) == {b"220", b"421"}
+        (tmp_path / "var/queue/shard-01/lock").rmdir()
+        back = relay.wait_for("worker.back", worker=1)
+        assert back["turned_away"] == heard.count(b"421")
+        assert {greeting(relay.port) for _ in range(20)} == {b"220"}
+
+
+def test_where_no_worker_can_start_every_client_hears_421(tmp_path: Path) -> None:
+    (tmp_path / "var/queue/shard-00/lock").mkdir(parents=True)
+    implicit = free_port()
+    more = f'  listen: [{{address: "127.0.0.1:{{port}}"}}, {{address: "127.0.0.1:{implicit}", proxy: ["127.0.0.0/8"]}}]'
+    text = config(more=more).replace('  listen: [{address: "127.0.0.1:{port}"}]\n', "", 1)
+    with running_mta(tmp_path, text, ready=False) as relay:
+        relay.wait_for("worker.absent", worker=0)
+        assert [greeting(port) for port in (relay.port, implicit)] == [b"421"] * 2
+        assert not relay.seen("server.ready")
+        assert relay.stop() == 0
+
+
+def greeting(port: int) -> bytes:
+    """The code of what is said first."""
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        return client.recv(100)[:3]
+
+
 def test_a_bad_configuration_ends_with_2_and_every_problem_at_its_line(tmp_path: Path) -> None:
     path = tmp_path / "connectors.yaml"
     path.write_text("server: {hostname: mx.contoso.example, workers: many}\nconnectors: {x: {mode: enforced}}\n")

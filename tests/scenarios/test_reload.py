@@ -7,6 +7,7 @@ import hashlib
 import os
 import signal
 import smtplib
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 from tests.support.client import client, send
 from tests.support.load import Load
 from tests.support.pki import authority
-from tests.support.running_mta import RunningMta, running_mta, until
+from tests.support.running_mta import RunningMta, free_port, running_mta, until
 from tests.support.smtp_peer import Pause, PeerTls, Script, SmtpPeer, smtp_peer
 
 HOST = "mx.contoso.example"
@@ -283,3 +284,77 @@ def test_sessions_go_on_while_ten_thousand_connectors_are_loaded(tmp_path: Path)
 def delivered_to(relay: RunningMta) -> list[str]:
     """To whom was delivered so far."""
     return [address for line in relay.seen("delivery.delivered") for address in line["to"]]
+
+
+LISTENING = """
+server:
+  {{hostname: mx.contoso.example, workers: 1, watch: off, listen: [{listen}],
+    certificate: {{chain: mx.contoso.example.pem, key: mx.contoso.example.key}}}}
+domains: {{contoso.example: {{deliver_to: ["127.0.0.1:1"]}}}}
+connectors: {{default: {{inbound: {{tls: optional}}, outbound: {{tls: {{level: none}}}}}}}}
+"""
+
+
+def test_a_socket_stays_what_it_was_bound_for(tmp_path: Path) -> None:
+    certify(tmp_path)
+    implicit, behind = free_port(), free_port()
+    plain = '{address: "127.0.0.1:{port}"}'
+    tls = f'{{address: "127.0.0.1:{implicit}", tls: implicit}}'
+    proxy = f'{{address: "127.0.0.1:{behind}", proxy: ["127.0.0.0/8"]}}'
+    with running_mta(tmp_path, LISTENING.format(listen=", ".join((plain, tls, proxy)))) as relay:
+
+        def change(*listen: str) -> list[str]:
+            before = len(relay.seen("config.warning"))
+            taken = len(relay.seen("server.reloaded", worker=0))
+            relay.reload(LISTENING.format(listen=", ".join(listen)).replace("{port}", str(relay.port)))
+            until(lambda: len(relay.seen("server.reloaded", worker=0)) > taken)
+            return [line["text"] for line in relay.seen("config.warning")[before:]]
+
+        def unchanged() -> None:
+            assert first_octets(relay.port) == b"220"
+            with ssl_client(implicit) as session:
+                assert session.recv(3) == b"220"
+            assert first_octets(behind, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0") == b"220", "PROXY v2, LOCAL"
+
+        unchanged()
+        assert change(proxy, tls, plain) == [], "an order of the list says nothing"
+        unchanged()
+        assert change(tls) == [
+            f"server.listen: {{address: 127.0.0.1:{relay.port}, tls: starttls}} is served until a restart, "
+            "though it is listed no more",
+            f"server.listen: {{address: 127.0.0.1:{behind}, tls: starttls, proxy: [127.0.0.0/8]}} "
+            "is served until a restart, though it is listed no more",
+        ]
+        unchanged()
+        fresh = free_port()
+        believing = '{address: "127.0.0.1:{port}", proxy: ["0.0.0.0/0"]}'
+        told = change(believing, tls, proxy, f'{{address: "127.0.0.1:{fresh}"}}')
+        assert [line for line in told if "server.listen" in line] == [
+            f"server.listen: {{address: 127.0.0.1:{fresh}, tls: starttls}} is not served before a restart",
+            f"server.listen: {{address: 127.0.0.1:{relay.port}, tls: starttls}} stays as it is until a restart, "
+            f"then it becomes {{address: 127.0.0.1:{relay.port}, tls: starttls, proxy: [0.0.0.0/0]}}",
+        ]
+        unchanged()
+        os.kill(relay.workers()[0], signal.SIGKILL)
+        until(lambda: len(relay.seen("worker.started")) == 2)
+        unchanged()
+        bare = LISTENING.format(listen=plain).replace("{port}", str(relay.port))
+        relay.reload(
+            bare.replace("    certificate: {chain: mx.contoso.example.pem, key: mx.contoso.example.key}}", "}")
+        )
+        assert "begins with TLS until a restart" in relay.wait_for("server.reload-refused")["problems"][0]
+        unchanged()
+
+
+def first_octets(port: int, said: bytes = b"") -> bytes:
+    with socket.create_connection(("127.0.0.1", port), 20) as client_:
+        client_.sendall(said)
+        return client_.recv(3)
+
+
+@contextlib.contextmanager
+def ssl_client(port: int) -> Iterator[ssl.SSLSocket]:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), 20) as raw, context.wrap_socket(raw) as session:
+        yield session

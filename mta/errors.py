@@ -3,6 +3,7 @@
 MtaError
 ├── ConfigurationError     connectors.yaml cannot be used; carries every problem
 ├── UsageError             a command was called with something that cannot be
+├── Unanswered             a live worker did not answer a command to its end
 ├── StorageError           the queue could not write or read; nothing was acknowledged
 │   ├── StorageFull        no space, no descriptors, read-only: temporary, heals by itself (452 4.3.1)
 │   ├── ShardLocked        another process owns this queue file
@@ -41,6 +42,10 @@ class ConfigurationError(MtaError):
 
 class UsageError(MtaError):
     """A command was called with something that cannot be."""
+
+
+class Unanswered(MtaError):
+    """A live worker did not answer a command to its end; what it had done by then stays done."""
 
 
 class StorageError(MtaError):

@@ -5,6 +5,7 @@ queue's files, `outside` clocks, names and certificates, `smime` and `demo` what
 """
 
 from mta.adapters.control import ask as ask_worker
+from mta.adapters.control import parts as worker_parts
 from mta.adapters.privileges import acting_for
 from mta.app.demo import make_demo_pki, open_mailbox
 from mta.app.folders import control_paths, open_offline, queue_folder, shard_folders
@@ -34,4 +35,5 @@ __all__ = [
     "run_worker",
     "serve",
     "shard_folders",
+    "worker_parts",
 ]

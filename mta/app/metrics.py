@@ -18,7 +18,7 @@ from mta.errors import UsageError
 from mta.observe import metrics
 from mta.observe.log import EventLog
 from mta.observe.metrics import Metrics, Sample, exposition
-from mta.queue.operations import answer
+from mta.queue.operations import answer, joined
 
 _PATIENCE = 5.0  # seconds for each worker
 _LONGEST = 1 << 26
@@ -76,7 +76,8 @@ async def _ask(path: str) -> list[Sample] | None:
 
 async def worker_samples(worker: Any, counted: Metrics) -> dict[str, Any]:
     """What a worker answers: its counts, its queue and its sessions."""
-    counts = await answer(worker.shards, {"command": "counts"}, time.time(), lambda: None)
+    parts = answer(worker.shards, {"command": "counts"}, time.time(), lambda: None)
+    counts = joined([part async for part in parts])
     gauges: list[Sample] = [(metrics.QUEUE.name, (state,), number) for state, number in counts["states"].items()]
     gauges.append((metrics.QUEUE_OCTETS.name, (), counts["octets"]))
     gauges.append((metrics.SESSIONS.name, (), worker.relay.sessions))

@@ -13,7 +13,7 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -220,13 +220,15 @@ async def _control(
     from mta.app.reports import answer_reports
     from mta.queue.operations import answer
 
-    async def handle(request: dict[str, Any]) -> dict[str, Any]:
+    async def handle(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         if str(request.get("command", "")).startswith("reports-"):
-            return await answer_reports(daily, request)
-        if request.get("command") == "metrics" and worker.site.log.metrics is not None:
-            return await worker_samples(worker, worker.site.log.metrics)
-        known = await answer(worker.shards, request, time.time(), worker.nudge)
-        return {**known, "shards": [shard.number for shard in worker.shards]}
+            yield await answer_reports(daily, request)
+        elif request.get("command") == "metrics" and worker.site.log.metrics is not None:
+            yield await worker_samples(worker, worker.site.log.metrics)
+        else:
+            yield {"shards": [shard.number for shard in worker.shards]}
+            async for part in answer(worker.shards, request, time.time(), worker.nudge):
+                yield part
 
     path = shard_folders(configuration)[orders.worker] / "control.sock"
     return await serve_control(str(path), handle, worker.site.log)

@@ -4,55 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from mta.app import ask_worker, control_paths, load, open_offline
+from mta.app import control_paths, load, open_offline, worker_parts
 from mta.config.contract import Configuration
 from mta.errors import UsageError
-from mta.queue.operations import answer
+from mta.queue.operations import answer, joined
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def ask(config: str, request: dict[str, Any]) -> dict[str, Any]:
-    """One answer, gathered from every shard. Raises UsageError."""
+    """One answer, gathered from every shard; for the errors see `parts`."""
+    return joined(parts(config, request))
+
+
+def parts(config: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What every shard answers, part by part.
+
+    Raises UsageError, Unanswered (a live worker was not heard to the end: its files are left alone) or StorageError.
+    """
     known = load(config)
-    answers: list[dict[str, Any]] = []
     paths = control_paths(known)
     answered: set[int] = set()
     for _, path in paths:
         try:
-            answers.append(ask_worker(path, request))
-        except OSError:
+            for part in worker_parts(path, request):
+                answered.update(part.pop("shards", ()))
+                yield part
+        except (FileNotFoundError, ConnectionRefusedError):
             continue  # nobody serves it, or the worker that adopted it answers for it
-        answered.update(answers[-1].pop("shards", ()))
     if offline := [number for number, _ in paths if number not in answered]:
-        answers.append(asyncio.run(_ask_files(known, offline, request)))
-    return merged(answers)
+        yield from _step_by_step(_of_files(known, offline, request))
 
 
-async def _ask_files(known: Configuration, numbers: list[int], request: dict[str, Any]) -> dict[str, Any]:
+async def _of_files(known: Configuration, numbers: list[int], request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     async with open_offline(known, numbers) as shards:
-        return await answer(shards, request, time.time(), lambda: None)
+        async for part in answer(shards, request, time.time(), lambda: None):
+            yield part
 
 
-def merged(answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Several shards' answers as one: lists are joined, numbers added."""
-    whole: dict[str, Any] = {}
-    for part in answers:
-        for key, value in part.items():
-            if isinstance(value, list):
-                whole.setdefault(key, []).extend(value)
-            elif isinstance(value, dict):
-                whole[key] = merged_numbers(whole.get(key, {}), value)
-            else:
-                whole[key] = whole.get(key, 0) + value
-    return whole
+def _step_by_step(coming: AsyncIterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    async def following() -> dict[str, Any] | None:
+        return await anext(coming, None)
 
-
-def merged_numbers(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-    """Sums by key."""
-    return {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
+    with asyncio.Runner() as runner:  # which closes what was left in the middle, too
+        while (part := runner.run(following())) is not None:
+            yield part
 
 
 def since(text: str, now: float) -> float:

@@ -192,7 +192,7 @@ To = Annotated[str, typer.Option("--to", help="Recipient address or domain.")]
 From = Annotated[str, typer.Option("--from", help="Sender address or domain.")]
 Status = Annotated[str, typer.Option("--status", help="queued, held, delivered, failed, expired, deleted.")]
 Since = Annotated[str, typer.Option("--since", help="Not older than this: 30m, 4h, 2d, or 2026-11-23T10:00.")]
-Limit = Annotated[int, typer.Option("--limit", help="At most so many messages.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many messages.")]
 Note = Annotated[str, typer.Option("--note", help="Why; kept in the message's history.")]
 All = Annotated[bool, typer.Option("--all", help="Every message that waits.")]
 
@@ -256,7 +256,7 @@ def _change(command: str, text: str) -> None:
         json: Json = False,
     ) -> None:
         request = {"id": id, "connector": connector, "recipient": to, "sender": sender, "state": status}
-        _queue(command, config, json, **request, all=all, note=note, limit=1_000_000)
+        _queue(command, config, json, **request, all=all, note=note, limit=1 << 62)
 
     change.__doc__ = text
     queue.command(command)(change)

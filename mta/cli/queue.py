@@ -5,40 +5,83 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
-from mta.cli.ask import ask
+from mta.cli.ask import parts
 from mta.cli.paint import STATES, Paint, duration, octets, paint_for
+from mta.errors import StorageError, Unanswered
 from mta.observe.log import printable
+from mta.queue.operations import joined
 
 _HEADINGS = ("ID", "AGE", "SIZE", "FROM", "TO", "STATE", "NEXT", "REASON")
 _STATE = _HEADINGS.index("STATE")
 _DONE = {"hold": "held", "release": "released", "retry": "will be tried now:", "delete": "deleted"}
+_PAST = {**_DONE, "retry": "put up for a try"}
+_MANY = 20  # ids that a person counts
 
 
 def queue(config: str, request: dict[str, Any], json_output: bool) -> int:
-    """Ask or change the queue; 0, or 1 where a change found nothing to change."""
-    answer = ask(config, request)
+    """Ask or change the queue; 0, or 1 where a change found nothing to change. For the errors see `ask.parts`."""
     if request["command"] != "list":
-        return _changed(str(request["command"]), sorted(answer.get("changed", [])), json_output)
+        return _change(str(request["command"]), parts(config, request), json_output)
     limit = int(request.get("limit") or 1000)
-    messages = sorted(answer.get("messages", []), key=lambda message: (message["received"], message["id"]))[:limit]
+    answer = joined(parts(config, {**request, "limit": limit + 1}))  # one more tells whether there is more
+    found = sorted(answer.get("messages", []), key=lambda message: (message["received"], message["id"]))
+    messages, more = found[:limit], len(found) > limit
     if json_output:
-        print(json.dumps({"messages": messages}, indent=2))
+        print(json.dumps({"messages": messages, "more": more}, indent=2))
     else:
         print("\n".join(table(messages, time.time(), paint_for(sys.stdout))))
+    if more:
+        states = joined(parts(config, {"command": "counts"})).get("states", {})
+        waiting = states.get("queued", 0) + states.get("held", 0)
+        print(
+            f"mta: these are the oldest {limit}, and there are more: --limit N shows more of them"
+            f" ({waiting} recipients wait in the whole queue)",
+            file=sys.stderr,
+        )
     return 0
 
 
-def _changed(command: str, ids: list[str], json_output: bool) -> int:
-    if json_output:
-        print(json.dumps({"changed": ids}, indent=2))
-    else:
-        for name in ids:
-            print(f"{_DONE[command]} {printable(name)}")
-    if not ids:
+def _change(command: str, coming: Iterator[dict[str, Any]], json_output: bool) -> int:
+    """Tell what was changed as it is, and how far it came where it ended too soon."""
+    show, done = _Changes(command, json_output), 0
+    try:
+        for part in coming:
+            for name in part.get("changed", ()):
+                show(name)
+                done += 1
+    except (Unanswered, StorageError) as error:
+        show.end()
+        raise Unanswered(f"{error}; {done} messages were {_PAST[command]} by then, the same command goes on") from error
+    show.end()
+    if not done:
         print(f"mta: {command}: nothing matched", file=sys.stderr)
-    return 0 if ids else 1
+    elif done > _MANY and not json_output:
+        print(f"mta: {done} messages were {_PAST[command]}", file=sys.stderr)
+    return 0 if done else 1
+
+
+class _Changes:
+    """Prints ids one by one: as lines, or as the document `{"changed": [...]}`."""
+
+    def __init__(self, command: str, json_output: bool) -> None:
+        self._done, self._json = _DONE[command], json_output
+        self._between = '{"changed": ['
+
+    def __call__(self, name: str) -> None:
+        if self._json:
+            print(f"{self._between}\n  {json.dumps(name)}", end="")
+            self._between = ","
+        else:
+            print(f"{self._done} {printable(name)}")
+
+    def end(self) -> None:
+        """Nothing follows."""
+        if self._json:
+            print("\n]}" if self._between == "," else f"{self._between}]}}")
+        sys.stdout.flush()
 
 
 def table(messages: list[dict[str, Any]], now: float, paint: Paint) -> list[str]:

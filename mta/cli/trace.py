@@ -33,13 +33,17 @@ _SHOWN = frozenset(
 
 def trace(config: str, request: dict[str, Any], json_output: bool) -> int:
     """Print every message that fits, newest first; 1 if there is none. Raises UsageError."""
-    messages = find(config, request)
+    limit = int(request.get("limit") or 1000)
+    found = find(config, {**request, "limit": limit + 1})  # one more tells whether there is more
+    messages, more = found[:limit], len(found) > limit
     if json_output:
-        print(json.dumps({"messages": messages}, indent=2))
+        print(json.dumps({"messages": messages, "more": more}, indent=2))
     elif messages:
         print("\n\n".join(story(message, time.time(), paint_for(sys.stdout)) for message in messages))
     if not messages:
         print("mta: no message matches", file=sys.stderr)
+    if more:
+        print(f"mta: these are the newest {limit}, and there are more: --limit N shows more of them", file=sys.stderr)
     return 0 if messages else 1
 
 

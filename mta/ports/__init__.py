@@ -27,7 +27,17 @@ from mta.ports.dns import (
 )
 from mta.ports.keys import KeyProvider, KeyRing, OwnCertificate, SigningKey
 from mta.ports.next_hop import Capabilities, Dialer, DialTarget, SmtpConnection, Transaction, TransactionReplies
-from mta.ports.queue import Event, QueueCounts, QueueFilter, QueueStore, RecipientFate, Settlement, Spool, TraceRecord
+from mta.ports.queue import (
+    Event,
+    QueueCommand,
+    QueueCounts,
+    QueueFilter,
+    QueueStore,
+    RecipientFate,
+    Settlement,
+    Spool,
+    TraceRecord,
+)
 from mta.ports.reports import Posted, ReportPoster, ReportSpool
 from mta.ports.session import InboundSession, Receiver
 from mta.ports.sts import KeptPolicy, NoPolicies, PolicyFetcher, PolicyMemory, StsPolicies
@@ -58,6 +68,7 @@ __all__ = [
     "PolicyFetcher",
     "PolicyMemory",
     "Posted",
+    "QueueCommand",
     "QueueCounts",
     "QueueFilter",
     "QueueStore",

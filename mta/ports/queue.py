@@ -63,6 +63,24 @@ class QueueFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueCommand:
+    """What an administrator wants of every waiting recipient that `which` means: of a filter by connector, recipient
+    or state those recipients of a message, not all of it.
+
+    `reason` empty: theirs stays. `asked`: an attempt that stands in for the one they wait for; it lengthens no pause.
+    """
+
+    which: QueueFilter
+    event: str  # observe/events.py
+    state: str  # the one it leads to
+    meant: tuple[str, ...]  # the open states it is for
+    at: float
+    reason: str = ""
+    note: str = ""
+    asked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TraceRecord:
     """A message with its history, oldest event first. Content is not loaded."""
 
@@ -138,6 +156,18 @@ class QueueStore(Protocol):
 
     async def search(self, which: QueueFilter) -> list[QueuedMessage]:
         """Messages with any undelivered recipient, oldest first; content without its bytes."""
+        ...
+
+    def browse(self, which: QueueFilter) -> AsyncIterator[list[QueuedMessage]]:
+        """The same in pages of some ten messages, so that many need no room. A page may be empty: it was looked for."""
+        ...
+
+    def change(self, command: QueueCommand) -> AsyncIterator[list[str]]:
+        """Carry out a command in windows of some hundred messages, each in one transaction; mail goes on in between.
+
+        Each step gives the ids that were changed, once that is durable: at most `which.limit` in all. It may be empty.
+        What is not there yet at the beginning is not meant, and who stops asking stops the command there.
+        """
         ...
 
     async def trace(self, which: QueueFilter) -> list[TraceRecord]:

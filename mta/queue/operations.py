@@ -1,50 +1,78 @@
 """What an administrator asks of the queue: list, show, hold, release, retry, delete, trace.
 
 The same functions answer over the control socket of a live worker and on a shard that a command has opened itself.
+An answer comes in parts, so that twenty thousand messages need neither room nor patience: the lists of all parts belong
+together, numbers are added up (`joined`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mta.errors import UsageError
 from mta.model.message import QueuedMessage, RecipientState
 from mta.observe import events
 from mta.pipeline.site import Shard
-from mta.ports import Event, QueueFilter, RecipientFate, Settlement, TraceRecord
-from mta.queue.lifecycle import DELETED, HELD, MOVES, QUEUED
+from mta.ports import QueueCommand, QueueFilter, TraceRecord
+from mta.queue.lifecycle import DELETED, HELD, QUEUED
 
-# command -> (event, the state it leads to, the states it is for)
+# command -> (event, the state it leads to, the states it is for, the reason it leaves)
 _CHANGES = {
-    "hold": (events.MESSAGE_HELD, HELD, (QUEUED,)),
-    "release": (events.MESSAGE_RELEASED, QUEUED, (HELD,)),
-    "retry": (events.MESSAGE_RETRIED, QUEUED, (QUEUED, HELD)),
-    "delete": (events.MESSAGE_DELETED, DELETED, (QUEUED, HELD)),
+    "hold": (events.MESSAGE_HELD, HELD, (QUEUED,), "held by the administrator"),
+    "release": (events.MESSAGE_RELEASED, QUEUED, (HELD,), ""),
+    "retry": (events.MESSAGE_RETRIED, QUEUED, (QUEUED, HELD), ""),
+    "delete": (events.MESSAGE_DELETED, DELETED, (QUEUED, HELD), "deleted by the administrator"),
 }
 FILTERS = ("id", "connector", "recipient", "sender", "state")
+_PAGE = 50  # histories of a part
+
+Part = dict[str, Any]
 
 
 async def answer(
     shards: Sequence[Shard], request: dict[str, Any], now: float, wake: Callable[[], None]
-) -> dict[str, Any]:
+) -> AsyncIterator[Part]:
     """One request, `{"command": ..., filters}`, over all shards. Raises UsageError."""
     command = str(request.get("command", ""))
     which = selection(request)
-    if command == "list":
-        return {"messages": [message_document(m) for shard in shards for m in await shard.store.search(which)]}
-    if command in ("show", "trace"):
-        return {"messages": [trace_document(record) for shard in shards for record in await shard.store.trace(which)]}
-    if command == "counts":
-        return await _counts(shards)
     if command in _CHANGES:
         if not any(getattr(which, name) for name in FILTERS) and not request.get("all"):
             raise UsageError(f"{command}: name a message, a filter, or --all")
-        note = str(request.get("note", ""))
-        changed = [name for shard in shards for name in await _change(shard, command, which, now, note)]
-        wake()
-        return {"changed": changed}
-    raise UsageError(f"unknown command {command!r}")
+        async for part in _change(shards, _command(command, which, now, str(request.get("note", ""))), wake):
+            yield part
+    elif command == "list":
+        for shard in shards:
+            async for page in shard.store.browse(which):
+                yield {"messages": [message_document(message) for message in page]}
+    elif command in ("show", "trace"):
+        for shard in shards:
+            records = await shard.store.trace(which)
+            for start in range(0, len(records), _PAGE):
+                yield {"messages": [trace_document(record) for record in records[start : start + _PAGE]]}
+    elif command == "counts":
+        yield await _counts(shards)
+    else:
+        raise UsageError(f"unknown command {command!r}")
+
+
+def joined(parts: Iterable[Part]) -> Part:
+    """The parts of an answer, or the answers of several workers, as one: lists are joined, numbers added."""
+    whole: Part = {}
+    for part in parts:
+        for key, value in part.items():
+            if isinstance(value, list):
+                whole.setdefault(key, []).extend(value)
+            elif isinstance(value, dict):
+                whole[key] = _added(whole.get(key, {}), value)
+            else:
+                whole[key] = whole.get(key, 0) + value
+    return whole
+
+
+def _added(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
 
 
 def selection(request: dict[str, Any]) -> QueueFilter:
@@ -64,37 +92,22 @@ async def _counts(shards: Sequence[Shard]) -> dict[str, Any]:
     return {"states": states, "octets": octets}
 
 
-async def _change(shard: Shard, command: str, which: QueueFilter, now: float, note: str) -> list[str]:
-    event, state, meant = _CHANGES[command]
-    changed = []
-    for message in await shard.store.search(which):
-        fates = tuple(
-            RecipientFate(recipient.index, state, _reason(command, recipient, note), due=now, counted=False)
-            for recipient in message.states
-            if recipient.state in meant and state in MOVES[recipient.state] and _is_meant(message, recipient, which)
-        )
-        if fates:
-            history = (Event(now, event, {"by": "administrator", "note": note}, tuple(f.index for f in fates)),)
-            await shard.store.settle(Settlement(message.id, now, fates, history, by_operator=True))
-            changed.append(message.id)
-    return changed
+def _command(name: str, which: QueueFilter, now: float, note: str) -> QueueCommand:
+    event, state, meant, reason = _CHANGES[name]
+    text = f"{reason}: {note}" if reason and note else reason
+    return QueueCommand(which, event, state, meant, now, text, note, asked=name == "retry")
 
 
-def _is_meant(message: QueuedMessage, recipient: RecipientState, which: QueueFilter) -> bool:
-    """A filter by connector, recipient or state means those recipients of a message, not all of it."""
-    mailbox = message.envelope.recipients[recipient.index].mailbox
-    wanted = which.recipient.lower()
-    return (
-        (not which.connector or recipient.connector == which.connector)
-        and (not which.state or recipient.state == which.state)
-        and (not wanted or wanted in (mailbox.key, mailbox.ascii_domain))
-    )
-
-
-def _reason(command: str, recipient: RecipientState, note: str) -> str:
-    words = {"hold": "held by the administrator", "delete": "deleted by the administrator"}
-    text = words.get(command, recipient.reason)
-    return f"{text}: {note}" if note and command in words else text
+async def _change(shards: Sequence[Shard], command: QueueCommand, wake: Callable[[], None]) -> AsyncIterator[Part]:
+    left = command.which.limit
+    try:
+        for shard in shards:
+            which = replace(command.which, limit=left)
+            async for ids in shard.store.change(replace(command, which=which)):
+                left -= len(ids)
+                yield {"changed": ids}
+    finally:
+        wake()
 
 
 def message_document(message: QueuedMessage) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mta.adapters.sqlite import open_shard
 from mta.errors import LocalProtocolError
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, NewForm, QueuedMessage, RecipientState
-from mta.ports import Event, QueueFilter, QueueStore, RecipientFate
+from mta.ports import Event, QueueCommand, QueueFilter, QueueStore, RecipientFate
 from tests.support.mail import BODY, NOW, mailbox, queued, settlement
 
 LATER = NOW + 1000
@@ -531,3 +531,111 @@ async def test_a_recipient_that_came_to_its_end_takes_no_form(store: QueueStore)
     assert [(state.index, state.form) for state in found.states] == [(1, 1)]
     [traced] = await store.trace(QueueFilter(id="m1"))
     assert [state.form for state in traced.message.states] == [0, 1]
+
+
+# --- commands on many messages ---------------------------------------------------------------------------------------
+
+
+def command(state: str, *meant: str, **changed: object) -> QueueCommand:
+    given: dict[str, object] = {"which": QueueFilter(), "reason": f"{state} by hand", "note": "why", **changed}
+    return QueueCommand(event=f"message.{state}", state=state, meant=meant, at=NOW + 5, **given)  # type: ignore[arg-type]
+
+
+async def change(store: QueueStore, command: QueueCommand) -> list[str]:
+    return [name async for window in store.change(command) for name in window]
+
+
+async def test_a_command_changes_the_recipients_that_its_filter_means(store: QueueStore) -> None:
+    states = (RecipientState(0, "fabrikam", due=NOW), RecipientState(1, "other", due=NOW))
+    await store.enqueue(queued("m1", "bob@x.example", "carol@y.example", states=states))
+    await store.enqueue(queued("m2", "carol@y.example", states=(RecipientState(0, "other", due=NOW),)))
+    both = QueueFilter(connector="fabrikam", recipient="bob@x.example")
+    assert await change(store, command("held", "queued", which=both)) == ["m1"]
+    assert (await store.counts()).states == {"held": 1, "queued": 2}
+    [record] = await store.trace(QueueFilter(id="m1"))
+    assert [(s.state, s.reason) for s in record.message.states] == [("held", "held by hand"), ("queued", "")]
+    [event] = record.events
+    assert (event.name, event.at, event.recipients) == ("message.held", NOW + 5, (0,))
+    assert event.detail == {"by": "administrator", "note": "why"}
+    # of one recipient both must hold
+    mixed = QueueFilter(connector="fabrikam", recipient="carol@y.example")
+    assert await change(store, command("held", "queued", which=mixed)) == []
+    assert ids(await store.claim(NOW, 10)) == ["m1", "m2"]
+
+
+async def test_a_command_passes_over_states_that_it_is_not_for(store: QueueStore) -> None:
+    await store.enqueue(queued("m1"))
+    assert await change(store, command("queued", "held")) == []
+    assert await change(store, command("held", "queued")) == ["m1"]
+    assert await change(store, command("held", "queued")) == []
+    assert await change(store, command("queued", "held", reason="")) == ["m1"]
+    [message] = await store.search(QueueFilter())
+    assert (message.states[0].state, message.states[0].reason, message.states[0].due) == (
+        "queued",
+        "held by hand",
+        NOW + 5,
+    )
+
+
+async def test_deleting_ends_a_message_with_its_last_recipient(store: QueueStore) -> None:
+    await store.enqueue(queued("m1", "bob@x.example", "carol@y.example"))
+    delete = command("deleted", "queued", "held", which=QueueFilter(recipient="x.example"))
+    assert await change(store, delete) == ["m1"]
+    assert (await store.counts()).octets == len(BODY)
+    assert await change(store, command("deleted", "queued", "held")) == ["m1"]
+    assert (await store.counts()).octets == 0
+    assert await store.search(QueueFilter()) == []
+    assert await store.purge(NOW + 6) == 1
+
+
+async def test_a_command_on_more_than_a_window_holds_changes_each_once(store: QueueStore) -> None:
+    names = [f"m{number:04}" for number in range(700)]
+    await asyncio.gather(*(store.enqueue(queued(name)) for name in names))
+    windows = [window async for window in store.change(command("queued", "queued", "held", asked=True))]
+    assert sorted(name for window in windows for name in window) == names
+    assert max(map(len, windows)) < 300
+    limited = command("held", "queued", which=QueueFilter(limit=300))
+    assert len(await change(store, limited)) == 300
+    assert (await store.counts()).states == {"held": 300, "queued": 400}
+    assert len(await change(store, command("deleted", "queued", "held", which=QueueFilter(state="held")))) == 300
+    assert (await store.counts()).states == {"deleted": 300, "queued": 400}
+
+
+async def test_who_stops_asking_stops_the_command(store: QueueStore) -> None:
+    await asyncio.gather(*(store.enqueue(queued(f"m{number:04}")) for number in range(600)))
+    async for window in store.change(command("held", "queued")):
+        assert window
+        break
+    held = (await store.counts()).states["held"]
+    assert 0 < held < 600
+
+
+async def test_what_comes_during_a_command_is_not_meant(store: QueueStore) -> None:
+    await asyncio.gather(*(store.enqueue(queued(f"m{number:04}")) for number in range(300)))
+    async for _ in store.change(command("held", "queued")):
+        await store.enqueue(queued(f"late{(await store.counts()).states['held']}"))
+    assert (await store.counts()).states["held"] == 300
+
+
+async def test_an_attempt_that_is_asked_for_does_not_lengthen_the_pause(store: QueueStore) -> None:
+    """Asked for again and again: the attempts that count for the next pause are those made by themselves."""
+    await store.enqueue(queued("m1"))
+    [claimed] = await store.claim(NOW, 1)
+    await store.settle(settlement("m1", RecipientFate(0, "queued", "450", due=LATER)))
+    retry = command("queued", "queued", "held", reason="", asked=True)
+    for _ in range(3):
+        assert await change(store, retry) == ["m1"]
+    [claimed] = await store.claim(NOW + 5, 1)
+    assert claimed.states[0].attempts == 0
+    await store.settle(settlement("m1", RecipientFate(0, "queued", "450", due=LATER)))
+    [message] = await store.search(QueueFilter())
+    assert message.states[0].attempts == 1
+
+
+async def test_browsing_gives_everything_in_pages(store: QueueStore) -> None:
+    names = [f"m{number:04}" for number in range(120)]
+    for name in names:
+        await store.enqueue(queued(name))
+    pages = [ids(page) async for page in store.browse(QueueFilter())]
+    assert [name for page in pages for name in page] == names
+    assert max(map(len, pages)) <= 50

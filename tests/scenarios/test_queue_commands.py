@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mta.model.message import RecipientState
+from tests.support.deep_queue import fill
+from tests.support.mail import queued
 from tests.support.outgoing import Outgoing, outgoing
 from tests.support.running_mta import free_port, until
 from tests.support.smtp_peer import STALL, Pause, Script, smtp_peer
@@ -192,3 +197,33 @@ def test_mail_that_waits_for_its_turn_in_memory_is_held_and_deleted_like_any_oth
             assert len(peer.messages) == 1
             assert ours.ask("release", id=held)["changed"] == [held]
             assert ours.ends(held) == {BOB: "delivered"}
+
+
+MANY = 20_000
+
+
+def test_commands_on_twenty_thousand_messages_come_to_their_end_while_mail_goes_on(tmp_path: Path) -> None:
+    """No command gives up half-way, and whoever sends meanwhile waits for no command."""
+    later = time.time() + 100_000
+    states = (RecipientState(0, "fabrikam", "queued", later, 1, "450 4.2.1 busy"),)
+    names = [f"01deep{number:06}" for number in range(MANY)]
+    deep = [queued(name, BOB, received=later - 100_000, states=states) for name in names]
+    fill(tmp_path / "queue" / "shard-00", deep)
+    with outgoing(tmp_path, CONNECTORS.format(free_port(), free_port())) as ours:
+        desk = Desk(ours, 0, 0)
+        listed = ours.relay.command("queue", "list")
+        assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 1001)
+        assert "the oldest 1000, and there are more" in listed.stderr
+        assert f"{MANY} recipients wait" in listed.stderr
+        with ThreadPoolExecutor(1) as desk_thread:
+            held = desk_thread.submit(ours.relay.command, "queue", "hold", "--connector", "fabrikam", "--note", "why")
+            sent = [ours.send(CAROL)]
+            while not held.done():
+                sent.append(ours.send(CAROL))
+        assert (held.result().returncode, len(held.result().stdout.splitlines())) == (0, MANY)
+        assert f"{MANY} messages were held" in held.result().stderr
+        assert desk.changed("release", "--status", "held") == set(names)
+        assert desk.changed("delete", "--to", "fabrikam.example") == set(names)
+        counts = ours.ask("counts")["states"]
+        assert counts["deleted"] == MANY
+        assert counts.get("queued", 0) == len(sent)

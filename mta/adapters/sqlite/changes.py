@@ -52,7 +52,7 @@ def insert_message(work: Work, incoming: Incoming) -> int:
         work.count(str(row[2]), 1)
     work.count(OCTETS, incoming.size)
     if incoming.ended:
-        _end(work, seq, float(str(incoming.row[1])))
+        end(work, seq, float(str(incoming.row[1])))
     return seq
 
 
@@ -80,7 +80,7 @@ def apply_settlement(work: Work, change: Change) -> int:
     for form in change.forms:
         _insert_form(work, seq, form)
     if finished:
-        _end(work, seq, settlement.at)
+        end(work, seq, settlement.at)
     return seq
 
 
@@ -137,7 +137,7 @@ def _insert_form(work: Work, seq: int, form: IncomingForm) -> None:
         work.doomed.extend(str(name) for (name,) in gone if name is not None)
 
 
-def _end(work: Work, seq: int, at: float) -> None:
+def end(work: Work, seq: int, at: float) -> None:
     """If that was the last recipient, the message has come to its end: the content goes, the history stays."""
     db = work.db
     row = db.execute(_END_IF_NONE_IS_OPEN, (at, seq)).fetchone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import AsyncIterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from mta.adapters.sqlite.rows import (
     plain,
     recipient_in,
 )
-from mta.adapters.sqlite.writer import Work
+from mta.adapters.sqlite.writer import Work, Writer
 from mta.errors import StorageError
 from mta.model.message import Content, Form, QueuedMessage, RecipientState
 from mta.ports import Event, QueueFilter, TraceRecord
@@ -148,6 +148,7 @@ def without_bytes(stored: StoredContent) -> Content:
 
 # --- search and trace ------------------------------------------------------------------------------------------------
 
+_LOAD = 50  # messages loaded in one go
 WINDOW = 2000  # messages looked at in one go where no index answers, so that commits get in between
 
 
@@ -169,13 +170,9 @@ def conditions(which: QueueFilter) -> tuple[Condition, ...]:
     if which.sender:
         sql, values = _address("sender", which.sender)
         parts.append(Condition(sql, values, f"SELECT seq FROM message WHERE {sql}"))  # noqa: S608
-    if which.recipient:
-        sql, values = _address("address", which.recipient)
-        parts.append(Condition(_any_recipient(sql), values, f"SELECT message FROM recipient WHERE {sql}"))  # noqa: S608
-    if which.connector:
-        parts.append(Condition(_any_recipient("connector = ?"), (which.connector,)))
-    if which.state:
-        parts.append(Condition(_any_recipient("state = ?"), (which.state,)))
+    for one in recipients_meant(which):
+        driver = f"SELECT message FROM recipient WHERE {one.sql}" if one.sql.startswith("address") else ""  # noqa: S608
+        parts.append(Condition(_any_recipient(one.sql), one.values, driver))
     if which.since:
         parts.append(Condition("received >= ?", (which.since,)))
     return tuple(parts)
@@ -195,6 +192,28 @@ def _address(column: str, text: str) -> tuple[str, tuple[object, ...]]:
     if not at or not local:
         return f"{column} >= ? AND {column} < ?", (f"{domain}@", f"{domain}A")  # "A" follows "@"
     return f"{column} = ?", (f"{domain}@{local.casefold()}",)
+
+
+def narrowest(work: Work, given: tuple[Condition, ...]) -> Condition | None:
+    """One whose index leaves so few messages that each can be judged in one step."""
+    for condition in given:
+        if condition.driver:
+            sql = f"SELECT count(*) FROM ({condition.driver} LIMIT ?)"  # noqa: S608
+            if work.db.execute(sql, (*condition.values, WINDOW + 1)).get <= WINDOW:
+                return condition
+    return None
+
+
+def recipients_meant(which: QueueFilter) -> tuple[Condition, ...]:
+    """What a recipient of a message must be, too, where the filter speaks of recipients."""
+    parts: list[Condition] = []
+    if which.recipient:
+        parts.append(Condition(*_address("address", which.recipient)))
+    if which.connector:
+        parts.append(Condition("connector = ?", (plain(which.connector),)))
+    if which.state:
+        parts.append(Condition("state = ?", (plain(which.state),)))
+    return tuple(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,18 +241,10 @@ class Find:
         """Take the step."""
         where = " AND ".join(condition.sql for condition in self.given) or "1"
         values = tuple(value for condition in self.given for value in condition.values)
-        narrow = self._narrowest(work) if self.after is None else None
+        narrow = narrowest(work, self.given) if self.after is None else None
         if narrow:
             return self._judge_few(work, narrow, where, values)
         return self._judge_window(work, where, values)
-
-    def _narrowest(self, work: Work) -> Condition | None:
-        for condition in self.given:
-            if condition.driver:
-                sql = f"SELECT count(*) FROM ({condition.driver} LIMIT ?)"  # noqa: S608
-                if work.db.execute(sql, (*condition.values, WINDOW + 1)).get <= WINDOW:
-                    return condition
-        return None
 
     def _judge_few(self, work: Work, narrow: Condition, where: str, values: tuple[object, ...]) -> Page:
         order, ended = ("ASC", "+m.ended IS NULL") if self.undelivered else ("DESC", "1")
@@ -252,6 +263,18 @@ class Find:
         rows: list[Any] = work.db.execute(sql, (*values, start, WINDOW)).fetchall()
         found = [seq for seq, wanted in rows if wanted][: self.limit]
         return Page(found, rows[-1][0] if len(rows) == WINDOW else None)
+
+
+async def pages(writer: Writer, which: QueueFilter, *, undelivered: bool) -> AsyncIterator[list[TraceRecord]]:
+    """All that is found, in pages that commits get in between; a page without any: the search goes on."""
+    given, left, after = conditions(which), which.limit, None
+    while left > 0:
+        page: Page = await writer.read(Find(given, undelivered, after, left), "search")
+        left, after = left - len(page.found), page.after
+        for start in range(0, len(page.found) or 1, _LOAD):
+            yield await writer.read(partial(load, seqs=page.found[start : start + _LOAD]), "search")
+        if after is None:
+            return
 
 
 def load(work: Work, seqs: list[int]) -> list[TraceRecord]:

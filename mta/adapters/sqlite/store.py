@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from mta.adapters.sqlite import changes, queries
+from mta.adapters.sqlite import changes, commands, queries
 from mta.adapters.sqlite.rows import Incoming, IncomingForm, StoredContent, event_out, prepare, prepare_form
 from mta.adapters.sqlite.shard import OpenShard, open_folder
 from mta.adapters.sqlite.spool import FileSpool, Room, pieces, read_head, verify
@@ -18,9 +18,7 @@ from mta.errors import LocalProtocolError, StorageError
 from mta.model.lifecycle import STATES
 from mta.model.message import Content, NewForm, QueuedMessage
 from mta.observe import events
-from mta.ports import Event, QueueCounts, QueueFilter, Settlement, TraceRecord
-
-_LOAD = 50  # messages loaded in one go, so that commits get in between
+from mta.ports import Event, QueueCommand, QueueCounts, QueueFilter, Settlement, TraceRecord
 
 
 def open_shard(folder: Path, *, loop: asyncio.AbstractEventLoop, tuning: Tuning | None = None) -> SqliteQueueStore:
@@ -287,28 +285,21 @@ class SqliteQueueStore:
 
     async def search(self, which: QueueFilter) -> list[QueuedMessage]:
         """Messages with any undelivered recipient, oldest first; content without its bytes."""
-        return [record.message for record in await self._records(which, undelivered=True)]
+        return [message async for page in self.browse(which) for message in page]
+
+    async def browse(self, which: QueueFilter) -> AsyncIterator[list[QueuedMessage]]:
+        """The same in pages, so that many need no room."""
+        async for page in queries.pages(self._writer, which, undelivered=True):
+            yield [record.message for record in page]
 
     async def trace(self, which: QueueFilter) -> list[TraceRecord]:
         """Messages, delivered ones too, with their history, newest first."""
-        return await self._records(which, undelivered=False)
+        found = queries.pages(self._writer, which, undelivered=False)
+        return [record async for page in found for record in page]
 
-    async def _records(self, which: QueueFilter, *, undelivered: bool) -> list[TraceRecord]:
-        given = queries.conditions(which)
-        found: list[int] = []
-        after: int | None = None
-        while len(found) < which.limit:
-            find = queries.Find(given, undelivered, after, which.limit - len(found))
-            page: queries.Page = await self._writer.read(find, "search")
-            found += page.found
-            after = page.after
-            if after is None:
-                break
-        records: list[TraceRecord] = []
-        for start in range(0, len(found), _LOAD):
-            some = found[start : start + _LOAD]
-            records += await self._writer.read(partial(queries.load, seqs=some), "search")
-        return records
+    def change(self, command: QueueCommand) -> AsyncIterator[list[str]]:
+        """Carry out a command, some hundred messages in one transaction; the ids of each, once that is durable."""
+        return commands.windows(self._writer, command)
 
     async def counts(self) -> QueueCounts:
         """Recipients in each state, and octets of undelivered content, as of the last commit."""

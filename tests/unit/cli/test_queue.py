@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from mta.cli import queue as commands
 from mta.cli.paint import Paint, duration, octets
 from mta.cli.queue import queue, table
+from mta.errors import Unanswered
 
 NOW = 1_800_000_000.0
 
@@ -27,7 +29,7 @@ def message(id_: str = "01aaa", received: float = NOW - 90, **recipient: Any) ->
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, document: dict[str, Any]) -> None:
-    monkeypatch.setattr(commands, "ask", lambda config, request: document)
+    monkeypatch.setattr(commands, "parts", lambda config, request: iter([document]))
 
 
 def test_a_line_tells_age_size_who_state_next_attempt_and_reason() -> None:
@@ -77,6 +79,28 @@ def test_messages_of_several_shards_are_listed_oldest_first_up_to_the_limit(
     assert queue("x", {"command": "list", "limit": 2}, json_output=True) == 0
     document = json.loads(capsys.readouterr().out)
     assert [found["id"] for found in document["messages"]] == ["a", "c"]
+    assert document["more"] is True
+
+
+def test_a_list_says_whether_there_is_more_than_it_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def some(config: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        asked.append(request)
+        if request["command"] == "counts":
+            yield {"states": {"queued": 7, "held": 2, "delivered": 50}}
+        for number in range(int(request.get("limit", 0))):
+            yield {"messages": [message(f"m{number}", NOW - number)]}
+
+    monkeypatch.setattr(commands, "parts", some)
+    assert queue("x", {"command": "list", "limit": 3}, json_output=False) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 4
+    assert "the oldest 3, and there are more" in printed.err
+    assert "9 recipients wait" in printed.err
+    assert asked[0]["limit"] == 4
 
 
 @pytest.mark.parametrize(
@@ -89,7 +113,23 @@ def test_a_change_names_what_it_changed(
     assert queue("x", {"command": command}, json_output=False) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(word)
-    assert (first[-5:], second[-5:]) == ("01aaa", "01bbb")
+    assert (first[-5:], second[-5:]) == ("01bbb", "01aaa")
+
+
+@pytest.mark.parametrize("json_output", [False, True])
+def test_a_change_that_ends_too_soon_says_how_far_it_came(
+    json_output: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(config: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield {"changed": ["01bbb", "01aaa"]}
+        yield {"changed": ["01ccc"]}
+        raise Unanswered("the worker said nothing")
+
+    monkeypatch.setattr(commands, "parts", broken)
+    with pytest.raises(Unanswered, match="said nothing; 3 messages were held by then, the same command goes on"):
+        queue("x", {"command": "hold"}, json_output)
+    out = capsys.readouterr().out
+    assert (json.loads(out)["changed"] if json_output else out.split()[1::2]) == ["01bbb", "01aaa", "01ccc"]
 
 
 def test_a_change_that_matched_nothing_is_told_and_fails(

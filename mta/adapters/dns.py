@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
+from mta.model.address import ascii_lower
 from mta.ports import (
     AddressAnswer,
     CertAnswer,
@@ -262,7 +263,7 @@ def _take_odd_digests() -> None:
 
 
 def _plain(name: str) -> str:
-    return name.lower().removesuffix(".")
+    return ascii_lower(name).removesuffix(".")
 
 
 def _host(name: Any) -> str:

@@ -1,6 +1,8 @@
 """Our own certificates for S/MIME with their keys (ports.KeyRing): PEM and PKCS #12 files, keys of tokens.
 
 An address has its own in `people` as ADDRESS.pem, ADDRESS.p12 or ADDRESS.pfx, or several in a folder of that name.
+Those in `former` may be called anything, and open for the addresses that their certificates name; they open for
+another, or for all of a domain, in a file or folder that is called after it (ADDRESS, @DOMAIN).
 Files are looked at whenever they are asked for and read again only if they changed, so a new certificate needs no
 reload.
 """
@@ -9,16 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
 
+from mta.adapters.directory.scan import key_of_name, keys
 from mta.adapters.key_files import TOKEN
 from mta.adapters.own_certificates import FAULTS, may_sign, own_certificates, read_file
 from mta.errors import MtaError, SmimeError
+from mta.model.address import ascii_lower
 from mta.ports import OwnCertificate
+from mta.rfc.pkix.person import person_facts
 from mta.rfc.smime.pkcs12 import read_pkcs12
 from mta.rfc.smime.private_key import read_private_pem
 
@@ -65,14 +70,20 @@ class FileKeyRing:
         if places is None:
             return ()
         found: list[OwnCertificate] = []
-        for path in (*_files_of(places.people, address), *_all_files(places.former)):
-            try:
-                found += self._file(path, places.password)
-            except MtaError:
-                continue  # one broken file among many must not keep mail from being read
+        for path in _files_of(places.people, address):
+            found += self._passable(path, places.password)
+        for path, stated in _former_files(places.former):
+            found += [own for own in self._passable(path, places.password) if _opens_for(own, stated, address, domain)]
         with contextlib.suppress(MtaError):
             found += self._shared(places)
         return tuple(sorted(found, key=lambda each: -each.not_before))
+
+    def _passable(self, path: str, password: str) -> list[OwnCertificate]:
+        """What a file holds; nothing of one that is broken: among many it must not keep mail from being read."""
+        try:
+            return self._file(path, password)
+        except MtaError:
+            return []
 
     def _own(self, places: KeyPlaces, address: str) -> list[OwnCertificate]:
         files = _files_of(places.people, address)
@@ -106,17 +117,34 @@ def _files_of(folder: str, address: str) -> list[str]:
     """The files of one address; its local part is compared without regard to case, as lists of recipients are."""
     if not folder or "/" in address or "\0" in address or address.startswith("."):
         return []
-    base = os.path.join(folder, address.casefold())
+    base = os.path.join(folder, ascii_lower(address))
     alone = [base + ending for ending in _ENDINGS if os.path.isfile(base + ending)]
     return [*alone, *_all_files(base)]
 
 
 def _all_files(folder: str) -> list[str]:
+    return [os.path.join(folder, name) for name in _names_in(folder) if name.endswith(_ENDINGS)]
+
+
+def _names_in(folder: str) -> list[str]:
     try:
-        names = sorted(os.listdir(folder)) if folder else []
+        return sorted(os.listdir(folder)) if folder else []
     except OSError:
         return []
-    return [os.path.join(folder, name) for name in names if name.endswith(_ENDINGS)]
+
+
+def _former_files(folder: str) -> Iterator[tuple[str, str]]:
+    """Each file of the folder and of those in it that are called after somebody, with whom it is called after."""
+    for path in _all_files(folder):
+        yield path, key_of_name(os.path.splitext(os.path.basename(path))[0])
+    for name in _names_in(folder):
+        if called := key_of_name(name):
+            yield from ((path, called) for path in _all_files(os.path.join(folder, name)))
+
+
+def _opens_for(own: OwnCertificate, stated: str, address: str, domain: str) -> bool:
+    """Whether a former key is one of this address: everybody can send themselves what was meant for another."""
+    return not {address, f"@{domain}"}.isdisjoint({stated, *keys(person_facts(own.certificate))})
 
 
 def _stamp(path: str) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ from mta.config.contract import Configuration
 from mta.config.index import ConnectorIndex
 from mta.config.problems import one_line
 from mta.errors import ConfigurationError, UsageError
-from mta.model.address import Mailbox
+from mta.model.address import Mailbox, ascii_lower
 from mta.model.attempt import Failure
 from mta.model.author import FromField
 from mta.model.session import SessionFacts
@@ -166,7 +166,7 @@ def _question(options: ExplainOptions, configuration: Configuration) -> tuple[Qu
 
 def _mailbox(option: str, text: str) -> Mailbox:
     bare = text[1:-1] if text.startswith("<") and text.endswith(">") else text
-    if option == "--to" and bare.lower() == "postmaster":
+    if option == "--to" and ascii_lower(bare) == "postmaster":
         return Mailbox(bare, "", "")  # RFC 5321 §4.5.1: the one recipient that needs no domain
     try:
         return parse_mailbox(bare)

@@ -15,7 +15,7 @@ from mta.app import load, look_ups
 from mta.cli.message import incoming
 from mta.config.contract import Server
 from mta.errors import ConfigurationError, UsageError
-from mta.model.address import Mailbox
+from mta.model.address import Mailbox, ascii_lower
 from mta.model.auth import AuthenticationFacts
 from mta.observe.trace import authentication_evidence
 from mta.pipeline.authenticate import Incoming, LookUps, authenticate_message
@@ -100,9 +100,8 @@ def _sender(text: str) -> Mailbox | None:
         local, at, domain = bare.rpartition("@")
         if not at or not bare.isprintable():
             raise UsageError(f"--mail-from: {error}") from None
-        return Mailbox(
-            local, domain, domain.lower()
-        )  # no server takes it, but SPF has something to say (RFC 7208 §4.3)
+        # No server takes it, but SPF has something to say (RFC 7208 §4.3)
+        return Mailbox(local, domain, ascii_lower(domain))
 
 
 def _in_words(document: dict[str, Any]) -> str:

@@ -84,7 +84,7 @@ class OwnSmimeKeys(Keys):
     people: FilePath | None = optional(
         "Folder of the addresses' own: ADDRESS.pem, ADDRESS.p12, or folders of that name with several."
     )
-    former: FilePath | None = optional("Folder of keys that decrypt old mail and sign nothing.")
+    former: FilePath | None = optional("Folder of keys that decrypt old mail of their own addresses and sign nothing.")
     password_file: FilePath | None = optional("File whose first line opens PKCS #12 files and encrypted keys.")
     decrypt: bool = optional(
         "Whether encrypted mail for the domain is opened with these keys before it is handed on.", True

@@ -14,8 +14,9 @@ import idna
 
 from mta.config.contract import HostPort, Network
 from mta.config.problems import shown
-from mta.model.address import Mailbox
+from mta.model.address import Mailbox, ascii_lower
 from mta.model.tls import Pin
+from mta.rfc.idna.encode import a_labels
 from mta.rfc.smtp.address import AddressError, parse_mailbox
 
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"  # underscores stand in real names, as rfc/smtp/address.py takes them
@@ -51,7 +52,7 @@ def text(value: object, expected: str) -> str:
 @lru_cache(maxsize=65_536)
 def _ascii_name(name: str) -> str:
     if not ("xn--" in name or _NAME.fullmatch(name)):
-        name = idna.encode(name, uts46=True).decode("ascii")
+        name = a_labels(name)
     elif "xn--" in name:
         idna.decode(name)  # an A-label must stand for something
     if not _NAME.fullmatch(name):
@@ -62,7 +63,7 @@ def _ascii_name(name: str) -> str:
 def domain_name(value: object) -> str:
     """A domain in lower-case A-labels (RFC 5891); one final dot is dropped. Raises ValueFault."""
     given = text(value, "a domain name")
-    name = given.lower().removesuffix(".")
+    name = ascii_lower(given).removesuffix(".")
     if len(given) > 1000:
         raise ValueFault("a domain name has at most 253 characters")
     try:
@@ -80,7 +81,7 @@ def domain_name(value: object) -> str:
 def selector(value: object) -> str:
     """A DKIM selector in lower case: labels of a domain name (RFC 6376 §3.1). Raises ValueFault."""
     given = text(value, "a selector like s1")
-    name = given.lower()
+    name = ascii_lower(given)
     if len(name) > 200 or not _NAME.fullmatch(name):
         raise ValueFault(f"{shown(given)} is not a selector", "letters, digits, hyphens, with dots between")
     return name

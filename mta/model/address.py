@@ -4,6 +4,25 @@ from __future__ import annotations
 
 from mta.model.frozen import frozen
 
+_SMALL_LETTERS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+
+
+def ascii_lower(text: str) -> str:
+    """With A to Z in lower case and nothing else changed: how names and addresses are compared.
+
+    `str.lower` and `str.casefold` make the Kelvin sign a k and one address of `straße` and `strasse`: those are other
+    people's mailboxes.
+    """
+    return text.lower() if text.isascii() else text.translate(_SMALL_LETTERS)
+
+
+def unquoted(local: str) -> str:
+    """A local part without the quotes and backslashes that are no part of the name (RFC 5321 §4.1.2)."""
+    if len(local) > 1 and local.startswith('"') and local.endswith('"'):
+        letters = iter(local[1:-1])
+        return "".join(next(letters, "") if letter == "\\" else letter for letter in letters)
+    return local
+
 
 @frozen
 class Mailbox:
@@ -38,8 +57,13 @@ class Mailbox:
 
     @property
     def key(self) -> str:
-        """What two spellings of one mailbox share: quotes that need not be and case are ignored, as lists mean it."""
-        local = self.local
-        if local.startswith('"') and local.endswith('"') and len(local) > 1:
-            local = local[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-        return f"{local.casefold()}@{self.ascii_domain}"
+        """What two spellings of one mailbox share: quotes that need not be and ASCII case are ignored.
+
+        The domain stands behind the last `@`: a quoted local part may hold others.
+        """
+        return f"{self.name}@{self.ascii_domain}"
+
+    @property
+    def name(self) -> str:
+        """The local part in the form that is compared."""
+        return ascii_lower(unquoted(self.local))

@@ -185,7 +185,7 @@ def _kind(occasion: Occasion, fate: RecipientFate, server: Server) -> str:
 
 def _is_postmaster(mailbox: Mailbox, server: Server) -> bool:
     if not mailbox.domain:
-        return mailbox.local.casefold() == "postmaster"  # RFC 5321 §4.5.1
+        return mailbox.name == "postmaster"  # RFC 5321 §4.5.1
     return mailbox.key == postmaster_of(server).key
 
 

@@ -11,7 +11,7 @@ from mta.policy.decision import Decision, Reason, Verdict, with_audit
 from mta.policy.identify import Identity
 from mta.policy.refusal import NO_DOMAIN, NO_SUCH_USER, RELAYING_DENIED, refuse
 from mta.policy.route import Route, choose
-from mta.rfc.smtp.address import parse_mailbox
+from mta.rfc.smtp.address import names_a_route, parse_mailbox
 
 
 @frozen
@@ -76,7 +76,7 @@ def mailbox_exists(reply: Reply) -> bool | None:
 def _resolve_postmaster(index: ConnectorIndex, recipient: Mailbox, known: bool | None) -> tuple[Mailbox, bool]:
     """Whose mailbox is meant, and whether it is the administrator's, who is always taken."""
     # RFC 5321 §4.5.1: postmaster is always accepted, in any case of letters, also without a domain.
-    if recipient.key.partition("@")[0] != "postmaster":
+    if recipient.name != "postmaster":
         return recipient, False
     configuration = index.configuration
     appointed = parse_mailbox(configuration.server.postmaster)
@@ -112,7 +112,27 @@ def _judge_own(identity: Identity, route: Route, mailbox: Mailbox, known: bool |
         text = f"{mailbox} is none of the recipients of {route.own.name}"
         return RecipientDecision(_refused(identity, NO_SUCH_USER, "no-such-user", text), mailbox, route, route.own)
     decision = _taken(identity, "own-domain", f"{route.own.name} is a domain of ours")
-    return RecipientDecision(decision, mailbox, route, route.own, needs_callout=exists is None)
+    listed = route.own.recipients not in (ANY_RECIPIENT, VERIFY_RECIPIENT)
+    if not listed and names_a_route(mailbox):
+        decision = _judge_routed(identity, mailbox, decision)
+    return RecipientDecision(decision, mailbox, route, route.own, needs_callout=exists is None and decision.accepted)
+
+
+def _judge_routed(identity: Identity, mailbox: Mailbox, taken: Decision) -> Decision:
+    """An address that asks the host behind us to send on: only for whom we would send on ourselves."""
+    effective = _may_route(identity, mailbox, taken)
+    if identity.audited:
+        effective = with_audit(effective, _may_route(identity.enforced, mailbox, taken))
+    return effective
+
+
+def _may_route(identity: Identity, mailbox: Mailbox, taken: Decision) -> Decision:
+    if identity.relays:
+        return taken
+    if identity.undecided:
+        return refuse(identity.connector, (identity.undecided,), "")
+    text = f"the local part of {mailbox} names another host to send it on to, and the peer is no relay connector's"
+    return _refused(identity, RELAYING_DENIED, "relay-denied", text)
 
 
 def _judge_relay(identity: Identity, mailbox: Mailbox) -> Decision:

@@ -38,6 +38,8 @@ RFC_MAY_IMPORT = {
     "arf": {"mime"},
     "dane": {"pkix"},
     "mime": {"smtp"},
+    "smtp": {"idna"},
+    "dkim": {"idna"},
 }
 PURE = ("model", "policy", "rfc")
 FORBIDDEN_MODULES = {"socket", "random", "secrets", "ssl", "subprocess", "threading", "asyncio"}

@@ -19,7 +19,7 @@ import idna
 
 from mta.adapters.directory.ldap_connection import LdapSettings, Refused, close, connect, in_words
 from mta.errors import SmimeError
-from mta.model.address import Mailbox
+from mta.model.address import Mailbox, ascii_lower
 from mta.model.directory import Candidate, SourceAnswer, SourceStatus
 from mta.model.smime import SignatureStatus
 from mta.rfc.pkix.bundle import certificates_in
@@ -120,8 +120,9 @@ class LdapSource:
     def _candidates(self, entry: dict[str, Any], mailbox: Mailbox, notes: list[str]) -> Iterator[Candidate]:
         values = {name.lower(): value for name, value in entry["raw_attributes"].items()}
         aliases = tuple(_addresses(values, self._settings.addresses))
-        known = {alias.lower() for alias in aliases}
-        for_domain = known.isdisjoint(_spellings(mailbox)) and f"@{mailbox.ascii_domain}" in known
+        known = {ascii_lower(alias) for alias in aliases}
+        is_theirs = not known.isdisjoint(_spellings(mailbox))
+        for_domain = not is_theirs and f"@{mailbox.ascii_domain}" in known
         known_to = self._certificates(entry["dn"], values, notes)
         chain = tuple(der for der, kept in known_to.items() if kept.is_authority)
         for der, kept in known_to.items():
@@ -132,7 +133,7 @@ class LdapSource:
                     rung=self.rung,
                     found_for=f"@{mailbox.ascii_domain}" if for_domain else mailbox.key,
                     stated=for_domain,
-                    aliases=aliases,
+                    aliases=aliases if is_theirs else (),  # servers match loosely: strasse is found for straße
                     chain=chain,
                     capabilities=kept.capabilities,
                     place=entry["dn"],
@@ -203,9 +204,9 @@ def search_filter(settings: LdapSettings, mailbox: Mailbox) -> str:
 
 def _spellings(mailbox: Mailbox) -> list[str]:
     """An address with its domain in A-labels, in U-labels and as it was written; servers ignore case in addresses."""
-    local = mailbox.key.rpartition("@")[0]
-    spelled = (mailbox.key, f"{mailbox.local}@{mailbox.ascii_domain}", str(mailbox), f"{local}@{_u_labels(mailbox)}")
-    return list(dict.fromkeys(one.lower() for one in spelled))
+    domain = mailbox.ascii_domain
+    spelled = (mailbox.key, f"{mailbox.local}@{domain}", str(mailbox), f"{mailbox.name}@{_u_labels(mailbox)}")
+    return list(dict.fromkeys(map(ascii_lower, spelled)))
 
 
 def _u_labels(mailbox: Mailbox) -> str:

@@ -107,7 +107,7 @@ def read_entries(root: Path, name: str) -> tuple[Stamp, tuple[Entry, ...]]:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise ValueError(f"it is larger than {LARGEST >> 20} MiB")
-    stated = frozenset(filter(None, map(_key_of_name, Path(name).parts)))
+    stated = frozenset(filter(None, map(key_of_name, Path(name).parts)))
     return (state.st_mtime_ns, state.st_size), tuple(_entry(der, stated) for der in certificates_in(data))
 
 
@@ -127,13 +127,13 @@ def keys(facts: PersonFacts) -> set[str]:
         except AddressError:
             continue
         found.add(mailbox.key)
-        if mailbox.local.lower() == DOMAIN_AUTHORITY:
+        if mailbox.name == DOMAIN_AUTHORITY:
             found.add(f"@{mailbox.ascii_domain}")
     found.update(f"@{name}" for name in facts.dns_names)
     return found
 
 
-def _key_of_name(part: str) -> str:
+def key_of_name(part: str) -> str:
     """The address or `@domain` that a file or folder is called after; empty for any other name."""
     suffix = next((one for one in _SUFFIXES if part.lower().endswith(one)), "")
     part = part[: len(part) - len(suffix)] if suffix else part

@@ -25,6 +25,7 @@ from mta.adapters.sqlite.rows import (
 )
 from mta.adapters.sqlite.writer import Work, Writer
 from mta.errors import StorageError
+from mta.model.address import ascii_lower, unquoted
 from mta.model.message import Content, Form, QueuedMessage, RecipientState
 from mta.ports import Event, QueueFilter, TraceRecord
 
@@ -188,10 +189,10 @@ def _address(column: str, text: str) -> tuple[str, tuple[object, ...]]:
     if text == "<>":
         return f"{column} = ?", ("",)
     local, at, domain = text.removeprefix("<").removesuffix(">").rpartition("@")
-    domain = domain.lower()
+    domain = ascii_lower(domain)
     if not at or not local:
         return f"{column} >= ? AND {column} < ?", (f"{domain}@", f"{domain}A")  # "A" follows "@"
-    return f"{column} = ?", (f"{domain}@{local.casefold()}",)
+    return f"{column} = ?", (f"{domain}@{ascii_lower(unquoted(local))}",)
 
 
 def narrowest(work: Work, given: tuple[Condition, ...]) -> Condition | None:

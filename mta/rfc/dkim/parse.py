@@ -8,11 +8,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import idna
-
 from mta.errors import MtaError
 from mta.model.message import HeaderField
 from mta.rfc.dkim.canonicalize import Canonicalization, Unsigned
+from mta.rfc.idna.encode import a_labels
 
 ALGORITHMS = ("rsa-sha256", "ed25519-sha256")
 _TAG_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*+")
@@ -164,10 +163,9 @@ def decode(tags: Mapping[str, bytes], name: str) -> bytes:
 def domain_of(value: bytes, name: str, labels: int = 2) -> str:
     """A domain name in lower case and A-labels (RFC 8616 §4 permits U-labels). Raises TagError."""
     try:
-        text = value.decode("ascii") if value.isascii() else idna.encode(value.decode("utf-8"), uts46=True).decode()
-    except (idna.IDNAError, UnicodeError):
+        text = a_labels(value.decode("utf-8"))
+    except ValueError:
         raise TagError(f"{name}={show(value)} is no domain name") from None
-    text = text.lower()
     if len(text) > 253 or not _NAME.fullmatch(text) or text.count(".") + 1 < labels:
         raise TagError(f"{name}={show(value)} is no domain name")
     return text

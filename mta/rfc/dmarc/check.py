@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mta.model.address import ascii_lower
 from mta.model.auth import AuthResult, DkimOutcome, DmarcOutcome, SpfOutcome
 from mta.model.author import FromField
 from mta.ports import DnsStatus, SenderNames
@@ -74,7 +75,7 @@ def _host(address: str) -> str:
     """The host of a mailto: address, in lower case; empty if it is none."""
     scheme, _, mailbox = address.partition(":")
     local, at, host = mailbox.partition("?")[0].rpartition("@")
-    return host.lower() if scheme.lower() == "mailto" and local and at else ""
+    return ascii_lower(host) if scheme.lower() == "mailto" and local and at else ""
 
 
 async def _walk(domain: str, resolver: SenderNames, claims: tuple[Identifier, ...] | None = None) -> Walk:

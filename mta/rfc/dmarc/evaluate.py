@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mta.model.address import ascii_lower
 from mta.model.auth import AuthResult, DkimOutcome, DmarcOutcome, SpfOutcome
 from mta.model.author import FromField
 from mta.rfc.dmarc.walk import Found, Walk
@@ -59,7 +60,7 @@ def identifiers(spf: SpfOutcome, dkim: tuple[DkimOutcome, ...]) -> tuple[Identif
     results = [("spf", spf.result, spf.domain), *(("dkim", one.result, one.domain) for one in dkim)]
     for method, result, domain in results:
         if domain and result in (AuthResult.PASS, AuthResult.TEMPERROR):
-            found[Identifier(method, domain.lower().removesuffix("."), result is AuthResult.PASS)] = None
+            found[Identifier(method, ascii_lower(domain).removesuffix("."), result is AuthResult.PASS)] = None
     return tuple(found)[:MAX_IDENTIFIERS]
 
 

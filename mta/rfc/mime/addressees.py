@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from mta.model.address import Mailbox
+from mta.model.address import Mailbox, ascii_lower
 from mta.model.message import HeaderBlock
 from mta.rfc.mime.header import unfold
 
 # What is no address is consumed as well, so that nothing is read twice: the time is that of one pass.
 _ADDRESS = re.compile(r'(?:"((?:[^"\\]|\\.)*)"?|([^\s<>(),;:"@\\\[\]]++))(?:@([^\s<>(),;:"\\]++))?')
 _FIELDS = (b"to", b"cc", b"resent-to", b"resent-cc")
-_QUOTED_PAIR = re.compile(r"\\(.)")
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 
 def named_in_header(block: HeaderBlock, mailboxes: Iterable[Mailbox]) -> frozenset[Mailbox]:
@@ -25,10 +25,9 @@ def named_in_header(block: HeaderBlock, mailboxes: Iterable[Mailbox]) -> frozens
                 if not domain:
                     continue
                 local = _QUOTED_PAIR.sub(r"\1", quoted) if quoted else plain
-                named.add(f"{local.casefold()}@{domain.rstrip('.').lower()}")
+                named.add(f"{ascii_lower(local)}@{ascii_lower(domain.rstrip('.'))}")
     return frozenset(mailbox for mailbox in mailboxes if not named.isdisjoint(_spellings(mailbox)))
 
 
 def _spellings(mailbox: Mailbox) -> set[str]:
-    local = mailbox.key.rpartition("@")[0]
-    return {mailbox.key, f"{local}@{mailbox.domain.lower()}"}
+    return {mailbox.key, f"{mailbox.name}@{ascii_lower(mailbox.domain)}"}

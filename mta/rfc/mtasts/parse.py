@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from mta.model.address import ascii_lower
 from mta.model.sts import ENFORCE, NONE, TESTING, StsPolicy
 
 MAX_AGE = 31_557_600  # RFC 8461 §3.2: a year at the most; more means that
@@ -81,7 +82,7 @@ def _fields(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _pattern(value: str) -> str:
-    pattern = value.lower()
+    pattern = ascii_lower(value)
     if len(pattern) > 255 or not _MX.fullmatch(pattern):
         raise PolicyFault(f"mx: {value[:80]!r} is neither a host name nor `*.` before one")
     return pattern

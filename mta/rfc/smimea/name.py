@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from mta.model.address import Mailbox
+from mta.model.address import Mailbox, unquoted
 
 _HASHED = 56  # hexadecimal digits: SHA2-256 cut to 28 octets
 
@@ -14,8 +14,7 @@ def smimea_names(mailbox: Mailbox) -> tuple[str, ...]:
 
     RFC 8162 §4: only the domain knows which local parts are the same; small letters are the usual other spelling.
     """
-    local = _unquoted(mailbox.local)
-    spellings = dict.fromkeys((local, local.lower()))
+    spellings = dict.fromkeys((unquoted(mailbox.local), mailbox.name))
     return tuple(
         f"{hashlib.sha256(one.encode()).hexdigest()[:_HASHED]}._smimecert.{mailbox.ascii_domain}" for one in spellings
     )
@@ -23,15 +22,9 @@ def smimea_names(mailbox: Mailbox) -> tuple[str, ...]:
 
 def cert_name(mailbox: Mailbox) -> str:
     """Where the CERT records of a mailbox stand: as SOA writes one. Empty for a local part that is no label."""
-    local = _unquoted(mailbox.local)
+    local = unquoted(mailbox.local)
     if not local.isascii() or not 1 <= len(local) <= 63:
         return ""
     # RFC 1035 §5.1: what is special in a label is quoted; RFC 1035 §8: dots of the local part, too
     label = "".join(c if c.isalnum() or c in "-_" else f"\\{ord(c):03d}" for c in local)
     return f"{label}.{mailbox.ascii_domain}"
-
-
-def _unquoted(local: str) -> str:
-    if len(local) > 1 and local.startswith('"') and local.endswith('"'):
-        return local[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    return local

@@ -12,9 +12,8 @@ import unicodedata
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-import idna
-
 from mta.model.address import Mailbox
+from mta.rfc.idna.encode import a_labels
 
 # RFC 5321 §4.5.3.1.1 names 64 octets and §4.5.3.1 prefers no limit: return paths of lists (VERP, SRS) are longer
 MAX_LOCAL = 250
@@ -35,8 +34,9 @@ _PATH = re.compile(
     rf"(?P<local>[{_UTEXT}]++(?:\.[{_UTEXT}]++)*|{_QUOTED})@(?P<domain>{_SITE})>"
 )
 _ROUTE_SITE = re.compile(rf"@({_SITE})")
-_POSTMASTER = re.compile(r"<(postmaster)>", re.IGNORECASE)
+_POSTMASTER = re.compile(r"<(postmaster)>", re.IGNORECASE | re.ASCII)
 _HOST = re.compile(_DOMAIN)
+_ROUTED = re.compile(r"[%!@]|::")
 _LITERAL = re.compile(r"\[(?:(ipv6:)([0-9a-f:.]++)|([0-9.]++))\]", re.IGNORECASE)
 
 
@@ -67,6 +67,14 @@ def parse_mailbox(text: str) -> Mailbox:
     if rest or mailbox is None:
         raise AddressError(f"expected one address like user@domain.example, saw {text!r}")
     return mailbox
+
+
+def names_a_route(mailbox: Mailbox) -> bool:
+    """Whether the local part holds the sign of a route (RFC 1123 §5.2.16 `%`, RFC 976 `!`, a domain in quotes, `::`).
+
+    The hosts behind may read one in it and send the message on, whoever sent it.
+    """
+    return _ROUTED.search(mailbox.name) is not None
 
 
 @lru_cache(maxsize=4096)
@@ -128,12 +136,10 @@ def is_unprintable(character: str) -> bool:
 
 
 def _a_labels(text: str) -> str:
-    if _octets(text) > 4 * MAX_DOMAIN:  # before IDNA looks at it: its work grows with the length
-        raise AddressError("the domain is too long")
     try:
-        return idna.encode(text, uts46=True).decode("ascii")
-    except UnicodeError as problem:  # idna.IDNAError is one
-        raise AddressError(f"not an internationalised domain: {text!r} ({problem})") from problem
+        return a_labels(text)
+    except ValueError as problem:
+        raise AddressError(str(problem)) from problem
 
 
 def _literal(text: str) -> str:

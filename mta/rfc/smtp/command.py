@@ -13,7 +13,6 @@ MAX_HELO = 255
 
 _VERB = re.compile(rb"[A-Za-z][A-Za-z0-9]*+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_HELO = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
 class CommandError(ValueError):
@@ -67,14 +66,12 @@ def path_of(argument: str, keyword: str) -> str:
 def valid_helo(text: str) -> bool:
     """Whether the argument of HELO or EHLO is a domain or an address literal (RFC 5321 §4.1.1.1).
 
-    Underscores and a final dot are let pass: many honest machines are called so.
+    Underscores and a final dot are let pass: many honest machines are called so. A bare IP address is neither.
     """
-    if not text or len(text) > MAX_HELO:
+    if not text.isascii() or len(text) > MAX_HELO:
         return False
-    if not text.startswith("["):
-        return _HELO.fullmatch(text) is not None
     try:
-        ascii_domain(text)
+        ascii_domain(text if text.startswith("[") else text.removesuffix("."))
     except AddressError:
         return False
     return True

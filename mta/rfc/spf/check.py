@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from mta.model.address import Mailbox
+from mta.model.address import Mailbox, ascii_lower
 from mta.model.auth import AuthResult, SpfOutcome
 from mta.ports import AddressAnswer, Clock, DnsStatus, MxAnswer, SenderNames, TxtAnswer
 from mta.rfc.spf.macro import MacroContext, MacroString, expand, expand_name, is_domain_name
@@ -65,7 +65,7 @@ async def check(query: SpfQuery, resolver: SenderNames, clock: Clock | None = No
 
 
 async def _judge(query: SpfQuery, local: str, domain: str, resolver: SenderNames, clock: Clock | None) -> SpfOutcome:
-    domain = domain.lower().removesuffix(".")
+    domain = ascii_lower(domain).removesuffix(".")
     # RFC 7208 §4.3: no domain name, or one label: there is nothing to check
     if not is_domain_name(domain) or "." not in domain or domain.startswith("["):
         return SpfOutcome(AuthResult.NONE, _clean(domain)[:255], "the identity is no domain name of several labels")

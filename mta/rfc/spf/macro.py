@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import quote
 
+from mta.model.address import ascii_lower
+
 MAX_NAME = 253  # octets of a domain name as text
 
 _MACRO = re.compile(r"%(?:\{([slodiphvcrt])([0-9]*)(r?)([.\-+,/_=]*)\}|([%_\-]))", re.IGNORECASE)
@@ -125,7 +127,7 @@ def expand(string: MacroString, context: MacroContext) -> str:
 
 def expand_name(spec: MacroString, context: MacroContext) -> str:
     """The domain that `spec` names now: lower case, no final dot, and cut from the left to 253 octets."""
-    name = expand(spec, context).lower().removesuffix(".")
+    name = ascii_lower(expand(spec, context)).removesuffix(".")
     # RFC 7208 §7.3: labels go from the left until the name fits
     while len(name) > MAX_NAME:
         _, dot, rest = name.partition(".")

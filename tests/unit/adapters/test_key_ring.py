@@ -16,6 +16,7 @@ from mta.adapters.key_ring import FileKeyRing, KeyPlaces
 from mta.adapters.pki import Authority, Issued
 from mta.errors import MtaError
 from mta.rfc.pkix.person import person_facts
+from mta.rfc.smtp.address import parse_mailbox
 from tests.support.corpora import corpus
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -136,6 +137,39 @@ def test_former_keys_and_the_domains_decrypt_and_broken_files_are_passed_over(tm
     keys = ring(tmp_path / "people", former=str(tmp_path / "former"), pair=pair)
     assert [each.certificate for each in keys.for_decrypting(DOMAIN, ALICE)] == [own.der, shared.der, former.der]
     assert keys.for_decrypting("fabrikam.example", ALICE) == ()
+
+
+BOB = "bob@contoso.example"
+
+
+@pytest.mark.parametrize(
+    ("place", "opens"),
+    [
+        ("2023.pem", [BOB]),  # whom the certificate names
+        (f"{ALICE}.pem", [ALICE, BOB]),
+        (f"{ALICE}/2023.pem", [ALICE, BOB]),
+        ("@contoso.example.pem", [ALICE, BOB, "carl@contoso.example"]),
+        ("@contoso.example/2023.pem", [ALICE, BOB, "carl@contoso.example"]),
+        ("@fabrikam.example.pem", [BOB]),
+        ("other/2023.pem", []),
+    ],
+)
+def test_a_former_key_opens_for_its_own_addresses_only(tmp_path: Path, place: str, opens: list[str]) -> None:
+    former = issue(-800, -400, address=BOB)
+    pem(tmp_path / "former" / place, former)
+    keys = ring(tmp_path / "people", former=str(tmp_path / "former"))
+    tried = (ALICE, BOB, "carl@contoso.example")
+    assert [each for each in tried if keys.for_decrypting(DOMAIN, each)] == opens
+
+
+def test_a_former_key_of_the_domain_itself_opens_for_all(tmp_path: Path) -> None:
+    pem(tmp_path / "former" / "old.pem", issue(-800, -400, address=f"domain-confidentiality-authority@{DOMAIN}"))
+    assert ring(tmp_path / "people", former=str(tmp_path / "former")).for_decrypting(DOMAIN, ALICE)
+
+
+def test_a_key_of_a_like_looking_address_is_another_ones(tmp_path: Path) -> None:
+    pem(tmp_path / "strasse@contoso.example.pem", issue(address="strasse@contoso.example"))
+    assert not ring(tmp_path).for_decrypting(DOMAIN, parse_mailbox("straße@contoso.example").key)
 
 
 def test_a_renewed_file_is_read_again(tmp_path: Path) -> None:

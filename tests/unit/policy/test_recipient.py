@@ -154,3 +154,32 @@ def test_an_audited_relay_connector_relays_nothing_and_tells_that_it_would():
 )
 def test_only_what_speaks_of_the_mailbox_says_that_it_is_not_there(code: int, enhanced: str, exists: bool | None):
     assert mailbox_exists(Reply(code, enhanced)) is exists
+
+
+ROUTED = ("eve%tailspin.example@{}", "tailspin.example!eve@{}", '"eve@tailspin.example"@{}', '"a::b"@{}')
+
+
+@pytest.mark.parametrize("form", ROUTED)
+@pytest.mark.parametrize("domain", ["any.example", "verify.example"])
+@pytest.mark.parametrize("seen", [STRANGER, PARTNER])
+def test_a_route_in_the_local_part_is_for_those_who_may_relay(form, domain, seen):
+    judged = judge(seen, form.format(domain))
+    assert str(judged.decision.reply) == DENIED
+    assert not judged.needs_callout  # nobody behind us is asked in a stranger's name
+
+
+@pytest.mark.parametrize("form", ROUTED)
+def test_a_relay_may_write_to_a_route(form):
+    assert judge(INSIDER, form.format("any.example")).decision.accepted
+    assert judge(INSIDER, form.format("verify.example")).needs_callout
+
+
+def test_a_listed_address_is_taken_whatever_it_looks_like():
+    odd = mailbox("eve%tailspin.example@odd.example")
+    listed = Domain("odd.example", (HostPort("mail.odd.example", 25),), "default", frozenset({odd.key}))
+    assert judge(STRANGER, str(odd), domains=(*DOMAINS, listed)).decision.accepted
+
+
+@pytest.mark.parametrize("recipient", ['"postmaster@x"@any.example', '"postmaster@x"@mx.contoso.example'])
+def test_a_local_part_that_begins_like_the_postmaster_is_not_his(recipient):
+    assert str(judge(STRANGER, recipient).decision.reply) == DENIED

@@ -53,6 +53,21 @@ def test_a_further_condition_must_hold_as_well() -> None:
     assert wanted.startswith("(&(sn=*)(|(mail=")
 
 
+async def test_an_entry_that_is_found_by_likeness_lends_no_address() -> None:
+    """Servers compare as RFC 4518 has it, and to it strasse is straße."""
+    source = LdapSource(replace(SETTINGS, certificates=("userCertificate",)))
+    entry = {
+        "dn": "cn=x",
+        "raw_attributes": {"mail": [b"strasse@x.example"], "userCertificate": [der()]},
+    }
+    aliases = {
+        address: [one.aliases for one in source._candidates(entry, mailbox(address), [])]
+        for address in ("straße@x.example", "Strasse@x.example")
+    }
+    await source.close()
+    assert aliases == {"straße@x.example": [()], "Strasse@x.example": [("strasse@x.example",)]}
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
     with slapd(tmp_path_factory.mktemp("slapd")) as running:

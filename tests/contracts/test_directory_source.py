@@ -20,6 +20,7 @@ from mta.policy.directory import Demands, misfits
 from mta.ports import CertificateSource
 from mta.rfc.smimea.name import cert_name, smimea_names
 from tests.support.fake_resolver import TEMPORARY, FakeResolver
+from tests.support.patience import PATIENCE
 from tests.support.people import BOB, EPOCH, der, mailbox, pem
 from tests.support.programs import needs
 from tests.support.slapd import Slapd, slapd
@@ -167,7 +168,7 @@ async def shelf(request: pytest.FixtureRequest, tmp_path: Path, log: EventLog) -
 
 
 async def ask(shelf: Shelf, address: str = BOB) -> SourceAnswer:
-    return await asyncio.wait_for(shelf.source.find(mailbox(address)), 20)
+    return await asyncio.wait_for(shelf.source.find(mailbox(address)), PATIENCE)
 
 
 def ders(answer: SourceAnswer) -> set[bytes]:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.client import send
 from tests.support.dns_server import SERVFAIL, dns_server
+from tests.support.patience import patient
 from tests.support.running_mta import RunningMta, mta, running_mta, until
 from tests.support.smtp_peer import Script, smtp_peer
 
@@ -184,7 +185,7 @@ def test_verify_tells_the_whole_story(fabrikam: Fabrikam) -> None:
             [sys.executable, "-m", "mta", "verify", *words, "--nameserver", f"{host}:{port}", "--json"],
             input=fabrikam.signed,
             capture_output=True,
-            timeout=60,
+            timeout=patient(60),
         )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)

@@ -17,6 +17,7 @@ from mta.policy.dane import DaneDemand, judge_dane
 from mta.ports import TlsaRecord
 from mta.rfc.dane.parse import select
 from mta.rfc.pkix.certificate import public_key_info
+from tests.support.patience import patient
 from tests.support.pki import Authority, authority, facts, self_signed
 from tests.support.programs import needs
 from tests.support.smtp_peer import PeerTls, Script, smtp_peer
@@ -74,7 +75,7 @@ def openssl_takes(folder: Path, issued: Issued, records: list[TlsaRecord]) -> bo
             command += ["-dane_tlsa_rrdata", f"{each.usage} {each.selector} {each.matching} {each.data.hex()}"]
         if all(each.usage == 3 for each in records):
             command.append("-dane_ee_no_namechecks")  # RFC 7672 §3.1.1
-        done = subprocess.run(command, input=b"QUIT\r\n", capture_output=True, timeout=30, check=False)
+        done = subprocess.run(command, input=b"QUIT\r\n", capture_output=True, timeout=patient(30), check=False)
     said = (done.stdout + done.stderr).decode()
     assert "Verification: OK" in said or "verify error" in said, said
     return "Verification: OK" in said

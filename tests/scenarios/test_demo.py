@@ -19,11 +19,11 @@ import pytest
 
 from mta.cli.demo.words import TRIES
 from mta.cli.demo.world import free_ports, template, with_ports
+from tests.support.patience import PATIENCE, patient
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 MTA = (sys.executable, "-m", "mta")
-PATIENCE = 30.0
 PORTS = (2525, 4650, 2625, 3525)
 LINE = re.compile(r"^# (?P<title>.+)\n(?P<command>swaks .+)\n# -> (?P<expect>.+)$", re.MULTILINE)
 LINES = [found.group("title", "command", "expect") for found in LINE.finditer(README)]
@@ -94,7 +94,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 def test_once_sends_a_message_by_verified_tls_and_ends() -> None:
-    done = subprocess.run((*MTA, "demo", "--once"), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run((*MTA, "demo", "--once"), capture_output=True, text=True, timeout=patient(60), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     assert "Fabrikam's mailbox host got" in done.stdout
@@ -111,7 +111,7 @@ def test_once_sends_a_message_by_verified_tls_and_ends() -> None:
 
 def test_once_leaves_nothing_behind(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    subprocess.run((*MTA, "demo", "--once"), capture_output=True, timeout=60, check=True, env=environment)
+    subprocess.run((*MTA, "demo", "--once"), capture_output=True, timeout=patient(60), check=True, env=environment)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -154,7 +154,9 @@ def test_the_demos_files_are_where_the_readme_says_and_keys_are_private(demo: De
     ],
 )
 def test_the_first_ten_minutes(demo: Demo, command: tuple[str, ...], words: str) -> None:
-    done = subprocess.run((*MTA, *command), cwd=demo.folder, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        (*MTA, *command), cwd=demo.folder, capture_output=True, text=True, timeout=patient(60), check=True
+    )
     assert words in done.stdout
 
 
@@ -162,7 +164,9 @@ def test_the_first_ten_minutes(demo: Demo, command: tuple[str, ...], words: str)
 def test_explain_says_what_the_readme_says(demo: Demo) -> None:
     line = next(line for line in README.splitlines() if line.strip().startswith("mta explain"))
     words = line.split()[1:]
-    done = subprocess.run((*MTA, *words), cwd=demo.folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        (*MTA, *words), cwd=demo.folder, capture_output=True, text=True, timeout=patient(60), check=False
+    )
     assert done.returncode == 1
     promised = README.split("```\ninbound: refuse")[1].split("\n```")[0]
     for expected in ("inbound: refuse" + promised).replace(".../certs", str(demo.folder / "certs")).splitlines():
@@ -172,7 +176,7 @@ def test_explain_says_what_the_readme_says(demo: Demo) -> None:
 @pytest.mark.xdist_group("demo")
 def test_a_second_demo_on_the_same_ports_says_what_is_wrong(demo: Demo) -> None:
     again = (*MTA, "demo", "--config", "connectors.yaml", "--once")
-    done = subprocess.run(again, cwd=demo.folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(again, cwd=demo.folder, capture_output=True, text=True, timeout=patient(60), check=False)
     assert done.returncode == 2
     assert "in use by another process: is a demo running already?" in done.stderr
 
@@ -184,7 +188,7 @@ def test_a_relay_port_in_use_is_named(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", demo_ports[2525]))
         taken.listen()
         command = (*MTA, "demo", "--config", "connectors.yaml", "--once")
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=patient(60), check=False)
     assert done.returncode == 1
     assert f"127.0.0.1 port {demo_ports[2525]} is in use by another process" in done.stderr
 

@@ -18,6 +18,7 @@ from mta.rfc.smime.decrypt import DecryptionKey, decrypt
 from mta.rfc.smimea.name import smimea_names
 from tests.support.dns_server import SERVFAIL, Answer, DnsServer, dns_server
 from tests.support.http_peer import http_peer
+from tests.support.patience import PATIENCE
 from tests.support.people import BOB, NOW, der, issued, key, mailbox, pem
 from tests.support.pki import crl
 from tests.support.programs import needs
@@ -255,7 +256,7 @@ def test_a_reload_brings_another_directory(company: Company) -> None:
 
 
 def send(relay: RunningMta) -> None:
-    with smtplib.SMTP("127.0.0.1", relay.port, timeout=20) as client:
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=PATIENCE) as client:
         client.sendmail("alice@contoso.example", [BOB], "From: alice@contoso.example\r\n\r\nthe secret\r\n")
 
 

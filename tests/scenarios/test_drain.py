@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.client import client
 from tests.support.load import Load, content_of
+from tests.support.patience import PATIENCE, patient
 from tests.support.running_mta import RunningMta, free_port, mta, running_mta, until
 from tests.support.smtp_peer import Pause, Script, SmtpPeer, smtp_peer
 
@@ -68,7 +69,7 @@ def test_under_load_everything_acknowledged_is_delivered_now_or_after_the_next_s
             load.wait_for(100)
             begun = time.monotonic()
             assert relay.stop() == 0
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < patient(10)
             assert relay.seen("server.stopped", killed=0)
         assert load.unknown == [], "a message that was sent whole got its reply"
         assert all("421 4.3.2" in reply for reply in load.refused), load.refused
@@ -106,7 +107,10 @@ def test_a_client_between_two_commands_hears_421(tmp_path: Path) -> None:
 
 
 def test_a_client_that_never_ends_its_message_is_told_421_when_time_is_over(tmp_path: Path) -> None:
-    with relaying(tmp_path, timeout="1s") as (relay, _), smtplib.SMTP("127.0.0.1", relay.port, timeout=8) as session:
+    with (
+        relaying(tmp_path, timeout="1s") as (relay, _),
+        smtplib.SMTP("127.0.0.1", relay.port, timeout=PATIENCE) as session,
+    ):
         session.ehlo()
         for command in ("MAIL FROM:<a@fabrikam.example>", "RCPT TO:<b@contoso.example>", "DATA"):
             session.docmd(command)
@@ -115,7 +119,7 @@ def test_a_client_that_never_ends_its_message_is_told_421_when_time_is_over(tmp_
         relay.process.send_signal(signal.SIGTERM)
         assert reply_of(session).startswith("421 4.3.2")
         assert relay.stop() == 0
-        assert 1 <= time.monotonic() - begun < 4
+        assert 1 <= time.monotonic() - begun < patient(4)
         assert relay.seen("server.stopped", killed=0)
         assert relay.seen("defect") == []
 
@@ -139,7 +143,7 @@ def test_a_second_stop_signal_changes_nothing(tmp_path: Path) -> None:
     with relaying(tmp_path) as (relay, _):
         relay.process.send_signal(signal.SIGINT)
         relay.process.send_signal(signal.SIGTERM)
-        assert relay.process.wait(10) == 0
+        assert relay.process.wait(PATIENCE) == 0
 
 
 def test_a_second_relay_on_the_same_queue_refuses(tmp_path: Path) -> None:
@@ -189,4 +193,4 @@ def test_a_worker_that_is_being_started_does_not_delay_the_stop(tmp_path: Path) 
         assert relay.seen("worker.died")[-1]["again_in"] >= 0.4
         begun = time.monotonic()
         assert relay.stop() == 0
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < patient(2)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.client import Session, client
 from tests.support.load import content_of
+from tests.support.patience import PATIENCE
 from tests.support.programs import find, needs
 from tests.support.running_mta import RunningMta, running_mta, until
 from tests.support.smtp_peer import Script, SmtpPeer, smtp_peer
@@ -100,7 +101,7 @@ def traced(relay: RunningMta) -> Iterator[Path]:
         yield log
     finally:
         strace.send_signal(signal.SIGINT)
-        strace.wait(20)
+        strace.wait(PATIENCE)
 
 
 @contextlib.contextmanager

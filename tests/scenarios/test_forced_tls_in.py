@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.client import BODY, Tls, client, has_ipv6, send
 from tests.support.contoso import Company, contoso
+from tests.support.patience import patient
 from tests.support.pki import Authority, Issued, authority, cert_pin, make_key, self_signed
 from tests.support.programs import needs
 
@@ -322,7 +323,7 @@ def test_swaks_with_and_without_the_certificate(
     shown = ["--tls-cert", str(files[which][0]), "--tls-key", str(files[which][1])] if which else []
     envelope = ["--from", "a@fabrikam.example", "--to", "bob@contoso.example"]
     command = ["swaks", "--server", "127.0.0.1", "--port", str(port), way, *shown, *envelope]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patient(30))
     assert expect in done.stdout, done.stdout + done.stderr
     assert (done.returncode == 0) == (which == "later")
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.client import client, send
 from tests.support.contoso import Company, contoso
+from tests.support.patience import PATIENCE, patient
 from tests.support.running_mta import RunningMta, until
 
 LORISES = 2000
@@ -34,13 +35,15 @@ def many_descriptors() -> Iterator[None]:
 
 
 def connect(port: int) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     connection.setblocking(False)
     return connection
 
 
-def heard_by(connections: list[socket.socket], seconds: float) -> dict[socket.socket, bytes]:
-    """What each hears within `seconds`, until the server closes it."""
+def heard_by(
+    connections: list[socket.socket], enough: bytes = b"", seconds: float = PATIENCE
+) -> dict[socket.socket, bytes]:
+    """What each hears until it ends so, or until the server closes it."""
     heard = dict.fromkeys(connections, b"")
     with selectors.DefaultSelector() as selector:
         for connection in connections:
@@ -54,7 +57,7 @@ def heard_by(connections: list[socket.socket], seconds: float) -> dict[socket.so
                 except ConnectionError:
                     piece = b""
                 heard[key.fileobj] += piece
-                if not piece:
+                if not piece or (enough and heard[key.fileobj].endswith(enough)):
                     selector.unregister(key.fileobj)
     return heard
 
@@ -84,7 +87,7 @@ def test_two_thousand_trickles_do_not_keep_another_client_waiting(tmp_path: Path
             with client(company.port) as session:
                 took.append(time.monotonic() - begun)
                 assert session.send(SENDER, [RECIPIENT]).accepted
-        assert max(took) < 1.0, took
+        assert max(took) < patient(1.0), took
         assert (resident(worker) - before) / LORISES < 20_000
         company.mailboxes.wait_for(8)
         assert company.relay.workers() == [worker]
@@ -109,7 +112,7 @@ def test_a_relay_without_descriptors_recovers_by_itself(tmp_path: Path) -> None:
         with client(company.port) as early:
             with short_of_descriptors(company.relay, 12):
                 crowd = [stack.enter_context(contextlib.closing(connect(company.port))) for _ in range(60)]
-                heard = heard_by(crowd, 1.5)
+                heard = heard_by(crowd, seconds=1.5)
                 greeted = [text for text in heard.values() if text.startswith(b"220 ")]
                 assert 0 < len(greeted) < 60
                 said = early.send(SENDER, [RECIPIENT], large).data
@@ -165,7 +168,7 @@ def test_garbage_gets_replies_and_never_a_word_of_python(tmp_path: Path) -> None
     with contoso(tmp_path, server="limits: {error_delay: 0s, connections_per_client: 500}") as company:
         [worker] = company.relay.workers()
         crowd = [connect(company.port) for _ in range(150)]
-        assert all(text.startswith(b"220 ") for text in heard_by(crowd, 0.5).values())
+        assert all(text.startswith(b"220 ") for text in heard_by(crowd, b"\n").values())
         for _ in range(40):
             for connection in crowd:
                 with contextlib.suppress(ConnectionError):
@@ -173,7 +176,7 @@ def test_garbage_gets_replies_and_never_a_word_of_python(tmp_path: Path) -> None
         for connection in crowd:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
-        heard = b"".join(heard_by(crowd, 5.0).values())
+        heard = b"".join(heard_by(crowd).values())
         for connection in crowd:
             connection.close()
         assert len({line[:3] for line in heard.split(b"\r\n")}) > 5  # of replies, that is: it was understood

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.client import Tls, send
 from tests.support.outgoing import outgoing
+from tests.support.patience import PATIENCE
 from tests.support.pki import authority
 from tests.support.running_mta import free_port, mta, until
 from tests.support.smtp_peer import PeerTls, Script, smtp_peer
@@ -24,7 +25,7 @@ fabrikam:
 
 def read(port: int) -> dict[tuple[str, ...], float]:
     """Samples by their name and the values of their labels in order of the labels' names, without the worker."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
         text = answer.read().decode()
     found: dict[tuple[str, ...], float] = {}
     for family in text_string_to_metric_families(text):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.running_mta import RunningMta, free_port, running_mta, until
 from tests.support.smtp_peer import smtp_peer
 
@@ -39,7 +40,7 @@ def relay(tmp_path: Path, partner: int) -> Iterator[RunningMta]:
 
 
 def send(relay: RunningMta, *recipients: str) -> None:
-    with smtplib.SMTP("127.0.0.1", relay.port, timeout=20) as client:
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=PATIENCE) as client:
         client.sendmail("alice@contoso.example", recipients, "Subject: hello\r\n\r\nbody\r\n")
 
 

@@ -20,6 +20,7 @@ import pytest
 
 import mta as mta_package
 from tests.support.client import send
+from tests.support.patience import PATIENCE, patient
 from tests.support.programs import needs
 from tests.support.running_mta import Python, RunningMta, free_port, mta, running_mta, until
 from tests.support.smtp_peer import smtp_peer
@@ -192,6 +193,7 @@ def test_a_queue_folder_that_stood_open_is_closed(tmp_path: Path) -> None:
 # Hands over the descriptors it was given as sd_listen_fds(3) wants them: from 3 on, LISTEN_PID our own.
 _ACTIVATE = """
 import os, sys
+from tests.support.patience import PATIENCE, patient
 given = [int(word) for word in sys.argv[1].split(",")]
 kept = [os.dup2(os.dup(number), 100 + place) for place, number in enumerate(given)]
 for place, number in enumerate(kept):
@@ -215,7 +217,7 @@ def activated(folder: Path, text: str, *sockets: socket.socket, notify: str = ""
         yield RunningMta(folder, path, sockets[0].getsockname()[1] if sockets else 0, process)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)
 
 
 def listening() -> socket.socket:
@@ -241,7 +243,7 @@ def test_sockets_of_systemd_must_be_as_many_as_the_listeners(tmp_path: Path) -> 
         listening() as two,
         activated(tmp_path, config().replace("{port}", "9"), one, two) as relay,
     ):
-        assert relay.process.wait(20) == 2
+        assert relay.process.wait(PATIENCE) == 2
     line = "mta: systemd hands over 2 sockets, server.listen has 1 addresses"
     assert line in (tmp_path / "log").read_text().splitlines()
 
@@ -251,14 +253,14 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(abstract: bool, tmp_
     name = f"@mta-story-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, listening() as given:
         channel.bind("\0" + name[1:] if abstract else name)
-        channel.settimeout(20)
+        channel.settimeout(PATIENCE)
         with activated(tmp_path, config().replace("{port}", "9"), given, notify=name) as relay:
             assert channel.recv(200) == b"READY=1"
             with smtplib.SMTP(*given.getsockname()) as session:  # ready means ready
                 assert session.noop()[0] == 250
             relay.process.send_signal(signal.SIGTERM)
             assert channel.recv(200) == b"STOPPING=1"
-            assert relay.process.wait(20) == 0
+            assert relay.process.wait(PATIENCE) == 0
 
 
 # --- beginning and end --------------------------------------------------------------------------------------------
@@ -270,7 +272,7 @@ def test_no_worker_outlives_a_killed_supervisor_by_a_second(tmp_path: Path) -> N
         assert len(workers) == 3
         os.kill(workers[0], signal.SIGSTOP)  # not even one that could not notice
         relay.kill()
-        until(lambda: not any(map(alive, workers)), 1.0)
+        until(lambda: not any(map(alive, workers)), patient(1.0))
 
 
 def test_a_frozen_worker_is_killed_when_its_time_is_over(tmp_path: Path) -> None:
@@ -279,7 +281,7 @@ def test_a_frozen_worker_is_killed_when_its_time_is_over(tmp_path: Path) -> None
         os.kill(worker, signal.SIGSTOP)
         begun = time.monotonic()
         assert relay.stop() == 0
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < patient(8)
         assert relay.seen("server.stopped", killed=1)
         assert not alive(worker)
 
@@ -365,5 +367,5 @@ def test_an_interrupt_from_the_terminal_is_a_stop(tmp_path: Path) -> None:
         process = subprocess.Popen(command, stderr=log.open("wb"), start_new_session=True)
         until(lambda w=word, log=log: w in log.read_text())
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(20) in ((0,) if word == "server.ready" else (0, 130))
+        assert process.wait(PATIENCE) in ((0,) if word == "server.ready" else (0, 130))
         assert "Traceback" not in log.read_text()

@@ -17,6 +17,7 @@ import pytest
 from mta.adapters.sqlite import SqliteQueueStore, open_shard
 from mta.ports import QueueFilter
 from tests.support.mail import NOW
+from tests.support.patience import patient
 from tests.support.queue_child import body_of, is_large, is_settled
 
 ROUNDS = 36
@@ -131,7 +132,7 @@ def test_everything_is_synced_before_it_is_acknowledged(tmp_path: Path) -> None:
     messages = 25
     strace = f"strace -f -y -s 12 -e {watched} -o".split()
     command = [*strace, str(log), *child(tmp_path / "q", "r", 1, messages)]
-    done = subprocess.run(command, capture_output=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, timeout=patient(60))
     if done.returncode and b"ptrace" in done.stderr:
         pytest.skip("strace may not trace here")
     assert done.returncode == 0, done.stderr

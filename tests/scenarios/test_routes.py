@@ -15,6 +15,7 @@ import pytest
 from tests.support.client import has_ipv6
 from tests.support.dns_server import SERVFAIL, DnsServer, dns_server
 from tests.support.outgoing import Outgoing, hosts_on_one_port, outgoing
+from tests.support.patience import PATIENCE
 from tests.support.programs import find, needs
 from tests.support.running_mta import free_port, until
 from tests.support.smtp_peer import Script, SmtpPeer, smtp_peer
@@ -283,7 +284,7 @@ def _run_unbound(folder: Path, port: int) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)
 
 
 def _answers(port: int) -> bool:

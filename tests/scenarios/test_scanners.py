@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.contoso import Company, contoso
+from tests.support.patience import patient
 from tests.support.programs import find, needs
 
 pytestmark = pytest.mark.peer
@@ -25,7 +26,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
 @needs("nmap")
 def test_nmap_grades_every_suite_a(company: Company) -> None:
     words = ["nmap", "-n", "-Pn", "-p", str(company.ports["implicit"]), "--script", "+ssl-enum-ciphers", "127.0.0.1"]
-    text = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+    text = subprocess.run(words, capture_output=True, text=True, timeout=patient(60), check=True).stdout
     assert re.findall(r"\|   (\S+): *$", text, re.MULTILINE) == ["TLSv1.2", "TLSv1.3"]
     grades = re.findall(r"TLS_\w+ .* - (\S+)", text)
     assert len(grades) > 5
@@ -40,7 +41,10 @@ def test_testssl_finds_old_protocols_and_weak_suites_missing(company: Company, t
     found = tmp_path / "found.json"
     words = ["testssl", "--quiet", "--color", "0", "--warnings", "off", "-t", "smtp", "-p", "-s"]
     subprocess.run(
-        [*words, "--jsonfile", str(found), f"127.0.0.1:{company.port}"], capture_output=True, timeout=120, check=False
+        [*words, "--jsonfile", str(found), f"127.0.0.1:{company.port}"],
+        capture_output=True,
+        timeout=patient(120),
+        check=False,
     )
     findings = {each["id"]: each for each in json.loads(found.read_text())}
     for name in ("SSLv2", "SSLv3", "TLS1", "TLS1_1", "cipherlist_NULL", "cipherlist_aNULL", "cipherlist_EXPORT"):
@@ -58,7 +62,7 @@ def finger(company: Company, *words: str) -> str:
     program = find("posttls-finger")
     assert program is not None
     asked = [program, "-c", "-l", "encrypt", "-L", "summary", *words, f"[127.0.0.1]:{company.port}"]
-    return subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False).stdout
+    return subprocess.run(asked, capture_output=True, text=True, timeout=patient(60), check=False).stdout
 
 
 @needs("posttls-finger")

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.client import Tls, client
 from tests.support.contoso import Company, contoso
+from tests.support.patience import patient
 from tests.support.programs import needs
 from tests.support.running_mta import until
 
@@ -42,7 +43,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
 def swaks(port: int, *words: str, sender: str = "a@stranger.example", to: str = "") -> subprocess.CompletedProcess[str]:
     envelope = ["--from", sender, "--to", to or recipient()]
     command = ["swaks", "--server", "127.0.0.1", "--port", str(port), *envelope, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, timeout=patient(30))
 
 
 def recipient() -> str:

@@ -31,6 +31,8 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
+from tests.support.patience import PATIENCE
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -70,7 +72,7 @@ class DnsServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        self._ready.wait(10)
+        self._ready.wait(PATIENCE)
         if self._failure:
             raise self._failure
 
@@ -82,7 +84,7 @@ class DnsServer:
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

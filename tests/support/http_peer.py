@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.patience import PATIENCE
+
 Answer = bytes | Callable[[bytes], bytes] | tuple[int, dict[str, str], bytes]
 
 
@@ -37,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.peer.requests.append((method, self.path, self.headers["Host"], body))
         if self.peer.gate is not None:
-            self.peer.gate.wait(20)
+            self.peer.gate.wait(PATIENCE)
         answer: Any = self.peer.answers.get(self.path, (404, {}, b"no"))
         if callable(answer):
             answer = answer(body)
@@ -69,4 +71,4 @@ def http_peer() -> Iterator[HttpPeer]:
             peer.gate.set()
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(PATIENCE)

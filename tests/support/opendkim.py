@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.patience import patient
 from tests.support.programs import find
 from tests.support.running_mta import free_port, until
 
@@ -64,7 +65,7 @@ def opendkim(dns_port: int, *, signs: tuple[str, str, Path] | None = None) -> It
         yield OpenDkim(f"inet:127.0.0.1:{port}")
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=patient(20))
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mta.adapters.pki import Issued
+from tests.support.patience import PATIENCE, patient
 
 POLICY = "version: STSv1\r\nmode: enforce\r\nmx: mx.{domain}\r\nmax_age: 86400\r\n"
 
@@ -68,7 +69,7 @@ class PolicyHost:
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(PATIENCE)
 
     def _start(self, run: Any, *arguments: Any) -> None:
         thread = threading.Thread(target=run, args=arguments, daemon=True)
@@ -101,7 +102,7 @@ class PolicyHost:
 
     def _answer(self, web: ssl.SSLSocket, domain: str, answer: Any) -> None:
         if isinstance(answer, Hang):
-            self._stopping.wait(60)
+            self._stopping.wait(patient(60))
             return
         if isinstance(answer, str | bytes):
             answer = Answer(answer)

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import patient
 from tests.support.running_mta import PATIENCE, free_port, until
 
 DAEMONS = "/usr/lib/postfix/sbin"
@@ -99,7 +100,7 @@ class Postfix:
     def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
         program, *rest = words
         command = [f"/usr/sbin/{program}", "-c", self.conf, *rest]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=patient(60))
 
 
 @contextlib.contextmanager
@@ -166,7 +167,7 @@ def _defaults(folder: Path, domains: Sequence[str]) -> dict[str, Any]:
 
 def _answers(port: int) -> bool:
     try:
-        with smtplib.SMTP("127.0.0.1", port, timeout=5) as client:
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
             return client.noop()[0] == 250
     except OSError:
         return False

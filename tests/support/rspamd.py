@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.patience import PATIENCE, patient
 from tests.support.programs import find
 from tests.support.running_mta import free_port, until
 
@@ -47,7 +48,7 @@ class Rspamd:
 
     def symbols(self, raw: bytes, *, client: str, sender: str, helo: str) -> dict[str, list[str]]:
         """What it found, each symbol with its options."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=3 * PATIENCE)
         headers = {"IP": client, "From": sender, "Helo": helo, "Rcpt": "x@somewhere.example"}
         connection.request("POST", "/checkv2", raw, headers)
         document = json.loads(connection.getresponse().read())
@@ -66,18 +67,18 @@ def rspamd(dns_port: int) -> Iterator[Rspamd]:
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     try:
-        until(lambda: _answers(port) or process.poll() is not None, describe="rspamd answers")
+        until(lambda: _answers(port) or process.poll() is not None, 3 * PATIENCE, describe="rspamd answers")
         assert process.poll() is None, (folder / "log").read_text("utf-8", "replace")
         yield Rspamd(port)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=patient(20))
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _answers(port: int) -> bool:
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         connection.request("GET", "/ping")
         return connection.getresponse().read().startswith(b"pong")
     except OSError:

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import PATIENCE, patient
+
 _CHANCE = random.SystemRandom()  # tests run side by side: each must come to ports of its own
-PATIENCE = 20.0  # seconds a story waits for something that must happen
 
 
 def free_port() -> int:
@@ -118,7 +119,12 @@ def _fits(line: dict[str, Any], event: str, fields: dict[str, Any]) -> bool:
 def mta(*words: str, check: bool = False, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run one mta command to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "mta", *words], capture_output=True, text=True, timeout=60, check=check, **options
+        [sys.executable, "-m", "mta", *words],
+        capture_output=True,
+        text=True,
+        timeout=patient(60),
+        check=check,
+        **options,
     )
 
 
@@ -155,7 +161,7 @@ def running_mta(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        reader.join(5)
+        reader.join(patient(5))
 
 
 def _read(relay: RunningMta) -> None:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, pkcs12
 
+from tests.support.patience import patient
 from tests.support.smime import Person, root
 
 PASSWORD = "interop"
@@ -26,7 +27,7 @@ class PeerFailed(Exception):
 
 def run(*command: str | Path, given: bytes = b"", pass_fds: tuple[int, ...] = ()) -> bytes:
     done = subprocess.run(
-        [*map(str, command)], input=given, capture_output=True, timeout=60, check=False, pass_fds=pass_fds
+        [*map(str, command)], input=given, capture_output=True, timeout=patient(60), check=False, pass_fds=pass_fds
     )
     if done.returncode:
         raise PeerFailed(f"{command}: {done.returncode} {done.stderr.decode(errors='replace')[-600:]}")

@@ -24,6 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.patience import PATIENCE, patient
+
 EXTENSIONS = ("PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
 
 
@@ -132,14 +134,14 @@ class SmtpPeer:
         """Every octet that was received outside TLS."""
         return bytes(self.clear)
 
-    def wait_for(self, count: int, timeout: float = 15.0) -> list[PeerMessage]:
+    def wait_for(self, count: int, timeout: float = PATIENCE) -> list[PeerMessage]:
         """The messages, once there are `count` of them."""
         with self._changed:
             done = self._changed.wait_for(lambda: len(self.messages) >= count, timeout)
             assert done, f"{len(self.messages)} of {count} messages came within {timeout} s; commands: {self.commands}"
             return list(self.messages)
 
-    def wait_for_command(self, verb: str, timeout: float = 15.0) -> None:
+    def wait_for_command(self, verb: str, timeout: float = PATIENCE) -> None:
         """Return once a command with this verb was heard."""
         with self._changed:
             heard = self._changed.wait_for(lambda: any(c.upper().startswith(verb) for c in self.commands), timeout)
@@ -177,7 +179,7 @@ class SmtpPeer:
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
         for thread in (self._acceptor, *self._threads):
-            thread.join(5)
+            thread.join(PATIENCE)
 
     def _accept(self) -> None:
         while not self.stopping.is_set():
@@ -247,7 +249,7 @@ class _Session:
         if isinstance(action, Close):
             raise _Gone
         if isinstance(action, Stall):
-            self.peer.stopping.wait(60)
+            self.peer.stopping.wait(patient(60))
             raise _Gone
         if isinstance(action, Pause):
             time.sleep(action.seconds)

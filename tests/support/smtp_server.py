@@ -28,9 +28,9 @@ from mta.model.message import Content
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
 from mta.observe.log import EventLog
+from tests.support.patience import PATIENCE
 
 HOSTNAME = "mx.contoso.example"
-PATIENCE = 10.0
 OK = Reply(250, "2.0.0", ("Ok",))
 
 

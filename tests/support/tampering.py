@@ -13,6 +13,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
+from tests.support.patience import PATIENCE
+
 _OFFER = re.compile(rb"^250-STARTTLS\r\n", re.MULTILINE | re.IGNORECASE)
 _LAST_OFFER = re.compile(rb"250-([^\r\n]*)\r\n250 STARTTLS\r\n", re.IGNORECASE)
 
@@ -37,7 +39,7 @@ class Tampering:
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(PATIENCE)
 
     def _start(self, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, daemon=True)

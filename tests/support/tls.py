@@ -14,8 +14,9 @@ from mta.adapters.tls.layer import start_client_tls, start_server_tls
 from mta.adapters.tls.transport import TlsTransport
 from mta.errors import TlsFailed
 from mta.model.tls import TlsFacts
+from tests.support.patience import PATIENCE
 
-TIMEOUT = 10.0
+TIMEOUT = PATIENCE
 
 
 class Recorder(asyncio.Protocol):
@@ -187,7 +188,7 @@ def run(factory: Callable[[], asyncio.AbstractEventLoop], story: Coroutine[Any, 
 
     async def watched() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await story
 
     with asyncio.Runner(loop_factory=factory) as runner:

@@ -15,6 +15,7 @@ from mta.adapters import dns as adapter
 from mta.adapters.dns import DnsResolver
 from mta.ports import AddressAnswer, DnsStatus, MxAnswer, MxRecord, NamesAnswer, TlsaAnswer, TlsaRecord
 from tests.support.dns_server import NXDOMAIN, REFUSED, SERVFAIL, SILENT, Answer, DnsServer, dns_server
+from tests.support.patience import patient
 
 ZONE = {
     ("b.example", "MX"): ["20 MX2.b.example.", "10 mx.b.example."],
@@ -90,7 +91,7 @@ async def test_a_bad_answer_is_data(resolver: DnsResolver, domain: str, status: 
 
 
 async def test_silence_is_temporary_within_the_timeout(server: DnsServer) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patient(5)):
         assert (await DnsResolver([tuple(server)], timeout=0.3).mx("silent.example")).status is DnsStatus.TEMPORARY
 
 

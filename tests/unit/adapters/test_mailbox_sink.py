@@ -13,6 +13,7 @@ import pytest
 
 from mta.adapters.demo_pki import ensure_demo_pki
 from mta.adapters.mailbox_sink import Arrival, SinkPlace, open_sink
+from tests.support.patience import PATIENCE
 
 MESSAGE = b"From: <alice@contoso.example>\r\nSubject: dots\r\n\r\n..\r\n.hidden\r\nend\r\n"
 
@@ -35,7 +36,7 @@ async def with_sink(place: SinkPlace, client: Callable[[int], None]) -> list[Arr
 async def test_a_message_over_tls_is_kept_byte_by_byte_and_announced(place: SinkPlace, tmp_path: Path) -> None:
     def client(port: int) -> None:
         context = ssl.create_default_context(cafile=str(tmp_path / "contoso-ca.pem"))
-        with smtplib.SMTP("127.0.0.1", port, timeout=10) as session:
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as session:
             session.starttls(context=context)
             session.sendmail("a@x.example", ["b@contoso.example", "c@contoso.example"], MESSAGE)
             session.sendmail("", ["b@contoso.example"], MESSAGE)
@@ -52,7 +53,7 @@ async def test_a_message_over_tls_is_kept_byte_by_byte_and_announced(place: Sink
 
 async def test_mail_in_clear_is_refused(place: SinkPlace) -> None:
     def client(port: int) -> None:
-        with smtplib.SMTP("127.0.0.1", port, timeout=10) as session:
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as session:
             session.ehlo()
             assert session.mail("a@x.example")[0] == 530
 
@@ -63,7 +64,7 @@ async def test_a_folder_that_cannot_be_written_is_a_temporary_refusal(place: Sin
     def client(port: int) -> None:
         place.folder.rmdir()
         context = ssl._create_unverified_context()
-        with smtplib.SMTP("127.0.0.1", port, timeout=10) as session:
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as session:
             session.starttls(context=context)
             with pytest.raises(smtplib.SMTPDataError) as refused:
                 session.sendmail("a@x.example", ["b@contoso.example"], MESSAGE)

@@ -9,6 +9,7 @@ import pytest
 
 from mta.adapters.metrics_server import serve_metrics
 from mta.observe.log import EventLog
+from tests.support.patience import PATIENCE
 
 
 async def page() -> str:
@@ -23,7 +24,7 @@ def ask(request: bytes, content=page) -> bytes:
     async def story() -> bytes:
         bound = socket.socket()
         bound.bind(("127.0.0.1", 0))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             server = await serve_metrics(bound, content, EventLog(2, "json"))
             reader, writer = await asyncio.open_connection(*bound.getsockname())
             writer.write(request)

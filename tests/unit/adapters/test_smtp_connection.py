@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content
 from mta.ports import DialTarget, Transaction
+from tests.support.patience import PATIENCE
 from tests.support.pki import authority
 from tests.support.smtp_peer import CLOSE, EXTENSIONS, STALL, Pause, PeerTls, Script, SmtpPeer, Split, smtp_peer
 
@@ -336,14 +336,13 @@ async def test_a_lost_connection_tells_what_was_waited_for(verb: str, phase: str
 
 
 async def test_a_trickle_of_half_a_reply_does_not_extend_the_time() -> None:
-    trickle = tuple(x for n in range(40) for x in (b"250-"[n : n + 1] or b"x", Pause(0.05)))
+    trickle = tuple(x for n in range(4000) for x in (b"250-"[n : n + 1] or b"x", Pause(0.05)))
     with smtp_peer(Script(replies={"MAIL": trickle})) as peer:
         connection = await dial(peer, replace(Timeouts(), mail=0.3))
-        begun = time.monotonic()
-        with pytest.raises(ConnectFailed) as caught:
-            await connection.transact(transaction())
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(ConnectFailed) as caught:
+                await connection.transact(transaction())
         assert caught.value.phase == "mail"
-        assert time.monotonic() - begun < 1.5
 
 
 async def test_a_peer_that_takes_no_content_ends_by_the_time_of_a_block() -> None:
@@ -397,7 +396,7 @@ async def test_a_kept_connection_that_the_peer_leaves_is_not_usable(farewell: ob
     with smtp_peer(Script(replies={"DOT": farewell})) as peer:
         connection = await dial(peer)
         assert (await connection.transact(transaction())).data
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while connection.usable:
                 await asyncio.sleep(0.01)
         with pytest.raises((ConnectFailed, RemoteProtocolError)):

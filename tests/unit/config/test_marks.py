@@ -5,6 +5,7 @@ import time
 import pytest
 
 from mta.config.marks import MAX_ALIASED, MAX_DEPTH, parse
+from tests.support.patience import cpu
 
 
 def read(text: str):
@@ -116,11 +117,11 @@ def test_an_alias_stands_for_the_same_value_and_is_its_place():
 
 def test_aliases_of_aliases_do_not_multiply_without_end():
     levels = "".join(f"b{i}: &b{i} [{', '.join([f'*b{i - 1}'] * 10)}]\n" for i in range(1, 12))
-    started = time.perf_counter()
+    started = time.process_time()
     [(line, _, message)] = told("b0: &b0 [1, 2, 3]\n" + levels)
     assert (line, message) == (6, "aliases stand for too much")
     assert MAX_ALIASED == 50_000
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < cpu(2)
 
 
 def test_an_empty_text_has_no_data_and_no_problem():

@@ -27,6 +27,7 @@ from mta.ports import SigningKey
 from mta.rfc.arc.check import check as check_arc
 from mta.rfc.authres.parse import parse_results
 from mta.rfc.mime.header import scan_header
+from tests.support.patience import PATIENCE
 from tests.support.signatures import DOMAIN, MESSAGE, NOW, auth_message, judged, pem, published, resolver_of, rsa_key
 from tests.unit.policy.world import CONTOSO, SERVER, configuration, index
 
@@ -116,7 +117,7 @@ async def test_a_token_that_hangs_stops_nobody_else(monkeypatch: pytest.MonkeyPa
     released, turns = threading.Event(), 0
 
     def hangs(_: bytes) -> bytes:
-        released.wait(10)
+        released.wait(PATIENCE)
         return b""
 
     async def others() -> None:

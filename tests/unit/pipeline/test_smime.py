@@ -28,6 +28,7 @@ from mta.pipeline.transform import Leaving, transform
 from mta.policy.route import Destination
 from mta.ports import OwnCertificate
 from mta.rfc.mime.header import scan_header
+from tests.support.patience import PATIENCE
 from tests.support.smime import NOW, Person
 from tests.support.smime_mail import HEADER, MESSAGE, anna, berta, encrypt, envelope_of, mallory, sign, sign_and_encrypt
 from tests.unit.policy.world import CONTOSO, configuration, index
@@ -57,7 +58,7 @@ class World:
 
     def for_decrypting(self, domain: str, address: str) -> tuple[OwnCertificate, ...]:
         if self.hangs:
-            self.hangs.wait(10)
+            self.hangs.wait(PATIENCE)
         who = self.keys.get(address)
         return (OwnCertificate(who.der, (), who.key, 0, 1, "here"),) if who else ()
 

@@ -22,6 +22,7 @@ from mta.pipeline.protect import LARGE, Made, Protector
 from mta.pipeline.site import Contract
 from mta.pipeline.transform import transform
 from mta.policy.route import Destination
+from tests.support.patience import PATIENCE
 from tests.support.smime import NOW
 from tests.support.smime_mail import HEADER, berta
 from tests.unit.policy.world import CONTOSO, configuration, index, mailbox
@@ -61,7 +62,7 @@ class World:
 
     def for_signing(self, *_: Any, **__: Any) -> None:
         assert self.hangs is not None
-        self.hangs.wait(10)
+        self.hangs.wait(PATIENCE)
 
     def spool(self) -> FakeSpool:
         self.spools.append(FakeSpool())

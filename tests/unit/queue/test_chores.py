@@ -9,6 +9,7 @@ import json
 from mta.errors import MtaError
 from mta.observe.log import EventLog
 from mta.queue.chores import Chore, repeat
+from tests.support.patience import PATIENCE
 
 
 class _Turns:
@@ -29,7 +30,7 @@ class _Turns:
 async def _repeat_until_over(turns: _Turns, tmp_path: object, **wishes: bool) -> list[dict[str, object]]:
     output = open(f"{tmp_path}/log", "w+b", buffering=0)  # noqa: SIM115
     task = asyncio.create_task(repeat(Chore("sweep", 0.001, turns.run, **wishes), EventLog(output.fileno(), "json")))
-    await asyncio.wait_for(turns.over.wait(), 10)
+    await asyncio.wait_for(turns.over.wait(), PATIENCE)
     task.cancel()
     output.seek(0)
     return [json.loads(line) for line in io.TextIOWrapper(output)]
@@ -51,7 +52,7 @@ async def test_the_first_turn_waits_unless_it_is_wanted_at_once() -> None:
         asyncio.create_task(repeat(Chore("waits", 3600, waits.run), log)),
         asyncio.create_task(repeat(Chore("hastens", 3600, hastens.run, at_once=True), log)),
     ]
-    await asyncio.wait_for(hastens.over.wait(), 10)
+    await asyncio.wait_for(hastens.over.wait(), PATIENCE)
     assert not waits.over.is_set()
     for task in tasks:
         task.cancel()

@@ -21,6 +21,7 @@ from mta.adapters.directory.scan import read_entries
 from mta.errors import UsageError
 from mta.model.directory import SourceStatus, TrustRung
 from mta.observe.log import EventLog
+from tests.support.patience import PATIENCE
 from tests.support.people import BOB, der, mailbox, pem
 from tests.support.pki import authority
 
@@ -182,7 +183,7 @@ async def test_overwritten_files_are_found_by_the_full_scan(folder: Folder, monk
     source = folder.open()
     assert await ders(source) == []
     path.write_bytes(pem(ONE))  # nobody looks at this file for bob's sake
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while await ders(source) != [ONE]:
             await asyncio.sleep(0.02)
 

@@ -18,6 +18,7 @@ from mta.adapters.directory.ldap_connection import LdapSettings
 from mta.model.directory import SourceAnswer, SourceStatus, TrustRung
 from mta.rfc.smime.profile import PROFILES
 from mta.rfc.smime.sign import SigningIdentity, prepare_signer, signed_data
+from tests.support.patience import PATIENCE, patient
 from tests.support.people import BOB, EPOCH, der, key, mailbox
 from tests.support.pki import authority
 from tests.support.programs import needs
@@ -77,7 +78,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
 async def ask(settings: LdapSettings, address: str = BOB) -> SourceAnswer:
     source = LdapSource(settings)
     try:
-        return await asyncio.wait_for(source.find(mailbox(address)), 20)
+        return await asyncio.wait_for(source.find(mailbox(address)), PATIENCE)
     finally:
         await source.close()
 
@@ -171,7 +172,7 @@ async def test_a_silent_server_has_its_time(tls: str) -> None:
         before = time.monotonic()
         answer = await ask(settings)
     assert answer.status is SourceStatus.DOWN
-    assert time.monotonic() - before < 6
+    assert time.monotonic() - before < patient(6)
 
 
 async def test_what_speaks_another_protocol_is_down() -> None:

@@ -23,6 +23,7 @@ from mta.rfc.pkix.crl import read_lists
 from tests.support.corpora import corpus
 from tests.support.fake_resolver import FakeResolver
 from tests.support.http_peer import HttpPeer, http_peer
+from tests.support.patience import PATIENCE
 from tests.support.people import EPOCH, NOW, der, issued, key
 from tests.support.pki import authority, crl, staple
 
@@ -201,7 +202,7 @@ async def test_many_silent_places_have_one_time_together(peer: HttpPeer, monkeyp
     one = der(lists=[peer.url(f"/{number}.crl") for number in range(4)], responders=[peer.url("/ocsp")])
     for mode, fault in (("soft", PathFault.NONE), ("hard", PathFault.UNREACHABLE)):
         known = judge(fetching(peer), revocation=mode)
-        found = await asyncio.wait_for(known.judge(one, (), "encrypt", EPOCH), 10)
+        found = await asyncio.wait_for(known.judge(one, (), "encrypt", EPOCH), PATIENCE)
         assert found.fault == fault
         await known.close()
 

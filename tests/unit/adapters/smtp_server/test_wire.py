@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.smtp_server import OK, Client, Ended, FakeReceiver, Server, serving
 
 MESSAGE = b"From: a@fabrikam.example\r\nSubject: x\r\n\r\n..dot\r\nbody\r\n"
@@ -108,7 +109,7 @@ async def test_a_client_that_vanishes_during_the_commit_leaves_one_message(how: 
         client = await server.connect()
         await client.begin()
         client.write(MESSAGE + b".\r\nNOOP\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while "DOT" not in [verb for verb, _ in server.receiver.asked]:
                 await asyncio.sleep(0.002)
         vanish(client, how)
@@ -220,7 +221,7 @@ async def test_last_words_are_not_taken_away_by_a_reset() -> None:
             await loop.sock_connect(connection, ("127.0.0.1", server.port))
             assert (await loop.sock_recv(connection, 1000)).startswith(b"220 ")
             await loop.sock_sendall(connection, b"NOOP\n")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while not server.receiver.closed:
                     await asyncio.sleep(0.002)
             for _ in range(3):
@@ -239,7 +240,7 @@ async def test_a_client_that_does_not_go_is_sent_away(monkeypatch: pytest.Monkey
     async with serving() as server:
         connection = socket.create_connection(("127.0.0.1", server.port))
         connection.sendall(b"NOOP\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not server.receiver.closed:
                 await asyncio.sleep(0.002)
         await server.idle()
@@ -250,7 +251,7 @@ async def test_a_shutdown_does_not_speak_to_who_has_heard_the_last_word() -> Non
     async with serving() as server:
         connection = socket.create_connection(("127.0.0.1", server.port))
         connection.sendall(b"NOOP\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not server.receiver.closed:
                 await asyncio.sleep(0.002)
         [waiting_for_the_end] = server.open
@@ -271,7 +272,7 @@ async def test_last_words_that_nobody_reads_do_not_keep_the_connection(monkeypat
         client.write(b"QUIT\r\n")
         await asyncio.sleep(0.02)
         assert transport.get_write_buffer_size() > 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while transport.get_write_buffer_size():
                 await asyncio.sleep(0.01)
 

@@ -13,6 +13,7 @@ from mta.adapters.sqlite import SqliteQueueStore, Tuning, open_shard
 from mta.errors import LocalProtocolError
 from mta.ports import QueueFilter, RecipientFate
 from tests.support.mail import NOW, queued, settlement
+from tests.support.patience import PATIENCE
 
 PATIENT = Tuning(window=5.0, patience=5.0)  # a test that waits for either fails by its time
 
@@ -52,7 +53,7 @@ async def test_twenty_sessions_need_few_commits_settling_included(store: SqliteQ
 @pytest.mark.parametrize("siblings", [0, 1])
 async def test_a_session_alone_does_not_wait_for_company(patient: SqliteQueueStore, siblings: int) -> None:
     patient.siblings = siblings
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         for number in range(3):
             await patient.enqueue(queued(f"m{number}"))
     assert patient.commits == 3
@@ -60,7 +61,7 @@ async def test_a_session_alone_does_not_wait_for_company(patient: SqliteQueueSto
 
 async def test_the_group_goes_as_soon_as_every_sibling_has_arrived(patient: SqliteQueueStore) -> None:
     patient.siblings = 3
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(patient.enqueue(queued(f"m{number}")) for number in range(3)))
     assert patient.commits == 1
 
@@ -70,7 +71,7 @@ async def test_siblings_that_do_not_arrive_are_waited_for_no_longer_than_the_win
     settling = asyncio.ensure_future(store.settle(settlement("m1")))  # its timer is long, and runs already
     await asyncio.sleep(0)
     store.siblings = 20
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await store.enqueue(queued("m1"))
     assert (await asyncio.gather(settling, return_exceptions=True)) != [None]
     await store.close()
@@ -81,7 +82,7 @@ async def test_a_settlement_travels_with_the_next_enqueue(patient: SqliteQueueSt
     settling = asyncio.ensure_future(patient.settle(settlement("m1")))
     await asyncio.sleep(0.01)
     assert not settling.done()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await patient.enqueue(queued("m2"))
         await settling
     assert patient.commits == 2
@@ -90,7 +91,7 @@ async def test_a_settlement_travels_with_the_next_enqueue(patient: SqliteQueueSt
 async def test_a_settlement_without_company_goes_by_itself(store: SqliteQueueStore) -> None:
     await store.enqueue(queued("m1"))
     begun = time.monotonic()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await store.settle(settlement("m1"))
     assert time.monotonic() - begun >= 0.9 * Tuning().patience
     assert store.commits == 2
@@ -99,7 +100,7 @@ async def test_a_settlement_without_company_goes_by_itself(store: SqliteQueueSto
 async def test_a_job_that_fails_takes_only_itself_back(patient: SqliteQueueStore) -> None:
     await patient.enqueue(queued("taken"))
     patient.siblings = 3
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         good, bad, other = await asyncio.gather(
             patient.enqueue(queued("m1")),
             patient.enqueue(queued("taken", "x@y.example", "z@y.example")),
@@ -118,7 +119,7 @@ async def test_a_job_that_fails_half_way_is_taken_back_whole(patient: SqliteQueu
     bounced = settlement("taken", RecipientFate(0, "failed", "550"), notices=(queued("n1"), queued("taken")))
     settling = asyncio.ensure_future(patient.settle(bounced))
     await asyncio.sleep(0)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await patient.enqueue(queued("m1"))
         with pytest.raises(LocalProtocolError):
             await settling
@@ -131,7 +132,7 @@ async def test_a_job_that_fails_half_way_is_taken_back_whole(patient: SqliteQueu
 async def test_reading_does_not_wait_for_a_group_that_gathers(patient: SqliteQueueStore) -> None:
     await patient.enqueue(queued("m1"))
     settling = asyncio.ensure_future(patient.settle(settlement("m1")))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         assert await patient.next_due() == NOW
     assert not settling.done()
 
@@ -141,7 +142,7 @@ async def test_closing_hurries_what_waits(tmp_path: Path) -> None:
     store.siblings = 20
     enqueueing = asyncio.ensure_future(store.enqueue(queued("m1")))
     await asyncio.sleep(0)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await store.close()
         await enqueueing
 

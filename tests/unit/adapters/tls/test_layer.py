@@ -16,6 +16,7 @@ import pytest
 from mta.adapters.tls.context import client_context, server_context
 from mta.adapters.tls.layer import start_client_tls, start_server_tls
 from mta.errors import TlsFailed
+from tests.support.patience import PATIENCE
 from tests.support.pki import Authority, facts, self_signed
 from tests.support.tls import MemoryTransport, Recorder, connect, listening
 from tests.unit.adapters.tls.conftest import HOST, Run, World
@@ -556,7 +557,7 @@ def test_a_reader_that_stops_stops_the_writer(run: Run, world: World) -> None:
             server = await listener.next()
             server.transport.pause_reading()
             sending = asyncio.ensure_future(client.send(b"x" * (32 << 20)))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while client.can_write.is_set():
                     await asyncio.sleep(0)
             assert not sending.done()

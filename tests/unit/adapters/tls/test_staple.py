@@ -11,6 +11,7 @@ from mta.adapters.tls.context import client_context
 from mta.model.tls import RevocationState
 from mta.rfc.pkix import crl, ocsp
 from mta.rfc.pkix.certificate import certificate_facts
+from tests.support.patience import PATIENCE, patient
 from tests.support.pki import NOW, Authority, needs_openssl
 from tests.support.tls import connect
 from tests.unit.adapters.tls.test_weak import host
@@ -22,7 +23,7 @@ CONFIG = "[ca]\ndefault_ca = x\n[x]\ndatabase = {folder}/index\ndefault_md = sha
 
 
 def openssl(*words: object) -> None:
-    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=60)
+    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=patient(60))
 
 
 def authority_on_disk(folder: Path) -> None:
@@ -66,7 +67,7 @@ def test_what_openssl_staples_arrives_and_is_understood(tmp_path: Path) -> None:
 
 
 async def _shown(folder: Path, issued: object, *how: str):  # type: ignore[no-untyped-def]
-    async with host(folder, issued, *how) as port, asyncio.timeout(20):
+    async with host(folder, issued, *how) as port, asyncio.timeout(PATIENCE):
         while True:
             try:
                 app = await connect(port, client_context())

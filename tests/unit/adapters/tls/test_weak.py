@@ -13,6 +13,7 @@ import pytest
 from mta.adapters.tls.context import client_context
 from mta.errors import TlsFailed
 from mta.model.tls import TlsFacts
+from tests.support.patience import PATIENCE
 from tests.support.pki import authority, needs_openssl
 from tests.support.running_mta import free_port
 from tests.support.tls import connect
@@ -40,7 +41,7 @@ async def host(folder: Path, issued: object, *how: str) -> AsyncIterator[int]:
 
 def shaken(folder: Path, issued: object, *how: str) -> TlsFacts | TlsFailed:
     async def story() -> TlsFacts | TlsFailed:
-        async with host(folder, issued, *how) as port, asyncio.timeout(20):
+        async with host(folder, issued, *how) as port, asyncio.timeout(PATIENCE):
             while True:
                 try:
                     app = await connect(port, client_context())

@@ -9,6 +9,7 @@ import pytest
 from mta.model.address import Mailbox
 from mta.rfc.mime.addressees import named_in_header
 from mta.rfc.mime.header import scan_header
+from tests.support.patience import cpu
 
 BOB = Mailbox("bob", "fabrikam.example", "fabrikam.example")
 
@@ -54,4 +55,4 @@ def test_no_header_takes_long_to_read(piece: str) -> None:
     block = scan_header(raw, len(raw))
     begun = time.process_time()
     named_in_header(block, [BOB])
-    assert time.process_time() - begun < 1.0
+    assert time.process_time() - begun < cpu(1.0)

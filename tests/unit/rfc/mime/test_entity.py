@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mta.rfc.mime.entity import AMBIGUITIES, Entity, leaves, scan_entity
 from mta.rfc.mime.structure import StructureError
 from tests.support.corpora import files
+from tests.support.patience import cpu
 
 TOP = b"From: a@b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
 
@@ -151,7 +152,7 @@ def test_what_is_beyond_all_bounds_is_refused_soon(word: str, raw: bytes) -> Non
     with pytest.raises(StructureError) as caught:
         scan_entity(raw)
     assert caught.value.word == word
-    assert time.process_time() - began < 1  # R21
+    assert time.process_time() - began < cpu(1)  # R21
 
 
 def test_many_lines_with_dashes_cost_linear_time() -> None:
@@ -160,7 +161,7 @@ def test_many_lines_with_dashes_cost_linear_time() -> None:
     scan_entity(
         b"".join(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" for _ in range(99)) + b"--b\r\n" * 9000
     )
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < cpu(2)
 
 
 _PIECES = st.sampled_from(

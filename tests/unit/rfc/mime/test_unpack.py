@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.rfc.mime.unpack import MAX_OCTETS, UnpackError, pack, unpack
+from tests.support.patience import cpu
 
 TEXT = b"<feedback/>" * 500
 
@@ -71,7 +72,7 @@ def test_a_bomb_costs_no_time() -> None:
     start = time.process_time()
     with pytest.raises(UnpackError):
         unpack(bomb)
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < cpu(0.5)
 
 
 def test_a_zip_that_lies_about_its_size_is_still_bounded() -> None:

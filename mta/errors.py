@@ -15,8 +15,15 @@ MtaError
 ├── TlsFailed              the handshake did not come about
 ├── DnsTemporary           a look-up could not be answered now
 ├── PolicyNotFetched       an MTA-STS policy could not be had from its host
-└── SmimeError             S/MIME that cannot be written for this certificate or key, or cannot be read at all
-    └── SmimeUnsupported   an algorithm that is not known here
+├── SmimeError             S/MIME that cannot be written for this certificate or key, or cannot be read at all
+│   └── SmimeUnsupported   an algorithm that is not known here
+├── JsonError              JSON that two readers could read differently, or that has no canonical form
+├── JoseError              a signed token or a key of JOSE that cannot be read or does not hold
+├── TdfError               a protected file that cannot be written, or cannot be read at all
+│   ├── TdfTampered        it does not hold under its content key
+│   └── TdfUnsupported     in order, as far as one can see, and of a kind that is not known here
+├── KasError               a request to the key server that cannot be read, or must be refused
+└── TlogError              a note, checkpoint, tile or proof that cannot be read or does not hold
 """
 
 from __future__ import annotations
@@ -114,3 +121,35 @@ class SmimeError(MtaError):
 
 class SmimeUnsupported(SmimeError):
     """S/MIME in order, as far as one can see, with an algorithm that is not known here, or too weak to be used."""
+
+
+class JsonError(MtaError):
+    """JSON that two readers could read differently (a name twice, NaN), is too deep, or has no canonical form."""
+
+
+class JoseError(MtaError):
+    """A signed token or a key of JOSE that cannot be read, or does not hold; the text says why and is for our log."""
+
+
+class TdfError(MtaError):
+    """A protected file that cannot be written so, or cannot be read at all; the text says what was seen where."""
+
+
+class TdfTampered(TdfError):
+    """A protected file that does not hold under its content key: somebody changed it, or the key is another's."""
+
+
+class TdfUnsupported(TdfError):
+    """A protected file in order, as far as one can see, of a kind that is not known here."""
+
+
+class KasError(MtaError):
+    """A request to the key server that is refused. `code` is Connect's word for it; the text is for our log only."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class TlogError(MtaError):
+    """A note, checkpoint, tile or proof of a transparency log that cannot be read, or does not hold."""

@@ -40,6 +40,10 @@ RFC_MAY_IMPORT = {
     "mime": {"smtp"},
     "smtp": {"idna"},
     "dkim": {"idna"},
+    "jose": {"json"},
+    "tdf": {"jose", "json"},
+    "kas": {"jose", "json", "tdf"},
+    "tlog": {"jose", "json"},
 }
 PURE = ("model", "policy", "rfc")
 FORBIDDEN_MODULES = {"socket", "random", "secrets", "ssl", "subprocess", "threading", "asyncio"}

@@ -43,7 +43,7 @@ def add_smime(configuration: Configuration, document: dict[str, Any], letter: Le
         asyncio.run(_add(configuration, document, letter))
         return
     for recipient in document["recipients"]:
-        recipient["smime"] = _promise(_smime(configuration, recipient))
+        recipient["smime"] = _promised(configuration, recipient)
 
 
 async def _add(configuration: Configuration, document: dict[str, Any], letter: Letter) -> None:
@@ -51,7 +51,7 @@ async def _add(configuration: Configuration, document: dict[str, Any], letter: L
     async with open_directory(configuration) as directory:
         for recipient in document["recipients"]:
             smime = _smime(configuration, recipient)
-            recipient["smime"] = _promise(smime)
+            recipient["smime"] = _promised(configuration, recipient)
             if smime.protects:
                 recipient["smime"] |= await _copy(site, directory, smime, recipient, letter)
     await site.directory.close()
@@ -60,6 +60,12 @@ async def _add(configuration: Configuration, document: dict[str, Any], letter: L
 def _smime(configuration: Configuration, recipient: dict[str, Any]) -> Smime:
     """As it is in force: an audited connector sends as `default` does."""
     return in_force(configuration, configuration.connectors[recipient["connector"]]).outbound.smime
+
+
+def _promised(configuration: Configuration, recipient: dict[str, Any]) -> dict[str, Any]:
+    promise = _promise(_smime(configuration, recipient))
+    enforced = _promise(configuration.connectors[recipient["connector"]].outbound.smime)
+    return promise if promise == enforced else promise | {"would": enforced}
 
 
 def _promise(smime: Smime) -> dict[str, Any]:

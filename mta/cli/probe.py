@@ -108,7 +108,7 @@ def _findings(found: Findings, days: int) -> dict[str, Any]:
     hosts = [_host(look, word) for look, word in zip(found.looks, verdicts(found.looks, days), strict=True)]
     document: dict[str, Any] = {
         "connector": found.target.connector.name,
-        "mode": found.target.connector.mode,
+        "mode": found.target.connector.outbound_mode,
         "domain": found.target.domain,
         "destination": found.target.destination.name,
         "ok": found.failure is None and all(host["ok"] for host in hosts),

@@ -199,6 +199,8 @@ def attempt_lines(attempt: dict[str, Any], now: float, paint: Paint) -> Iterator
         yield from _tls(attempt["tls"], "the host showed", now, paint)
     if attempt.get("revocation"):
         yield f"{_IN}  revocation {paint('dim', attempt['revocation'])}"
+    if attempt.get("would"):
+        yield f"{_IN}  {paint('warn', 'audit: enforced, it would have waited: ' + attempt['would'])}"
     if failure := attempt.get("failure"):
         lasting = "for good" if failure["permanent"] else "for now"
         yield f"{_IN}{paint('bad', failure['reason'])} ({lasting}, concerns the {failure['scope']})"

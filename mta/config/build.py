@@ -148,7 +148,8 @@ def _connector(
     path: Path = ("connectors", name)
     connector = contract.Connector(
         name=name,
-        mode=keys.mode,
+        mode=keys.mode if isinstance(keys.mode, str) else keys.mode.inbound,
+        mode_out=keys.mode if isinstance(keys.mode, str) else keys.mode.outbound,
         domains=tuple(dict.fromkeys(keys.domains)),
         relay=keys.relay,
         inbound=default.inbound if default else contract.Inbound(),

@@ -354,6 +354,7 @@ class Outbound:
     dkim: str = "auto"  # or `off`: mail of our domains leaves unsigned
     arc: str = "off"  # or `seal`: what was judged on arrival leaves under our seal
     smime: Smime = field(default_factory=Smime)
+    audited: Outbound | None = None  # of a connector in audit mode (policy/route.py): what its contract says
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +362,7 @@ class Connector:
     """One partner, one object, two directions. A missing direction is already `default`'s."""
 
     name: str
-    mode: str = "enforce"  # or `audit`
+    mode: str = "enforce"  # or `audit`: of mail that comes in
     domains: tuple[str, ...] = ()
     relay: bool = False
     inbound: Inbound = field(default_factory=Inbound)
@@ -370,11 +371,17 @@ class Connector:
     own_outbound: bool = True
     line: int = 0
     probed: bool = True  # it is among those that are looked at by themselves
+    mode_out: str = ""  # of mail that goes out; empty: as `mode`
 
     @property
     def audits(self) -> bool:
-        """Whether it only reports what it would do."""
+        """Whether it only reports what it would do with mail that comes in."""
         return self.mode == "audit"
+
+    @property
+    def outbound_mode(self) -> str:
+        """Of mail that goes out: `enforce` or `audit`."""
+        return self.mode_out or self.mode
 
 
 DEFAULT = "default"

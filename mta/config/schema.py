@@ -257,10 +257,25 @@ class OutboundKeys(Keys):
     smime: SmimeKeys = optional("How mail is signed and encrypted.", SmimeKeys())
 
 
+class ModeKeys(Keys):
+    """The mode of each direction."""
+
+    inbound: Literal["enforce", "audit"] = optional("Of mail that comes in.", "enforce")
+    outbound: Literal["enforce", "audit"] = optional("Of mail that goes out.", "enforce")
+
+
+ModeChoice = Annotated[
+    Annotated[Literal["enforce", "audit"], Tag(WORD)] | Annotated[ModeKeys, Tag(OBJECT)], Discriminator(word_or_object)
+]
+
+
 class ConnectorKeys(Keys):
     """One partner, in both directions."""
 
-    mode: Literal["enforce", "audit"] = optional("`audit` reports what would happen and changes nothing.", "enforce")
+    mode: ModeChoice = optional(
+        "`audit` reports what would be refused and refuses nothing; or an object with `inbound` and `outbound`.",
+        "enforce",
+    )
     domains: list[DomainPattern] = optional("The partner's domains; `*.x` means x's subdomains, not x.", [])
     relay: Switch = optional("Peers proven here may send to anyone.", False)
     probe: Switch = optional("Whether `server.probe` looks at its hosts, too.", True)

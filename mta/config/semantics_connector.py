@@ -151,6 +151,6 @@ def _auth(connector: Connector, report: Report, path: Path) -> None:
 def _details(connector: Connector, keys: OutboundKeys, report: Report, path: Path) -> None:
     if connector.outbound.hosts and "port" in keys.model_fields_set:
         report.warning((*path, "port"), "port is for hosts found by MX", "write it behind the host: host:port")
-    if connector.audits and connector.name != DEFAULT:
-        message = "in audit mode mail goes out as default sends it; only the difference is recorded"
+    if connector.outbound_mode == "audit" and connector.name != DEFAULT:
+        message = "in audit mode mail goes by this route with the TLS and S/MIME of default; the difference is recorded"
         report.warning(path, message, "write mode: enforce once the reports look right", key=True)

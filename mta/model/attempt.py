@@ -52,6 +52,7 @@ class HostAttempt:
     local_address: str = ""  # ours
     published: dict[str, object] = field(default_factory=dict)  # what DANE and MTA-STS said; JSON types
     tls_given_up: str = ""  # why TLS failed, where the level permits to go on in clear
+    would: str = ""  # why a contract in audit mode would have let the mail wait
 
 
 @frozen

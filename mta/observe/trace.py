@@ -157,6 +157,8 @@ def attempt_evidence(attempt: HostAttempt) -> dict[str, Any]:
         evidence["reused"] = True
     if attempt.tls_given_up:
         evidence["tls_given_up"] = attempt.tls_given_up
+    if attempt.would:
+        evidence["would"] = attempt.would
     if attempt.failure:
         evidence["failure"] = {
             "scope": attempt.failure.scope.value,

@@ -17,7 +17,15 @@ from mta.model.frozen import frozen
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts, TlsLevel
 from mta.pipeline.site import Site
-from mta.policy.deliver import TlsJudgement, TlsRequirement, judge_keyword, judge_offer, judge_tls, may_authenticate
+from mta.policy.deliver import (
+    TlsJudgement,
+    TlsRequirement,
+    judge_audit,
+    judge_keyword,
+    judge_offer,
+    judge_tls,
+    may_authenticate,
+)
 from mta.ports import DialTarget, SmtpConnection
 
 _TLS_FAILED = "tls-failed"
@@ -46,6 +54,7 @@ class Hop:
     connection: SmtpConnection
     judgement: TlsJudgement
     judged: float  # monotonic seconds
+    audit: TlsJudgement | None = None  # by a contract in audit mode
     used: int = 0
     generation: int = 0  # of the contract it was opened under
     idle_since: float = 0.0
@@ -69,6 +78,7 @@ class _Dialled:
     failure: Failure | None = None
     tls: TlsFacts | None = None
     judgement: TlsJudgement = _NOT_JUDGED
+    audit: TlsJudgement | None = None
     local_address: str = ""
     given_up: str = ""
 
@@ -89,7 +99,8 @@ class Hops:
         kept = self._take(key)
         new = False
         if kept:
-            dialled = _Dialled(kept, None, kept.connection.tls, kept.judgement, kept.connection.local_address)
+            seen = kept.connection
+            dialled = _Dialled(kept, None, seen.tls, kept.judgement, kept.audit, seen.local_address)
         elif failure := self._backing_off(key):
             dialled = _Dialled(failure=failure)
         else:
@@ -192,16 +203,19 @@ class Hops:
         """Greeting, TLS, judgement, AUTH: a hop, or the connection ends here."""
         generation = self._site.contract.generation
         failure = await self._prepare(key, connection, use_tls=use_tls)
-        judgement = _NOT_JUDGED
+        judgement, audit = _NOT_JUDGED, None
         if failure is None:
-            judgement = judge_tls(key.requirement, connection.tls, self._site.verifier, self._site.clock.now())
+            verifier, now = self._site.verifier, self._site.clock.now()
+            judgement = judge_tls(key.requirement, connection.tls, verifier, now)
+            audit = judge_audit(key.requirement, connection.tls, verifier, now)
             failure = judgement.failure or judge_keyword(key.requirement, "REQUIRETLS" in connection.capabilities)
-            failure = failure or await self._authenticate(key, outbound, connection, judgement)
+            may = may_authenticate(key.requirement, judgement, audit)
+            failure = failure or await self._authenticate(key, outbound, connection, may=may)
         if failure is None:
-            hop = Hop(key, connection, judgement, self._site.clock.monotonic(), generation=generation)
-            return _Dialled(hop, None, connection.tls, judgement)
+            hop = Hop(key, connection, judgement, self._site.clock.monotonic(), audit, generation=generation)
+            return _Dialled(hop, None, connection.tls, judgement, audit)
         await connection.quit()
-        return _Dialled(None, failure, connection.tls, judgement)
+        return _Dialled(None, failure, connection.tls, judgement, audit)
 
     async def _prepare(self, key: HopKey, connection: SmtpConnection, *, use_tls: bool) -> Failure | None:
         """Greeting and EHLO; STARTTLS and EHLO again (RFC 3207 §4.2)."""
@@ -217,11 +231,11 @@ class Hops:
         return judge_offer(key.requirement, offered, reply)
 
     async def _authenticate(
-        self, key: HopKey, outbound: Outbound, connection: SmtpConnection, judgement: TlsJudgement
+        self, key: HopKey, outbound: Outbound, connection: SmtpConnection, *, may: bool
     ) -> Failure | None:
         if outbound.auth is None:
             return None
-        if not may_authenticate(key.requirement, judgement):
+        if not may:
             text = "auth-unprotected: a password is sent to a verified peer only"
             return Failure(Scope.HOST, Reply(450, "4.7.0", ("Authentication not possible",)), text, permanent=False)
         reply = await connection.authenticate(outbound.auth.user, outbound.auth.password)
@@ -264,6 +278,7 @@ def _attempt(key: HopKey, started: float, begun: float, dialled: _Dialled) -> Ho
         reused=bool(dialled.hop and dialled.hop.used),
         local_address=dialled.local_address,
         tls_given_up=dialled.given_up,
+        would=dialled.audit.failure.reason if dialled.audit and dialled.audit.failure else "",
     )
 
 

@@ -158,5 +158,6 @@ def _log(site: Site, job: Job, groups: list[tuple[RecipientFate, ...]], result: 
             tls=(last.verdict if last else "").removeprefix("tls="),
             version=last.tls.version if last and last.tls else "",
             reason=group[0].reason,
+            **({"would_wait": last.would} if last and last.would else {}),
             delay=round(site.clock.now() - job.message.received, 3),
         )

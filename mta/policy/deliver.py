@@ -44,6 +44,7 @@ class TlsRequirement:
     webpki: CertificateDemand | None = None
     by: tuple[str, ...] = ()
     requiretls: bool = False
+    would: TlsRequirement | Failure | None = None  # of a contract in audit mode: what it demands itself
 
     @property
     def word(self) -> str:
@@ -86,6 +87,15 @@ def strictest(
     outbound: Outbound, destination: Destination, host: HostPort, found: Findings = NOTHING_FOUND, wish: Wish = NO_WISH
 ) -> TlsRequirement | Failure:
     """What `host` must prove: connector, DANE, MTA-STS and the sender's wish together, or why it is not asked now."""
+    needed = _strictest(outbound, destination, host, found, wish)
+    if outbound.audited is None or isinstance(needed, Failure):
+        return needed
+    return replace(needed, would=_strictest(outbound.audited, destination, host, found, wish))
+
+
+def _strictest(
+    outbound: Outbound, destination: Destination, host: HostPort, found: Findings, wish: Wish
+) -> TlsRequirement | Failure:
     tls = outbound.tls
     must = wish.required and tls.requiretls == "enforce"
     relaxed = wish.optional and not wish.required  # RFC 8689 §4.1: beside REQUIRETLS the field is ignored
@@ -287,6 +297,19 @@ def _wait(reason: str, text: str) -> Failure:
     return Failure(Scope.HOST, Reply(450, "4.7.5", (text,)), reason, permanent=False)
 
 
-def may_authenticate(requirement: TlsRequirement, judgement: TlsJudgement) -> bool:
-    """Whether a password may be sent: to a verified or pinned peer only."""
+def judge_audit(
+    requirement: TlsRequirement, facts: TlsFacts | None, verifier: ChainVerifier, now: float
+) -> TlsJudgement | None:
+    """What a contract in audit mode would have said of the handshake; None: there is no such contract."""
+    if requirement.would is None:
+        return None
+    if isinstance(requirement.would, Failure):
+        return TlsJudgement(requirement.would, "")
+    return judge_tls(requirement.would, facts, verifier, now)
+
+
+def may_authenticate(requirement: TlsRequirement, judgement: TlsJudgement, audit: TlsJudgement | None = None) -> bool:
+    """Whether a password may be sent: to a verified or pinned peer only, also where that is only audited."""
+    if isinstance(requirement.would, TlsRequirement) and audit is not None and audit.failure is None:
+        requirement = requirement.would
     return requirement.level >= TlsLevel.VERIFIED and judgement.failure is None

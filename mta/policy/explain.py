@@ -164,7 +164,7 @@ def _recipient(index: ConnectorIndex, identity: Identity, mailbox: Mailbox) -> d
     document: dict[str, Any] = {
         "address": str(mailbox),
         "connector": route.connector.name,
-        "mode": route.connector.mode,
+        "mode": route.connector.outbound_mode,
         "route": _route(target),
         "tls": _tls(route.connector.outbound, target),
         "decision": judged.decision.verdict,

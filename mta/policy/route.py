@@ -10,12 +10,13 @@ from ipaddress import ip_address
 from itertools import groupby
 from typing import Any
 
-from mta.config.contract import DEFAULT, Configuration, Connector, Domain, HostPort, Outbound
+from mta.config.contract import DEFAULT, Configuration, Connector, Domain, HostPort, Outbound, OutboundTls
 from mta.config.index import ConnectorIndex
 from mta.model.address import Mailbox
 from mta.model.attempt import Failure, Scope
 from mta.model.frozen import frozen
 from mta.model.reply import Reply
+from mta.model.tls import TlsLevel
 from mta.ports import DnsStatus, MxAnswer, MxRecord
 from mta.rfc.nullmx.check import is_null_mx
 
@@ -26,8 +27,7 @@ _HOST = re.compile(r"(?=.{1,253}\Z)(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?!-)[a-z0-
 class Route:
     """The outbound connector of one recipient, and the domain of ours whose hosts take it (None: not our domain).
 
-    `connector` is as it is in force: the `outbound` of one in audit mode is already `default`'s, and `would` is what
-    it would have been.
+    `connector` is as it is in force (`in_force`), and `would` what the `outbound` of one in audit mode would have been.
     """
 
     connector: Connector
@@ -48,10 +48,36 @@ def choose(index: ConnectorIndex, recipient: Mailbox) -> Route:
 
 
 def in_force(configuration: Configuration, connector: Connector) -> Connector:
-    """The connector as delivery must follow it: outbound `audit` behaves as `default`."""
-    if not connector.audits or connector.name == DEFAULT:
+    """The connector as delivery must follow it.
+
+    Outbound `audit` sends where the contract says and shows the host what the contract says, a password only where that
+    would be shown (pipeline/hop.py). What the host must prove, and what becomes of the content, is `default`'s.
+    """
+    if connector.outbound_mode != "audit" or connector.name == DEFAULT or not connector.own_outbound:
         return connector
-    return replace(connector, outbound=configuration.default.outbound)
+    usual, own = configuration.default.outbound, connector.outbound
+    spared = replace(
+        usual,
+        hosts=own.hosts,
+        port=own.port,
+        client_certificate=own.client_certificate,
+        auth=own.auth,
+        tls=_spared(usual.tls, own.tls),
+        audited=own,
+    )
+    return replace(connector, outbound=spared)
+
+
+def _spared(usual: OutboundTls, own: OutboundTls) -> OutboundTls:
+    """An audit refuses nothing that the contract would let pass, and lets nothing pass that everyone must fulfil.
+
+    Where `default` demands a verified host, a contract that does so, too, has said whose names and CAs count here.
+    """
+    if own.level >= usual.level >= TlsLevel.VERIFIED or own.level < usual.level:
+        return own
+    if usual.level is TlsLevel.NONE:
+        return replace(usual, level=min(own.level, TlsLevel.OPPORTUNISTIC))  # without TLS there were nothing to judge
+    return usual
 
 
 def after_reload(configuration: Configuration, connector_name: str) -> Connector | None:

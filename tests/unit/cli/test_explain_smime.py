@@ -51,10 +51,13 @@ def recipients(config: Path, capsys: pytest.CaptureFixture[str], *addresses: str
     return found
 
 
-def test_an_audited_connector_promises_what_default_does(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_audited_connector_promises_what_default_does_and_says_what_it_would(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config.write_text(YAML.replace("domains: [fabrikam.example]", "mode: audit\n    domains: [fabrikam.example]"))
     [bob] = recipients(config, capsys, BOB)
-    assert bob == {"sign": "never", "encrypt": "never"}
+    would = {"sign": "never", "encrypt": "required", "profile": "default", "without_certificate": "hold"}
+    assert bob == {"sign": "never", "encrypt": "never", "would": would}
 
 
 def test_who_gets_what(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -344,7 +344,7 @@ WARNINGS = [
     ),
     (
         connectors(f"a: {{mode: audit, {PARTNER}, outbound: {{}}}}"),
-        "3:79: connectors.a.outbound: in audit mode mail goes out",
+        "3:79: connectors.a.outbound: in audit mode mail goes by this route",
     ),
     (
         connectors("a: {domains: [p.example], inbound: {networks: [192.0.2.1], combine: any}}"),

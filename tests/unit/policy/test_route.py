@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract import Connector, HostPort, Inbound, Outbound, OutboundTls
+from mta.config.contract import Auth, Connector, HostPort, Inbound, KeyPair, Outbound, OutboundTls, Smime
 from mta.model.attempt import Failure, Scope
 from mta.model.tls import TlsLevel
 from mta.policy.route import Destination, addresses_to_try, after_reload, choose, connector_now, destination, order_mx
@@ -34,10 +34,56 @@ def test_every_recipient_has_one_outbound_connector(to, connector, own):
     assert (route.connector.name, route.own.name if route.own else None, route.would) == (connector, own, None)
 
 
-def test_outbound_audit_behaves_as_default_and_records_the_difference():
-    route = choose(index(AUDITED), mailbox("bob@fabrikam.example"))
-    assert (route.connector.name, route.connector.outbound) == ("fabrikam", DEFAULT.outbound)
-    assert route.would == PINNED
+def test_outbound_audit_goes_where_the_contract_says_and_demands_what_default_does():
+    own = replace(
+        PINNED,
+        hosts=(HostPort("mx1.fabrikam.example", 25),),
+        port=2525,
+        client_certificate=KeyPair("chain", "key"),
+        auth=Auth("relay", "secret"),
+        smime=Smime(encrypt="required"),
+    )
+    route = choose(index(replace(AUDITED, outbound=own)), mailbox("bob@fabrikam.example"))
+    outbound = route.connector.outbound
+    assert (route.connector.name, route.would, outbound.audited) == ("fabrikam", own, own)
+    for key in ("hosts", "port", "client_certificate", "auth"):
+        assert getattr(outbound, key) == getattr(own, key), key
+    assert (outbound.tls, outbound.smime) == (DEFAULT.outbound.tls, DEFAULT.outbound.smime)
+
+
+@pytest.mark.parametrize(
+    ("default", "own", "in_force"),
+    [
+        ("encrypted", "pinned", "default"),
+        ("encrypted", "encrypted", "default"),
+        ("encrypted", "none", "own"),  # an audit refuses nothing that the contract lets pass
+        ("opportunistic", "verified", "default"),
+        ("verified", "pinned", "own"),  # it has said whose names and CAs count, and nothing less may do
+        ("verified", "verified", "own"),
+        ("verified", "encrypted", "own"),
+        ("none", "verified", "opportunistic"),  # in clear there were nothing to judge
+        ("none", "none", "default"),
+    ],
+)
+def test_the_tls_of_an_audit_is_that_of_default_and_never_stricter_than_both(default, own, in_force):
+    usual = OutboundTls(TlsLevel[default.upper()], min_version="1.3")
+    stated = OutboundTls(TlsLevel[own.upper()], ("mail.fabrikam.example",))
+    known = configuration(
+        replace(DEFAULT, outbound=Outbound(tls=usual)), replace(AUDITED, outbound=Outbound(tls=stated))
+    )
+    found = after_reload(known, "fabrikam")
+    expected = {"default": usual, "own": stated}.get(in_force) or replace(usual, level=TlsLevel[in_force.upper()])
+    assert found is not None
+    assert found.outbound.tls == expected
+
+
+def test_each_direction_has_its_mode():
+    inbound_only = replace(AUDITED, mode="audit", mode_out="enforce")
+    assert choose(index(inbound_only), mailbox("bob@fabrikam.example")).would is None
+    assert inbound_only.audits
+    outbound_only = replace(AUDITED, mode="enforce", mode_out="audit")
+    assert choose(index(outbound_only), mailbox("bob@fabrikam.example")).would == PINNED
+    assert not outbound_only.audits
 
 
 def test_default_in_audit_mode_stays_as_it_is():
@@ -69,7 +115,7 @@ def test_the_connector_of_an_attempt(stored, to, expected):
 def test_a_queued_recipient_of_an_audited_connector_goes_as_default_too():
     found = after_reload(configuration(AUDITED), "fabrikam")
     assert found is not None
-    assert found.outbound == DEFAULT.outbound
+    assert replace(found.outbound, audited=None) == DEFAULT.outbound
 
 
 SMART = Outbound(hosts=(HostPort("mx1.fabrikam.example", 25), HostPort("mx2.fabrikam.example", 2525)))

@@ -10,6 +10,7 @@ from mta.config.contract import ANY_RECIPIENT, DEFAULT, VERIFY_RECIPIENT
 from mta.config.dkim import build_keys, build_sealing_key, in_force
 from mta.config.files import SYSTEM, Files
 from mta.config.problems import Path, Report
+from mta.config.protection import build_portal
 from mta.config.schema_authentication import AuthenticationKeys
 from mta.config.schema_limits import limits
 from mta.config.smime import build_own, build_pkcs11, build_smime
@@ -51,6 +52,7 @@ def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
         watch=0.0 if keys.watch == "off" else keys.watch,
         metrics=keys.metrics.address if keys.metrics else None,
         probing=contract.Probing(keys.probe.every, keys.probe.warn) if keys.probe else None,
+        portal=build_portal(keys.portal, shop.files) if keys.portal else None,
         reports=_reports(keys),
         limits=limits(keys.limits),
     )

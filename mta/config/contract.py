@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
 from mta.config.contract_directory import Directory
+from mta.config.contract_protection import Portal, Protection
 from mta.config.frozen import parts
 from mta.model.tls import NO_REVOCATION, Pin, Revocation, TlsLevel, TrustAnchors
 from mta.rfc.smime.profile import PROFILES, Profile
@@ -195,6 +196,7 @@ class Server:
     watch: float = 5.0  # seconds between looks at the files; 0: never
     metrics: HostPort | None = None  # where numbers are served over HTTP
     probing: Probing | None = None  # partners are looked at by themselves
+    portal: Portal | None = None  # the key server and the pages
     limits: Limits = field(default_factory=Limits)
 
 
@@ -399,6 +401,7 @@ class Configuration:
     warnings: tuple[str, ...] = ()
     files: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # that it names, as they were read: watch.py
     directory: Directory = field(default_factory=Directory)
+    protection: Protection | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", MappingProxyType(dict(self.domains)))

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mta.config import build
-from mta.config.contract import Configuration
+from mta.config.contract import Configuration, Server
+from mta.config.contract_protection import Protection
 from mta.config.directory import build_directory, build_static
 from mta.config.files import Files, Finding, read
 from mta.config.marks import Document, parse
 from mta.config.problems import Marks, Problem, Report, in_order
+from mta.config.protection import build_protection
 from mta.config.schema import Settings
 from mta.config.semantics import Plan, check
 from mta.config.validate import validate
@@ -100,7 +102,7 @@ def examine_text(text: str, path: str, *, now: float, cpus: int) -> Examination:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     told = tuple(str(warning) for warning in warnings)
     configuration = Configuration(
-        plan.server, plan.domains, plan.connectors, path, digest, told, files.stamps, plan.directory
+        plan.server, plan.domains, plan.connectors, path, digest, told, files.stamps, plan.directory, plan.protection
     )
     return Examination(configuration, (), warnings, document.marks, plan.written, files.stamps)
 
@@ -113,6 +115,12 @@ def _connector_names(document: Document) -> frozenset[str]:
     connectors: Any = document.data.get("connectors")
     holes = {str(path[1]) for path in document.holes if len(path) == 2 and path[0] == "connectors"}
     return frozenset(connectors if isinstance(connectors, dict) else ()) | holes
+
+
+def _protection(settings: Settings, server: Server | None, shop: build.Workshop) -> Protection | None:
+    if settings.protection is None or server is None:
+        return None
+    return build_protection(settings.protection, shop.files, server.postmaster)
 
 
 def _plan(settings: Settings, named: frozenset[str], shop: build.Workshop) -> Plan:
@@ -135,6 +143,7 @@ def _plan(settings: Settings, named: frozenset[str], shop: build.Workshop) -> Pl
         directory=build_directory(settings.directory, shop.files, report, static),
         written=_written(settings),
         named=named,
+        protection=_protection(settings, server, shop),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from mta.config.protection import PortalKeys, ProtectionKeys
 from mta.config.schema_authentication import AuthenticationKeys, DkimKeyKeys, SealKeys
 from mta.config.schema_directory import DirectoryKeys
 from mta.config.schema_limits import Duration, DurationOrOff, LimitsModel, Pause
@@ -23,6 +24,7 @@ from mta.config.schema_words import (
     DomainName,
     DomainPattern,
     FilePath,
+    KeyPairKeys,
     Keys,
     ListenAddress,
     NameServer,
@@ -40,13 +42,6 @@ from mta.config.schema_words import (
 )
 
 DEFAULT_LISTEN = "127.0.0.1:2525"
-
-
-class KeyPairKeys(Keys):
-    """A certificate chain and its private key, as PEM files."""
-
-    chain: FilePath = Field(description="PEM file: our certificate first, then those that lead to the root.")
-    key: FilePath = Field(description="PEM file of the private key, without a passphrase.")
 
 
 class ListenKeys(Keys):
@@ -132,6 +127,7 @@ class ServerKeys(Keys):
     reports: ReportsKeys | None = optional("Daily reports; without the object nothing is counted.")
     probe: ProbeKeys | None = optional("Look at all partners now and then; without it nobody does.")
     metrics: MetricsKeys | None = optional("Numbers for Prometheus, over HTTP; without it none.")
+    portal: PortalKeys | None = optional("The key server and the pages of protected mail; without it none.")
     pkcs11: Pkcs11Keys | None = optional("Tokens (HSM, smart card) that hold keys.")
     watch: DurationOrOff = optional(
         "How often all files of the configuration are looked at for changes, or `off`.", 5.0
@@ -290,3 +286,4 @@ class Settings(Keys):
     domains: dict[str, DomainKeys] = optional("Our own domains: what we take mail for, and where it goes.", {})
     connectors: dict[str, ConnectorKeys] = optional("The partners; `default` is everyone else.", {})
     directory: DirectoryKeys = optional("Where certificates of recipients are looked up.", DirectoryKeys())
+    protection: ProtectionKeys | None = optional("Protected mail and files; without it nothing is protected.")

@@ -116,3 +116,10 @@ class Keys(BaseModel):
     """An object of connectors.yaml: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KeyPairKeys(Keys):
+    """A certificate chain and its private key, as PEM files."""
+
+    chain: FilePath = Field(description="PEM file: our certificate first, then those that lead to the root.")
+    key: FilePath = Field(description="PEM file of the private key, without a passphrase.")

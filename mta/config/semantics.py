@@ -8,7 +8,9 @@ from ipaddress import ip_address
 
 from mta.config.contract import DEFAULT, Connector, Domain, HostPort, Listener, Server
 from mta.config.contract_directory import Directory
+from mta.config.contract_protection import Protection
 from mta.config.problems import Path, Report, did_you_mean
+from mta.config.protection import check_portal, check_protection
 from mta.config.schema import Settings
 from mta.config.semantics_authentication import check_sealing
 from mta.config.semantics_connector import check_connector
@@ -33,6 +35,7 @@ class Plan:
     written: Mapping[str, str]
     named: frozenset[str]
     directory: Directory
+    protection: Protection | None = None
 
 
 def check(plan: Plan, report: Report) -> None:
@@ -57,6 +60,10 @@ def check(plan: Plan, report: Report) -> None:
         check_tokens(plan.domains, plan.written, plan.server, report)
         if report.intact(("server", "arc")):
             check_sealing(plan.server, plan.connectors.values(), report)
+        if plan.settings.protection:
+            check_protection(plan.settings.protection, plan.server, plan.named, report)
+        if plan.server.portal:
+            check_portal(plan.server.portal, report)
 
 
 def _claims(plan: Plan, report: Report) -> None:

@@ -1,0 +1,119 @@
+"""Items, grants and root keys as rows of vault.db."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import apsw
+
+from mta.model.protected import Grant, Item, ItemState, KeyState, RootKey
+from mta.model.rights import Right
+from mta.ports.vault import ItemFilter
+
+_ITEM = (
+    "id, wrapped, policy, uuid, kind, label, owner, name, root_key, created, not_after, state, revocation, size,"
+    " parent, place, signed_policy"
+)
+_GRANT = "id, item, reader, rights, granted_by, granted_at, not_after, revoked_at, hidden"
+_KEY = "id, place, spki, bits, state, created, changed, destroy_after, asked_by"
+
+
+def add_item(db: apsw.Connection, item: Item) -> None:
+    """A new item; one with the same wrapped key is a constraint error."""
+    values = (
+        *(item.id, item.wrapped_digest, item.policy_digest, item.uuid, item.kind, item.label, item.owner, item.name),
+        *(item.key, item.created, item.not_after, item.state.value, item.revocation, item.size, item.parent),
+        *(item.place, item.signed_policy),
+    )
+    db.execute(f"INSERT INTO item ({_ITEM}) VALUES ({_marks(values)})", values)  # noqa: S608 - names of our own
+
+
+def put_grant(db: apsw.Connection, grant: Grant) -> None:
+    """Add a grant, or replace the one of its id."""
+    rights = " ".join(sorted(grant.rights))
+    values = (
+        *(grant.id, grant.item, grant.reader, rights, grant.granted_by, grant.granted_at, grant.not_after),
+        *(grant.revoked_at, int(grant.hidden)),
+    )
+    db.execute(f"INSERT OR REPLACE INTO item_grant ({_GRANT}) VALUES ({_marks(values)})", values)  # noqa: S608
+
+
+def put_key(db: apsw.Connection, key: RootKey) -> None:
+    """Add a root key, or replace the one of its id."""
+    values = (
+        *(key.id, key.place, key.spki, key.bits, key.state.value, key.created, key.changed, key.destroy_after),
+        key.asked_by,
+    )
+    db.execute(f"INSERT OR REPLACE INTO root_key ({_KEY}) VALUES ({_marks(values)})", values)  # noqa: S608
+
+
+def _marks(values: tuple[object, ...]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def item_where(db: apsw.Connection, where: str, *values: Any) -> Item | None:
+    """The only item for which this holds; None for none or several."""
+    rows = db.execute(f"SELECT {_ITEM} FROM item WHERE {where} LIMIT 2", values).fetchall()  # noqa: S608
+    return _item(rows[0]) if len(rows) == 1 else None
+
+
+def item_by_prefix(db: apsw.Connection, prefix: str) -> Item | None:
+    """The only item whose id begins so."""
+    return item_where(db, "id >= ? AND id < ?", prefix, prefix + "\x7f") if prefix else None
+
+
+def items_due(db: apsw.Connection, now: float, limit: int) -> list[Item]:
+    """Live items whose time is over."""
+    sql = (
+        f"SELECT {_ITEM} FROM item WHERE state = 'live' AND not_after > 0 AND not_after <= ? ORDER BY not_after LIMIT ?"  # noqa: S608
+    )
+    return [_item(row) for row in db.execute(sql, (now, limit))]
+
+
+def items_found(db: apsw.Connection, which: ItemFilter) -> list[tuple[Item, int]]:
+    """The items a filter means, with how often each was opened."""
+    conditions, values = ["id > ?"], [which.after]
+    for condition, value in _conditions(which):
+        conditions.append(condition)
+        values += value
+    sql = f"SELECT {_ITEM}, opens FROM item WHERE {' AND '.join(conditions)} ORDER BY id LIMIT ?"  # noqa: S608
+    return [(_item(row[:-1]), row[-1]) for row in db.execute(sql, (*values, which.limit))]
+
+
+def _conditions(which: ItemFilter) -> Iterator[tuple[str, list[str]]]:
+    if which.id:
+        yield "id >= ? AND id < ?", [which.id, which.id + "\x7f"]
+    for column in ("owner", "label", "state"):
+        if getattr(which, column):
+            yield f"{column} = ?", [getattr(which, column)]
+    if which.reader:
+        yield "id IN (SELECT item FROM item_grant WHERE reader = ? AND revoked_at = 0)", [which.reader]
+
+
+def grants_of(db: apsw.Connection, item: str) -> tuple[Grant, ...]:
+    """All grants of an item in the order of their ids."""
+    sql = f"SELECT {_GRANT} FROM item_grant WHERE item = ? ORDER BY granted_at, id"  # noqa: S608
+    return tuple(_grant(row) for row in db.execute(sql, (item,)))
+
+
+def root_keys(db: apsw.Connection) -> tuple[RootKey, ...]:
+    """All root keys, the oldest first."""
+    rows = db.execute(f"SELECT {_KEY} FROM root_key ORDER BY created, id")  # noqa: S608
+    return tuple(_key(row) for row in rows)
+
+
+def _key(row: Any) -> RootKey:
+    values = [*row[:4], KeyState(row[4]), *row[5:]]
+    return RootKey(*values)
+
+
+def _item(row: Any) -> Item:
+    values = [*row[:11], ItemState(row[11]), *row[12:]]
+    return Item(*values)
+
+
+def _grant(row: Any) -> Grant:
+    rights = frozenset(Right(name) for name in row[3].split())
+    values = [*row[:3], rights, *row[4:8], bool(row[8])]
+    return Grant(*values)

@@ -1,0 +1,199 @@
+"""The vault's store (ports.vault.VaultStore) in SQLite: for one machine, whose processes may all use it at once."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from mta.adapters.sqlite.faults import storage_error
+from mta.adapters.vault_sqlite import files, log, rows
+from mta.adapters.vault_sqlite.committer import Committer
+from mta.model.protected import Grant, Item, RootKey, VaultEvent
+from mta.ports.vault import Change, ItemFilter, LogEntry, LogHead
+
+T = TypeVar("T")
+Random = Callable[[int], bytes]
+
+
+def open_vault(folder: Path, random: Random = secrets.token_bytes) -> SqliteVault:
+    """The vault in this folder, made if there is none. Raises StorageError, or SchemaTooNew for a later version's."""
+    try:
+        writing, reading = files.open_pair(folder), files.open_pair(folder)
+    except (apsw.Error, OSError) as error:
+        raise storage_error(error, f"open {folder}") from error
+    return SqliteVault(folder, writing, reading, random)
+
+
+class SqliteVault:
+    """Writes in one thread, with one wait for the disk for all that wait together; reads in another."""
+
+    def __init__(self, folder: Path, writing: files.Pair, reading: files.Pair, random: Random) -> None:
+        self.folder = folder
+        self._random = random
+        self._writing, self._reading = writing, reading
+        self._committer = Committer(writing, "vault-writer")
+        self._reader = ThreadPoolExecutor(1, "vault-reader")
+
+    async def seal(self, item: Item, share: bytes, grants: tuple[Grant, ...], event: VaultEvent) -> None:
+        """A new item, all or nothing."""
+
+        def remember(db: apsw.Connection) -> None:
+            rows.add_item(db, item)
+            for grant in grants:
+                rows.put_grant(db, grant)
+            log.append(db, (event,), self._random)
+
+        def keep(db: apsw.Connection) -> None:
+            db.execute("INSERT INTO share VALUES (?, ?, ?)", (item.wrapped_digest, share, item.created))
+
+        await self._committer.write(remember, keep if share else None)
+
+    async def record(self, *events: VaultEvent) -> int:
+        """Write events; the number of the first."""
+        return int(await self._committer.write(lambda db: log.append(db, events, self._random)))
+
+    async def change(self, change: Change) -> None:
+        """Write a change; then destroy the shares it means, and what remains of them in the files."""
+        doomed = await self._committer.write(lambda db: self._change(db, change))
+        if doomed:
+            await self.destroy_shares(doomed)
+
+    def _change(self, db: apsw.Connection, change: Change) -> list[bytes]:
+        for grant in change.grants:
+            rows.put_grant(db, grant)
+        for id, state in change.items:
+            db.execute("UPDATE item SET state = ? WHERE id = ?", (state.value, id))
+        for id, end in change.ends:
+            db.execute("UPDATE item SET not_after = ? WHERE id = ?", (end, id))
+        for key in change.keys:
+            rows.put_key(db, key)
+        log.append(db, change.events, self._random)
+        found = (db.execute("SELECT wrapped FROM item WHERE id = ?", (id,)).get for id in change.shares_of)
+        return [digest for digest in found if digest is not None]
+
+    async def destroy_shares(self, digests: list[bytes]) -> None:
+        """Destroy the shares of these wrapped keys (SHA-256); none is in any file of ours when this returns."""
+
+        def destroy(db: apsw.Connection) -> None:
+            for digest in digests:  # overwritten first: the page keeps nothing, whatever becomes of its free space
+                db.execute("UPDATE share SET covered = zeroblob(length(covered)) WHERE wrapped = ?", (digest,))
+                db.execute("DELETE FROM share WHERE wrapped = ?", (digest,))
+
+        await self._committer.write(lambda _: None, destroy)
+        await asyncio.to_thread(files.forget_log, self.folder)
+
+    async def unfinished(self, before: float, limit: int = 1000) -> list[bytes]:
+        """Shares that a crash left over, by the SHA-256 of their wrapped key.
+
+        Those of items whose end is written already, and those older than `before` of items that were never written.
+        """
+
+        def find(pair: files.Pair) -> list[bytes]:
+            shares, vault = pair
+            live = "SELECT 1 FROM item WHERE wrapped = ? AND state IN ('live', 'held')"
+            known = "SELECT 1 FROM item WHERE wrapped = ?"
+            left: list[bytes] = []
+            for digest, added in shares.execute("SELECT wrapped, added FROM share"):
+                gone = vault.execute(live, (digest,)).get is None
+                if gone and (added < before or vault.execute(known, (digest,)).get is not None):
+                    left.append(digest)
+                if len(left) == limit:
+                    break
+            return left
+
+        return await self._read(find)
+
+    async def renew_shares(self, renew: Callable[[bytes], bytes | None], after: bytes, limit: int) -> bytes:
+        """Cover the next `limit` shares behind `after` anew; the last one's digest, empty at the end."""
+
+        last = b""
+
+        def work(db: apsw.Connection) -> None:
+            nonlocal last
+            sql = "SELECT wrapped, covered FROM share WHERE wrapped > ? ORDER BY wrapped LIMIT ?"
+            found: list[Any] = db.execute(sql, (after, limit)).fetchall()
+            for digest, covered in found:
+                fresh = renew(covered)
+                if fresh is not None:
+                    db.execute("UPDATE share SET covered = ? WHERE wrapped = ?", (fresh, digest))
+            last = found[-1][0] if len(found) == limit else b""
+
+        await self._committer.write(lambda _: None, work)
+        return last
+
+    async def by_wrapped(self, digest: bytes) -> Item | None:
+        """The item whose wrapped key has this SHA-256."""
+        return await self._vault(lambda db: rows.item_where(db, "wrapped = ?", digest))
+
+    async def item(self, id: str) -> Item | None:
+        """The item of this id, or the only one whose id begins so."""
+        return await self._vault(lambda db: rows.item_by_prefix(db, id))
+
+    async def find(self, which: ItemFilter) -> list[tuple[Item, int]]:
+        """Items, each with how often it was opened."""
+        return await self._vault(lambda db: rows.items_found(db, which))
+
+    async def grants(self, item: str) -> tuple[Grant, ...]:
+        """All grants of an item."""
+        return await self._vault(lambda db: rows.grants_of(db, item))
+
+    async def share(self, item: Item) -> bytes | None:
+        """The covered share of an item."""
+        sql = "SELECT covered FROM share WHERE wrapped = ?"
+        found: bytes | None = await self._read(lambda pair: pair[0].execute(sql, (item.wrapped_digest,)).get)
+        return found
+
+    async def due(self, now: float, limit: int) -> list[Item]:
+        """Live items whose time is over."""
+        return await self._vault(lambda db: rows.items_due(db, now, limit))
+
+    async def root_keys(self) -> tuple[RootKey, ...]:
+        """All root keys."""
+        return await self._vault(rows.root_keys)
+
+    async def head(self) -> LogHead:
+        """The log as it stands."""
+        return await self._vault(log.head)
+
+    async def put_checkpoint(self, size: int, note: str) -> None:
+        """Keep a signed checkpoint."""
+        await self._committer.write(lambda db: log.put_checkpoint(db, size, note))
+
+    async def entries(self, start: int, limit: int) -> list[LogEntry]:
+        """The log from number `start`."""
+        return await self._vault(lambda db: log.entries(db, start, limit))
+
+    async def hashes(self, level: int, start: int, count: int) -> list[bytes]:
+        """Hashes of the tiles' levels."""
+        return await self._vault(lambda db: log.hashes(db, level, start, count))
+
+    async def redact(self, number: int, event: VaultEvent) -> None:
+        """Erase what an entry tells."""
+
+        def work(db: apsw.Connection) -> None:
+            log.redact(db, number)
+            log.append(db, (event,), self._random)
+
+        await self._committer.write(work)
+
+    async def _vault(self, work: Callable[[apsw.Connection], T]) -> T:
+        return await self._read(lambda pair: work(pair[1]))
+
+    async def _read(self, work: Callable[[files.Pair], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reader, work, self._reading)
+        except (apsw.Error, OSError) as error:
+            raise storage_error(error, "read the vault") from error
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of the files."""
+        await asyncio.to_thread(self._committer.close)
+        self._reader.shutdown()
+        for db in (*self._reading, *self._writing):
+            db.close()

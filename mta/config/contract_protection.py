@@ -1,0 +1,106 @@
+"""Protected mail and files, as the relay works with it: every default filled in, every name resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from types import MappingProxyType
+
+from mta.config.frozen import parts
+from mta.model.rights import Right
+
+RECIPIENTS = "recipients"
+
+
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """Texts that go onto what is shown; `{label}`, `{owner}`, `{reader}` and `{date}` are filled in."""
+
+    header: str = ""
+    footer: str = ""
+    watermark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A named set of rights, readers, expiry and ways.
+
+    `readers` are `recipients`, `internal`, addresses or `@domain`. `expires` in seconds after sealing; 0: never.
+    """
+
+    id: str
+    names: Mapping[str, str] = field(default_factory=dict)  # by language
+    rank: int = 0
+    rights: frozenset[Right] = frozenset()
+    readers: tuple[str, ...] = (RECIPIENTS,)
+    expires: float = 0.0
+    second_channel: str = "none"
+    marking: Marking = field(default_factory=Marking)
+    demands_dpop: bool = False  # programs get a content key only with a proof of possession (RFC 9449)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", MappingProxyType(dict(self.names)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return parts(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RootKeyPlace:
+    """Where a root key is: a PEM file, or a `pkcs11:` URI."""
+
+    id: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A program that speaks for one address: OAuth client credentials at our own issuer."""
+
+    id: str
+    secret: str = field(repr=False)
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Somebody else's OpenID Connect issuer, believed for addresses of `domains` alone."""
+
+    name: str
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """Where pages and the key server are served: the address listened at, and the URL that readers see."""
+
+    address: str
+    port: int
+    url: str
+    certificate: tuple[str, str] | None = None  # files of chain and key
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()  # whose X-Forwarded-For is believed
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """The `protection` object. `store` is the vault's folder."""
+
+    store: str
+    root_keys: tuple[RootKeyPlace, ...] = ()
+    signing_key: str = ""
+    witnesses: tuple[str, ...] = ()
+    labels: Mapping[str, Label] = field(default_factory=dict)
+    clients: tuple[Client, ...] = ()
+    identities: tuple[Issuer, ...] = ()
+    foreign: str = "pass"  # or hold, or refuse: mail protected by others' rights management
+    auditor: str = ""  # is told of every use of the super user
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return parts(self)

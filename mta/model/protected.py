@@ -1,0 +1,116 @@
+"""Facts of protected mail and files: items, grants, root keys and the events of the log (docs/protected.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mta.model.rights import Right
+
+
+class ItemState(StrEnum):
+    """What has become of an item."""
+
+    LIVE = "live"
+    HELD = "held"  # nobody opens it, nothing of it is destroyed
+    EXPIRED = "expired"  # its time is over and the vault's share is gone
+    SHREDDED = "shredded"  # revoked for all: the vault's share is gone
+
+
+class KeyState(StrEnum):
+    """What a root key is used for."""
+
+    ACTIVE = "active"  # seals and opens; there is one
+    ARCHIVED = "archived"  # opens what it sealed
+    HELD = "held"  # does nothing until it is released
+    DESTROYED = "destroyed"  # for good
+
+
+REFUSE, SHRED = "refuse", "shred"  # what revoking can do: refuse from now on, or destroy the vault's share
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One sealed mail, attachment or file. Times are epoch seconds; `not_after` 0: it does not expire.
+
+    It is found by the SHA-256 of the wrapped key, which the file carries unseen by every reader; `policy_digest` is
+    the SHA-256 of the policy that belongs to it: another one under the same key is a forgery.
+    """
+
+    id: str  # 128 bits in base32
+    wrapped_digest: bytes
+    policy_digest: bytes
+    uuid: str
+    kind: str  # file, mail, attachment, reply, or foreign: sealed by another program to our public key
+    label: str
+    owner: str  # an address
+    name: str  # of the file, or the subject
+    key: str  # id of the root key
+    created: float
+    not_after: float = 0.0
+    state: ItemState = ItemState.LIVE
+    revocation: str = SHRED  # or `refuse`, for what another program sealed: there is no share of ours in it
+    size: int = 0  # octets of content
+    parent: str = ""  # the item it came with
+    place: str = ""  # of the sealed container in the vault; empty: it was handed out
+    signed_policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one reader may do with an item.
+
+    `reader` is an address, `@domain` for a whole domain, or `internal`. `not_after` 0: as long as the item.
+    """
+
+    id: str
+    item: str
+    reader: str
+    rights: frozenset[Right]
+    granted_by: str
+    granted_at: float
+    not_after: float = 0.0
+    revoked_at: float = 0.0
+    hidden: bool = False  # a blind copy: other readers do not see it
+
+
+@dataclass(frozen=True, slots=True)
+class RootKey:
+    """A root key as the vault knows it. `spki` is its public half, DER; sealing needs no more."""
+
+    id: str
+    place: str  # a file, or a pkcs11: URI
+    spki: bytes
+    bits: int
+    state: KeyState
+    created: float
+    changed: float
+    destroy_after: float = 0.0  # set when its end was asked for
+    asked_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something: `subject` an address or an account, `method` how it was proven, and from where."""
+
+    subject: str
+    method: str  # code, oidc, passkey, client, certificate, console, system
+    ip: str = ""
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VaultEvent:
+    """One entry of the log; `number` is given when it is written. `detail` holds texts only."""
+
+    at: float
+    operation: str  # observe/vault_events.py
+    actor: Actor
+    result: str  # permitted, refused, done, failed
+    reason: str = ""
+    item: str = ""
+    grant: str = ""
+    key: str = ""  # id of the root key
+    call: str = ""  # id of the token call, also in the token processes' log
+    detail: dict[str, str] = field(default_factory=dict)
+    number: int = -1

@@ -1,0 +1,44 @@
+"""The operations in the log of protected mail and files, in one place: partners read them, they are stable."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Operation(StrEnum):
+    """What was done, or asked for."""
+
+    PROTECT = "protect"
+    OPEN = "open"  # by page or command
+    REWRAP = "rewrap"  # a content key handed to a reader's program
+    DOWNLOAD = "download"
+    PRINT = "print"
+    REPLY = "reply"
+    GRANT = "grant"
+    REVOKE = "revoke"
+    EXTEND = "extend"
+    HOLD = "hold"
+    RELEASE = "release"
+    EXPIRE = "expire"
+    SHRED = "shred"
+    KEY_CREATE = "key.create"
+    KEY_IMPORT = "key.import"
+    KEY_ACTIVATE = "key.activate"
+    KEY_ARCHIVE = "key.archive"
+    KEY_HOLD = "key.hold"
+    KEY_RELEASE = "key.release"
+    KEY_DESTROY = "key.destroy"
+    KEY_SELFTEST = "key.selftest"
+    EPOCH = "epoch"  # the key that covers the vault's shares was renewed
+    SUPER_USER = "super-user"
+    CONFIGURATION = "configuration"
+    REDACT = "redact"  # the story behind a leaf was erased; the leaf stays
+
+
+class Result(StrEnum):
+    """What came of it."""
+
+    PERMITTED = "permitted"  # written before a key is used
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"

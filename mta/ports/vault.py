@@ -1,0 +1,153 @@
+"""Where protected items, their grants and the log are kept, and who holds the root keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mta.model.protected import Grant, Item, ItemState, RootKey, VaultEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFilter:
+    """Which items are meant; every condition that is set must hold. Empty strings are not set."""
+
+    id: str = ""  # or its beginning
+    owner: str = ""
+    reader: str = ""
+    label: str = ""
+    state: str = ""
+    after: str = ""  # ids of a listing go on behind this one
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """How long the log is, its root (RFC 6962 §2.1) and the last signed checkpoint, empty before the first."""
+
+    size: int
+    root: bytes
+    checkpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """An event as it stands in the log: its leaf is SHA-256 over salt and story; both are gone when it was redacted."""
+
+    number: int
+    leaf: bytes
+    salt: bytes = b""
+    story: bytes = b""  # canonical JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """All that one command changes, written in one transaction with the events that tell of it.
+
+    `items`: new states by id. `ends`: new `not_after` by id. Grants are replaced by id, or added.
+    """
+
+    events: tuple[VaultEvent, ...]
+    grants: tuple[Grant, ...] = ()
+    items: tuple[tuple[str, ItemState], ...] = ()
+    ends: tuple[tuple[str, float], ...] = ()
+    keys: tuple[RootKey, ...] = ()
+    shares_of: tuple[str, ...] = ()  # ids of items whose share is destroyed, when the rest is durable
+
+
+class VaultStore(Protocol):
+    """What a vault remembers. When a coroutine that changes it returns, the change survives a power cut.
+
+    Raises StorageError where it cannot write or read; then nothing was changed.
+    """
+
+    async def seal(self, item: Item, share: bytes, grants: tuple[Grant, ...], event: VaultEvent) -> None:
+        """A new item with its share (as `shares` covers it), its grants and the event, all or nothing."""
+        ...
+
+    async def record(self, *events: VaultEvent) -> int:
+        """Write events; the number of the first. Nothing may be opened before this has returned."""
+        ...
+
+    async def change(self, change: Change) -> None:
+        """Write a change; shares that it destroys are in no file of the store any more when this returns."""
+        ...
+
+    async def by_wrapped(self, digest: bytes) -> Item | None:
+        """The item whose wrapped key has this SHA-256."""
+        ...
+
+    async def item(self, id: str) -> Item | None:
+        """The item of this id, or the only one whose id begins so."""
+        ...
+
+    async def find(self, which: ItemFilter) -> list[tuple[Item, int]]:
+        """Items, in the order of their ids, each with how often it was opened."""
+        ...
+
+    async def grants(self, item: str) -> tuple[Grant, ...]:
+        """All grants of an item, revoked and expired ones too."""
+        ...
+
+    async def share(self, item: Item) -> bytes | None:
+        """The vault's share of an item's key; None: it was destroyed, or there never was one."""
+        ...
+
+    async def due(self, now: float, limit: int) -> list[Item]:
+        """Live items whose time is over, the longest first."""
+        ...
+
+    async def root_keys(self) -> tuple[RootKey, ...]:
+        """All root keys there ever were, destroyed ones too."""
+        ...
+
+    async def head(self) -> LogHead:
+        """The log as it stands."""
+        ...
+
+    async def put_checkpoint(self, size: int, note: str) -> None:
+        """Keep a signed checkpoint of this size. Raises StorageError if a larger one was kept already."""
+        ...
+
+    async def entries(self, start: int, limit: int) -> list[LogEntry]:
+        """The log from number `start`."""
+        ...
+
+    async def hashes(self, level: int, start: int, count: int) -> list[bytes]:
+        """Hashes of the tiles' level `level` (C2SP tlog-tiles): level 0 are leaf hashes, each level is of 256 below."""
+        ...
+
+    async def redact(self, number: int, event: VaultEvent) -> None:
+        """Erase salt and story of an entry and write that this was done; its leaf stays."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of the files."""
+        ...
+
+
+class Shares(Protocol):
+    """Covers the vault's shares with the key of the running epoch, so that an old backup opens nothing."""
+
+    def cover(self, share: bytes) -> bytes:
+        """What is stored."""
+        ...
+
+    def uncover(self, covered: bytes) -> bytes | None:
+        """The share; None if the key of its epoch is gone. Raises MtaError for what was changed."""
+        ...
+
+
+class RootKeys(Protocol):
+    """Opens with the private halves of root keys, which stay where they are."""
+
+    async def unwrap(self, key: RootKey, wrapped: bytes, call: str) -> bytes | None:
+        """RSA-OAEP (SHA-1, as every TDF reader and SoftHSM have it); None: it was not wrapped to this key.
+
+        `call` names this use in the token's own log. Raises KeyAway if the key cannot be reached now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End what serves the keys."""
+        ...

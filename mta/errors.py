@@ -23,6 +23,8 @@ MtaError
 │   ├── TdfTampered        it does not hold under its content key
 │   └── TdfUnsupported     in order, as far as one can see, and of a kind that is not known here
 ├── KasError               a request to the key server that cannot be read, or must be refused
+├── KeyAway                a root key cannot be reached now: nothing opens, and later it will
+├── NotOpened              an item does not open for this reader; `word` says why, for the log
 └── TlogError              a note, checkpoint, tile or proof that cannot be read or does not hold
 """
 
@@ -153,3 +155,15 @@ class KasError(MtaError):
 
 class TlogError(MtaError):
     """A note, checkpoint, tile or proof of a transparency log that cannot be read, or does not hold."""
+
+
+class KeyAway(MtaError):
+    """A root key cannot be reached now: its token is away, hangs or is busy. Nothing opens; later it will."""
+
+
+class NotOpened(MtaError):
+    """An item does not open for this reader. `word` (policy/reader.py) is for the log; the reader hears `forbidden`."""
+
+    def __init__(self, word: str, text: str) -> None:
+        super().__init__(text)
+        self.word = word

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mta.model.protected import Grant, Item, ItemState, RootKey, VaultEvent
 
@@ -97,6 +98,14 @@ class VaultStore(Protocol):
         """Live items whose time is over, the longest first."""
         ...
 
+    async def sweep(self, before: float) -> int:
+        """Destroy shares of items at their end, and those from before `before` that belong to none; how many."""
+        ...
+
+    async def renew_shares(self, renew: Callable[[bytes], bytes | None]) -> None:
+        """Cover every share anew; those for which `renew` gives None stay as they are."""
+        ...
+
     async def root_keys(self) -> tuple[RootKey, ...]:
         """All root keys there ever were, destroyed ones too."""
         ...
@@ -151,3 +160,12 @@ class RootKeys(Protocol):
     async def close(self) -> None:
         """End what serves the keys."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """What signs in our name: `policy` (ECDSA P-256) policies and access tokens, `log` (Ed25519) checkpoints."""
+
+    policy: Any
+    log: Any
+    id: str  # of the policy key: the beginning of its thumbprint (RFC 7638)

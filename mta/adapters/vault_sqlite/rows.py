@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apsw
@@ -16,6 +16,7 @@ _ITEM = (
     " parent, place, signed_policy"
 )
 _GRANT = "id, item, reader, rights, granted_by, granted_at, not_after, revoked_at, hidden"
+_SOME = 500  # rows at a time
 _KEY = "id, place, spki, bits, state, created, changed, destroy_after, asked_by"
 
 
@@ -101,6 +102,38 @@ def root_keys(db: apsw.Connection) -> tuple[RootKey, ...]:
     """All root keys, the oldest first."""
     rows = db.execute(f"SELECT {_KEY} FROM root_key ORDER BY created, id")  # noqa: S608
     return tuple(_key(row) for row in rows)
+
+
+def shares_left_over(pair: tuple[apsw.Connection, apsw.Connection], before: float) -> list[bytes]:
+    """The next shares of items at their end, and those from before `before` whose item never came."""
+    shares, vault = pair
+    left: list[bytes] = []
+    rows: Any = shares.execute("SELECT wrapped, added FROM share")
+    for digest, added in rows:
+        state = vault.execute("SELECT state FROM item WHERE wrapped = ?", (digest,)).get
+        if state not in (None, "live", "held") or (state is None and added < before):
+            left.append(digest)
+        if len(left) == _SOME:
+            break
+    return left
+
+
+def shares_after(place: bytes, pair: tuple[apsw.Connection, apsw.Connection]) -> list[tuple[bytes, bytes]]:
+    """The next shares behind a digest, with what covers them."""
+    sql = "SELECT wrapped, covered FROM share WHERE wrapped > ? ORDER BY wrapped LIMIT ?"
+    rows: Any = pair[0].execute(sql, (place, _SOME))
+    return list(rows)
+
+
+def cover_anew(
+    found: list[tuple[bytes, bytes]], renew: Callable[[bytes], bytes | None], shares: apsw.Connection
+) -> None:
+    """Replace what covers these shares, where it is still what it was."""
+    for digest, covered in found:
+        fresh = renew(covered)
+        if fresh is not None:
+            sql = "UPDATE share SET covered = ? WHERE wrapped = ? AND covered = ?"
+            shares.execute(sql, (fresh, digest, covered))
 
 
 def _key(row: Any) -> RootKey:

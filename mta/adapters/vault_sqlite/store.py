@@ -6,8 +6,9 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import apsw
 
@@ -88,44 +89,22 @@ class SqliteVault:
         await self._committer.write(lambda _: None, destroy)
         await asyncio.to_thread(files.forget_log, self.folder)
 
-    async def unfinished(self, before: float, limit: int = 1000) -> list[bytes]:
-        """Shares that a crash left over, by the SHA-256 of their wrapped key.
+    async def sweep(self, before: float) -> int:
+        """Finish what a crash left: shares of ended items, and old ones without an item."""
+        count = 0
+        while left := await self._read(lambda pair: rows.shares_left_over(pair, before)):
+            await self.destroy_shares(left)
+            count += len(left)
+        return count
 
-        Those of items whose end is written already, and those older than `before` of items that were never written.
-        """
-
-        def find(pair: files.Pair) -> list[bytes]:
-            shares, vault = pair
-            live = "SELECT 1 FROM item WHERE wrapped = ? AND state IN ('live', 'held')"
-            known = "SELECT 1 FROM item WHERE wrapped = ?"
-            left: list[bytes] = []
-            for digest, added in shares.execute("SELECT wrapped, added FROM share"):
-                gone = vault.execute(live, (digest,)).get is None
-                if gone and (added < before or vault.execute(known, (digest,)).get is not None):
-                    left.append(digest)
-                if len(left) == limit:
-                    break
-            return left
-
-        return await self._read(find)
-
-    async def renew_shares(self, renew: Callable[[bytes], bytes | None], after: bytes, limit: int) -> bytes:
-        """Cover the next `limit` shares behind `after` anew; the last one's digest, empty at the end."""
-
-        last = b""
-
-        def work(db: apsw.Connection) -> None:
-            nonlocal last
-            sql = "SELECT wrapped, covered FROM share WHERE wrapped > ? ORDER BY wrapped LIMIT ?"
-            found: list[Any] = db.execute(sql, (after, limit)).fetchall()
-            for digest, covered in found:
-                fresh = renew(covered)
-                if fresh is not None:
-                    db.execute("UPDATE share SET covered = ? WHERE wrapped = ?", (fresh, digest))
-            last = found[-1][0] if len(found) == limit else b""
-
-        await self._committer.write(lambda _: None, work)
-        return last
+    async def renew_shares(self, renew: Callable[[bytes], bytes | None]) -> None:
+        """Cover every share anew, some at a time."""
+        place: bytes | None = b""
+        while place is not None:
+            found: list[tuple[bytes, bytes]] = await self._read(partial(rows.shares_after, place))
+            await self._committer.write(lambda _: None, partial(rows.cover_anew, found, renew))
+            place = found[-1][0] if found else None
+        await asyncio.to_thread(files.forget_log, self.folder)
 
     async def by_wrapped(self, digest: bytes) -> Item | None:
         """The item whose wrapped key has this SHA-256."""

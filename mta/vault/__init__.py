@@ -1,0 +1,1 @@
+"""Protected mail and files: one use case a file, the same for pages, key server, pipeline and command line."""

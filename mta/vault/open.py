@@ -1,0 +1,162 @@
+"""The one way in which a content key leaves the vault: for pages, key server and command line alike.
+
+The order is the promise: who asks is proven before -> the grant is judged -> the entry in the log is durable -> the
+root key opens its share -> the vault's share -> the content key. If the log cannot be written, nothing opens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from mta.errors import KeyAway, MtaError, NotOpened, TdfError, TdfTampered
+from mta.model.protected import Actor, Grant, Item, RootKey, VaultEvent
+from mta.model.rights import Right
+from mta.observe.vault_events import Operation, Result
+from mta.policy.reader import Asked, Permission, Refusal, judge
+from mta.rfc.tdf.manifest import KeyAccess
+from mta.rfc.tdf.policy import is_bound, policy_digest, read_policy
+from mta.rfc.tdf.share import open_shares, read_two_shares
+from mta.vault.foreign import foreign_item, remember_foreign
+from mta.vault.seal import TWO_SHARES
+from mta.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """The key access and the policy's text as they stand in the file, and who wants what.
+
+    `reader` is the proven address, as config/readers.reader_name gives it. `wants` must be among the rights.
+    """
+
+    access: KeyAccess
+    policy: str
+    reader: str
+    wants: Right
+    operation: Operation
+    actor: Actor
+    super_user: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedKey:
+    """A content key for this reader. `entry` is the number of the log's entry that was written for it."""
+
+    content_key: bytes = field(repr=False)
+    item: Item = field(repr=False)
+    rights: frozenset[Right] = frozenset()
+    entry: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the wrapped key belongs to. `foreign`: it is asked for the first time, and is not remembered yet."""
+
+    item: Item
+    key: RootKey
+    grants: tuple[Grant, ...]
+    foreign: bool = False
+
+
+async def open_key(vault: Vault, request: OpenRequest) -> OpenedKey:
+    """The content key.
+
+    Raises NotOpened for what may not be, TdfTampered for what was changed, KeyAway where the root key cannot be
+    reached now and StorageError where the log cannot be written: the last two mean `later`.
+    """
+    found = await _find(vault, request)
+    if found is None:
+        reason = "no item here was sealed with this wrapped key"
+        raise await _refused(vault, None, request, Permission(refusal=Refusal.UNKNOWN_ITEM, reason=reason))
+    permission = _judge(vault, found, request)
+    if not permission.allowed:
+        raise await _refused(vault, found, request, permission)
+    call = vault.new_id()
+    told = _event(vault, found, request, Result.PERMITTED, call=call, permission=permission)
+    entry = await vault.store.record(told)
+    try:
+        content_key = await _unwrap(vault, found, request, call)
+        if found.foreign:
+            await remember_foreign(vault, found.item, found.grants, request.actor)
+    except MtaError as error:
+        await vault.store.record(_event(vault, found, request, Result.FAILED, call=call, reason=_story(error)))
+        raise
+    return OpenedKey(content_key, found.item, permission.rights, entry)
+
+
+async def _find(vault: Vault, request: OpenRequest) -> _Found | None:
+    item = await vault.store.by_wrapped(hashlib.sha256(request.access.wrapped).digest())
+    grants = await vault.store.grants(item.id) if item else ()
+    foreign = None if item else await foreign_item(vault, request.access, request.policy, request.reader)
+    if foreign is not None:
+        item, grants = foreign
+    key = await vault.root_key(item.key) if item else None
+    return _Found(item, key, grants, foreign is not None) if item and key else None
+
+
+def _judge(vault: Vault, found: _Found, request: OpenRequest) -> Permission:
+    if policy_digest(request.policy) != found.item.policy_digest:
+        # Whoever opened the file once knows its content key and can bind a wider policy to it: not here.
+        reason = "the policy is not the one the item was sealed with"
+        return Permission(refusal=Refusal.CHANGED_POLICY, reason=reason)
+    asked = Asked(request.reader, request.wants, vault.clock.now(), request.super_user)
+    return judge(found.item, found.grants, found.key.state, asked, vault.ours)
+
+
+async def _unwrap(vault: Vault, found: _Found, request: OpenRequest, call: str) -> bytes:
+    two = read_two_shares(request.access.wrapped) if request.access.kid.endswith(TWO_SHARES) else None
+    opened = await vault.keys.unwrap(found.key, two.sealed_a if two else request.access.wrapped, call)
+    if opened is None:
+        raise TdfTampered("the root key does not open the wrapped key")
+    if two is not None:
+        share = await _own_share(vault, found.item)
+        opened = open_shares(two, opened, share, read_policy(request.policy).uuid, request.policy)
+    if not is_bound(opened, request.policy, request.access.binding):
+        raise TdfTampered("the policy is not bound to the content key")
+    return opened
+
+
+async def _own_share(vault: Vault, item: Item) -> bytes:
+    covered = await vault.store.share(item)
+    share = vault.shares.uncover(covered) if covered is not None else None
+    if share is None:
+        raise NotOpened(Refusal.SHREDDED, f"the vault's share of {item.id} is gone")
+    return share
+
+
+async def _refused(vault: Vault, found: _Found | None, request: OpenRequest, permission: Permission) -> NotOpened:
+    """The refusal, written down; if it cannot be written, nothing was opened all the same."""
+    word = permission.refusal or Refusal.UNKNOWN_ITEM
+    await vault.store.record(_event(vault, found, request, Result.REFUSED, reason=f"{word}: {permission.reason}"))
+    return NotOpened(word, permission.reason)
+
+
+def _story(error: MtaError) -> str:
+    if isinstance(error, NotOpened):
+        return f"{error.word}: {error}"
+    word = "key-away" if isinstance(error, KeyAway) else "tampered" if isinstance(error, TdfError) else "failed"
+    return f"{word}: {error}"
+
+
+def _event(
+    vault: Vault,
+    found: _Found | None,
+    request: OpenRequest,
+    result: Result,
+    *,
+    call: str = "",
+    reason: str = "",
+    permission: Permission | None = None,
+) -> VaultEvent:
+    return VaultEvent(
+        vault.clock.now(),
+        Operation.SUPER_USER if request.super_user else request.operation,
+        request.actor,
+        result,
+        reason=reason,
+        item=found.item.id if found else "",
+        grant=permission.grant.id if permission and permission.grant else "",
+        key=found.key.id if found else request.access.kid[:100],
+        call=call,
+        detail={"reader": request.reader, "wants": request.wants.value},
+    )

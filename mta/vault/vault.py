@@ -1,0 +1,43 @@
+"""What every use case of the vault works with."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mta.config.contract_protection import Protection
+from mta.errors import MtaError
+from mta.model.protected import KeyState, RootKey
+from mta.ports import Clock
+from mta.ports.vault import RootKeys, Shares, SigningKeys, VaultStore
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """The store, the keys and the settings. `url` is the key server's; `ours` are our own domains."""
+
+    store: VaultStore
+    shares: Shares
+    keys: RootKeys
+    signing: SigningKeys
+    clock: Clock
+    random: Callable[[int], bytes]
+    protection: Protection
+    url: str
+    ours: frozenset[str]
+
+    def new_id(self) -> str:
+        """128 random bits in base32: 26 letters and digits."""
+        return base64.b32encode(self.random(16)).decode("ascii").rstrip("=").lower()
+
+    async def root_key(self, id: str) -> RootKey | None:
+        """The root key of this id."""
+        return next((key for key in await self.store.root_keys() if key.id == id), None)
+
+    async def active_key(self) -> RootKey:
+        """The root key that seals. Raises MtaError if there is none."""
+        for key in await self.store.root_keys():
+            if key.state == KeyState.ACTIVE:
+                return key
+        raise MtaError("no root key is active: `mta keys root create ID` makes the first, `activate` chooses another")

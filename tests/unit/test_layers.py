@@ -21,11 +21,14 @@ MAY_IMPORT = {
     "policy": EVERYWHERE | {"rfc", "ports", "config"},
     "pipeline": EVERYWHERE | {"rfc", "ports", "config", "policy"},
     "queue": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline"},
+    "vault": EVERYWHERE | {"rfc", "ports", "config", "policy"},
+    "web": EVERYWHERE | {"rfc", "ports", "config", "policy", "queue", "vault"},
     "adapters": EVERYWHERE | {"rfc", "ports"},
     "worker": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline", "queue"},
     "supervisor": EVERYWHERE | {"config"},
-    "app": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline", "queue", "adapters", "worker", "supervisor"},
-    "cli": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline", "queue", "app", "__init__"},
+    "app": EVERYWHERE
+    | {"rfc", "ports", "config", "policy", "pipeline", "queue", "adapters", "worker", "supervisor", "vault", "web"},
+    "cli": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline", "queue", "app", "__init__", "vault"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -25,7 +25,10 @@ SCHEMA = [
     ("server: {}", ["1:1: server.hostname: this key is required"]),
     ("domains: {}", ["1:1: server: this key is required"]),
     ("server: {hostname: a.example, hostnam: b}", ["1:31: server.hostnam: unknown key (did you mean hostname?)"]),
-    (SERVER + "smime: {}", ["2:1: smime: unknown key (known here: server, domains, connectors, directory, protection)"]),
+    (
+        SERVER + "smime: {}",
+        ["2:1: smime: unknown key (known here: server, domains, connectors, directory, protection)"],
+    ),
     (
         "server: {hostname: a.example, workers: 0}",
         ["1:40: server.workers: expected auto or a number from 1 to 1024, found 0"],

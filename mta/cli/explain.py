@@ -92,7 +92,7 @@ def explain(options: ExplainOptions) -> int:
 def _letter(document: dict[str, Any], question: Question, message: Incoming | None) -> Letter:
     """Without a content the sender is taken for the author."""
     sender = (question.sender,) if question.sender else ()
-    author = question.from_field or FromField(sender, len(sender))
+    author = question.from_field or FromField(sender, 1)
     return Letter(author, document["inbound"]["connector"], message.block.raw if message else None)
 
 

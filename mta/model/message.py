@@ -28,11 +28,15 @@ class HeaderField(NamedTuple):
 
 @frozen
 class HeaderBlock:
-    """The header of a message, found once: its fields in order and where the body begins."""
+    """The header of a message, found once: its fields in order and where the body begins.
+
+    `extended` are the names of fields that some readers carry on beyond the end that they have here.
+    """
 
     raw: bytes
     fields: tuple[HeaderField, ...]
     body_start: int
+    extended: frozenset[bytes] = frozenset()
 
     def values(self, name: bytes) -> tuple[bytes, ...]:
         """The raw values (folding kept, final CRLF dropped) of every field called `name` (lower case)."""

@@ -33,7 +33,7 @@ from mta.policy.identify import Identity, session
 from mta.policy.route import Route
 from mta.ports import Spool
 from mta.rfc.mime.from_ import parse_from
-from mta.rfc.mime.header import HeaderError, count_received, scan_header
+from mta.rfc.mime.header import HeaderError, begins_oddly, count_received, scan_header
 from mta.rfc.mime.structure import check_structure
 from mta.rfc.mime.tls_required import says_no
 
@@ -104,6 +104,9 @@ async def judge_content(
     except HeaderError as error:
         reason = Reason("header", str(error))
         return Judgement(_refuse(transaction, 552, "5.3.4", "Message header too large", reason), content)
+    if begins_oddly(block):  # behind our own Received it would be a part of that
+        reason = Reason("header", "the first line of the header is none that a field can begin with")
+        return Judgement(_refuse(transaction, 554, "5.6.0", "Message header not accepted", reason), content)
     transaction.hops = count_received(block)
     if transaction.hops > limits.hops:  # RFC 5321 §6.3
         reason = Reason("hops", f"{transaction.hops} Received fields, {limits.hops} allowed: the mail goes in circles")
@@ -131,7 +134,7 @@ async def _judge_author(
     if seen and decision.accepted:
         decision = judge_all(index, tuple(zip(connectors, seen, strict=True)), incoming.author, decision)
     content = incoming.content
-    if not identity.relays:
+    if not identity.relays and (decision.accepted or decision.verdict == Verdict.HOLD):
         content = await without_forgeries(content, incoming.block, server.authserv_id, spool)
     checked = found is not None and any(connector.inbound.authentication.checked for connector in connectors)
     if found is None or not checked:

@@ -33,6 +33,7 @@ from mta.rfc.dkim.body import AuthMessage, body_hashes
 from mta.rfc.dkim.check import check as check_dkim
 from mta.rfc.dkim.verify import body_requests as dkim_requests
 from mta.rfc.dmarc.check import check as check_dmarc
+from mta.rfc.mime.header import without
 from mta.rfc.mime.trace_hops import traced_hops
 from mta.rfc.nullmx.check import check as check_sender
 from mta.rfc.spf.check import SpfQuery
@@ -141,17 +142,13 @@ async def without_forgeries(
 ) -> Content:
     """The content without Authentication-Results that claim to be ours (RFC 8601 §5), and without X-MTA-SMIME.
 
-    In memory the fields are cut out; a spooled content is written anew, into what `room` gives.
+    In memory the fields are cut out; a spooled content is written anew, into what `room` gives and keeps.
     """
     results = spans_to_remove(block, authserv_id) if block.count(b"authentication-results") else ()
     forged = [field for field in block.fields if field.name == SMIME_VERDICT or field in results]
     if not forged:
         return content
-    kept, position = [], 0
-    for field in forged:
-        kept.append(block.raw[position : field.start])
-        position = field.end
-    head = b"".join((*kept, block.raw[position:]))
+    head = b"".join(without(block, forged))
     if content.data is not None:
         return Content(len(head), head)
     spool = room()

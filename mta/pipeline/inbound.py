@@ -19,6 +19,7 @@ from mta.pipeline.enqueue import compose, would
 from mta.pipeline.outbound import Outbound
 from mta.pipeline.report import message_judged, report_in
 from mta.pipeline.site import Contract, Shard, Site
+from mta.pipeline.spools import Spools
 from mta.pipeline.survive import broken_signatures
 from mta.policy.decision import Decision, Verdict
 from mta.policy.identify import Identity
@@ -141,10 +142,14 @@ class RelaySession:
 
     async def message(self, facts: SessionFacts, content: Content) -> Reply:
         """Judge the content, make it durable, answer, deliver."""
+        async with Spools(self.spool) as spools:
+            return await self._message(facts, content, spools)
+
+    async def _message(self, facts: SessionFacts, content: Content, spools: Spools) -> Reply:
         transaction = self._transaction
         assert transaction is not None
         try:
-            judged = await judge_content(self._site, transaction, facts, content, self.spool)
+            judged = await judge_content(self._site, transaction, facts, content, spools.new)
         except StorageError as error:
             return self._not_stored(facts, error)
         decision = judged.decision

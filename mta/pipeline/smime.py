@@ -27,7 +27,7 @@ from mta.policy.smime import address_key, judge_message, to_judge
 from mta.ports import OwnCertificate
 from mta.rfc.authres.smime import FIELD, smime_fields
 from mta.rfc.mime.from_ import parse_from
-from mta.rfc.mime.header import scan_header
+from mta.rfc.mime.header import scan_header, without
 from mta.rfc.pkix.person import person_facts
 from mta.rfc.smime.decrypt import DecryptionKey
 from mta.rfc.smime.kind import Kind, kind_of
@@ -179,12 +179,8 @@ class _Letter:
 def without_verdicts(raw: bytes) -> bytes:
     """The message without X-MTA-SMIME: a relay of ours may bring it along, and one verdict is enough."""
     block = scan_header(raw, len(raw))
-    kept, at = [], 0
-    for each in block.fields:
-        if each.name == FIELD:
-            kept.append(raw[at : each.start])
-            at = each.end
-    return b"".join((*kept, raw[at:])) if kept else raw
+    verdicts = [each for each in block.fields if each.name == FIELD]
+    return b"".join(without(block, verdicts)) if verdicts else raw
 
 
 def _plain(letter: _Letter, opened: OpenedMessage, verdict: SmimeVerdict) -> bytes | None:

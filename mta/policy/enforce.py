@@ -132,10 +132,11 @@ def judge_header_from(
 ) -> Decision:
     """The header From at the end of data, judged apart from MAIL FROM (whose decision is `mail`): both must pass.
 
-    In a session that may relay From is no claim: forwarders keep the author's. A message without From claims nothing.
+    In a session that may relay From is no claim: forwarders keep the author's. A message without a From that can be
+    read may show any author: readers take Sender, or nothing at all, for it.
     """
     if identity.enforced is identity and (  # nearly always the case
-        (identity.relays and mail.mode == "enforce") or (not from_.ambiguous and not _claimed_any(index, from_))
+        (identity.relays and mail.mode == "enforce") or (_is_plain(index, from_) and not _claimed_any(index, from_))
     ):
         return Decision(Verdict.ACCEPT, mail.connector, mail.mode)
     hearing = _Hearing(index, facts, identity, verifier, now)
@@ -144,6 +145,10 @@ def judge_header_from(
     if binding == claim and identity.enforced is identity:
         return effective
     return with_audit(effective, _header(hearing.enforced, mail, claim))
+
+
+def _is_plain(index: ConnectorIndex, from_: FromField) -> bool:
+    return not from_.ambiguous and (from_.count > 0 or not index.any_header_from_claim)
 
 
 def _claimed_any(index: ConnectorIndex, from_: FromField) -> bool:
@@ -170,18 +175,18 @@ def _claim_enforced(index: ConnectorIndex, from_: FromField) -> _Claim:
 
 def _claim_of(pairs: Iterable[tuple[Connector | None, str]], from_: FromField, claiming: Iterable[Connector]) -> _Claim:
     claimants = tuple((connector, domain) for connector, domain in pairs if connector is not None)
-    if not from_.ambiguous:
+    if not from_.ambiguous and from_.count:
         return _Claim(claimants)
     # A connector without an `inbound` of its own demands what is demanded of everyone: no claim of its could be meant.
     meant = tuple(pair for pair in claimants if pair[0].own_inbound)
     anyone = tuple((connector, "") for connector in islice(claiming, 1))
-    text = from_.error or f"{from_.count} From field(s) name {len(from_.authors)} authors"
+    text = from_.error or f"{from_.count or 'no'} From field(s) name {len(from_.authors)} authors"
     return _Claim(meant + anyone, text)
 
 
 def _claiming(index: ConnectorIndex, from_: FromField) -> Iterator[Connector]:
-    """Whom an author could be claiming that cannot be told for a syntax error: anyone who claims by header From."""
-    if from_.error and index.any_header_from_claim:
+    """Whom an author could claim who cannot be told, for a syntax error or for want of a From: anyone who claims."""
+    if (from_.error or not from_.count) and index.any_header_from_claim:
         for connector in index.configuration.connectors.values():
             if connector.domains and connector.own_inbound and HEADER_FROM in connector.inbound.claims:
                 yield connector

@@ -307,16 +307,13 @@ class Commands:
             await self._refuse(reply)
 
     async def _hand_over(self, arrived: Arrived) -> Reply:
-        answer = None
         self.committing = True
         try:
-            answer = await self.decider.message(self.facts, arrived.content())
-            return answer
+            return await self.decider.message(self.facts, arrived.content())
         finally:
             self.committing = False
             self._forget()
-            if answer is None or not answer.positive:
-                await arrived.discard()
+            await arrived.discard()  # unless the queue has it now: it may have taken another writing of the message
 
     async def smtp_RSET(self, argument: str) -> None:
         """RFC 5321 §4.1.1.5."""

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 _FAULTS = {
     DataFault.BARE_CR: Reply(550, "5.6.0", ("Bare CR in message",)),
     DataFault.BARE_LF: Reply(550, "5.6.0", ("Bare LF in message",)),
+    DataFault.NUL: Reply(550, "5.6.0", ("NUL in message",)),
     DataFault.LINE_TOO_LONG: Reply(500, "5.6.0", ("Line too long in message",)),
     DataFault.TOO_LARGE: Reply(552, "5.3.4", ("Message too large",)),
 }
-_FATAL = (DataFault.BARE_CR, DataFault.BARE_LF)  # two readers might see two messages: nothing behind it is believed
+_FATAL = (
+    DataFault.BARE_CR,
+    DataFault.BARE_LF,
+    DataFault.NUL,
+)  # two readers might see two messages: nothing behind it is believed
 _NO_STORAGE = Reply(452, "4.3.1", ("Insufficient system storage, try again later",))
 _PATIENCE = 2  # times the size limit that a faulty message is read on for its end,
 _AND_MORE = 1_048_576  # and so many octets

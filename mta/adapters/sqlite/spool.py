@@ -8,6 +8,7 @@ no row names is what a crash left of an unfinished message; opening the shard re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import time
@@ -125,7 +126,8 @@ class FileSpool:
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            with contextlib.suppress(OSError):  # it is closed all the same, and what must be durable was fsynced
+                os.close(descriptor)
 
 
 _ENOUGH = 2  # times the reserve: with so much space free,

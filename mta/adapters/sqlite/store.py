@@ -121,14 +121,19 @@ class SqliteQueueStore:
 
     async def _placed(self, content: Content, message_id: str) -> tuple[Content, FileSpool | None]:
         """A content where it shall stay: small ones in memory, others as a spool that is taken now."""
-        if content.data is not None and len(content.data) > self._tuning.largest_blob:
-            content = await self._to_file(content.data)
+        ours = content.data is not None and len(content.data) > self._tuning.largest_blob
+        if ours:
+            content = await self._to_file(content.data or b"")
         if content.path is None:
             return content, None
         spool = self._spools.pop(content.path, None)
         if spool is None:
             raise LocalProtocolError(f"message {message_id}: its content is no finished spool of this queue")
-        spool.take()
+        try:
+            spool.take()
+        finally:
+            if ours:  # nobody else knows of it: it goes unless it becomes the queue's
+                await spool.discard()
         return content, spool
 
     async def _to_file(self, data: bytes) -> Content:

@@ -194,7 +194,7 @@ def _expired(signature: Signature, now: float) -> Fault | None:
 
 def uncovered(covers: Coverage, headers: Headers, body: BodyHash) -> Fault | None:
     """Whether a good signature leaves room for what was not signed, or says nothing about an author."""
-    authors = len(headers.named(b"from"))
+    authors = len(headers.named(b"from")) + (b"from" in headers.block.extended)
     if not authors:
         return Fault(AuthResult.PERMERROR, "the message has no From field")
     if authors > covers.headers.count(b"from"):

@@ -55,13 +55,13 @@ def parse_from(block: HeaderBlock, limit: int, *, slow: bool = False) -> FromFie
     a message without any From has a `count` of 0 and no error.
     """
     values = block.values(b"from")
-    if len(values) == 1 and not slow:
+    if len(values) == 1 and not slow and b"from" not in block.extended:
         match = _COMMON.fullmatch(unfold(values[0]))
         author = _common_author(match) if match and limit >= len(values[0]) else None
         if author is not None:
             return FromField((author,), 1)
     reading = _Reading(limit)
-    error = ""
+    error = "a line behind the From is a part of it to some readers" if b"from" in block.extended else ""
     for value in values:
         try:
             reading.read(value)

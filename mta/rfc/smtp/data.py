@@ -1,7 +1,8 @@
 """The bytes between DATA and the final dot, both ways: RFC 5321 §4.1.1.4 and §4.5.2.
 
 Only CRLF . CRLF ends a message, and a CR or LF that is not half of a CRLF is a fault wherever it stands: two servers
-that disagree about either can be made to disagree about where one message ends and the next begins.
+that disagree about either can be made to disagree about where one message ends and the next begins. So is a NUL
+(RFC 5322 §4.1, RFC 2045 §2.7): a server that strips it sees an end where there was none.
 
 Everything here works on whole buffers; nothing looks at single lines.
 """
@@ -25,8 +26,9 @@ class DataFault(IntEnum):
 
     BARE_CR = 1
     BARE_LF = 2
-    LINE_TOO_LONG = 3
-    TOO_LARGE = 4
+    NUL = 3
+    LINE_TOO_LONG = 4
+    TOO_LARGE = 5
 
 
 class DataReader:
@@ -96,6 +98,8 @@ class DataReader:
             return piece
         if not _is_paired(piece):
             self._name_bare(piece)
+        if b"\0" in piece:
+            self._blame(DataFault.NUL)
         content = piece
         if stuffed:  # RFC 5321 §4.5.2: a dot at the beginning of a line is deleted
             content = piece.replace(b"\r\n.", b"\r\n")

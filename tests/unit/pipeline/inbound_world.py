@@ -55,9 +55,12 @@ class FakeStore:
     claims: list[bool] = field(default_factory=list)
     trouble: Exception | None = None
     siblings: int = 0
+    spools: list[FakeSpool] = field(default_factory=list)
+    full_after: int = -1  # octets, of a spool
 
     def spool(self) -> FakeSpool:
-        return FakeSpool()
+        self.spools.append(FakeSpool(self.full_after))
+        return self.spools[-1]
 
     async def enqueue(self, message: QueuedMessage, *, claim: bool = False) -> None:
         if self.trouble:

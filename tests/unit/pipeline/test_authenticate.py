@@ -109,6 +109,22 @@ async def test_forged_fields_are_cut_out_of_a_spool(tmp_path: Path) -> None:
     assert content.head.startswith(OTHER + b"From:")
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"Authentication-Results\x0b: mx.contoso.example; dkim=pass\r\n",
+        b"Authentication-Results\r\n : mx.contoso.example; dkim=pass\r\n",
+        b"\xa0Authentication-Results : mx.contoso.example; dkim=pass\r\n",
+        b"X-MTA-SMIME\x00: good\r\n",
+        b"X-MTA-\r\n\tSMIME: good\r\n",
+        b"\xef\xbb\xbfx-mta-smime: good\r\n\x0b; signer=boss@contoso.example\r\n",
+    ],
+)
+async def test_forged_fields_are_cut_out_however_their_names_are_written(forged: bytes) -> None:
+    raw = OTHER + forged + MESSAGE
+    assert (await cleaned(Content(len(raw), raw), FakeSpool())).data == OTHER + MESSAGE
+
+
 @pytest.mark.parametrize("raw", [MESSAGE, OTHER + MESSAGE])
 async def test_what_bears_no_forgery_is_left_alone(raw: bytes) -> None:
     content = Content(len(raw), raw)

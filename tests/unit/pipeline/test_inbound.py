@@ -280,3 +280,38 @@ async def test_a_stamp_names_the_recipient_only_where_there_is_one() -> None:
     one, two = world.store.taken
     assert b"for <alice@contoso.example>" in one.prefix
     assert b"alice" not in two.prefix
+
+
+FORGED = b"Authentication-Results: mx.contoso.example; dkim=pass\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sender", "trouble", "code", "written"),
+    [
+        ("eve@elsewhere.example", None, 250, 1),
+        ("eve@elsewhere.example", StorageFull("no space left"), 452, 1),
+        ("bob@fabrikam.example", None, 550, 0),  # refused: nothing needs to be written anew
+    ],
+)
+async def test_a_large_message_written_anew_is_let_go_of_whatever_comes_of_it(
+    sender: str, trouble: Exception | None, code: int, written: int, tmp_path: Path
+) -> None:
+    """A spool that became the queue's does not mind being discarded (see the contract of the store)."""
+    world = World()
+    world.store.trouble = trouble
+    raw = FORGED + f"From: {sender}\r\n\r\n".encode() + b"z" * 1000
+    assert (await world.send(spooled(tmp_path, raw))).code == code
+    assert [spool.discarded for spool in world.store.spools] == [1] * written
+
+
+async def test_a_large_message_that_cannot_be_written_anew_is_let_go_of(tmp_path: Path) -> None:
+    world = World()
+    world.store.full_after = 0
+    assert (await world.send(spooled(tmp_path, FORGED + MESSAGE))).code == 451
+    assert [spool.discarded for spool in world.store.spools] == [1]
+
+
+@pytest.mark.parametrize("first", [b" ", b"\t", b"\x0b", b"\xa0", b"\xef\xbb\xbf"])
+async def test_a_first_line_that_would_continue_our_received_is_refused(first: bytes) -> None:
+    answer = await World().send(first + b"with: x\r\n" + MESSAGE)
+    assert str(answer) == "554 5.6.0 Message header not accepted"

@@ -182,7 +182,9 @@ AMBIGUOUS = "550 5.7.1 the From header field must name exactly one author"
 HEADERS = [
     # who, From, connectors; then who decides, what the peer hears (None: accepted)
     ("nobody's domain", STRANGER, from_(EVE), [], "default", None),
-    ("no From at all", STRANGER, from_(count=0), [], "default", None),
+    ("no From at all", STRANGER, from_(count=0), [], "fabrikam",
+        "550 5.7.1 the From header field must name exactly one author"),
+    ("no From at all, by a relay of ours", INSIDER, from_(count=0), [], "internal", None),
     ("a From that names nobody", STRANGER, from_(), [], "default", None),
     ("a spoofed author in clear", STRANGER, ANY_FROM_BOB, [], "fabrikam", TLS_MISSING),
     ("a spoofed author", ENCRYPTED, ANY_FROM_BOB, [], "fabrikam",

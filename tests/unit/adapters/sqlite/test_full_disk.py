@@ -170,6 +170,17 @@ async def test_a_folder_that_cannot_be_synced_refuses_the_message(
     assert b"".join([piece async for piece in store.read(found.content)]) == b"x" * 1000
 
 
+@pytest.mark.parametrize("fault", ["write", "sync"])
+async def test_what_the_store_puts_into_a_file_itself_is_let_go_of_when_it_is_not_taken(
+    store: SqliteQueueStore, disk: BrokenDisk, fault: str
+) -> None:
+    disk.broken.add(fault)
+    with pytest.raises(StorageFull):
+        await store.enqueue(queued("m1", body=b"x" * 3_000_000))
+    assert list(store._shard.content.iterdir()) == []
+    assert store._spools == {}
+
+
 async def test_a_spool_that_is_discarded_while_it_is_enqueued_goes_with_the_outcome(
     store: SqliteQueueStore, disk: BrokenDisk
 ) -> None:

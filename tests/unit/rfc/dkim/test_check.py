@@ -198,12 +198,13 @@ async def test_text_appended_behind_the_signed_length_is_not_a_pass() -> None:
     assert "22 of 41 octets" in outcome.reason
 
 
-async def test_a_second_from_beside_a_good_signature_is_not_a_pass() -> None:
+@pytest.mark.parametrize("name", [b"From:", b"From\x0b:", b"From\r\n :", b"\xa0From :"])
+async def test_a_second_from_beside_a_good_signature_is_not_a_pass(name: bytes) -> None:
     """h= names From once: a From put on top is not signed, and readers may show it."""
     once = signed_once(MESSAGE)
     (outcome,) = await judged(once)
     assert outcome.result is AuthResult.PASS
-    (outcome,) = await judged(b"From: Eve <eve@evil.example>\r\n" + once)
+    (outcome,) = await judged(name + b" Eve <eve@evil.example>\r\n" + once)
     assert outcome.result is AuthResult.POLICY
     assert "2 From fields" in outcome.reason
 

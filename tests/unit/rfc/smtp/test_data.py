@@ -1,6 +1,7 @@
 """The data of a message, in and out."""
 
 import itertools
+import re
 
 import pytest
 from hypothesis import example, given
@@ -41,8 +42,10 @@ def naive(data: bytes, max_size: int, max_line: int) -> tuple[bytes, set[DataFau
             faults.add(DataFault.BARE_CR)
         if octet == 10 and framed[index - 1 : index] != b"\r":
             faults.add(DataFault.BARE_LF)
+        if octet == 0:
+            faults.add(DataFault.NUL)
     content = framed[: end + 2].replace(b"\r\n.", b"\r\n")[2:]
-    if any(len(line) > max_line for line in content.replace(b"\n", b"\n\x00").split(b"\x00")):
+    if any(len(line) > max_line for line in re.split(rb"(?<=\n)", content)):
         faults.add(DataFault.LINE_TOO_LONG)
     if len(content) > max_size:
         faults.add(DataFault.TOO_LARGE)
@@ -58,7 +61,7 @@ def naive(data: bytes, max_size: int, max_line: int) -> tuple[bytes, set[DataFau
         (b"..\r\n.\r\n", b".\r\n", b""),
         (b"...\r\n..a\r\n.b\r\n.\r\n", b"..\r\n.a\r\nb\r\n", b""),
         (b"\r\n..\r\n.\r\n.\r\n", b"\r\n.\r\n", b".\r\n"),
-        (b"a\0b\xff\r\n.\r\n", b"a\0b\xff\r\n", b""),
+        (b"a\x01b\xff\r\n.\r\n", b"a\x01b\xff\r\n", b""),
     ],
 )
 @pytest.mark.parametrize("step", [0, 1, 2, 3])
@@ -78,8 +81,8 @@ def test_nothing_but_crlf_dot_crlf_ends_the_data(sequence: bytes, step: int) -> 
     _, reader = read(b"one" + sequence + b"two\r\n.\r\nNOOP\r\n", step=step)
     assert reader.done
     assert reader.rest.endswith(b"NOOP\r\n")
-    bare = sequence.replace(b"\r\n", b"").strip(b". \0")
-    assert (reader.fault in {DataFault.BARE_CR, DataFault.BARE_LF}) is bool(bare)
+    bare = sequence.replace(b"\r\n", b"").strip(b". ")
+    assert (reader.fault in {DataFault.BARE_CR, DataFault.BARE_LF, DataFault.NUL}) is bool(bare)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +94,11 @@ def test_nothing_but_crlf_dot_crlf_ends_the_data(sequence: bytes, step: int) -> 
         (b"a\n\rb\r\n.\r\n", {DataFault.BARE_CR, DataFault.BARE_LF}),
         (b"a\r\r\n.\r\n", {DataFault.BARE_CR}),
         (b"a\r\n\n.\r\n\r\n.\r\n", {DataFault.BARE_LF}),
+        (b"a\r\n\0.\r\nMAIL\r\n.\r\n", {DataFault.NUL}),
+        (b"\0a\r\n.\0\r\n.\r\n", {DataFault.NUL}),
     ],
 )
-def test_bare_line_ends_are_faults_and_the_end_is_still_found(data: bytes, faults: set[DataFault]) -> None:
+def test_bare_line_ends_and_nul_are_faults_and_the_end_is_still_found(data: bytes, faults: set[DataFault]) -> None:
     for step in (0, 1):
         content, reader = read(data, step=step)
         assert reader.done
@@ -103,7 +108,7 @@ def test_bare_line_ends_are_faults_and_the_end_is_still_found(data: bytes, fault
 
 def test_a_bare_line_end_is_found_at_every_place_of_a_large_piece() -> None:
     for place in (0, 1, 16_383, 16_384, 16_385, 32_767, 32_768, 39_999):
-        for octet, fault in ((b"\r", DataFault.BARE_CR), (b"\n", DataFault.BARE_LF)):
+        for octet, fault in ((b"\r", DataFault.BARE_CR), (b"\n", DataFault.BARE_LF), (b"\0", DataFault.NUL)):
             data = bytearray(b"x" * 40_000)
             data[place : place + 1] = octet
             _, reader = read(bytes(data) + b"x\r\n.\r\n", max_line=0)
@@ -138,7 +143,7 @@ def test_content_of_the_limit_is_taken_and_an_octet_more_is_not(step: int) -> No
 
 
 def test_the_fault_that_endangers_others_decides() -> None:
-    _, reader = read(b"x" * 2000 + b"\na\rb\r\n.\r\n", max_size=10)
+    _, reader = read(b"x" * 2000 + b"\na\rb\0\r\n.\r\n", max_size=10)
     assert reader.faults == set(DataFault)
     assert reader.fault is DataFault.BARE_CR
 

@@ -71,6 +71,11 @@ class OpenedMessage:
         return tuple(layer.envelope for layer in self.layers if layer.envelope is not None)
 
     @property
+    def signed_closed(self) -> bool:
+        """Whether signatures are around ciphertext alone: who made them need not have known what is inside."""
+        return bool(self.signatures) and self.layers[-1].signed is None
+
+    @property
     def encrypted(self) -> bool:
         """Whether there is an encryption, opened or not."""
         return bool(self.envelopes)

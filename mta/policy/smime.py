@@ -1,8 +1,9 @@
 """Judges what the S/MIME of a message is worth: whose signature it is, and whether its certificate is believed.
 
 A message is `good` only if everything is: every signature of every layer holds and leads to an accepted CA, and the
-innermost one, over what the reader will see, is by the one mailbox that the From names. A Sender field does not count:
-no reader looks at it.
+innermost one, over what the reader will see, is by the one mailbox that the From names. A signature around ciphertext
+alone is over nothing that a reader sees: anybody can put theirs around what a stranger has encrypted. A Sender field
+does not count: no reader looks at it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _BY_FAULT = {
 }
 _NO_PATH = PathVerdict(PathFault.UNTRUSTED, "its certificate was not judged")
 _NOT_SIGNED = "the message as a whole is not signed"
+_SIGNED_CLOSED = "signed was the ciphertext alone: whoever did it need not have known what is inside"
 _ONLY_ENCRYPTED = "it is encrypted, and nobody has signed what was inside"
 
 
@@ -63,6 +65,9 @@ def judge_message(opened: OpenedMessage, author: FromField, paths: Mapping[bytes
 def _result(opened: OpenedMessage, signers: tuple[JudgedSigner, ...]) -> tuple[SmimeResult, str]:
     if signers:
         decisive = worst(signers)
+        if opened.signed_closed and decisive.result is SmimeResult.GOOD:
+            result = _BY_FAULT.get(opened.fault, SmimeResult.UNSIGNED)
+            return result, f"{opened.reason}; {_SIGNED_CLOSED}" if opened.reason else _SIGNED_CLOSED
         if opened.fault in (Fault.NONE, Fault.LOCKED) or decisive.result in (SmimeResult.BAD, SmimeResult.MALFORMED):
             return decisive.result, decisive.reason
     if opened.fault is not Fault.NONE:
@@ -80,6 +85,8 @@ def _judged_signers(
         found = [_signer(signer, layer, paths) for signer in signed.signers]
         if layer == innermost:
             found = _by_author(found, author, opened.author)
+        if layer == innermost and opened.signed_closed:
+            found = [replace(signer, is_author=False, reason=signer.reason or _SIGNED_CLOSED) for signer in found]
         judged.extend(found)
     return tuple(judged)
 
@@ -171,10 +178,10 @@ def _but(signer: JudgedSigner, reason: str) -> JudgedSigner:
 def _is_authenticated(opened: OpenedMessage, signers: tuple[JudgedSigner, ...]) -> bool:
     """Whether changes on the way would have been noticed: an attacker can shape what CBC decrypts to.
 
-    Only a signature that holds counts, whoever made it; or every envelope noticed changes by itself.
+    Only a signature inside of them that holds counts, whoever made it; or every envelope noticed changes by itself.
     """
     holds = (SmimeResult.GOOD, SmimeResult.NOT_THE_AUTHOR)
-    if signers and all(signer.result in holds for signer in signers):
+    if signers and not opened.signed_closed and all(signer.result in holds for signer in signers):
         return True
     sure = all(envelope.authenticated and envelope.content is not None for envelope in opened.envelopes)
     return bool(opened.envelopes) and sure

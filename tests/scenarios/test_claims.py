@@ -153,8 +153,21 @@ def test_a_name_in_quotes_or_a_comment_claims_nothing(company: Company) -> None:
         assert write(company, "me@stranger.example", author).accepted
 
 
-def test_a_message_without_from_claims_nothing_by_it(company: Company) -> None:
-    assert write(company, "me@stranger.example").accepted
+def test_a_message_without_from_could_claim_anything(company: Company) -> None:
+    refused_at_the_end(company, write(company, "me@stranger.example"), "ambiguous-from")
+    assert write(company, "me@contoso.example", source=RELAY).accepted
+
+
+@pytest.mark.parametrize("name", ["From\x0b", "From\x0c", "From\r\n ", "\xa0From", "\ufeffFrom", "Fr\xfeom", "Sender"])
+def test_a_name_is_as_good_as_from_where_a_reader_takes_it_for_one(company: Company, name: str) -> None:
+    data = f"Subject: claims\r\n{name}: bob@fabrikam.example\r\n\r\nhello\r\n".encode(
+        "latin-1" if name[0] != "\ufeff" else "utf-8"
+    )
+    reason = "ambiguous-from" if name == "Sender" else "network"
+    refused_at_the_end(company, send(company.port, "me@stranger.example", TO, data), reason)
+    both = data.replace(b"Subject", b"From: me@stranger.example\r\nSubject")
+    if name != "Sender":
+        refused_at_the_end(company, send(company.port, "me@stranger.example", TO, both), "ambiguous-from")
 
 
 def test_a_bounce_claims_by_its_from_alone(company: Company) -> None:

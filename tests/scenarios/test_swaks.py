@@ -268,7 +268,7 @@ def test_a_whole_transaction_in_one_packet_is_answered_in_order(company: Company
         stream.flush()
         replies = [stream.readline()[:3] for _ in range(5)]
         assert replies == [b"250", b"250", b"550", b"250", b"354"]
-        stream.write(b"Subject: x\r\n\r\nhello\r\n.\r\nRSET\r\nQUIT\r\n")
+        stream.write(b"From: a@stranger.example\r\n\r\nhello\r\n.\r\nRSET\r\nQUIT\r\n")
         stream.flush()
         assert [stream.readline()[:3] for _ in range(3)] == [b"250", b"250", b"221"]
     assert set(arrived(company, to).recipients) == {to, also}

@@ -21,7 +21,7 @@ from pathlib import Path
 from mta.adapters.pki import Issued
 from tests.support.running_mta import PATIENCE
 
-BODY = b"Subject: a story\r\n\r\nIt begins.\r\n"
+BODY = b"From: teller@story.example\r\nSubject: a story\r\n\r\nIt begins.\r\n"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from mta.model.frozen import frozen
 from mta.model.message import HeaderBlock
-from mta.rfc.mime.content_type import ATTACHED_MESSAGE, OPAQUE, PLAIN_TEXT, ContentType, read_type
+from mta.rfc.mime.content_type import ATTACHED_MESSAGE, OPAQUE, PLAIN_TEXT, ContentType, read_encoding, read_type
 from mta.rfc.mime.header import scan_header
 from mta.rfc.mime.structure import Open, StructureError, Walk
 
@@ -27,12 +27,16 @@ HEADER_LINES = 20_000
 IDENTITY = frozenset({"7bit", "8bit", "binary"})  # RFC 2045 §6.2: the body stands there as it is
 _ENCODINGS = IDENTITY | {"base64", "quoted-printable"}
 
+_STRAY = bytes((*range(33), *range(127, 256)))
+_LINE_OF_BLANKS = re.compile(rb"\n[ \t]+\r?\n")  # some readers end a header there
+
 AMBIGUITIES = {
     "duplicate-content-type": "an entity has two Content-Type fields",
     "duplicate-encoding": "an entity has two Content-Transfer-Encoding fields",
     "unreadable-type": "a Content-Type cannot be read",
     "unknown-encoding": "a Content-Transfer-Encoding is unknown",
     "encoded-multipart": "a multipart or an attached message is encoded as a whole",
+    "odd-parameters": "a Content-Type has parameters that readers take differently",
     "several-boundaries": "a multipart names two boundaries",
     "no-boundary": "a multipart names no boundary",
     "odd-boundary": "a boundary is not as RFC 2046 wants it",
@@ -40,6 +44,7 @@ AMBIGUITIES = {
     "missing-end": "a multipart has no closing delimiter",
     "no-parts": "a multipart has nothing but its closing delimiter",
     "delimiter-after-end": "a delimiter stands behind the end of its multipart",
+    "odd-delimiter": "a line is a delimiter to some readers and none to others",
     "odd-header": "a header has a line that is no field, or no end",
     "nul": "there is a NUL",
     "bare-cr": "there is a CR without LF",
@@ -178,6 +183,12 @@ class _Builder(Walk):
         Walk.end(self, place, line)
         del self.owners[place:]
 
+    def pass_by(self, text: bytes) -> None:
+        """Some readers overlook more behind a boundary than white space."""
+        text = text.rstrip(_STRAY)
+        if text.removesuffix(b"--").rstrip(_STRAY) in self.places or text in self.places:
+            self.doubts.add("odd-delimiter")
+
     def look(self, start: int, stop: int, body: int) -> bytes | None:
         """Read a part's header; where it goes on behind a line of dashes, its fields are those before that line."""
         node = self.chain[-1]
@@ -251,6 +262,23 @@ class _Builder(Walk):
                 self.doubts.add("delimiter-after-end")
             if not node.parts:
                 self.doubts.add("no-parts")
+            self._look_for_delimiters(node, end)
+
+    def _look_for_delimiters(self, node: _Node, end: int) -> None:
+        """Outside of all parts, one line begins as a delimiter does, to whoever matches loosely (RFC 2046 §5.1.1)."""
+        mark = b"--" + node.boundary
+        preamble = self._count(mark, node.body, node.parts[0].start) if node.parts else 1
+        if preamble > 1 or (self.outside_only and node.parts and self._beyond_first(node, mark, end)):
+            self.doubts.add("odd-delimiter")
+
+    def _beyond_first(self, node: _Node, mark: bytes, end: int) -> bool:
+        """Whether more delimiters than there are can be found behind the first part; that part alone is signed."""
+        expected = len(node.parts) - 1 + (node.closed >= 0)
+        return self._count(mark, node.parts[0].end, end) > expected
+
+    def _count(self, mark: bytes, start: int, end: int) -> int:
+        assert isinstance(self.content, bytes)
+        return self.content.count(mark, start, end)
 
     def _occurs(self, text: bytes, start: int, end: int) -> bool:
         assert isinstance(self.content, bytes)
@@ -294,8 +322,11 @@ def _read_fields(block: HeaderBlock, size: int) -> _Fields:
             if encoding is not None:
                 doubts.append("duplicate-encoding")
             else:
-                encoding = block.raw[value_start:end].strip().lower().decode("latin-1")
-    if block.raw[at:size] not in (b"", b"\r\n", b"\n"):
+                value = block.raw[value_start:end]
+                encoding = read_encoding(value)
+                if b"(" in value:
+                    doubts.append("unknown-encoding")  # many readers know no comments there
+    if block.raw[at:size] not in (b"", b"\r\n", b"\n") or _LINE_OF_BLANKS.search(block.raw, 0, size):
         doubts.append("odd-header")
     if encoding is not None and encoding not in _ENCODINGS:
         doubts.append("unknown-encoding")

@@ -17,11 +17,15 @@ from dataclasses import dataclass, field
 from mta.errors import MtaError
 from mta.model.message import HeaderBlock
 from mta.rfc.mime.content_type import parameters
+from mta.rfc.mime.parameters import uncommented
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
-_CONTENT_TYPE = re.compile(rb"^content-type[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*)", re.MULTILINE | re.IGNORECASE)
-_TYPE = re.compile(rb"\s*+(?:(multipart)/|message/(?:rfc822|global|news)\b)", re.IGNORECASE)
+# Whatever octets that no name can have stand around it: some readers overlook them
+_CONTENT_TYPE = re.compile(
+    rb"^[^!-~\n]*+content-type[^!-~]*+:([^\n]*+(?:\n[ \t][^\n]*+)*)", re.MULTILINE | re.IGNORECASE
+)
+_TYPE = re.compile(rb"[^!-~]*+(?:(multipart)[^!-~]*+/|message[^!-~]*+/[^!-~]*+(?:rfc822|global|news)\b)", re.IGNORECASE)
 _DASHES = re.compile(rb"\n--([^\n]*+)")
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _AT_EMPTY_LINE = re.compile(rb"\r?\n")
@@ -47,7 +51,7 @@ def check_structure(content: Buffer, block: HeaderBlock, nesting: int, boundary_
 
 def has_parts(content_type: bytes) -> bool:
     """Whether an entity of this type is taken apart: a multipart, or an attached message."""
-    return _TYPE.match(content_type) is not None
+    return _TYPE.match(uncommented(content_type)) is not None
 
 
 class StructureError(MtaError):
@@ -93,6 +97,8 @@ class Walk:
                 self.begin(self.places[text], match)
             elif text[-2:] == b"--" and text[:-2] in self.places:
                 self.end(self.places[text[:-2]], match)
+            else:
+                self.pass_by(match[1])
         self._read_headers(len(self.content))
 
     def begin(self, place: int, line: re.Match[bytes]) -> None:
@@ -105,6 +111,9 @@ class Walk:
         self._close_to(place)
         self.part = -1
 
+    def pass_by(self, text: bytes) -> None:
+        """A line begins with two dashes and this `text`, and is no delimiter."""
+
     def look(self, start: int, stop: int, body: int) -> bytes | None:
         """The Content-Type in the header lines between `start` and `stop`; the part's body begins at `body`."""
         match = _CONTENT_TYPE.search(bytes(self.content[start:stop]))
@@ -112,7 +121,7 @@ class Walk:
 
     def enter(self, value: bytes, body: int, depth: int) -> None:
         """Take in a Content-Type of an entity at `depth` whose body begins at `body`."""
-        kind = _TYPE.match(value)
+        kind = _TYPE.match(uncommented(value))
         if kind is None:
             return
         if depth + 1 > self.nesting:
@@ -126,16 +135,15 @@ class Walk:
             self.places[boundary] = len(self.stack) - 1
 
     def _boundary(self, value: bytes) -> bytes:
+        found: list[bytes] = []
         for name, boundary in parameters(value):
-            if name.startswith(b"boundary*"):
+            if name.startswith(b"boundary*"):  # beside a plain one as well: many readers prefer it
                 raise StructureError("split-boundary", "a MIME boundary is given in pieces (RFC 2231)")
             if name == b"boundary":
-                if len(boundary) > self.boundary_length:
-                    raise StructureError(
-                        "boundary-length", f"a MIME boundary is longer than {self.boundary_length} octets"
-                    )
-                return boundary.rstrip(b" \t\r\n")
-        return b""  # nobody can take such a multipart apart
+                found.append(boundary)
+        if found and len(found[0]) > self.boundary_length:
+            raise StructureError("boundary-length", f"a MIME boundary is longer than {self.boundary_length} octets")
+        return found[0].rstrip(b" \t\r\n") if found else b""  # without one nobody can take it apart
 
     def _close_to(self, size: int) -> None:
         while len(self.stack) > size:

@@ -12,7 +12,8 @@ import re
 from enum import Enum
 
 from mta.model.message import HeaderBlock
-from mta.rfc.mime.content_type import PLAIN_TEXT, ContentType, parse_content_type
+from mta.rfc.mime.content_type import PLAIN_TEXT, ContentType, parse_content_type, read_encoding
+from mta.rfc.mime.parameters import uncommented
 
 SIGNATURE_TYPES = ("application/pkcs7-signature", "application/x-pkcs7-signature")
 _PKCS7 = ("application/pkcs7-mime", "application/x-pkcs7-mime")
@@ -91,12 +92,12 @@ def _kind(content_type: ContentType, block: HeaderBlock, start: bytes) -> Kind:
 
 
 def _of_multipart(content_type: ContentType) -> Kind:
-    protocol = content_type.get("protocol").strip().lower()
-    if content_type.subtype == "signed" and protocol in SIGNATURE_TYPES:
+    protocols = [value.strip().lower() for value in content_type.all("protocol")]
+    if content_type.subtype == "signed" and any(each in SIGNATURE_TYPES for each in protocols):
         return Kind.SIGNED
-    if content_type.subtype == "signed" and protocol == "application/pgp-signature":
+    if content_type.subtype == "signed" and "application/pgp-signature" in protocols:
         return Kind.PGP_SIGNED
-    if content_type.subtype == "encrypted" and protocol == "application/pgp-encrypted":
+    if content_type.subtype == "encrypted" and "application/pgp-encrypted" in protocols:
         return Kind.PGP_ENCRYPTED
     return Kind.PLAIN
 
@@ -104,13 +105,15 @@ def _of_multipart(content_type: ContentType) -> Kind:
 def _of_pkcs7(content_type: ContentType, block: HeaderBlock, start: bytes) -> Kind:
     """By what the octets say; by what the header says only where they cannot be read."""
     encodings = block.values(b"content-transfer-encoding")
+    encoding = read_encoding(encodings[0]) if encodings else "7bit"
     octets = start
-    if encodings and encodings[0].strip().lower() == b"base64":
+    if encoding == "base64":
         letters = _NOT_BASE64.sub(b"", start)
         octets = base64.b64decode(letters[: len(letters) // 4 * 4])
-    elif encodings and encodings[0].strip().lower() == b"quoted-printable":
+    elif encoding == "quoted-printable":
         octets = binascii.a2b_qp(start)
-    claimed = Kind(_BY_SMIME_TYPE.get(content_type.get("smime-type").strip().lower(), "opaque"))
+    words = [value.strip().lower() for value in content_type.all("smime-type")]
+    claimed = Kind(_BY_SMIME_TYPE.get(words[0] if words else "", "opaque"))
     for identifier, word in _TYPES.items():
         if identifier in octets[:24]:
             found = Kind(word)
@@ -122,9 +125,7 @@ def _is_named_p7m(content_type: ContentType, block: HeaderBlock) -> bool:
     """RFC 8551 §3.9: a gateway may have made `application/octet-stream` of it; the file name is what is left."""
     if content_type.essence != "application/octet-stream":
         return False
-    names = [content_type.get("name")]
-    # RFC 2183 §2: a disposition has parameters like those of a type
-    names += [
-        parse_content_type(b"x/" + value.lstrip()).get("filename") for value in block.values(b"content-disposition")
-    ]
+    names = [*content_type.all("name")]
+    for value in block.values(b"content-disposition"):  # RFC 2183 §2: it has parameters like those of a type
+        names += parse_content_type(b"x/" + uncommented(value).lstrip(b" \t\r\n")).all("filename")
     return any(name.strip().lower().endswith((".p7m", ".p7z")) for name in names)

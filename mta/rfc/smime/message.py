@@ -18,7 +18,8 @@ from mta.errors import SmimeError, SmimeUnsupported
 from mta.model.message import HeaderBlock
 from mta.model.opened import Fault, Layer, OpenedMessage, ProtectedHeader
 from mta.model.smime import SignedOutcome
-from mta.rfc.mime.entity import AMBIGUITIES, Entity, scan_entity
+from mta.rfc.mime.content_type import read_encoding
+from mta.rfc.mime.entity import AMBIGUITIES, IDENTITY, Anatomy, Entity, scan_entity
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
 from mta.rfc.mime.structure import StructureError
@@ -116,6 +117,7 @@ class _Opening:
         if kind is Kind.SIGNED:
             self._take_off_signature(*self._two_parts())
         elif kind is Kind.OPAQUE:
+            self._refuse_doubtful(scan_entity(self.entity, self.block, outside_only=True))
             return self._take_off_signed_data(_decoded(self.entity, self.block))
         elif kind is Kind.ENCRYPTED:
             self._take_off_envelope(_decoded(self.entity, self.block))
@@ -133,15 +135,22 @@ class _Opening:
             self.entity = self.entity.replace(b"\n", b"\r\n")
             self.block = scan_header(self.entity, len(self.entity))
         anatomy = scan_entity(self.entity, self.block, outside_only=True)
-        if anatomy.ambiguities:
-            raise _Stop(Fault.MALFORMED, "; ".join(AMBIGUITIES[word] for word in anatomy.ambiguities))
+        self._refuse_doubtful(anatomy)
         parts = anatomy.root.parts
         if len(parts) != 2:
             raise _Stop(Fault.MALFORMED, f"a multipart/signed of {len(parts)} parts: it has two")
         if parts[1].content_type.essence not in SIGNATURE_TYPES:
             raise _Stop(Fault.MALFORMED, f"a signature of type {parts[1].content_type.essence}")
         signed, signature = parts
+        self._refuse_doubtful(scan_entity(self.entity[signature.start : signature.end]))
         return self.entity[signed.start : signed.end], self._signature(signature)
+
+    def _refuse_doubtful(self, anatomy: Anatomy) -> None:
+        """What one reader shows as signed, another must show, too."""
+        # inside an envelope lines may end in LF (and mixed: what openssl makes of a signed text)
+        words = [word for word in anatomy.ambiguities if word != "bare-lf"]
+        if words:
+            raise _Stop(Fault.MALFORMED, "; ".join(AMBIGUITIES[word] for word in words))
 
     def _signature(self, part: Entity) -> bytes:
         return _decoded(self.entity[part.start : part.end], part.header)
@@ -210,15 +219,17 @@ def _decoded(entity: bytes, block: HeaderBlock) -> bytes:
     encodings = block.values(b"content-transfer-encoding")
     if len(encodings) > 1 or block.count(b"content-type") > 1:
         raise _Stop(Fault.MALFORMED, AMBIGUITIES["duplicate-encoding"])
-    encoding = encodings[0].strip().lower() if encodings else b"7bit"
+    encoding = read_encoding(encodings[0]) if encodings else "7bit"
     body = memoryview(entity)[block.body_start :]
     try:
-        if encoding == b"base64":
+        if encoding == "base64":
             return binascii.a2b_base64(body)
     except binascii.Error as error:
         raise _Stop(Fault.MALFORMED, f"its base64 is broken: {error}") from None
-    if encoding == b"quoted-printable":
+    if encoding == "quoted-printable":
         return binascii.a2b_qp(body)
+    if encoding not in IDENTITY:
+        raise _Stop(Fault.MALFORMED, AMBIGUITIES["unknown-encoding"])
     return bytes(body)
 
 

@@ -18,6 +18,7 @@ from mta.policy.smime import judge_message, to_judge
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
 from mta.rfc.smime.message import open_message
+from mta.rfc.smime.profile import PROFILES
 from tests.support.smime import Person, issue, person
 from tests.support.smime_mail import HEADER, MESSAGE, anna, berta, encrypt, mallory, sign, sign_and_encrypt
 
@@ -135,6 +136,28 @@ def test_the_innermost_signature_must_be_the_authors_and_the_outer_ones_right() 
     outer = sign(encrypt(inner, berta()), mallory())
     broken = outer.replace(b"Content-Description: S/MIME Encrypted Message", b"Content-Description: x")
     assert verdict(broken) == "bad"
+
+
+@pytest.mark.parametrize("detached", [True, False])
+@pytest.mark.parametrize("profile", ["default", "authenticated"])
+@pytest.mark.parametrize(("to", "word"), [("berta", "unsigned"), ("anna", "encrypted")])
+def test_who_signs_a_strangers_ciphertext_is_not_its_author(detached: bool, profile: str, to: str, word: str) -> None:
+    """Anybody can put a signature around it; who did the encryption, and what was inside, nobody has signed."""
+    closed = encrypt(MESSAGE, person("p256", to), profile=profile)
+    found = judged(sign(closed, anna(), detached=detached))
+    assert (found.result.value, found.good) == (word, False)
+    assert "ciphertext alone" in found.reason
+    assert [signer.is_author for signer in found.signers] == [False]
+    assert found.authenticated is (PROFILES[profile].authenticated and to == "berta")
+
+
+@pytest.mark.parametrize(("who", "locked"), [("anna", "encrypted"), ("mallory", "not-the-author")])
+def test_thrice_wrapped_the_signature_inside_counts(who: str, locked: str) -> None:
+    inner = sign(MESSAGE, anna())
+    found = judged(sign(encrypt(inner, berta()), person("p256", who)))
+    assert (found.result.value, found.authenticated) == ("good", True)
+    assert [signer.is_author for signer in found.signers] == [False, True]
+    assert verdict(sign(encrypt(inner, anna()), person("p256", who))) == locked
 
 
 def certificate(*, san: list[x509.GeneralName] | None, subject: str = "") -> Person:

@@ -72,6 +72,32 @@ def test_quoted_pairs_in_a_boundary_are_read() -> None:
     assert "deeper" in check(message + nested(3))
 
 
+@pytest.mark.parametrize("before", [b"", b"boundary=a; "])
+@pytest.mark.parametrize(
+    "star", [b"boundary*=''b", b"boundary*0=b", b"boundary*0*=''b", b"boundary*1=b", b"\x0bBoundary*=b"]
+)
+def test_a_boundary_in_pieces_is_refused_also_beside_a_whole_one(before: bytes, star: bytes) -> None:
+    assert "RFC 2231" in check(b"Content-Type: multipart/mixed; " + before + star + b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"Content-Type\x0b: multipart/x; boundary=c",
+        b"Content-Type\r\n : multipart/x; boundary=c",
+        b"\xa0Content-Type: multipart/x; boundary=c",
+        b"Content-Type: (c) multipart/x; boundary=c",
+        b"Content-Type: multipart /x; boundary=c",
+        b"Content-Type: multipart/x; \x0bboundary=c",
+        b"Content-Type: multipart/x; boundary=c (d)",
+    ],
+)
+def test_what_only_some_readers_take_for_a_multipart_is_bounded_as_well(odd: bytes) -> None:
+    top = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + odd + b"\r\n\r\n--c\r\n"
+    assert check(top + nested(1)) == ""
+    assert "deeper" in check(top + nested(2))
+
+
 def test_a_boundary_in_pieces_is_refused() -> None:
     assert "RFC 2231" in check(b"Content-Type: multipart/mixed; boundary*0=a; boundary*1=b\r\n\r\n")
 

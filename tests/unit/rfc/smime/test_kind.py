@@ -51,6 +51,20 @@ def p7m(der: bytes, parameters: str = "", kind: str = "application/pkcs7-mime") 
             + ENVELOPED_DATA,
         ),
         (Kind.ENCRYPTED, b"Content-Type: application/pkcs7-mime\r\n\r\n" + ENVELOPED_DATA),
+        (Kind.ENCRYPTED, p7m(ENVELOPED_DATA, " (S/MIME)")),
+        (Kind.ENCRYPTED, p7m(ENVELOPED_DATA).replace(b"base64", b"(see 6.8) base64")),
+        (Kind.ENCRYPTED, p7m(b"?", "; smime-type*=us-ascii''enveloped%2Ddata")),
+        (Kind.ENCRYPTED, p7m(ENVELOPED_DATA, "; name*=utf-8''smime.p7m", "application/octet-stream")),
+        (Kind.ENCRYPTED, p7m(ENVELOPED_DATA, '; name*0="smi"; name*1="me.p7m"', "application/octet-stream")),
+        (
+            Kind.ENCRYPTED,
+            b"Content-Type: application/octet-stream\r\nContent-Disposition: (c) attachment;\r\n"
+            b" filename*0*=utf-8''smi;\r\n filename*1*=me%2Ep7m\r\n\r\n" + ENVELOPED_DATA,
+        ),
+        (
+            Kind.SIGNED,
+            b"Content-Type: multipart/signed (c); protocol=(c) application/pkcs7-signature; boundary=b\r\n\r\n",
+        ),
     ],
 )
 def test_a_message_is_recognised(kind: Kind, raw: bytes) -> None:

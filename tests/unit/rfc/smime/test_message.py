@@ -203,6 +203,88 @@ def test_a_multipart_signed_that_readers_could_see_differently_is_malformed(chan
     assert not any(signature.good for signature in found.signatures)
 
 
+EVIL = b"Content-Type: text/plain\r\n\r\nPay mallory.\r\n"
+
+
+def _in_the_preamble(message: bytes, before: bytes, behind: bytes) -> bytes:
+    """A part that those see who match a delimiter loosely."""
+    boundary = scan_entity(message).root.content_type.get("boundary").encode()
+    place = message.index(b"\r\n--" + boundary)
+    return message[:place] + b"\r\n" + before + b"--" + boundary + behind + b"\r\n" + EVIL + message[place:]
+
+
+def _in_the_signature(message: bytes, more: bytes) -> bytes:
+    """More in the header of the part that is not signed."""
+    return message.replace(
+        b"Content-Type: application/pkcs7-signature", more + b"Content-Type: application/pkcs7-signature"
+    )
+
+
+LOOSE = [(b"", b"\x0b"), (b"", b"\xa0"), (b"", b"x"), (b" ", b""), (b"\t", b""), (b"\x0b", b""), (b"\xef\xbb\xbf", b"")]
+UNSIGNED_HEADER = [
+    b"X: y\r\n \r\nPay mallory.\r\n",
+    b"X: y\r\n\t\t\r\nPay: mallory.\r\n",
+    b" \r\n",
+    b"Pay mallory.\r\n",
+    b"Content-Type\x0b: text/plain\r\n",
+    b"\xa0Content-Type: text/plain\r\n",
+    b"Content-Type\r\n : text/plain\r\n",
+    b"Content-Transfer-Encoding: 7bit\r\n" * 2,
+    b"Content-Transfer-Encoding\x0b: 7bit\r\n",
+]
+
+
+@pytest.mark.parametrize(("before", "behind"), LOOSE)
+def test_a_part_that_loose_readers_see_in_the_preamble(before: bytes, behind: bytes) -> None:
+    assert opened(_in_the_preamble(sign(MESSAGE, anna()), before, behind)).fault is Fault.MALFORMED
+
+
+@pytest.mark.parametrize(("before", "behind"), LOOSE)
+def test_a_part_that_loose_readers_see_within_or_behind_the_signature(before: bytes, behind: bytes) -> None:
+    message = sign(MESSAGE, anna())
+    boundary = scan_entity(message).root.content_type.get("boundary").encode()
+    more = b"\r\n" + before + b"--" + boundary + behind + b"\r\n" + EVIL
+    end = message.rindex(b"\r\n--")
+    assert opened(message[:end] + more + message[end:]).fault is Fault.MALFORMED
+    assert opened(message + more).fault is Fault.MALFORMED
+
+
+@pytest.mark.parametrize("more", UNSIGNED_HEADER)
+def test_a_header_within_which_readers_begin_a_text(more: bytes) -> None:
+    assert opened(_in_the_signature(sign(MESSAGE, anna()), more)).fault is Fault.MALFORMED
+    for detached in (True, False):
+        message = sign(MESSAGE, anna(), detached=detached)
+        assert layers(message) == "s"
+        outside = message.replace(b"MIME-Version", more + b"MIME-Version", 1)
+        assert opened(outside).fault is Fault.MALFORMED
+
+
+@pytest.mark.parametrize(
+    "encoding", [b"base64\x0b", b"base64 (c)", b"\x0cbase64", b"x-base64", b"base64;", b'"base64"', b"\xa0base64"]
+)
+@pytest.mark.parametrize("detached", [True, False])
+def test_an_encoding_that_readers_read_differently(encoding: bytes, detached: bool) -> None:
+    message = sign(MESSAGE, anna(), detached=detached)
+    changed = message.replace(b"Content-Transfer-Encoding: base64", b"Content-Transfer-Encoding: " + encoding)
+    assert opened(changed).fault is Fault.MALFORMED
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'Content-Type: multipart/signed (by hand); protocol="application/pkcs7-signature"; boundary="%s"',
+        b"Content-Type: multipart/signed; protocol*=us-ascii''application%%2Fpkcs7-signature; boundary=\"%s\"",
+    ],
+)
+def test_legal_types_seldom_seen_are_read(header: bytes) -> None:
+    message = sign(MESSAGE, anna())
+    block = scan_header(message, len(message))
+    (field,) = (field for field in block.fields if field.name == b"content-type")
+    boundary = scan_entity(message).root.content_type.get("boundary").encode()
+    again = message[: field.start] + header % boundary + b"\r\n" + message[field.end :]
+    assert layers(again) == "s"
+
+
 def _with_third_part(message: bytes) -> bytes:
     boundary = scan_entity(message).root.content_type.get("boundary").encode()
     return message.replace(b"--" + boundary + b"--", b"--" + boundary + b"\r\n\r\nmore\r\n--" + boundary + b"--")

@@ -41,6 +41,7 @@ RFC_MAY_IMPORT = {
     "arf": {"mime"},
     "dane": {"pkix"},
     "mime": {"smtp"},
+    "pkix": {"idna"},
     "smtp": {"idna"},
     "dkim": {"idna"},
     "jose": {"json"},

@@ -14,41 +14,36 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from mta.adapters.judge.bounds import Purpose, anchor_fault, bounds_fault, critical_fault, usage_fault
 from mta.adapters.judge.chains import Issuers, chains
 from mta.adapters.judge.fetch import Fetcher
+from mta.adapters.judge.readable import LARGEST, UNREADABLE, load, readable
 from mta.adapters.judge.revocation import Search
 from mta.errors import SmimeError
 from mta.model.tls import CertificateFacts, PathFault, PathVerdict, RevocationList, RevocationState, RevocationStatus
-from mta.rfc.pkix.certificate import UNREADABLE_ERRORS, certificate_facts, read_certificate
-from mta.rfc.pkix.person import ANY_USAGE, EMAIL_PROTECTION, PersonFacts, person_facts
+from mta.rfc.pkix.certificate import UNREADABLE_ERRORS, certificate_facts
+from mta.rfc.pkix.issuer import path_length
+from mta.rfc.pkix.person import person_facts
 from mta.rfc.smime.bounds import prove
 
 logging.getLogger("pyhanko_certvalidator").setLevel(logging.CRITICAL)  # what it says, our verdict says
 
 if TYPE_CHECKING:
     from asn1crypto.x509 import Certificate
+    from pyhanko_certvalidator.authority import TrustQualifiers
     from pyhanko_certvalidator.context import ValidationContext
     from pyhanko_certvalidator.path import ValidationPath
 
-LARGEST = 65_536  # octets of a certificate
 MOST_OTHERS = 50  # certificates lying by
 MOST_PATHS = 8  # ways to an anchor that are tried
 LARGEST_LIST = 1 << 20  # octets of a list that the library may read: it takes its time
 KEPT = 300.0  # seconds that a verdict is kept
 KEPT_UNREACHABLE = 30.0
 MOST_KEPT = 4096
-_USAGES = {"sign": {"digitalSignature", "nonRepudiation"}, "encrypt": {"keyEncipherment", "keyAgreement"}}
-_KNOWN_CRITICAL = {
-    *("2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.32"),  # usage, names, constraints, policies
-    *("2.5.29.33", "2.5.29.36", "2.5.29.37", "2.5.29.54"),  # mappings, policy constraints, purposes, anyPolicy
-}
-# What the library and asn1crypto raise in the middle of what they cannot make sense of.
-_UNREADABLE = (*UNREADABLE_ERRORS, RecursionError, AttributeError, LookupError, NotImplementedError, AssertionError)
-Purpose = Literal["sign", "encrypt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +67,8 @@ class PathJudge:
 
         self._settings = settings
         self._fetcher = fetcher
-        self._anchors = _readable(settings.anchors)
-        self._intermediates = _readable(settings.intermediates)
+        self._anchors = readable(settings.anchors)
+        self._intermediates = readable(settings.intermediates)
         self._kept: OrderedDict[bytes, tuple[float, float, PathVerdict]] = OrderedDict()
 
     async def judge(self, certificate: bytes, others: Sequence[bytes], purpose: Purpose, now: float) -> PathVerdict:
@@ -81,7 +76,7 @@ class PathJudge:
         others = tuple(others[:MOST_OTHERS])
         key = _digest(purpose.encode(), certificate, *others)
         kept = self._kept.get(key)
-        if kept is not None and kept[0] > time.monotonic() and abs(now - kept[1]) <= KEPT:
+        if kept is not None and kept[0] > time.monotonic() and abs(now - kept[1]) <= KEPT and _in_time(kept[2], now):
             return kept[2]
         verdict = await self._judge(certificate, others, purpose, now)
         seconds = KEPT_UNREACHABLE if verdict.temporary else KEPT
@@ -101,7 +96,7 @@ class PathJudge:
                 return PathVerdict(PathFault.INVALID, f"a certificate of {len(certificate)} octets is too large")
             prove(certificate)
             facts, person = certificate_facts(certificate), person_facts(certificate)
-            wrong = _usage_fault(person, purpose, self._settings.require_usage) or _critical_fault(certificate)
+            wrong = usage_fault(person, purpose, self._settings.require_usage) or critical_fault(certificate)
         except (SmimeError, *UNREADABLE_ERRORS) as error:
             return PathVerdict(PathFault.INVALID, str(error))
         if wrong:
@@ -109,7 +104,7 @@ class PathJudge:
         path = await self._path(certificate, others, now)
         if isinstance(path, PathVerdict):
             return path
-        chain = tuple(certificate_facts(one.dump()) for one in reversed(list(path.iter_certs(include_root=True))))
+        chain = _facts(path)
         if self._settings.revocation != "off":
             fault = await self._revocation(chain, path, now)
             if fault is not None:
@@ -119,19 +114,18 @@ class PathJudge:
 
     async def _path(self, certificate: bytes, others: tuple[bytes, ...], now: float) -> ValidationPath | PathVerdict:
         """A path to an anchor, or what is wrong with the first way that could have been one."""
-        from asn1crypto.x509 import Certificate
-
         faults: list[PathVerdict] = []
         try:
-            leaf = Certificate.load(certificate, strict=True)
+            leaf = load(certificate)
             anchored = any(one.dump() == certificate for one in self._anchors)
-            ways = chains(leaf, Issuers(_readable(others), self._intermediates), Issuers(self._anchors))
+            ways = chains(leaf, Issuers(readable(others), self._intermediates), Issuers(self._anchors))
             for between, anchor in islice([([], leaf)] if anchored else ways, MOST_PATHS):
-                found = await _validated(leaf, self._context([anchor], between, now))
+                found = anchor_fault(anchor, leaf, now) or await _validated(leaf, self._context([anchor], between, now))
+                found = found if isinstance(found, PathVerdict) else bounds_fault(_facts(found)) or found
                 if not isinstance(found, PathVerdict):
                     return found
                 faults.append(found)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return PathVerdict(PathFault.INVALID, f"it cannot be read: {error}")
         issuer = certificate_facts(certificate).issuer or "nobody"
         return (
@@ -141,6 +135,7 @@ class PathJudge:
     def _context(
         self, anchors: list[Certificate], between: list[Certificate], now: float, lists: Sequence[bytes] = ()
     ) -> ValidationContext:
+        from pyhanko_certvalidator.authority import AuthorityWithCert, TrustAnchor
         from pyhanko_certvalidator.context import ValidationContext
         from pyhanko_certvalidator.policy_decl import (
             NO_REVOCATION,
@@ -150,8 +145,9 @@ class PathJudge:
         )
 
         return ValidationContext(
-            trust_roots=anchors,
+            trust_roots=[TrustAnchor(AuthorityWithCert(one), _qualifiers(one)) for one in anchors],
             other_certs=between,
+            time_tolerance=timedelta(0),
             moment=datetime.fromtimestamp(now, UTC),
             allow_fetching=False,
             crls=lists,
@@ -212,7 +208,7 @@ async def _by_library(
         await verify_crl(subject, path, context)
     except RevokedError as error:
         return RevocationStatus(RevocationState.REVOKED, str(error))
-    except (CRLValidationError, PathError, ValidationError, *_UNREADABLE):
+    except (CRLValidationError, PathError, ValidationError, *UNREADABLE):
         return status
     return RevocationStatus(RevocationState.GOOD, "list")
 
@@ -234,8 +230,24 @@ async def _validated(leaf: Certificate, context: ValidationContext) -> Validatio
         return PathVerdict(PathFault.UNTRUSTED, str(error))
     except (errors.ValidationError, errors.PathError) as error:
         return PathVerdict(PathFault.INVALID, str(error))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return PathVerdict(PathFault.INVALID, f"it cannot be read: {error}")
+
+
+def _facts(path: ValidationPath) -> tuple[CertificateFacts, ...]:
+    """The certificates of a path, leaf first."""
+    return tuple(certificate_facts(one.dump()) for one in reversed(list(path.iter_certs(include_root=True))))
+
+
+def _qualifiers(anchor: Certificate) -> TrustQualifiers:
+    from pyhanko_certvalidator.authority import TrustQualifiers
+
+    return TrustQualifiers(max_path_length=path_length(anchor.dump()))
+
+
+def _in_time(verdict: PathVerdict, now: float) -> bool:
+    early = verdict.fault == PathFault.NOT_YET_VALID
+    return not early and all(one.not_before <= now <= one.not_after for one in verdict.path)
 
 
 def _digest(*parts: bytes) -> bytes:
@@ -248,42 +260,3 @@ def _digest(*parts: bytes) -> bytes:
 def _plain(name: str) -> str:
     """RFC 5280 §7.1: names that differ by case and white space alone are the same; the library looks closer."""
     return "".join(name.casefold().split()).replace("\\", "")
-
-
-def _readable(ders: Sequence[bytes]) -> list[Certificate]:
-    """Those of the certificates lying by that both libraries can read; asn1crypto reads when it is asked."""
-    from asn1crypto.x509 import Certificate
-
-    found = []
-    for der in ders:
-        try:
-            if len(der) > LARGEST or prove(der) or not certificate_facts(der):  # DER knows no open ends
-                continue
-            certificate = Certificate.load(der, strict=True)
-            for part in ("critical_extensions", "key_identifier", "public_key", "issuer_serial"):
-                getattr(certificate, part)
-            certificate.subject.hashable  # noqa: B018
-        except (SmimeError, *_UNREADABLE):
-            continue
-        found.append(certificate)
-    return found
-
-
-def _usage_fault(person: PersonFacts, purpose: Purpose, require_usage: bool) -> str:
-    """RFC 8550 §4.4.2 and §4.4.4: what is stated must allow it."""
-    if person.key_usage is not None and not person.key_usage & _USAGES[purpose]:
-        stated = ", ".join(sorted(person.key_usage)) or "nothing"
-        return f"its key usage states {stated}"
-    if person.purposes is None:
-        return "it states no extended key usage" if require_usage else ""
-    if not {EMAIL_PROTECTION, ANY_USAGE} & set(person.purposes):
-        return f"its extended key usage is {', '.join(person.purposes) or 'unreadable'}"
-    return ""
-
-
-def _critical_fault(der: bytes) -> str:
-    """RFC 5280 §4.2: a critical extension that is not understood makes a certificate unusable."""
-    for extension in read_certificate(der).extensions:
-        if extension.critical and extension.oid.dotted_string not in _KNOWN_CRITICAL:
-            return f"its critical extension {extension.oid.dotted_string} is not understood"
-    return ""

@@ -24,6 +24,7 @@ from OpenSSL import crypto
 from mta.errors import ConfigurationError
 from mta.model.tls import CertificateFacts, PathFault, PathVerdict, TrustAnchors
 from mta.rfc.pkix.certificate import certificate_facts
+from mta.rfc.pkix.constraints import constraint_fault
 
 MAX_CERTIFICATES = 10
 MAX_OCTETS = 102_400
@@ -68,6 +69,8 @@ class OpenSslChainVerifier:
         outcome = _judge(chain, self._anchors(anchors), now)
         if not outcome.path:
             return _fault(outcome)
+        if wrong := constraint_fault([certificate.der for certificate in outcome.path]):  # OpenSSL lets wildcards pass
+            return PathVerdict(PathFault.INVALID, wrong)
         _keep(self._paths, known, outcome.path, MAX_PATHS)
         return _time_fault(outcome.path, now)
 

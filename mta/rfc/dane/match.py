@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from mta.model.tls import CertificateFacts
 from mta.ports import TlsaRecord
 from mta.rfc.dane.parse import Matching, Selector, Usage
-from mta.rfc.pkix.certificate import UNREADABLE_ERRORS, public_key_info
+from mta.rfc.pkix.certificate import UNREADABLE_ERRORS
+from mta.rfc.pkix.der import public_key_info
 
 MOST_CERTIFICATES = 10  # of a chain; what comes after is no part of a sane one
 SMALLEST_KEY = 2048  # bits of RSA

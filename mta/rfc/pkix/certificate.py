@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 
 from cryptography import x509
@@ -15,6 +15,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import SignatureAlgorithmOID
 
 from mta.model.tls import CertificateFacts
+from mta.rfc.pkix.der import public_key_info
 
 # What cryptography raises for contents it will not read.
 UNREADABLE_ERRORS = (
@@ -67,20 +68,6 @@ def read_certificate(der: bytes) -> x509.Certificate:
             return x509.load_der_x509_certificate(der)
         except UNREADABLE_ERRORS as error:
             raise ValueError(f"no certificate: {error}") from error
-
-
-def public_key_info(der: bytes) -> bytes:
-    """The SubjectPublicKeyInfo of a certificate (DER) as it stands there, which is what pins and DANE digest.
-
-    Raises ValueError for what is no certificate.
-    """
-    certificate = next(_elements(der), b"")
-    fields = list(_elements(_content(next(_elements(_content(certificate)), b""))))
-    # RFC 5280 §4.1: [0] version, serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo
-    place = 6 if fields and fields[0][0] == 0xA0 else 5
-    if len(fields) <= place or fields[place][0] != 0x30:
-        raise ValueError("no certificate: it holds no public key")
-    return fields[place]
 
 
 def _read(der: bytes) -> CertificateFacts:
@@ -175,32 +162,3 @@ def _visible(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return "".join(f"\\{octet:02X}" for octet in character.encode("utf-8", "surrogatepass"))
-
-
-# --- DER, as much of it as a certificate's outline needs ---------------------------------------------------------
-
-
-def _elements(data: bytes) -> Iterator[bytes]:
-    """The elements that stand side by side in `data`, each with its tag and length. Raises ValueError."""
-    position = 0
-    while position < len(data):
-        end = _bounds(data, position)[1]
-        if end > len(data):
-            raise ValueError("no certificate: it is cut off")
-        yield data[position:end]
-        position = end
-
-
-def _content(element: bytes) -> bytes:
-    return element[slice(*_bounds(element, 0))] if element else b""
-
-
-def _bounds(data: bytes, position: int) -> tuple[int, int]:
-    """Where the content of the element at `position` starts and ends."""
-    if position + 2 > len(data):
-        raise ValueError("no certificate: it is cut off")
-    length, start = data[position + 1], position + 2
-    if length & 0x80:
-        octets = length & 0x7F
-        length, start = int.from_bytes(data[start : start + octets], "big"), start + octets
-    return start, start + length

@@ -13,6 +13,7 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.utils import CryptographyDeprecationWarning
 
+from mta.model.address import ascii_lower
 from mta.rfc.pkix.certificate import LARGEST_CACHED, UNREADABLE_ERRORS
 
 SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9"  # RFC 9598 §3: id-on-SmtpUTF8Mailbox
@@ -69,14 +70,14 @@ def _facts(certificate: x509.Certificate, extensions: x509.Extensions) -> Person
         value = extension.value
         if isinstance(value, x509.SubjectAlternativeName):
             emails = tuple(_addresses(value))
-            dns_names = tuple(name.lower() for name in value.get_values_for_type(x509.DNSName))
+            dns_names = tuple(map(ascii_lower, value.get_values_for_type(x509.DNSName)))
         elif isinstance(value, x509.BasicConstraints):
             authority = value.ca
         elif isinstance(value, x509.KeyUsage):
             usage = frozenset(_usages(value))
         elif isinstance(value, x509.ExtendedKeyUsage):
             purposes = tuple(oid.dotted_string for oid in value)
-    emails = emails or tuple(_old_addresses(certificate))
+    emails = emails or tuple(subject_emails(certificate))
     algorithm = certificate.public_key_algorithm_oid.dotted_string
     return PersonFacts(emails, dns_names, authority, usage, purposes, algorithm)
 
@@ -85,13 +86,13 @@ def _addresses(names: x509.SubjectAlternativeName) -> Iterator[str]:
     yield from names.get_values_for_type(x509.RFC822Name)
     for other in names.get_values_for_type(x509.OtherName):
         if other.type_id.dotted_string == SMTP_UTF8_MAILBOX:
-            text = _utf8_string(other.value)
+            text = mailbox_text(other.value)
             if text:
                 yield text
 
 
-def _utf8_string(der: bytes) -> str:
-    """The text of a UTF8String; empty for anything else, and for text that is none."""
+def mailbox_text(der: bytes) -> str:
+    """The address in a SmtpUTF8Mailbox, a UTF8String in DER; empty for anything else, and for text that is none."""
     if len(der) < 2 or der[0] != _UTF8_STRING or der[1] & 0x80 or der[1] != len(der) - 2:
         return ""  # RFC 5321 §4.5.3.1.3: no address needs a longer form of the length
     try:
@@ -100,8 +101,8 @@ def _utf8_string(der: bytes) -> str:
         return ""
 
 
-def _old_addresses(certificate: x509.Certificate) -> Iterator[str]:
-    """RFC 8550 §3: receiving agents must recognise addresses in the subject, too."""
+def subject_emails(certificate: x509.Certificate) -> Iterator[str]:
+    """The addresses in the subject. RFC 8550 §3: receiving agents must recognise them, too."""
     try:
         attributes = certificate.subject.get_attributes_for_oid(x509.oid.NameOID.EMAIL_ADDRESS)
     except UNREADABLE_ERRORS:

@@ -13,7 +13,7 @@ from mta.policy.certificate import CertificateDemand
 from mta.policy.dane import DaneDemand, judge_dane
 from mta.policy.deliver import TlsRequirement, judge_keyword, judge_offer, judge_tls, may_authenticate
 from mta.ports import TlsaRecord
-from mta.rfc.pkix.certificate import public_key_info
+from mta.rfc.pkix.der import public_key_info
 from tests.support.pki import Authority, anchors, authority, facts, self_signed
 
 CA = authority()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
@@ -108,6 +109,115 @@ async def test_verdicts_are_kept_for_a_while_and_only_for_their_time() -> None:
     assert (await known.judge(one, (), "encrypt", EPOCH)).trusted
     assert (await known.judge(one, (), "encrypt", EPOCH)) is (await known.judge(one, (), "encrypt", EPOCH + 1))
     assert not (await known.judge(one, (), "encrypt", EPOCH + 10_000)).trusted
+
+
+async def test_a_verdict_ends_with_the_certificate_to_the_second() -> None:
+    one = der(begins=NOW - timedelta(seconds=50), ends=NOW + timedelta(seconds=100))
+    known = judge()
+    for moment, trusted in ((-51, False), (-50, True), (100, True), (100.5, False), (101, False)):
+        assert (await known.judge(one, (), "encrypt", EPOCH + moment)).trusted is trusted
+        assert (await judge().judge(one, (), "encrypt", EPOCH + moment)).trusted is trusted
+
+
+# --- anchors, CAs and the names they may give
+
+CA_USAGES = ("key_cert_sign",)
+KIND = "ec-p384"  # the key of leaves is another
+TO_SIGN = "digital_signature"
+SERVERS = "1.3.6.1.5.5.7.3.1"
+
+
+def acting(**wishes: Any) -> Authority:
+    """A certificate that acts as a CA, whatever it says of itself."""
+    known = {
+        "ca": True,
+        "emails": (),
+        "usages": CA_USAGES,
+        "purposes": None,
+        "issuer": None,
+        "name": "Odd CA",
+        "kind": KIND,
+    }
+    found = Authority.__new__(Authority)
+    found._hold(Issued(x509.load_der_x509_certificate(der(**{**known, **wishes})), key(KIND)))
+    return found
+
+
+def only(*bases: x509.GeneralName) -> list[tuple[x509.ExtensionType, bool]]:
+    return [(x509.NameConstraints(bases, None), True)]
+
+
+OVER = {"begins": NOW - timedelta(9), "ends": NOW - timedelta(1)}
+EARLY = {"begins": NOW + timedelta(1), "ends": NOW + timedelta(9)}
+FABRIKAM, TAILSPIN = x509.RFC822Name("fabrikam.example"), x509.RFC822Name("tailspin.example")
+UPN = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x01x")
+ISSUERS: list[tuple[dict[str, Any], str]] = [
+    ({}, ""),
+    (OVER, PathFault.EXPIRED),
+    (EARLY, PathFault.NOT_YET_VALID),
+    ({"ca": False}, PathFault.INVALID),  # a person speaks for nobody else
+    ({"ca": False, "usages": None}, PathFault.INVALID),
+    ({"usages": (TO_SIGN,)}, PathFault.INVALID),
+    ({"usages": None}, ""),
+    ({"purposes": (SERVERS,)}, PathFault.INVALID),
+    ({"purposes": (SERVERS, "1.3.6.1.5.5.7.3.4")}, ""),
+    ({"purposes": ("2.5.29.37.0",)}, ""),
+    ({"extra": only(FABRIKAM)}, ""),
+    ({"extra": only(TAILSPIN)}, PathFault.INVALID),
+    ({"extra": only(UPN)}, ""),
+]
+
+
+@pytest.mark.parametrize(("wishes", "fault"), ISSUERS, ids=[str(number) for number in range(len(ISSUERS))])
+async def test_what_an_anchor_says_of_itself_holds(wishes: dict[str, Any], fault: str) -> None:
+    odd = acting(**wishes)
+    found = await verdict(der(issuer=odd), anchors=(odd.der,))
+    assert (found.fault, "Error" in found.detail) == (fault, False)
+
+
+@pytest.mark.parametrize(("wishes", "fault"), ISSUERS, ids=[str(number) for number in range(len(ISSUERS))])
+async def test_what_a_ca_below_says_of_itself_holds(wishes: dict[str, Any], fault: str) -> None:
+    odd = acting(**wishes, issuer=CA)
+    assert (await verdict(der(issuer=odd), odd.der)).fault == fault
+
+
+async def test_the_path_length_of_an_anchor_holds() -> None:
+    short = Authority("Short CA")
+    builder = acting(name="Short CA", extra=())
+    certificate = (
+        x509.CertificateBuilder(builder.certificate.subject, builder.certificate.subject, key(KIND).public_key(), 7)
+        .not_valid_before(NOW - timedelta(1))
+        .not_valid_after(NOW + timedelta(1))
+        .add_extension(x509.BasicConstraints(True, 0), critical=True)
+        .sign(key(KIND), hashes.SHA256())  # type: ignore[arg-type]
+    )
+    short._hold(Issued(certificate, key(KIND)))
+    below = acting(issuer=short, name="Below")
+    assert (await verdict(der(issuer=short), anchors=(short.der,))).trusted
+    assert not (await verdict(der(issuer=below), below.der, anchors=(short.der,))).trusted
+
+
+async def test_a_leaf_that_is_an_anchor_has_its_time() -> None:
+    for wishes, fault in (({}, ""), (OVER, PathFault.EXPIRED), (EARLY, PathFault.NOT_YET_VALID)):
+        leaf = der(**wishes)
+        assert (await verdict(leaf, anchors=(leaf,))).fault == fault
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"emails": ("ceo@tailspin.example",)},
+        {"emails": (), "utf8_mailboxes": ("ceo@tailspin.example",)},
+        {"utf8_mailboxes": ("bäcker@tailspin.example",)},
+        {"emails": (), "subject_email": "ceo@tailspin.example"},
+        {"emails": (), "dns_names": ("fabrikam.example",), "subject_email": "ceo@tailspin.example"},
+    ],
+)
+async def test_no_address_escapes_the_constraints(wishes: dict[str, Any]) -> None:
+    for anchored in (True, False):
+        odd = acting(extra=only(FABRIKAM), issuer=None if anchored else CA)
+        found = await verdict(der(issuer=odd, **wishes), odd.der, anchors=(odd.der if anchored else CA.der,))
+        assert (found.fault, "tailspin.example" in found.detail) == (PathFault.INVALID, True)
 
 
 # --- revocation

@@ -6,6 +6,7 @@ import subprocess
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,33 @@ def test_purposes_are_not_judged_here(eku: list[str]) -> None:
 def test_usual_and_german_algorithms_are_taken(key: str) -> None:
     root = Authority("Root of another kind", key=key)
     assert judge(root.issue(dns_names=["a.example"], key=key), anchors(root)) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("constraints", "good"),
+    [
+        (x509.NameConstraints([x509.DNSName("fabrikam.example")], None), True),
+        (x509.NameConstraints([x509.DNSName("tailspin.example")], None), False),
+        (x509.NameConstraints(None, [x509.DNSName("fabrikam.example")]), False),
+        (x509.NameConstraints(None, [x509.DNSName("mail.fabrikam.example")]), False),  # the wildcard covers it
+        (x509.NameConstraints(None, [x509.DNSName("x.mail.fabrikam.example")]), True),
+        (x509.NameConstraints(None, [x509.IPAddress(ip_network("192.0.2.0/24"))]), False),
+        (x509.NameConstraints([x509.IPAddress(ip_network("192.0.2.0/24"))], None), True),
+    ],
+)
+def test_the_names_of_a_server_are_its_issuers_to_give(constraints: x509.NameConstraints, good: bool) -> None:
+    root = Authority("Constrained Root")
+    bound = (
+        x509.CertificateBuilder(root.certificate.subject, root.certificate.subject, root.key.public_key(), 5)
+        .not_valid_before(datetime.fromtimestamp(NOW, UTC) - timedelta(days=1))
+        .not_valid_after(datetime.fromtimestamp(NOW, UTC) + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(True, None), critical=True)
+        .add_extension(constraints, critical=True)
+        .sign(root.key, hashes.SHA256())  # type: ignore[arg-type]
+    )
+    root._hold(Issued(bound, root.key))
+    shown = root.issue(dns_names=["*.fabrikam.example"], ips=["192.0.2.1"])
+    assert judge(shown, anchors(root))[0] == ("" if good else PathFault.INVALID)
 
 
 def test_a_small_key_anywhere_in_the_path_is_invalid() -> None:

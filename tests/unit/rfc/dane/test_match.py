@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mta.model.tls import CertificateFacts
 from mta.ports import TlsaRecord
 from mta.rfc.dane.match import end_entity, matches, trust_anchors
-from mta.rfc.pkix.certificate import opaque_facts, public_key_info
+from mta.rfc.pkix.certificate import opaque_facts
+from mta.rfc.pkix.der import public_key_info
 from tests.support.pki import Authority, authority, facts, make_key, self_signed
 
 ROOT = authority()

@@ -15,7 +15,8 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.rfc.pkix.certificate import certificate_facts, opaque_facts, public_key_info
+from mta.rfc.pkix.certificate import certificate_facts, opaque_facts
+from mta.rfc.pkix.der import public_key_info
 from tests.support.pki import Authority, make_key, needs_openssl, self_signed
 
 SAN, EKU = "2.5.29.17", "2.5.29.37"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.model.directory import Association
-from mta.rfc.pkix.certificate import public_key_info
+from mta.rfc.pkix.der import public_key_info
 from mta.rfc.smimea.association import fault, holds_certificate, matches, vouches
 from tests.support.people import EPOCH, NOW, der
 from tests.support.pki import Authority, authority

@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from mta.adapters.sqlite.spool import sync_folder
+from mta.adapters.durable import sync_folder
 from mta.errors import MtaError, UsageError
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mta.adapters.durable import make_folder
 from mta.errors import UsageError
 
 _MOST_LINKS = 40  # path_resolution(7)
@@ -76,7 +77,7 @@ def make_house(folder: Path, user: str) -> None:
 def make_private(folder: Path) -> None:
     """A folder that nobody but its owner may enter. Raises UsageError."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         if folder.stat().st_mode & 0o077:
             folder.chmod(0o700)
     except OSError as error:
@@ -102,7 +103,7 @@ def _give(folder: Path, own: Identity) -> None:
         seen, real = _way(folder)
         if any(one.st_uid for one in seen):
             return  # somebody else has a hand in it: what is to be made there, `own` makes
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        make_folder(folder)
         descriptor = os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             os.fchown(descriptor, own.uid, own.gid)

@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from mta.adapters.durable import sync_folder
 from mta.errors import StorageError
 from mta.model.seen import Memory, Seen
 
@@ -41,6 +42,7 @@ class SeenFile:
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(fresh, self._folder / NAME)
+            sync_folder(self._folder)
         except OSError as error:
             raise StorageError(f"what was seen of partners cannot be written: {error}") from error
 

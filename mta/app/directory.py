@@ -13,6 +13,7 @@ from pathlib import Path
 from mta.adapters.directory.folder import FolderSettings
 from mta.adapters.directory.folder import FolderSource as Folder
 from mta.adapters.directory.harvested import HarvestedSource as Harvested
+from mta.adapters.durable import make_folder
 from mta.app.folders import in_house, queue_folder
 from mta.config.contract import Configuration
 from mta.config.contract_directory import (
@@ -229,5 +230,5 @@ def files_folder(configuration: Configuration) -> Path:
     """Where the directory keeps its own files, beside the shards of the queue; made if it is not there."""
     folder = queue_folder(configuration) / "directory"
     if not folder.is_dir():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
     return folder

@@ -199,7 +199,7 @@ def _shards(orders: Orders, configuration: Configuration, log: EventLog) -> tupl
     shards = []
     for number in sorted(mine, key=lambda number: number != orders.worker):
         try:
-            store = open_shard(folders[number], loop=loop)
+            store = open_shard(folders[number], loop=loop, alarm=functools.partial(_alarm, log, number))
         except ShardLocked:
             if number == orders.worker:
                 raise
@@ -207,9 +207,11 @@ def _shards(orders: Orders, configuration: Configuration, log: EventLog) -> tupl
         shards.append(Shard(number, store))
         if number != orders.worker:
             log.info(events.SHARD_ADOPTED, shard=number)
-        for alarm in store.alarms:
-            log.error(events.SHARD_ALARM, shard=number, alarm=alarm)
     return tuple(shards)
+
+
+def _alarm(log: EventLog, number: int, text: str) -> None:
+    log.error(events.SHARD_ALARM, shard=number, alarm=text)
 
 
 async def _control(

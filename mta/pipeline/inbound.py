@@ -195,7 +195,10 @@ class RelaySession:
             self._relay.counts_sending(-1)
 
     def error(self, facts: SessionFacts, reply: Reply, line: str) -> None:
-        """A grammar or order error: for us only."""
+        """A grammar or order error: for us only. No room for what arrives is counted like no room at its end."""
+        if reply.code == _NO_STORAGE.code and reply.enhanced == _NO_STORAGE.enhanced:
+            self._site.log.error(events.MESSAGE_NOT_STORED, session=facts.session_id, error=line[:200])
+            return
         self._site.log.info(
             events.SESSION_ERROR,
             session=facts.session_id,

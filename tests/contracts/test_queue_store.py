@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -353,6 +354,31 @@ async def test_counts_follow_every_change_and_survive_reopening(reopened: Reopen
     await store.settle(settlement("m1", RecipientFate(1, "held", "")))
     for counts in (await store.counts(), await (await reopened()).counts()):
         assert (counts.states, counts.octets) == ({"queued": 1, "held": 1, "delivered": 1}, len(BODY))
+
+
+async def test_a_late_settlement_never_reaches_a_message_that_came_after(store: QueueStore) -> None:
+    """Deleted during its attempt and forgotten at once, a message must not give away what it was known by."""
+    gone = RecipientFate(0, "deleted", "deleted by the administrator", counted=False)
+    await store.enqueue(queued("first"), claim=True)
+    await store.settle(replace(settlement("first", gone), by_operator=True))
+    await store.purge(LATER)
+    await store.enqueue(queued("second"))
+    with contextlib.suppress(LocalProtocolError):  # a store may know the first message still, or no more
+        await store.settle(settlement("first"))
+    assert ids(await store.claim(NOW, 10)) == ["second"]
+
+
+async def test_purge_spares_what_somebody_is_delivering(store: QueueStore) -> None:
+    gone = RecipientFate(0, "deleted", "deleted by the administrator", counted=False)
+    for name in ("claimed", "free"):
+        await store.enqueue(queued(name), claim=name == "claimed")
+        await store.settle(replace(settlement(name, gone), by_operator=True))
+    assert await store.purge(LATER, limit=1) == 1
+    assert [record.message.id for record in await store.trace(QueueFilter())] == ["claimed"]
+    await store.settle(settlement("claimed"))
+    [record] = await store.trace(QueueFilter())
+    assert [state.state for state in record.message.states] == ["deleted"]
+    assert await store.purge(LATER) == 1
 
 
 async def test_purge_forgets_what_ended_before_and_nothing_else(store: QueueStore) -> None:

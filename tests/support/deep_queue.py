@@ -7,7 +7,7 @@ from pathlib import Path
 from mta.adapters.sqlite.changes import insert_message
 from mta.adapters.sqlite.rows import prepare
 from mta.adapters.sqlite.shard import open_folder
-from mta.adapters.sqlite.writer import Tuning, Work
+from mta.adapters.sqlite.work import Tuning, Work
 from mta.model.message import QueuedMessage
 
 

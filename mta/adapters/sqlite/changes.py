@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import apsw
 
-from mta.adapters.sqlite.rows import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, Incoming, IncomingForm, event_out, plain
-from mta.adapters.sqlite.writer import Work
+from mta.adapters.sqlite.damage import HANDLE
+from mta.adapters.sqlite.rows import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, Incoming, IncomingForm, plain
+from mta.adapters.sqlite.work import Work
 from mta.errors import LocalProtocolError
 from mta.model.frozen import frozen
 from mta.model.lifecycle import FINAL, HELD, OPEN, QUEUED, STATES
-from mta.ports import Event, RecipientFate, Settlement
+from mta.ports import RecipientFate, Settlement
 
 OCTETS = "octets"  # the counter of undelivered content; every other counter is a state
 
-_INSERT_MESSAGE = f"INSERT INTO message ({MESSAGE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
+_INSERT_MESSAGE = f"INSERT INTO message (seq, {MESSAGE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
 _INSERT_RECIPIENT = f"INSERT INTO recipient (message, {RECIPIENT_COLUMNS}, address) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608
 _INSERT_CONTENT = "INSERT INTO content (seq, data) VALUES (?, ?)"
 _INSERT_EVENT = "INSERT INTO event (message, at, name, recipients, detail) VALUES (?, ?, ?, ?, ?)"
@@ -27,9 +30,14 @@ _END_IF_NONE_IS_OPEN = (
     " (SELECT 1 FROM recipient WHERE message = ?2 AND state IN ('queued', 'held'))"
     " RETURNING size, file, EXISTS (SELECT 1 FROM form WHERE message = ?2)"
 )
+_IS_NUMBERED = "SELECT 1 FROM message WHERE seq = ? AND id = ?"
 _INSERT_FORM = (
     "INSERT INTO form (message, n, size, file, head_size, crc, detail, data)"
     " VALUES (?1, (SELECT coalesce(max(n), 0) + 1 FROM form WHERE message = ?1), ?2, ?3, ?4, ?5, ?6, ?7) RETURNING n"
+)
+_ENDED = (  # `ended` is not believed where a recipient is open: a damaged row may say anything
+    "SELECT seq FROM message m WHERE ended < ? AND NOT EXISTS"
+    " (SELECT 1 FROM recipient WHERE message = m.seq AND state IN ('queued', 'held')) ORDER BY ended LIMIT ?"
 )
 _TAKE_FORM = "UPDATE recipient SET form = ? WHERE message = ? AND idx = ? AND state IN ('queued', 'held')"
 
@@ -39,12 +47,11 @@ def insert_message(work: Work, incoming: Incoming) -> int:
     if incoming.spool:
         incoming.spool.make_durable()
         work.new_file = True
-    db = work.db
+    db, seq = work.db, work.numbers.next()
     try:
-        db.execute(_INSERT_MESSAGE, incoming.row)
+        db.execute(_INSERT_MESSAGE, (seq, *incoming.row))
     except apsw.ConstraintError as error:
         raise LocalProtocolError(f"message {incoming.id} cannot be queued: {error}") from error
-    seq = db.last_insert_rowid()
     if incoming.data is not None:
         db.execute(_INSERT_CONTENT, (seq, incoming.data))
     for row in incoming.recipients:
@@ -70,7 +77,7 @@ class Change:
 def apply_settlement(work: Work, change: Change) -> int:
     """Write fates, events and notices; the `seq` of the message. Raises LocalProtocolError if there is none."""
     settlement = change.settlement
-    seq = change.seq if change.seq is not None else _seq_of(work, settlement.message_id)
+    seq = _seq_of(work, settlement.message_id, change.seq)
     finished = False
     for fate in settlement.fates:
         finished |= _apply_fate(work, seq, fate, settlement)
@@ -84,8 +91,14 @@ def apply_settlement(work: Work, change: Change) -> int:
     return seq
 
 
-def _seq_of(work: Work, message_id: str) -> int:
-    row = work.db.execute("SELECT seq FROM message WHERE id = ?", (message_id,)).fetchone()
+def _seq_of(work: Work, message_id: str, claimed: int | None) -> int:
+    """Its number. That of a claim is believed as long as the message has it."""
+    if claimed is not None and work.db.execute(_IS_NUMBERED, (claimed, message_id)).fetchone():
+        return claimed
+    if handle := HANDLE.match(message_id):
+        row = work.db.execute("SELECT seq FROM message WHERE seq = ?", (int(handle[1]),)).fetchone()
+    else:
+        row = work.db.execute("SELECT seq FROM message WHERE id = ?", (message_id,)).fetchone()
     if row is None:
         raise LocalProtocolError(f"message {message_id} cannot be settled: it is not in this queue")
     return int(row[0])
@@ -144,7 +157,7 @@ def end(work: Work, seq: int, at: float) -> None:
     if row is None:
         return
     size, file, has_forms = row
-    work.count(OCTETS, -size)
+    work.count(OCTETS, -size if isinstance(size, int) else 0)  # of a damaged row it may be anything
     if has_forms:
         gone = db.execute("DELETE FROM form WHERE message = ? RETURNING file", (seq,)).fetchall()
         work.doomed.extend(str(name) for (name,) in gone if name is not None)
@@ -154,23 +167,17 @@ def end(work: Work, seq: int, at: float) -> None:
         work.doomed.append(file)
 
 
-def quarantine(work: Work, seq: int, event: Event, why: str) -> None:
-    """Hold every open recipient of a message that cannot be read as it was written."""
-    indices = work.db.execute("SELECT idx FROM recipient WHERE message = ? AND state = 'queued'", (seq,)).fetchall()
-    for (index,) in indices:
-        work.db.execute(_UPDATE_RECIPIENT, (HELD, why, 0.0, False, False, seq, index))
-    work.count(QUEUED, -len(indices))
-    work.count(HELD, len(indices))
-    _append_events(work, seq, (event_out(event),))
-
-
-def purge(work: Work, before: float, limit: int) -> int:
-    """Forget up to `limit` messages that ended before `before`."""
+def purge(work: Work, before: float, limit: int, claimed: Collection[int]) -> int:
+    """Forget up to `limit` messages that ended before `before`: none that somebody is still delivering."""
     db = work.db
-    ended = db.execute("SELECT seq FROM message WHERE ended < ? ORDER BY ended LIMIT ?", (before, limit)).fetchall()
-    for (seq,) in ended:
+    found = db.execute(_ENDED, (before, limit + len(claimed))).fetchall()
+    ended = [seq for (seq,) in found if seq not in claimed][:limit]
+    if ended:
+        db.execute("INSERT OR REPLACE INTO mark VALUES ('seq', ?)", (work.numbers.last,))
+    for seq in ended:
         for (state,) in db.execute("DELETE FROM recipient WHERE message = ? RETURNING state", (seq,)):
             work.count(state, -1)
         db.execute("DELETE FROM event WHERE message = ?", (seq,))
+        db.execute("DELETE FROM content WHERE seq = ?", (seq,))
         db.execute("DELETE FROM message WHERE seq = ?", (seq,))
     return len(ended)

@@ -13,7 +13,8 @@ from typing import Any
 
 from mta.adapters.sqlite import changes, queries
 from mta.adapters.sqlite.rows import plain, to_json
-from mta.adapters.sqlite.writer import Work, Writer
+from mta.adapters.sqlite.work import Work
+from mta.adapters.sqlite.writer import Writer
 from mta.model.lifecycle import FINAL
 from mta.ports import QueueCommand
 
@@ -37,7 +38,7 @@ class Window:
 async def windows(writer: Writer, command: QueueCommand) -> AsyncIterator[list[str]]:
     """Carry a command out to its end; the ids that each window has changed, once that is durable."""
     until: int = await writer.read(_newest, "look for messages")
-    after: int | None = 0
+    after: int | None = -queries.FARTHEST
     left = command.which.limit
     while after is not None and left > 0:
         run = partial(_step, command=command, after=after, until=until, limit=left)

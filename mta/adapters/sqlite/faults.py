@@ -13,6 +13,12 @@ _NO_ROOM = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EIO, errno.ENOMEM}
 )
 _NO_ROOM_SQLITE = (apsw.FullError, apsw.ReadOnlyError, apsw.IOError, apsw.CantOpenError, apsw.NoMemError)
+
+
+class Unreadable(StorageError):
+    """The disk did not give what it holds; it may the next time."""
+
+
 DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 
 

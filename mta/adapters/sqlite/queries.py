@@ -12,27 +12,40 @@ from zlib import crc32
 
 import apsw
 
-from mta.adapters.sqlite.faults import DAMAGED
+from mta.adapters.sqlite.damage import HANDLE, history, shown
 from mta.adapters.sqlite.rows import (
     MESSAGE_COLUMNS,
     STATE_COLUMNS,
     StoredContent,
-    damaged_message,
     event_in,
     message_in,
     plain,
     recipient_in,
 )
-from mta.adapters.sqlite.writer import Work, Writer
+from mta.adapters.sqlite.work import Work
+from mta.adapters.sqlite.writer import Writer
 from mta.errors import StorageError
 from mta.model.address import ascii_lower, unquoted
-from mta.model.message import Content, Form, QueuedMessage, RecipientState
+from mta.model.message import Content, Form, QueuedMessage
 from mta.ports import Event, QueueFilter, TraceRecord
 
 Claims = Mapping[int, Set[int]]  # seq -> places of claimed recipients
 
-_DUE = "SELECT due, message, idx FROM recipient WHERE state = 'queued' AND due <= ? ORDER BY due, message, idx"
-_EARLIEST = "SELECT due, message, idx FROM recipient WHERE state = 'queued' ORDER BY due, message, idx"
+_ARE_NUMBERS = "typeof(message) = 'integer' AND typeof(idx) = 'integer'"  # of a damaged row they need not be
+_DUE = (
+    "SELECT due, message, idx FROM recipient WHERE state = 'queued' AND due <= ?"  # noqa: S608
+    f" AND {_ARE_NUMBERS} ORDER BY due, message, idx"
+)
+_EARLIEST = (
+    "SELECT due, message, idx FROM recipient WHERE state = 'queued' AND typeof(due) IN ('real', 'integer')"  # noqa: S608
+    f" AND {_ARE_NUMBERS} ORDER BY due, message, idx"
+)
+NEVER = 1e11  # epoch seconds, in the year 5138: a row that says so is damaged, like one whose time is no number
+_NEVER_DUE = (
+    "SELECT message FROM (SELECT message, idx FROM recipient WHERE state = 'queued' AND due > ?"  # noqa: S608
+    " UNION ALL SELECT message, idx FROM recipient WHERE state = 'queued' AND due IS NULL)"
+    f" WHERE {_ARE_NUMBERS} LIMIT 9"
+)
 _MESSAGE = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE seq = ?"  # noqa: S608
 _RECIPIENTS = f"SELECT {STATE_COLUMNS} FROM recipient WHERE message = ? ORDER BY idx"  # noqa: S608
 _DUE_RECIPIENTS = (
@@ -54,6 +67,7 @@ class Picked:
     message: QueuedMessage
     indices: frozenset[int]
     fault: str = ""
+    unreadable: bool = False  # the fault is the disk's, which may give the message another time
     stored: Mapping[int, StoredContent] = field(default_factory=dict)
 
 
@@ -63,14 +77,16 @@ def pick_due(work: Work, now: float, limit: int, claims: Claims) -> list[Picked]
     What it steps over are recipients that are claimed already; how many messages wait behind does not matter.
     """
     db = work.db
-    wanted: dict[int, None] = {}
+    wanted: dict[int, set[int]] = {}
     if limit > 0:
         for _, seq, index in db.execute(_DUE, (now,)):
             if index not in claims.get(seq, ()):
-                wanted[seq] = None
+                wanted.setdefault(seq, set()).add(index)
                 if len(wanted) >= limit:
                     break
-    return [_pick(db, seq, now, claims) for seq in wanted]
+    lost = [seq for (seq,) in db.execute(_NEVER_DUE, (NEVER,)) if seq not in claims]
+    damaged = [_damaged(db, seq, {0}, StorageError("the time of its next attempt cannot be")) for seq in lost]
+    return [*(_pick(db, seq, now, claims, places) for seq, places in wanted.items()), *damaged]
 
 
 def next_due(work: Work, claims: Claims) -> float | None:
@@ -89,24 +105,28 @@ def spare(work: Work) -> int:
     return int(db.execute("PRAGMA freelist_count").get) * int(db.execute("PRAGMA page_size").get) + written
 
 
-def _pick(db: apsw.Connection, seq: int, now: float, claims: Claims) -> Picked:
+def _pick(db: apsw.Connection, seq: int, now: float, claims: Claims, places: set[int]) -> Picked:
     taken = claims.get(seq, ())
-    rows = db.execute(_DUE_RECIPIENTS, (seq, now)).fetchall()
-    states = tuple(recipient_in(row) for row in rows if row[0] not in taken)
-    indices = frozenset(state.index for state in states)
-    row = None
     try:
+        states = tuple([recipient_in(row) for row in db.execute(_DUE_RECIPIENTS, (seq, now)) if row[0] not in taken])
+        indices = frozenset([state.index for state in states])
+        if not places <= indices:
+            raise StorageError("a recipient is not as the index of what is due says")
         row = db.execute(_MESSAGE, (seq,)).fetchone()
         if row is None:
             raise StorageError("the record is missing")
         found: dict[int, StoredContent] = {}
         message = message_in(row, states, partial(_content, db, seq, found))
         forms = tuple(_form(db, seq, number, found) for number in sorted({s.form for s in states if s.form}))
-    except (StorageError, apsw.IOError, *DAMAGED) as error:
-        return Picked(
-            seq, damaged_message(row or (f"number {seq}", 0.0, "", ""), states, str(error)), indices, str(error)
-        )
+    except Exception as error:  # of a damaged row anything may come; it is this message's, and no other's
+        return _damaged(db, seq, places, error)
     return Picked(seq, replace(message, forms=forms) if forms else message, indices, stored=found)
+
+
+def _damaged(db: apsw.Connection, seq: int, places: set[int], error: Exception) -> Picked:
+    fault = str(error) if isinstance(error, (StorageError, apsw.Error)) else f"the record cannot be read: {error}"
+    unreadable = isinstance(error, apsw.IOError)
+    return Picked(seq, shown(db, seq, fault), frozenset(places), fault, unreadable=unreadable)
 
 
 def _form(db: apsw.Connection, seq: int, number: int, found: dict[int, StoredContent]) -> Form:
@@ -150,6 +170,7 @@ def without_bytes(stored: StoredContent) -> Content:
 # --- search and trace ------------------------------------------------------------------------------------------------
 
 _LOAD = 50  # messages loaded in one go
+FARTHEST = (1 << 63) - 1
 WINDOW = 2000  # messages looked at in one go where no index answers, so that commits get in between
 
 
@@ -165,7 +186,9 @@ class Condition:
 def conditions(which: QueueFilter) -> tuple[Condition, ...]:
     """Every condition that is set, all of which must hold."""
     parts: list[Condition] = []
-    if which.id:
+    if which.id and (handle := HANDLE.match(which.id)):
+        parts.append(Condition("seq = ?", (int(handle[1]),), "SELECT ?"))
+    elif which.id:
         sql = "id >= ? AND id < ?"
         parts.append(Condition(sql, (which.id, which.id + "\U0010ffff"), f"SELECT seq FROM message WHERE {sql}"))  # noqa: S608
     if which.sender:
@@ -259,7 +282,7 @@ class Find:
             f"SELECT seq, id, sender, received FROM message WHERE {ended} AND seq {beyond} ?"  # noqa: S608
             f" ORDER BY seq {order} LIMIT ?"
         )
-        start = self.after if self.after is not None else (-1 if self.undelivered else 1 << 62)
+        start = self.after if self.after is not None else (-FARTHEST if self.undelivered else FARTHEST)
         sql = f"SELECT seq, {where} FROM ({window}) m ORDER BY seq {order}"  # noqa: S608
         rows: list[Any] = work.db.execute(sql, (*values, start, WINDOW)).fetchall()
         found = [seq for seq, wanted in rows if wanted][: self.limit]
@@ -284,13 +307,31 @@ def load(work: Work, seqs: list[int]) -> list[TraceRecord]:
     return [record for record in records if record is not None]
 
 
-def _load(db: apsw.Connection, seq: int) -> TraceRecord | None:
+def record(db: apsw.Connection, seq: int) -> QueuedMessage:
+    """A message without its content and recipients' states. Raises StorageError, or anything else if it is damaged."""
     row = db.execute(_MESSAGE, (seq,)).fetchone()
     if row is None:
-        return None  # purged since it was found
-    states: tuple[RecipientState, ...] = tuple(recipient_in(r) for r in db.execute(_RECIPIENTS, (seq,)))
-    events: tuple[Event, ...] = tuple(event_in(r) for r in db.execute(_EVENTS, (seq,)))
+        raise StorageError("the record is missing")
+    return message_in(row, (), without_bytes)
+
+
+def _load(db: apsw.Connection, seq: int) -> TraceRecord | None:
     try:
-        return TraceRecord(message_in(row, states, without_bytes), events)
-    except StorageError as error:
-        return TraceRecord(damaged_message(row, states, str(error)), events)
+        row = db.execute(_MESSAGE, (seq,)).fetchone()
+        if row is None:
+            return None  # purged since it was found
+        states = tuple(recipient_in(r) for r in db.execute(_RECIPIENTS, (seq,)))
+        message = message_in(row, states, without_bytes)
+    except Exception as error:  # of a damaged row anything may come: it is shown as far as it can be
+        message = shown(db, seq, str(error))
+    try:
+        events = tuple(event_in(r) for r in db.execute(_EVENTS, (seq,)))
+    except (UnicodeDecodeError, apsw.Error):
+        events = history(db, seq)
+    there = len(message.envelope.recipients)
+    sound = all(place < there for event in events for place in event.recipients)
+    return TraceRecord(message, events if sound else tuple(_within(event, there) for event in events))
+
+
+def _within(event: Event, there: int) -> Event:
+    return replace(event, recipients=tuple([place for place in event.recipients if place < there]))

@@ -187,20 +187,12 @@ def message_in(
         if seen != check:
             raise StorageError(f"the record's checksum is {seen:08x}, expected {check:08x}")
         envelope, evidence = envelope_in(texts[0]), json.loads(texts[1])
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
         raise StorageError(f"the record cannot be read: {error}") from error
     if any(state.index >= len(envelope.recipients) for state in states):
         raise StorageError("the record has more recipients than its envelope")
     stored = content(StoredContent(size, file, head_size, crc))
     return QueuedMessage(identity, envelope, stored, prefix, received, inbound, states, evidence, hops)
-
-
-def damaged_message(row: tuple[Any, ...], states: tuple[RecipientState, ...], why: str) -> QueuedMessage:
-    """What can be shown of a row that is not as it was written."""
-    received = row[1] if isinstance(row[1], float) else 0.0
-    return QueuedMessage(
-        str(row[0]), Envelope(None), Content(0), b"", received, str(row[3]), states, {"damaged": why}, 0
-    )
 
 
 def event_out(event: Event) -> tuple[object, ...]:
@@ -212,6 +204,9 @@ def event_in(row: tuple[Any, ...]) -> Event:
     """The event that `event_out` wrote; one that cannot be read is shown as such."""
     at, name, recipients, detail = row
     try:
-        return Event(at, name, json.loads(detail), tuple(json.loads(recipients)))
+        event = Event(float(at), name, json.loads(detail), tuple(json.loads(recipients)))
     except (ValueError, TypeError) as error:
-        return Event(at, str(name), {"damaged": str(error)})
+        return Event(at if isinstance(at, float) else 0.0, str(name), {"damaged": str(error)})
+    if not isinstance(event.detail, dict) or not all(type(place) is int and place >= 0 for place in event.recipients):
+        return Event(event.at, str(name), {"damaged": f"recipients {recipients}, detail {detail}"})
+    return event

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import apsw
 
-from mta.adapters.sqlite.writer import Tuning
+from mta.adapters.sqlite.work import Tuning
 from mta.errors import SchemaTooNew
 
 
 def connect(path: Path, tuning: Tuning) -> apsw.Connection:
-    """An open, checked and migrated queue file. Raises apsw's errors, and SchemaTooNew before anything is changed."""
+    """An open and migrated queue file. Raises apsw's errors, and SchemaTooNew before anything is changed."""
     db = apsw.Connection(str(path), vfs=tuning.vfs)
     try:
         version = _version(db)
@@ -23,7 +23,6 @@ def connect(path: Path, tuning: Tuning) -> apsw.Connection:
                 "start the later version that wrote it, or let that one deliver the queue first"
             )
         _drive(db, tuning)
-        _check(db, path, tuning)
         _migrate(db, steps[version:])
     except BaseException:
         db.close()
@@ -56,15 +55,6 @@ def _drive(db: apsw.Connection, tuning: Tuning) -> None:
         "trusted_schema = OFF",
     ):
         db.execute(f"PRAGMA {pragma}")
-
-
-def _check(db: apsw.Connection, path: Path, tuning: Tuning) -> None:
-    """Read a file of moderate size through: a torn page is better met now than in the middle of a delivery."""
-    if path.stat().st_size > tuning.check_up_to:
-        return
-    found = db.execute("PRAGMA quick_check(1)").get
-    if found != "ok":
-        raise apsw.CorruptError(str(found))
 
 
 def _migrate(db: apsw.Connection, steps: tuple[str, ...]) -> None:

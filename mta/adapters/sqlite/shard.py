@@ -14,10 +14,12 @@ from pathlib import Path
 
 import apsw
 
+from mta.adapters.durable import make_folder, sync_folder
 from mta.adapters.sqlite.faults import DAMAGED, storage_error
+from mta.adapters.sqlite.mend import mend
 from mta.adapters.sqlite.schema import connect
-from mta.adapters.sqlite.spool import remove, sync_folder
-from mta.adapters.sqlite.writer import Tuning
+from mta.adapters.sqlite.spool import remove
+from mta.adapters.sqlite.work import Tuning
 from mta.errors import ShardLocked
 
 _DATABASE, _CONTENT, _LOCK = "queue.db", "content", "lock"
@@ -63,7 +65,7 @@ def open_folder(folder: Path, tuning: Tuning) -> OpenShard:
 
 
 def _make(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     if folder.stat().st_mode & 0o077:
         folder.chmod(0o700)
 
@@ -88,12 +90,22 @@ def _open(folder: Path, tuning: Tuning, alarms: list[str]) -> apsw.Connection:
     path = folder / _DATABASE
     _create(path)
     try:
-        return connect(path, tuning)
+        return _mended(path, tuning, alarms)
     except DAMAGED as error:
         alarms.append(_set_aside(folder, str(error)))
     _make(folder / _CONTENT)
     _create(path)
-    return connect(path, tuning)
+    return _mended(path, tuning, alarms)
+
+
+def _mended(path: Path, tuning: Tuning, alarms: list[str]) -> apsw.Connection:
+    db = connect(path, tuning)
+    try:
+        alarms += mend(db, tuning)
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _create(path: Path) -> None:

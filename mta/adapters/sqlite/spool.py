@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 from zlib import crc32
 
-from mta.adapters.sqlite.faults import storage_error
+from mta.adapters.sqlite.faults import Unreadable, storage_error
 from mta.errors import LocalProtocolError, StorageError, StorageFull
 from mta.model.message import Content
 
@@ -177,12 +177,12 @@ def _write_all(descriptor: int, piece: bytes) -> None:
 
 
 def read_head(path: Path, size: int) -> bytes:
-    """The first `size` octets. Raises StorageError."""
+    """The first `size` octets. Raises Unreadable."""
     try:
         with path.open("rb") as file:
             return file.read(size)
     except OSError as error:
-        raise storage_error(error, f"read {path}") from error
+        raise Unreadable(f"the content file {path.name} cannot be read: {error.strerror}") from error
 
 
 def remove(path: Path) -> bool:
@@ -194,20 +194,14 @@ def remove(path: Path) -> bool:
     return True
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})  # say nothing of the file
 
 
 def verify(path: Path, size: int, crc: int) -> str:
-    """What is wrong with a content file, in words; empty: it is whole. Raises StorageFull if we cannot look now."""
+    """What is wrong with a content file, in words; empty: it is whole.
+
+    Raises StorageFull if we cannot look now, and Unreadable where the disk may give it another time.
+    """
     seen = checksum = 0
     try:
         with path.open("rb", buffering=0) as file:
@@ -217,7 +211,10 @@ def verify(path: Path, size: int, crc: int) -> str:
     except OSError as error:
         if error.errno in _OURS:
             raise storage_error(error, f"look at {path}") from error
-        return f"the content file {path.name} cannot be read: {error.strerror}"
+        told = f"the content file {path.name} cannot be read: {error.strerror}"
+        if error.errno == errno.ENOENT:
+            return told
+        raise Unreadable(told) from error
     if seen != size:
         return f"the content file {path.name} has {seen} octets, expected {size}"
     return "" if checksum == crc else f"the content file {path.name} has checksum {checksum:08x}, expected {crc:08x}"

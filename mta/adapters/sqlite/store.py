@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from mta.adapters.sqlite import changes, commands, queries
+from mta.adapters.sqlite import changes, commands, damage, queries
+from mta.adapters.sqlite.alarms import Alarms
+from mta.adapters.sqlite.claims import Claims
+from mta.adapters.sqlite.faults import Unreadable
 from mta.adapters.sqlite.rows import Incoming, IncomingForm, StoredContent, event_out, prepare, prepare_form
 from mta.adapters.sqlite.shard import OpenShard, open_folder
 from mta.adapters.sqlite.spool import FileSpool, Room, pieces, read_head, verify
-from mta.adapters.sqlite.writer import Tuning, Writer
+from mta.adapters.sqlite.work import Tuning
+from mta.adapters.sqlite.writer import Writer
 from mta.errors import LocalProtocolError, StorageError
 from mta.model.lifecycle import STATES
 from mta.model.message import Content, NewForm, QueuedMessage
@@ -21,28 +25,37 @@ from mta.observe import events
 from mta.ports import Event, QueueCommand, QueueCounts, QueueFilter, Settlement, TraceRecord
 
 
-def open_shard(folder: Path, *, loop: asyncio.AbstractEventLoop, tuning: Tuning | None = None) -> SqliteQueueStore:
+def open_shard(
+    folder: Path,
+    *,
+    loop: asyncio.AbstractEventLoop,
+    tuning: Tuning | None = None,
+    alarm: Callable[[str], None] | None = None,
+) -> SqliteQueueStore:
     """Own and open the queue in `folder`, making it if there is none. Blocks; meant for before the loop serves.
 
-    Raises ShardLocked, SchemaTooNew or StorageError. A damaged file is set aside and told in `alarms`.
+    Raises ShardLocked, SchemaTooNew or StorageError. A damaged file is set aside. Whatever damage is found, now or
+    later, `alarm` is called on the loop with words for the administrator; `alarms` keeps them.
     """
-    tuning = tuning or Tuning()
-    return SqliteQueueStore(open_folder(folder, tuning), loop=loop, tuning=tuning)
+    tuning, alarms = tuning or Tuning(), Alarms(loop, alarm)
+    shard = open_folder(folder, tuning)
+    for text in shard.alarms:
+        alarms.sound(text)
+    return SqliteQueueStore(shard, alarms, tuning)
 
 
 class SqliteQueueStore:
     """One shard. Its coroutines belong to the loop it was opened for; only claims live in memory alone."""
 
-    def __init__(self, shard: OpenShard, *, loop: asyncio.AbstractEventLoop, tuning: Tuning) -> None:
+    def __init__(self, shard: OpenShard, alarms: Alarms, tuning: Tuning) -> None:
         self._shard = shard
+        self._alarms = alarms
         self._tuning = tuning
-        self._writer = Writer(shard.db, shard.content, loop=loop, tuning=tuning)
-        self._writer.alarms.extend(shard.alarms)
+        self._writer = Writer(shard.db, shard.content, alarms, tuning)
         self._room = Room(shard.content, tuning.reserve, self._spare)
         self._files = ThreadPoolExecutor(4, thread_name_prefix="queue-file")
         self._spools: dict[str, FileSpool] = {}  # those that became content, by path
-        self._claims: dict[int, set[int]] = {}  # seq -> places of claimed recipients
-        self._seqs: dict[str, int] = {}  # of claimed messages
+        self._claims = Claims()
 
     @property
     def commits(self) -> int:
@@ -52,7 +65,7 @@ class SqliteQueueStore:
     @property
     def alarms(self) -> list[str]:
         """What an administrator must know of: damage found, in words."""
-        return self._writer.alarms
+        return self._alarms.texts
 
     @property
     def siblings(self) -> int:
@@ -158,25 +171,26 @@ class SqliteQueueStore:
         except BaseException:
             _give_back(*notices, *forms)
             raise
-        seq = self._seqs.get(settlement.message_id)
+        seq = self._claims.number(settlement.message_id)
         return changes.Change(settlement, history, tuple(notices), tuple(forms), seq)
 
     def _claim_new(self, incoming: Incoming, seq: int) -> None:
         if incoming.queued:
-            self._grant(incoming.id, seq, incoming.queued)
+            self._claims.grant(incoming.id, seq, incoming.queued)
 
     def _abandoned(self, incoming: tuple[Incoming | IncomingForm, ...], failed: bool) -> None:
         for one in incoming:
             if failed:
                 _give_back(one)
             elif isinstance(one, Incoming):
-                self._release(one.id)
+                self._claims.release(one.id)
 
     # --- giving it away ------------------------------------------------------------------------------------------
 
     async def claim(self, now: float, limit: int) -> list[QueuedMessage]:
         """Due messages, earliest first; `states` holds only the due recipients. Damaged ones are held instead."""
-        run = partial(queries.pick_due, now=now, limit=limit, claims=self._claims)
+        self._claims.ask_again(now)
+        run = partial(queries.pick_due, now=now, limit=limit, claims=self._claims.places)
         work = self._writer.read(run, "look for due messages", after=self._grant_all)
         try:
             picked: list[queries.Picked] = await asyncio.shield(work)
@@ -187,18 +201,26 @@ class SqliteQueueStore:
 
     def _grant_all(self, picked: list[queries.Picked]) -> None:
         for one in picked:
-            self._grant(one.message.id, one.seq, one.indices)
+            self._claims.grant(one.message.id, one.seq, one.indices)
 
     async def _whole(self, picked: queries.Picked, now: float) -> QueuedMessage | None:
-        """The message with its content checked to the last octet; None if it had to be held."""
+        """The message with its content checked to the last octet; None if it had to be held, or is asked for again."""
         fault, files = picked.fault, {}
-        for number, stored in picked.stored.items():
-            fault = fault or await self._verified(stored)
-            if not fault:
-                files[number] = await self._file(stored)
+        try:
+            if picked.unreadable:
+                raise Unreadable(fault)
+            for number, stored in picked.stored.items():
+                fault = fault or await self._verified(stored)
+                if not fault:
+                    files[number] = await self._file(stored)
+        except Unreadable as error:
+            if self._claims.put_off(picked.message.id, now):
+                return None
+            fault = str(error)
         if fault:
             await self._quarantine(picked, now, fault)
             return None
+        self._claims.sound(picked.seq)
         message = picked.message
         if not files:
             return message
@@ -217,19 +239,19 @@ class SqliteQueueStore:
 
     async def _quarantine(self, picked: queries.Picked, now: float, fault: str) -> None:
         why = f"damaged: {fault}; held, nothing of it was sent"
-        self.alarms.append(f"{self._shard.folder}: message {picked.message.id} is {why}")
+        self._alarms.sound(f"{self._shard.folder}: message {picked.message.id} is {why}")
         event = Event(now, events.MESSAGE_QUARANTINED, {"reason": fault})
-        run = partial(changes.quarantine, seq=picked.seq, event=event, why=why)
+        run = partial(damage.quarantine, seq=picked.seq, event=event, why=why)
         try:
             await self._writer.write(run, "hold a damaged message", urgent=False)
         except StorageError:
             return  # it stays claimed: never sent, in nobody's way, and looked at again after a restart
-        self._release(picked.message.id)
+        self._claims.release(picked.message.id)
 
     def _claim_abandoned(self, work: asyncio.Future[list[queries.Picked]]) -> None:
         if not work.cancelled() and work.exception() is None:
             for one in work.result():
-                self._release(one.message.id)
+                self._claims.release(one.message.id)
 
     async def settle(self, settlement: Settlement) -> None:
         """Write fates, events and notices in one transaction and release the claim on these recipients."""
@@ -254,33 +276,20 @@ class SqliteQueueStore:
             raise
 
     def _settled(self, settlement: Settlement, seq: int) -> None:
-        if settlement.by_operator:
-            return
-        claimed = self._claims.get(seq)
-        if claimed is not None:
-            claimed.difference_update(fate.index for fate in settlement.fates)
-            if not claimed:
-                self._release(settlement.message_id)
+        if not settlement.by_operator:
+            self._claims.settled(settlement.message_id, seq, frozenset([fate.index for fate in settlement.fates]))
 
     async def release_claim(self, message_id: str) -> None:
         """Give a claim back untouched."""
-        self._release(message_id)
-
-    def _grant(self, message_id: str, seq: int, indices: frozenset[int]) -> None:
-        self._claims.setdefault(seq, set()).update(indices)
-        self._seqs[message_id] = seq
-
-    def _release(self, message_id: str) -> None:
-        seq = self._seqs.pop(message_id, None)
-        if seq is not None:
-            self._claims.pop(seq, None)
+        self._claims.release(message_id)
 
     async def next_due(self) -> float | None:
         """When the earliest unclaimed recipient is due; None: nothing waits."""
         due: float | None = await self._writer.read(
-            partial(queries.next_due, claims=self._claims), "look for the next message"
+            partial(queries.next_due, claims=self._claims.places), "look for the next message"
         )
-        return due
+        doubt = self._claims.next_doubt()
+        return min(due, doubt) if due is not None and doubt is not None else due if doubt is None else doubt
 
     def read(self, content: Content) -> AsyncIterator[bytes]:
         """The content in pieces of at most 256 KiB. Raises StorageError if it is not all there."""
@@ -314,7 +323,7 @@ class SqliteQueueStore:
 
     async def purge(self, before: float, limit: int = 1000) -> int:
         """Forget the history of up to `limit` messages that ended before `before`; how many were forgotten."""
-        run = partial(changes.purge, before=before, limit=limit)
+        run = partial(changes.purge, before=before, limit=limit, claimed=self._claims.places)
         forgotten: int = await self._writer.write(run, "forget old messages", urgent=False)
         return forgotten
 

@@ -21,84 +21,36 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import apsw
 
+from mta.adapters.durable import sync_folder
+from mta.adapters.sqlite.alarms import Alarms
+from mta.adapters.sqlite.claims import Numbers
 from mta.adapters.sqlite.faults import DAMAGED, storage_error
-from mta.adapters.sqlite.spool import remove, sync_folder
+from mta.adapters.sqlite.spool import remove
+from mta.adapters.sqlite.work import Group, Job, Tuning, Work
 from mta.errors import StorageError
 
+_COUNTERS = "SELECT name, value FROM counter WHERE name NOT GLOB '*[^a-z]*' AND typeof(value) = 'integer'"
 _MOST_ON_LOOP = 64  # jobs of some ten microseconds each: the loop is not kept longer than by a large message
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """How the queue file is driven. Times in seconds, sizes in octets."""
-
-    window: float = 0.005  # how long an urgent job waits for its siblings
-    patience: float = 0.05  # how long a lazy job waits for an urgent one
-    page_size: int = 4096
-    cache: int = 16 * 1024 * 1024
-    checkpoint_pages: int = 4000  # the write-ahead log is folded into the file when it has this many
-    check_up_to: int = 128 * 1024 * 1024  # files up to this size are read through and checked when opened
-    largest_blob: int = 1024 * 1024  # a larger content becomes a file
-    reserve: int = 32 * 1024 * 1024  # free space that new mail must leave: settling what is here needs some
-    vfs: str | None = None  # SQLite's name of another file layer; tests break disks with it
-
-
-@dataclass(slots=True)
-class Work:
-    """What one job changes besides rows; thrown away with the job if it fails."""
-
-    db: apsw.Connection
-    counts: dict[str, int] = field(default_factory=dict)
-    doomed: list[str] = field(default_factory=list)  # content files that go once this is committed
-    new_file: bool = False
-
-    def count(self, name: str, change: int) -> None:
-        """Note a change of a counter."""
-        self.counts[name] = self.counts.get(name, 0) + change
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One unit of work. `after` runs on the loop once it is durable, before anything else is started."""
-
-    run: Callable[[Work], Any]
-    future: asyncio.Future[Any]
-    doing: str
-    after: Callable[[Any], None] | None = None
-    quick: bool = False  # touches rows only
-    abandoned: Callable[[bool], None] | None = None  # told whether it failed, where nobody waits for it any more
-    result: Any = None
-    fault: Exception | None = None
-    work: Work | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """What the thread is given at once. `counters` is set where the jobs have been run and only COMMIT is left."""
-
-    jobs: list[Job]
-    reads: list[Job]
-    counters: dict[str, int] | None = None
 
 
 class Writer:
     """Owns the connection: the loop uses it while the thread is idle, the thread while it is busy."""
 
-    def __init__(self, db: apsw.Connection, folder: Path, *, loop: asyncio.AbstractEventLoop, tuning: Tuning) -> None:
+    def __init__(self, db: apsw.Connection, folder: Path, alarms: Alarms, tuning: Tuning) -> None:
         self.siblings = 0  # sessions between MAIL and the reply to their message, those waiting here included
         self.commits = 0  # transactions made durable: one fsync each
-        self.alarms: list[str] = []
-        self.counters: dict[str, int] = dict(db.execute("SELECT name, value FROM counter"))  # of the last commit
+        self.counters: dict[str, int] = dict(db.execute(_COUNTERS))  # of the last commit
         self._db = db
+        self._numbers = Numbers(db)
         self._folder = folder
-        self._loop = loop
+        self._alarms = alarms
+        self._loop = alarms.loop
         self._tuning = tuning
         self._jobs: list[Job] = []
         self._reads: deque[Job] = deque()
@@ -106,10 +58,11 @@ class Writer:
         self._ripe = False  # something that waits has waited long enough
         self._busy = False
         self._closing = False
+        self._indexed_anew = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_urgent = False
         self._idle = asyncio.Event()
-        self._groups: SimpleQueue[_Group | None] = SimpleQueue()
+        self._groups: SimpleQueue[Group | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=f"queue {folder}", daemon=True)
         self._thread.start()
 
@@ -188,7 +141,7 @@ class Writer:
                 self._timer = None
         self._busy = True
         counters = self._run_quickly(jobs) if jobs and not reads else None
-        self._groups.put(_Group(jobs, reads, counters))
+        self._groups.put(Group(jobs, reads, counters))
 
     def _run_quickly(self, jobs: list[Job]) -> dict[str, int] | None:
         """Run a group up to its COMMIT, here; None: it is the thread's, for it is slow, or something went wrong."""
@@ -261,11 +214,24 @@ class Writer:
     def _commit(self, jobs: list[Job]) -> None:
         if not jobs:
             return
-        done = self._transaction(jobs, self._attempt_or_fail)
+        done = self._transaction(jobs, self._attempt_or_fail) or (
+            self._index_anew(jobs) and self._transaction(jobs, self._attempt_or_fail)
+        )
         if done or len(jobs) == 1 or self._transaction(jobs, self._attempt_apart):
             return
         for job in jobs:  # all together were too much for the disk: alone, the small ones may still fit
             self._transaction([job], self._attempt_or_fail)
+
+    def _index_anew(self, jobs: list[Job]) -> bool:
+        """Where an index and its table disagree, SQLite refuses to change the row: once, make the indexes anew."""
+        if self._indexed_anew or not any(isinstance(job.cause, DAMAGED) for job in jobs):
+            return False
+        self._indexed_anew = True
+        try:
+            self._db.execute("REINDEX")
+        except apsw.Error:
+            return False
+        return True
 
     def _transaction(self, jobs: list[Job], attempt: Callable[[Job], bool]) -> bool:
         """Do `jobs` in one transaction; whether it was committed. If not, each has a fault."""
@@ -307,12 +273,12 @@ class Writer:
 
     def _attempt(self, job: Job) -> None:
         job.fault = None
-        job.work = Work(self._db)
+        job.work = Work(self._db, self._numbers)
         try:
             job.result = job.run(job.work)
         except Exception as error:  # whatever it is, it belongs to the one who waits for this job
             known = isinstance(error, (apsw.Error, OSError))
-            job.fault = self._explain(error, job.doing) if known else error
+            job.fault, job.cause = self._explain(error, job.doing) if known else error, error
 
     def _write_counters(self, done: list[Job]) -> dict[str, int]:
         changes: dict[str, int] = {}
@@ -335,6 +301,6 @@ class Writer:
 
     def _explain(self, error: Exception, doing: str) -> Exception:
         fault = storage_error(error, doing)
-        if isinstance(error, DAMAGED) and str(fault) not in self.alarms:
-            self.alarms.append(str(fault))
+        if isinstance(error, DAMAGED):
+            self._alarms.sound(str(fault))
         return fault

@@ -12,6 +12,7 @@ from mta.config.contract import Inbound
 from mta.errors import StorageError, StorageFull
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content
+from mta.model.reply import Reply
 from tests.unit.pipeline.inbound_world import HEADER, MESSAGE, World, spooled
 from tests.unit.policy.world import CONTOSO, FABRIKAM, INSIDER, PARTNER, STRANGER, demanding, facts, mailbox
 
@@ -65,6 +66,14 @@ async def test_what_cannot_be_stored_is_never_answered_250_and_heals(
     assert [event["error"] for event in world.events("message.not-stored")] == [str(trouble)]
     world.store.trouble = None
     assert (await world.send()).code == 250
+
+
+def test_no_room_for_a_message_that_arrives_is_told_like_no_room_at_its_end() -> None:
+    world = World()
+    session = world.open()
+    session.error(STRANGER, Reply(452, "4.3.1", ("Insufficient system storage, try again later",)), "32 MiB are kept")
+    session.error(STRANGER, Reply(552, "5.3.4", ("Message too large",)), "too large")
+    assert [event["error"] for event in world.events("message.not-stored")] == ["32 MiB are kept"]
 
 
 @pytest.mark.parametrize("beyond", [0, 1])

@@ -316,6 +316,12 @@ class OutboundTls:
     mta_sts: str = "opportunistic"  # the same; fixed hosts have no such policy
     requiretls: str = "enforce"  # or `opportunistic`: mail that demands TLS needs no more here than other mail
 
+    @property
+    def floor(self) -> TlsLevel:
+        """What every hop proves at the least; where DANE or MTA-STS must be there, that is the host's name."""
+        must = self.level is not TlsLevel.NONE and "mandatory" in (self.dane, self.mta_sts)
+        return max(self.level, TlsLevel.VERIFIED) if must else self.level
+
 
 @dataclass(frozen=True, slots=True)
 class Auth:

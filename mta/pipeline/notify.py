@@ -6,7 +6,7 @@ from mta.model.attempt import DeliveryResult
 from mta.model.message import NOTICE, Content, QueuedMessage, RecipientState
 from mta.pipeline.deliver import Job
 from mta.pipeline.site import Site
-from mta.policy.notify import Notice, Occasion, may_return, notices
+from mta.policy.notify import Notice, Occasion, addressee, may_return, notices
 from mta.policy.route import choose
 from mta.ports import RecipientFate
 from mta.rfc.dsn.compose import compose
@@ -17,9 +17,10 @@ def reports(
 ) -> tuple[tuple[Notice, QueuedMessage], ...]:
     """Every notice that these fates call for, ready to be queued."""
     message = job.message
-    bound = may_return(site.contract.configuration, message, fates, job.connector)
-    occasion = Occasion(message, fates, result, site.clock.now(), bound)
     server = site.contract.configuration.server
+    back = choose(site.contract.index, addressee(message, server)).connector
+    bound = may_return(site.contract.configuration, message, fates, job.connector, back)
+    occasion = Occasion(message, fates, result, site.clock.now(), bound)
     return tuple((notice, _queued(site, message, notice)) for notice in notices(occasion, server, site.ids.next))
 
 

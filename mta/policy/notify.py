@@ -135,12 +135,17 @@ class Notice:
 
 
 def may_return(
-    configuration: Configuration, message: QueuedMessage, fates: Iterable[RecipientFate], tried: Connector
+    configuration: Configuration,
+    message: QueuedMessage,
+    fates: Iterable[RecipientFate],
+    tried: Connector,
+    back: Connector,
 ) -> str:
-    """How much of a message may travel back: of one that must not leave in clear, no more than would leave in clear.
+    """How much of a message may travel back: no more than leaves in clear, and nothing of it by a laxer way.
 
     Both the connector that the attempt went by (`tried`) and the one a recipient was given on arrival have a say; what
-    one that vanished meanwhile demanded nobody knows any more.
+    one that vanished meanwhile demanded nobody knows any more. `back` is the connector that the notice leaves by: the
+    text of mail that has to leave over TLS of some level returns over TLS of that level, or not at all.
     """
     names = {state.index: state.connector for state in message.states}
     given = [configuration.connectors.get(names.get(fate.index, "")) for fate in fates]
@@ -148,12 +153,19 @@ def may_return(
     for connector in (tried, *given):
         if connector is None:
             return NOTHING
+        if connector.outbound.tls.floor > back.outbound.tls.floor:
+            bound = HEADERS
         if connector.outbound.smime.encrypt != "required":
             continue
         if connector.outbound.smime.header_protection == "confidential":
             return NOTHING
         bound = HEADERS
     return bound
+
+
+def addressee(message: QueuedMessage, server: Server) -> Mailbox:
+    """Who hears of a message: its sender; our postmaster where it has none."""
+    return message.envelope.sender or postmaster_of(server)
 
 
 def notices(occasion: Occasion, server: Server, new_id: Callable[[], str]) -> tuple[Notice, ...]:
@@ -196,7 +208,7 @@ def postmaster_of(server: Server) -> Mailbox:
 
 def _notice(occasion: Occasion, kind: str, fates: tuple[RecipientFate, ...], server: Server, id_: str) -> Notice:
     message = occasion.message
-    to = message.envelope.sender or postmaster_of(server)
+    to = addressee(message, server)
     lifetime = in_words(lifetime_of(message, server.limits))
     report = Report(
         id=id_,

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract import Connector, Outbound, Server, Smime
+from mta.config.contract import Connector, Outbound, OutboundTls, Server, Smime
 from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.model.reply import Reply
-from mta.model.tls import TlsFacts
+from mta.model.tls import TlsFacts, TlsLevel
 from mta.policy.notify import Notice, Occasion, may_return, notices
 from mta.ports import RecipientFate
 from mta.rfc.dsn.compose import compose
@@ -255,16 +255,47 @@ def test_of_mail_that_must_be_encrypted_no_more_comes_back_than_leaves_in_clear(
         replace(s, connector=name) for s, name in zip(found.message.states, ("other", "partner"), strict=True)
     )
     message = replace(found.message, states=states)
-    assert may_return(configuration(partner, other), message, found.fates, other) == expected
-    assert may_return(configuration(partner, other), message, found.fates[:1], other) == "full"
-    assert may_return(configuration(partner, other), message, found.fates[:1], partner) == expected
+    assert may_return(configuration(partner, other), message, found.fates, other, other) == expected
+    assert may_return(configuration(partner, other), message, found.fates[:1], other, other) == "full"
+    assert may_return(configuration(partner, other), message, found.fates[:1], partner, other) == expected
 
 
 def test_of_mail_whose_connector_has_vanished_meanwhile_nothing_comes_back() -> None:
     other, found = Connector("other"), occasion("failed")
     [state] = found.message.states
     message = replace(found.message, states=(replace(state, connector="gone"),))
-    assert may_return(configuration(other), message, found.fates, other) == "none"
+    assert may_return(configuration(other), message, found.fates, other, other) == "none"
+
+
+LEVELS = [
+    # what the contract demands, and the way back; whether the text may take it
+    (OutboundTls(TlsLevel.PINNED), OutboundTls(TlsLevel.PINNED), True),
+    (OutboundTls(TlsLevel.PINNED), OutboundTls(TlsLevel.VERIFIED), False),
+    (OutboundTls(TlsLevel.VERIFIED), OutboundTls(TlsLevel.PINNED), True),
+    (OutboundTls(TlsLevel.VERIFIED), OutboundTls(TlsLevel.ENCRYPTED), False),
+    (OutboundTls(TlsLevel.VERIFIED), OutboundTls(dane="mandatory"), True),
+    (OutboundTls(dane="mandatory"), OutboundTls(), False),
+    (OutboundTls(mta_sts="mandatory"), OutboundTls(TlsLevel.OPPORTUNISTIC, mta_sts="mandatory"), True),
+    (OutboundTls(mta_sts="mandatory"), OutboundTls(TlsLevel.NONE, mta_sts="mandatory"), False),
+    (OutboundTls(TlsLevel.ENCRYPTED), OutboundTls(TlsLevel.OPPORTUNISTIC), False),
+    (OutboundTls(TlsLevel.OPPORTUNISTIC), OutboundTls(TlsLevel.OPPORTUNISTIC), True),
+]
+
+
+@pytest.mark.parametrize(("demanded", "offered", "full"), LEVELS, ids=[str(number) for number in range(len(LEVELS))])
+def test_no_text_returns_by_a_laxer_way_than_it_had_to_leave_by(
+    demanded: OutboundTls, offered: OutboundTls, full: bool
+) -> None:
+    partner = Connector("partner", outbound=Outbound(tls=demanded))
+    back = Connector("back", outbound=Outbound(tls=offered))
+    found = occasion("failed")
+    (state,) = found.message.states
+    given = replace(found.message, states=(replace(state, connector="partner"),))
+    expected = "full" if full else "headers"
+    assert may_return(configuration(partner, back), given, found.fates, back, back) == expected
+    assert may_return(configuration(partner, back), found.message, found.fates, partner, back) in (expected, "none")
+    tried = replace(found.message, states=(replace(state, connector="back"),))
+    assert may_return(configuration(partner, back), tried, found.fates, partner, back) == expected
 
 
 def test_protected_content_does_not_come_back() -> None:

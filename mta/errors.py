@@ -13,6 +13,7 @@ MtaError
 │   └── RemoteProtocolError    the peer broke it
 ├── ConnectFailed          the peer could not be reached
 ├── TlsFailed              the handshake did not come about
+├── ContractChanged        a reload came before a message was sent: nothing was taken, it goes by the new contract
 ├── DnsTemporary           a look-up could not be answered now
 ├── PolicyNotFetched       an MTA-STS policy could not be had from its host
 ├── SmimeError             S/MIME that cannot be written for this certificate or key, or cannot be read at all
@@ -102,6 +103,10 @@ class ConnectFailed(MtaError):
 
 class TlsFailed(MtaError):
     """The TLS handshake did not come about; the text is OpenSSL's reason."""
+
+
+class ContractChanged(MtaError):
+    """The configuration was exchanged while a message was on its way out. No final dot was sent."""
 
 
 class DnsTemporary(MtaError):

@@ -9,6 +9,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from mta.errors import ConfigurationError, MtaError
@@ -17,7 +18,7 @@ from mta.pipeline.inbound import InboundRelay
 from mta.pipeline.outbound import Outbound
 from mta.pipeline.site import Contract, Shard, Site
 from mta.queue.awaited import release_awaited
-from mta.queue.chores import Chore, once, repeat
+from mta.queue.chores import Chore, keep, once, repeat
 from mta.queue.scheduler import Scheduler
 
 _IDLE_EVERY = 1.0  # seconds between looks at idle connections
@@ -90,9 +91,10 @@ class Worker:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         self.outbound.on_waiting = self.wake
-        background = [loop.create_task(scheduler.run()) for scheduler in self.schedulers]
-        chores = self._chores()
-        background += [loop.create_task(repeat(chore, self.site.log)) for chore in chores]
+        chores, log = self._chores(), self.site.log
+        kept = [(f"scheduler {each.shard.number}", each.run) for each in self.schedulers]
+        kept += [(f"chore {chore.name}", partial(repeat, chore, log)) for chore in chores]
+        background = [loop.create_task(keep(name, run, log)) for name, run in kept]
         control = await self._parts.control(self)
         await self._parts.listening.open(self.relay)
         self.site.log.info(events.WORKER_STARTED, shards=[shard.number for shard in self.shards])

@@ -17,7 +17,7 @@ from mta.adapters.smtp_content import cargo_of, pieces_of
 from mta.adapters.smtp_wire import Wire
 from mta.adapters.tls.context import client_context
 from mta.adapters.tls.layer import start_client_tls
-from mta.errors import ConfigurationError, ConnectFailed, RemoteProtocolError, TlsFailed
+from mta.errors import ConfigurationError, ConnectFailed, ContractChanged, RemoteProtocolError, TlsFailed
 from mta.model.envelope import Envelope
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts
@@ -208,9 +208,11 @@ class OutboundConnection:
         if refusal is not None:
             return TransactionReplies(refusal, unsaid=True)
         self._check_open()
+        self._check_stands(transaction)
         self._client.begin(transaction.envelope, cargo)
         event = await self._event()
         if isinstance(event, ContentWanted):
+            self._check_stands(transaction)
             await self._send(transaction)
             event = await self._event()
         return self._finished(event)
@@ -296,6 +298,12 @@ class OutboundConnection:
         if self.wire.ended or self._client.state is State.CLOSED:
             raise ConnectFailed(f"{self.where}: the connection was closed while it was idle", phase="mail")
 
+    def _check_stands(self, transaction: Transaction) -> None:
+        """What was allowed when the transaction was made may be so no more. Without its final dot nothing is taken."""
+        if not transaction.stands():
+            self.abort()
+            raise ContractChanged(f"{self.where}: the configuration has changed")
+
     def _lost(self) -> NoReturn:
         phase = self._client.phase
         text = f"{self.where}: the connection was closed while we waited ({phase})"
@@ -325,6 +333,7 @@ class OutboundConnection:
                     self.wire.write(client.content(piece))
                     await self._drain()
             if not client.has_event:
+                self._check_stands(transaction)
                 self.wire.write(client.content(last=True))
         except BaseException:  # no final dot was sent: the connection must go, or the next command were content
             self.abort()

@@ -38,6 +38,7 @@ MESSAGE_NOT_STORED = "message.not-stored"
 DELIVERED = "delivery.delivered"
 DELIVERY_DEFERRED = "delivery.deferred"
 DELIVERY_FAILED = "delivery.failed"
+DELIVERY_RESTARTED = "delivery.restarted"  # the configuration has changed in the middle of an attempt
 SIGNATURE_BROKEN = "signature.broken"  # one that held when the message came, by what we did to it
 MESSAGE_EXPIRED = "message.expired"
 MESSAGE_HELD = "message.held"

@@ -6,6 +6,7 @@ that lines of several worker processes never mix.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -26,6 +27,15 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SECRET_KEYS = frozenset({"password", "secret", "token", "key_pem", "authorization"})
 _BRIGHT = {"info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 _BACKLOG = 256 * 1024  # octets gathered before they are written without waiting for the loop
+
+
+def aside(log: EventLog, where: str, tell: Callable[[], object]) -> None:
+    """Do what is beside the matter (count, tell): whatever it comes to, the matter itself goes on."""
+    try:
+        tell()
+    except Exception as error:
+        with contextlib.suppress(Exception):
+            log.defect(where, error)
 
 
 def printable(text: str) -> str:
@@ -99,11 +109,18 @@ class EventLog:
             self._lines.clear()  # nobody reads the log any more: mail goes on without it
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        if self.metrics is not None:
-            self.metrics.observe(event, fields)
-        fields = redacted(fields)
+        """Count and tell. Never raises: what is told of mail must not stand in its way."""
         now = time.time()
-        line = self._as_text(now, level, event, fields) if self._text else self._as_json(now, level, event, fields)
+        try:
+            if self.metrics is not None:
+                self.metrics.observe(event, fields)
+            fields = redacted(fields)
+            line = self._as_text(now, level, event, fields) if self._text else self._as_json(now, level, event, fields)
+        except Exception as error:
+            known = {"time": round(now, 6), "level": "error", "event": events.DEFECT, **self._base}
+            line = (
+                json.dumps({**known, "where": f"log of {event}", "error": repr(error)}, default=repr).encode() + b"\n"
+            )
         self._lines.append(line)
         self._octets += len(line)
         if self._soon is None or self._octets > _BACKLOG:

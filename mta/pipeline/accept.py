@@ -40,7 +40,7 @@ from mta.rfc.mime.tls_required import says_no
 
 @dataclass(slots=True)
 class Transaction:
-    """One mail transaction while it is received, under the contract in force when it began."""
+    """One mail transaction while it is received, under one contract: a reload makes it begin again."""
 
     contract: Contract
     envelope: Envelope
@@ -55,6 +55,25 @@ def begin(site: Site, identity: Identity, contract: Contract, facts: SessionFact
     """MAIL FROM: who must this be, and is it?"""
     decision = judge_mail(contract.index, facts, identity, envelope.sender, site.verifier, site.clock.now())
     return Transaction(contract, envelope, identity, decision)
+
+
+def begin_again(
+    site: Site, old: Transaction, identity: Identity, facts: SessionFacts
+) -> tuple[Transaction | None, Decision]:
+    """The transaction under the contract of now, with the recipients it has; None if one of them is taken no more.
+
+    The decision is that of MAIL, or the one that refuses a recipient.
+    """
+    contract = site.contract
+    fresh = begin(site, identity, contract, facts, old.envelope)
+    for recipient in old.recipients:
+        # that a mailbox exists was just asked; the contract has no say in it
+        judged = judge_recipient(contract.index, identity, recipient.mailbox, True)
+        if not judged.decision.accepted or judged.route is None:
+            return None, judged.decision
+        fresh.recipients.append(replace(recipient, mailbox=judged.mailbox))
+        fresh.routes.append(judged.route)
+    return fresh, fresh.decision
 
 
 def identify(site: Site, contract: Contract, facts: SessionFacts) -> Identity:

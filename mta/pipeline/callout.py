@@ -47,7 +47,10 @@ class CallOuts:
 
     async def _learn(self, key: tuple[int, str], mailbox: Mailbox, route: Route) -> bool | None:
         try:
-            fresh = await self._ask(mailbox, route)
+            fresh = await self._ask(key[0], mailbox, route)
+        except Exception as error:  # nobody knows, then
+            self._site.log.defect(f"call-out for {mailbox}", error)
+            fresh = None
         finally:
             del self._asking[key]
         if fresh is not None:
@@ -57,7 +60,7 @@ class CallOuts:
                 self._memory.popitem(last=False)
         return fresh
 
-    async def _ask(self, mailbox: Mailbox, route: Route) -> bool | None:
+    async def _ask(self, generation: int, mailbox: Mailbox, route: Route) -> bool | None:
         envelope = Envelope(None, (Recipient(mailbox),), smtputf8=not mailbox.is_ascii)
         place = destination(route.connector.outbound, route.own, mailbox.ascii_domain)
         message = QueuedMessage("callout", envelope, Content(0, b""), b"", 0.0, "", (RecipientState(0, ""),))
@@ -70,6 +73,8 @@ class CallOuts:
             needed = strictest(outbound, place, each.hop.host, await discover(self._site, outbound, place, each.hop))
             if isinstance(needed, Failure):
                 continue
+            if generation != self._site.contract.generation:
+                return None  # nobody is asked by a contract that is in force no more
             opened = await self._hops.open(outbound, needed, each.hop.host, each.address)
             if opened.hop is None:
                 continue

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from mta.config.contract import Connector, HostPort
-from mta.errors import ConnectFailed, RemoteProtocolError, StorageError
+from mta.errors import ConnectFailed, ContractChanged, RemoteProtocolError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.envelope import Envelope
 from mta.model.frozen import frozen
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.pipeline.discover import NextHop, discover
-from mta.pipeline.hop import Hop, Hops, Opened
+from mta.pipeline.hop import CONTRACT_CHANGED, Hop, Hops, Opened
 from mta.pipeline.report import policies_found, session_ended
 from mta.pipeline.site import Site
 from mta.policy.deliver import requirement, strictest
@@ -28,7 +30,9 @@ HOSTS_TRIED = 5  # of one destination in one attempt, as Postfix's smtp_mx_addre
 class Job:
     """Recipients of one message that share a connector and a destination: one transaction, one settlement.
 
-    `broken` names signatures that held when the message came and that what we did to it has broken.
+    `broken` names signatures that held when the message came and that what we did to it has broken. `generation` is
+    the contract's that it goes by: once another is in force, nothing more is dialled or sent. None: for as long as it
+    takes, for a command that never reloads.
     """
 
     message: QueuedMessage
@@ -36,6 +40,7 @@ class Job:
     connector: Connector
     destination: Destination
     broken: tuple[str, ...] = ()
+    generation: int | None = None
 
     @property
     def envelope(self) -> Envelope:
@@ -46,29 +51,42 @@ class Job:
         return replace(whole, recipients=tuple(whole.recipients[state.index] for state in self.recipients))
 
 
-async def deliver(site: Site, hops: Hops, job: Job) -> DeliveryResult:
-    """Try the hosts in order. Each recipient gets the answer that decides its fate."""
+Taken = Callable[[DeliveryResult], Awaitable[None]]
+
+
+async def deliver(site: Site, hops: Hops, job: Job, taken: Taken | None = None) -> DeliveryResult:
+    """Try the hosts in order. Each recipient gets the answer that decides its fate.
+
+    Before a further host is asked, `taken` hears of the recipients that the last one has taken, to settle them: they
+    are in the result no more. Where a reload came in between the failure is CONTRACT_CHANGED: to be tried anew.
+    """
     found = await _look_up(site, job)
     if isinstance(found, Failure):
         return DeliveryResult((), _all(job.recipients, found))
     attempts = list(found.unknown)
     results: dict[int, RecipientResult] = {}
-    said_by: dict[int, int] = {}  # recipient -> place of the host
+    told: set[int] = set()
     for number, place in enumerate(found.places):
         outcome = await _try_host(site, hops, _left(job, results), place)
         attempts.append(outcome.attempt)
-        more = number + 1 < len(found.places)
+        more = number + 1 < len(found.places) and outcome.attempt.failure is not CONTRACT_CHANGED
         for result in outcome.results:
             if result.failure is None or next_step(result.failure, more) is Step.SETTLE:
-                results[result.index], said_by[result.index] = result, len(attempts) - 1
-        if len(results) == len(job.recipients):
+                results[result.index] = result
+        if len(results) == len(job.recipients) or not more:
             break
-    last = len(attempts) - 1  # whose results need no number
-    settled = [
-        results[index] if said_by[index] == last else replace(results[index], host=said_by[index])
-        for index in (state.index for state in job.recipients)
-    ]
-    return DeliveryResult(tuple(attempts), tuple(settled))
+        for index, result in results.items():  # those of the last host need no number: see RecipientResult.host
+            if result.host == -1:
+                results[index] = replace(result, host=len(attempts) - 1)
+        if taken and (gone := [one for i, one in results.items() if one.failure is None and i not in told]):
+            await taken(DeliveryResult(tuple(attempts), tuple(gone)))
+            told.update(one.index for one in gone)
+    order = (state.index for state in job.recipients if state.index not in told)
+    return DeliveryResult(tuple(attempts), tuple(results[index] for index in order))
+
+
+def _stands(site: Site, job: Job) -> bool:
+    return job.generation is None or job.generation == site.contract.generation
 
 
 def _left(job: Job, results: dict[int, RecipientResult]) -> Job:
@@ -156,6 +174,8 @@ async def _reach(site: Site, hops: Hops, job: Job, place: Place, *, again: bool 
     """The way to one host, as far as MAIL FROM; what was found, required and seen is in its attempt."""
     outbound, host = job.connector.outbound, place.hop.host
     found = await discover(site, outbound, job.destination, place.hop)
+    if not _stands(site, job):
+        return Opened(None, CONTRACT_CHANGED, _not_asked(site, job, place, CONTRACT_CHANGED, found))
     needed = strictest(outbound, job.destination, host, found, wish_of(job.envelope))
     refused = needed if isinstance(needed, Failure) else None
     if not again:
@@ -166,7 +186,7 @@ async def _reach(site: Site, hops: Hops, job: Job, place: Place, *, again: bool 
     assert opened.attempt is not None
     if published := evidence(found):
         opened = replace(opened, attempt=replace(opened.attempt, published=published))
-    if opened.dialled and opened.attempt:
+    if opened.dialled and opened.attempt and opened.failure is not CONTRACT_CHANGED:
         session_ended(site, job, needed, opened.attempt, found.sts)
     return opened
 
@@ -180,7 +200,7 @@ async def _try_host(site: Site, hops: Hops, job: Job, place: Place) -> _HostOutc
             assert opened.failure is not None
             return _HostOutcome(attempt, _all(job.recipients, opened.failure))
         hop = opened.hop
-        outcome = await _transact(hop, job, attempt)
+        outcome = await _transact(site, hop, job, attempt)
         hops.keep(hop)
         if attempt.reused and outcome.attempt.failure and outcome.attempt.failure.reason.startswith(_STALE):
             # The kept connection had died while idle: nothing was said yet, a new one is no retry.
@@ -207,11 +227,15 @@ def _not_asked(site: Site, job: Job, place: Place, failure: Failure, found: Find
 _STALE = "stale-connection"
 
 
-async def _transact(hop: Hop, job: Job, attempt: HostAttempt) -> _HostOutcome:
-    envelope = job.envelope
+async def _transact(site: Site, hop: Hop, job: Job, attempt: HostAttempt) -> _HostOutcome:
     reused, hop.used = hop.used > 0, hop.used + 1
+    stands = partial(_stands, site, job)
     try:
-        replies = await hop.connection.transact(Transaction(envelope, job.message.prefix, job.message.content))
+        replies = await hop.connection.transact(
+            Transaction(job.envelope, job.message.prefix, job.message.content, stands)
+        )
+    except ContractChanged:
+        return _HostOutcome(replace(attempt, failure=CONTRACT_CHANGED), _all(job.recipients, CONTRACT_CHANGED))
     except StorageError as error:
         hop.connection.abort()
         reply, reason = Reply(451, "4.3.0", ("Local error",)), f"storage: {error}"

@@ -29,6 +29,13 @@ from mta.policy.deliver import (
 from mta.ports import DialTarget, SmtpConnection
 
 _TLS_FAILED = "tls-failed"
+CONTRACT_CHANGED = Failure(
+    Scope.SESSION,
+    Reply(451, "4.3.0", ("The configuration has changed",)),
+    "contract-changed: the configuration was exchanged before anything was sent",
+    permanent=False,
+    local=True,
+)
 _NOT_JUDGED = TlsJudgement(None, "")
 _JUDGEMENT_KEPT = 60.0  # seconds: dates are looked at again after this
 
@@ -107,7 +114,12 @@ class Hops:
             new = True
             dialled = await self._dial(key, outbound)
             failure = dialled.failure
-            if failure and failure.scope in (Scope.SESSION, Scope.HOST) and not failure.permanent:
+            if (
+                failure
+                and failure is not CONTRACT_CHANGED
+                and failure.scope in (Scope.SESSION, Scope.HOST)
+                and not failure.permanent
+            ):
                 self._back_off(key, failure)
         return Opened(dialled.hop, dialled.failure, _attempt(key, started, begun, dialled), new)
 
@@ -175,12 +187,24 @@ class Hops:
             self._down[_place(key)] = (self._site.clock.monotonic() + wait, failure)
 
     async def _dial(self, key: HopKey, outbound: Outbound) -> _Dialled:
-        """A new connection, in clear a second time only where the level itself permits clear."""
+        """A new connection, in clear a second time only where the level itself permits clear.
+
+        What the requirement was made of is judged when this is called; a reload on the way ends it.
+        """
+        generation = self._site.contract.generation
         dialled = await self._try(key, outbound, use_tls=key.requirement.level is not TlsLevel.NONE)
+        if generation != self._site.contract.generation:
+            return self._outdated(dialled)
         why = dialled.failure.reason if dialled.failure is not None else ""
         if why.startswith(_TLS_FAILED) and key.requirement.level is TlsLevel.OPPORTUNISTIC:
             dialled = replace(await self._try(key, outbound, use_tls=False), given_up=why)
-        return dialled
+        return dialled if generation == self._site.contract.generation else self._outdated(dialled)
+
+    @staticmethod
+    def _outdated(dialled: _Dialled) -> _Dialled:
+        if dialled.hop is not None:
+            dialled.hop.connection.abort()
+        return replace(dialled, hop=None, failure=CONTRACT_CHANGED)
 
     async def _try(self, key: HopKey, outbound: Outbound, *, use_tls: bool) -> _Dialled:
         try:
@@ -203,6 +227,8 @@ class Hops:
         """Greeting, TLS, judgement, AUTH: a hop, or the connection ends here."""
         generation = self._site.contract.generation
         failure = await self._prepare(key, connection, use_tls=use_tls)
+        if failure is None and generation != self._site.contract.generation:
+            failure = CONTRACT_CHANGED  # no password by a contract that is in force no more
         judgement, audit = _NOT_JUDGED, None
         if failure is None:
             verifier, now = self._site.verifier, self._site.clock.now()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from mta.errors import StorageError, StorageFull
 from mta.model.envelope import Envelope, Recipient
@@ -13,7 +15,8 @@ from mta.model.message import Content, QueuedMessage
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
 from mta.observe import events
-from mta.pipeline.accept import Transaction, add_recipient, begin, identify, judge_content
+from mta.observe.log import aside
+from mta.pipeline.accept import Judgement, Transaction, add_recipient, begin, begin_again, identify, judge_content
 from mta.pipeline.callout import CallOuts
 from mta.pipeline.enqueue import compose, would
 from mta.pipeline.outbound import Outbound
@@ -21,7 +24,7 @@ from mta.pipeline.report import message_judged, report_in
 from mta.pipeline.site import Contract, Shard, Site
 from mta.pipeline.spools import Spools
 from mta.pipeline.survive import broken_signatures
-from mta.policy.decision import Decision, Verdict
+from mta.policy.decision import Decision, Reason, Verdict
 from mta.policy.identify import Identity
 from mta.ports import Spool
 
@@ -30,6 +33,8 @@ _OK_RECIPIENT = Reply(250, "2.1.5", ("Recipient ok",))
 _TOO_MANY = Reply(421, "4.7.0", ("Too many connections, try again later",))
 _TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", ("Too many recipients",))  # RFC 5321 §4.5.3.1.10
 _NO_STORAGE = Reply(452, "4.3.1", ("Insufficient system storage, try again later",))
+_CHANGED = Reply(451, "4.3.0", ("The configuration has changed, try again",))
+_JUDGED_ANEW = 3  # times that a content is judged while reloads come in between
 _STORAGE_TROUBLE = Reply(451, "4.3.0", ("Local error, try again later",))
 
 
@@ -123,6 +128,8 @@ class RelaySession:
 
     async def recipient(self, facts: SessionFacts, recipient: Recipient) -> Reply:
         """RCPT TO."""
+        if refused := self._renewed(facts, "RCPT"):
+            return refused
         transaction = self._transaction
         assert transaction is not None
         if len(transaction.recipients) >= transaction.contract.configuration.server.limits.recipients:
@@ -146,12 +153,15 @@ class RelaySession:
             return await self._message(facts, content, spools)
 
     async def _message(self, facts: SessionFacts, content: Content, spools: Spools) -> Reply:
-        transaction = self._transaction
-        assert transaction is not None
         try:
-            judged = await judge_content(self._site, transaction, facts, content, spools.new)
+            found = await self._judge(facts, content, spools)
         except StorageError as error:
             return self._not_stored(facts, error)
+        transaction = self._transaction
+        assert transaction is not None
+        if isinstance(found, Reply):
+            return found
+        judged, report = found
         decision = judged.decision
         if not decision.accepted and decision.verdict != Verdict.HOLD:
             self._refused(facts, decision, transaction.envelope.sender_text, "DATA")
@@ -160,13 +170,33 @@ class RelaySession:
         if _worse(decision, transaction.decision):
             transaction.decision = decision
         message = compose(self._site, transaction, facts, judged)
-        report = await report_in(self._site, transaction.recipients, judged.content)
         reply = await self._store(facts, transaction, message)
         if reply.positive:
-            message_judged(self._site, judged.authentication, judged.decision, transaction.recipients)
-            if report and self._site.arrivals is not None:
-                self._site.arrivals(report)
+            aside(self._site.log, f"counts of {message.id}", partial(self._count, transaction, judged, report))
         return reply
+
+    async def _judge(self, facts: SessionFacts, content: Content, spools: Spools) -> tuple[Judgement, bytes] | Reply:
+        """The judgement by the contract that is in force when it is done, and the message if it brings reports.
+
+        Where there is none, the reply: the contract does not let it go on, or was exchanged again and again.
+        """
+        for _ in range(_JUDGED_ANEW):
+            if refused := self._renewed(facts, "DATA"):
+                return refused
+            assert self._transaction is not None
+            transaction = self._transaction
+            judged = await judge_content(self._site, transaction, facts, content, spools.new)
+            report = await report_in(self._site, transaction.recipients, judged.content)
+            if transaction.contract.generation == self._site.contract.generation:
+                return judged, report
+            await spools.discard()
+        return self._outdated(facts, transaction, "DATA", judged.decision)
+
+    def _count(self, transaction: Transaction, judged: Judgement, report: bytes) -> None:
+        """For the daily reports: those that we send, and those that have come."""
+        message_judged(self._site, judged.authentication, judged.decision, transaction.recipients)
+        if report and self._site.arrivals is not None:
+            self._site.arrivals(report)
 
     async def _store(self, facts: SessionFacts, transaction: Transaction, message: QueuedMessage) -> Reply:
         relay = self._relay
@@ -176,13 +206,41 @@ class RelaySession:
             await relay.shard.store.enqueue(message, claim=claim)
         except StorageError as error:
             return self._not_stored(facts, error)
+        # It is durable: nothing may stand between it and its delivery, nor between the client and its 250.
         self._messages += 1
-        self._accepted(facts, transaction, message)
-        if claim:
-            relay.outbound.submit(relay.shard, message)
-        else:
-            relay.wake()
+        try:
+            if claim:
+                relay.outbound.submit(relay.shard, message)
+            else:
+                relay.wake()
+        except Exception as error:
+            aside(self._site.log, "log", partial(self._site.log.defect, f"delivery of {message.id}", error))
+            with contextlib.suppress(Exception):
+                await relay.shard.store.release_claim(message.id)  # the scheduler finds it
+        aside(self._site.log, f"log of {message.id}", partial(self._accepted, facts, transaction, message))
         return Reply(250, "2.0.0", (f"Queued as {message.id}",))
+
+    def _renewed(self, facts: SessionFacts, stage: str) -> Reply | None:
+        """Judge a transaction that began before a reload by the contract of now; None: it goes on."""
+        old, contract = self._transaction, self._site.contract
+        assert old is not None
+        if old.contract.generation == contract.generation:
+            return None
+        fresh, decision = begin_again(self._site, old, self._identify(facts), facts)
+        if fresh is None:
+            return self._outdated(facts, old, stage, decision)
+        if decision.accepted:
+            self._transaction = fresh
+            return None
+        self._refused(facts, decision, old.envelope.sender_text, stage)
+        return _reply(decision)
+
+    def _outdated(self, facts: SessionFacts, transaction: Transaction, stage: str, decision: Decision) -> Reply:
+        """Something that was taken is so no more; the client may send it again and hear of each part of it."""
+        reason = Reason("contract-changed", f"a reload came in between: {'; '.join(map(str, decision.reasons))}")
+        outdated = Decision(Verdict.DEFER, decision.connector, reply=_CHANGED, reasons=(reason,))
+        self._refused(facts, outdated, transaction.envelope.sender_text, stage)
+        return _CHANGED
 
     def _not_stored(self, facts: SessionFacts, error: StorageError) -> Reply:
         self._site.log.error(events.MESSAGE_NOT_STORED, session=facts.session_id, error=str(error))

@@ -10,16 +10,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from mta.config.contract import Connector
 from mta.model.attempt import DeliveryResult
 from mta.model.lifecycle import DELETED, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
 from mta.observe import events
-from mta.pipeline.deliver import Job, deliver
-from mta.pipeline.hop import Hops
+from mta.pipeline.deliver import Job, Taken, deliver
+from mta.pipeline.hop import CONTRACT_CHANGED, Hops
 from mta.pipeline.protect import Protector
-from mta.pipeline.settle import defect, settle, settle_defect, settle_held, write
+from mta.pipeline.settle import defect, settle, settle_bare, settle_held, write
 from mta.pipeline.site import Shard, Site
 from mta.pipeline.transform import Leaving, Part, transform
 from mta.policy.route import Destination, choose, connector_now, destination
@@ -65,7 +66,7 @@ class Outbound:
         return bool(self._open)
 
     def submit(self, shard: Shard, message: QueuedMessage) -> None:
-        """Deliver a claimed message to the recipients in its `states`."""
+        """Deliver a claimed message to the recipients in its `states`. Never raises: its claim is ours to give back."""
         self._octets += _held(message)
         self._route(shard, message, message.states)
 
@@ -84,7 +85,14 @@ class Outbound:
         self._doubtful = set(self._open)
 
     def _route(self, shard: Shard, message: QueuedMessage, states: tuple[RecipientState, ...]) -> None:
-        jobs, homeless = self._split(message, states)
+        try:
+            jobs, homeless = self._split(message, states)
+        except Exception as error:  # of one message: neither it nor those after it may be left claimed
+            self._site.log.defect(f"routing of {message.id}", error)
+            self._open[message.id] = self._open.get(message.id, 0) + 1
+            job = Job(message, states, Connector(states[0].connector), Destination("mx", ""))
+            self._start(self._settle_late(shard, job, defect(job, error)))
+            return
         self._open[message.id] = self._open.get(message.id, 0) + len(jobs) + bool(homeless)
         for job in jobs:
             self._enter(shard, job)
@@ -96,7 +104,7 @@ class Outbound:
     ) -> tuple[list[Job], list[RecipientState]]:
         groups: dict[LaneKey, tuple[Connector, list[RecipientState]]] = {}
         homeless: list[RecipientState] = []
-        index = self._site.contract.index
+        index, generation = self._site.contract.index, self._site.contract.generation
         for state in states:
             mailbox = message.envelope.recipients[state.index].mailbox
             route = choose(index, mailbox)
@@ -108,7 +116,7 @@ class Outbound:
             groups.setdefault((connector.name, place), (connector, []))[1].append(state)
         most = self._site.contract.configuration.server.limits.destination_recipients
         jobs = [
-            Job(message, tuple(members[i : i + most]), connector, place)
+            Job(message, tuple(members[i : i + most]), connector, place, generation=generation)
             for (_, place), (connector, members) in groups.items()
             for i in range(0, len(members), most)
         ]
@@ -133,17 +141,16 @@ class Outbound:
                 self._lanes.pop(key, None)
 
     async def _run(self, shard: Shard, job: Job) -> None:
+        """One job to its end; raises nothing but CancelledError, for the lane goes on with the next."""
         waiting = False
         try:
             if job.message.id in self._doubtful:
                 job = await self._still_wanted(shard, job)
             if job.recipients:
                 waiting = await self._attempt(shard, job)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:  # a defect must not stop the lane: the claim goes back, the message waits
             self._site.log.defect(f"delivery of {job.message.id}", error)
-            waiting = await settle_defect(self._site, shard, job, error)
+            waiting = await self._settle(shard, job, defect(job, error))
         finally:
             self._done(job.message)
             if waiting:
@@ -152,31 +159,68 @@ class Outbound:
     async def _attempt(self, shard: Shard, job: Job) -> bool:
         """Transform, deliver and settle; whether anything waits. What cannot leave as the contract says stays here.
 
-        A part that has left is settled before the next one does, so that a crash sends at most one again; the others
-        are settled together, so that the sender gets one report.
+        Recipients that a part has left for are settled before the next part leaves, so that a crash sends at most one
+        again; the others are settled together, so that the sender gets one report.
         """
         leaving = await transform(self._site, self._protector, job, shard.store.spool)
-        waiting, left = False, list[tuple[Part, DeliveryResult]]()
+        left: list[tuple[Part, DeliveryResult]] = []
         try:
             for part in leaving.parts:
-                result = await self._deliver(part.job)
-                if part is leaving.parts[-1] or any(each.failure for each in result.recipients):
-                    left.append((part, result))
-                else:
-                    gone = Leaving((part,)).together([result])
-                    waiting |= await settle(self._site, shard, job, gone)
+                taken = partial(self._taken, shard, job, part)
+                result = await self._deliver(part.job, taken)
+                if part is not leaving.parts[-1]:
+                    gone, result = _parted(result)
+                    if gone.recipients:
+                        await taken(gone)
+                left.append((part, result))
+            left = [(part, result) for part, result in left if result.recipients]
             rest = replace(leaving, parts=tuple(part for part, _ in left))
-            return await settle(self._site, shard, job, rest.together([result for _, result in left])) or waiting
+            whole = rest.together([result for _, result in left])
+            return await self._settle(shard, job, self._start_again(shard, job, whole))
         finally:
             await leaving.forget()
 
-    async def _deliver(self, job: Job) -> DeliveryResult:
+    async def _taken(self, shard: Shard, job: Job, part: Part, result: DeliveryResult) -> None:
+        """Settle what has left."""
+        if await self._settle(shard, job, Leaving((part,)).together([result])):
+            self.on_waiting()
+
+    def _start_again(self, shard: Shard, job: Job, result: DeliveryResult) -> DeliveryResult:
+        """The result without recipients that a reload came between: they go by the new contract, at once."""
+        anew = {each.index for each in result.recipients if each.failure is CONTRACT_CHANGED}
+        if not anew:
+            return result
+        told = {"message": job.message.id, "reason": CONTRACT_CHANGED.reason}
+        self._site.log.info(events.DELIVERY_RESTARTED, connector=job.connector.name, **told)
+        self._route(shard, job.message, tuple(state for state in job.recipients if state.index in anew))
+        return replace(result, recipients=tuple(each for each in result.recipients if each.index not in anew))
+
+    async def _deliver(self, job: Job, taken: Taken) -> DeliveryResult:
         """One part; a defect in it must not make us forget what became of the others."""
         try:
-            return await deliver(self._site, self.hops, job)
+            return await deliver(self._site, self.hops, job, taken)
         except Exception as error:
             self._site.log.defect(f"delivery of {job.message.id}", error)
             return defect(job, error)
+
+    async def _settle(self, shard: Shard, job: Job, result: DeliveryResult) -> bool:
+        """Settle; whether anything waits. Where a defect is in the way it is done behind the lane, which goes on."""
+        if not result.recipients:
+            return False
+        try:
+            return await settle(self._site, shard, job, result)
+        except Exception as error:
+            self._site.log.defect(f"settlement of {job.message.id}", error)
+        self._open[job.message.id] = self._open.get(job.message.id, 0) + 1
+        self._start(self._settle_late(shard, job, result))
+        return False
+
+    async def _settle_late(self, shard: Shard, job: Job, result: DeliveryResult) -> None:
+        try:
+            await settle_bare(self._site, shard, job, result)
+        finally:
+            self._done(job.message)
+            self.on_waiting()
 
     async def _still_wanted(self, shard: Shard, job: Job) -> Job:
         """The job without recipients that were held or deleted while it waited; their claim is given back."""
@@ -191,8 +235,13 @@ class Outbound:
         return replace(job, recipients=wanted)
 
     async def _hold(self, shard: Shard, message: QueuedMessage, states: Iterable[RecipientState]) -> None:
+        held = tuple(states)
         try:
-            await settle_held(self._site, shard, message, tuple(states))
+            await settle_held(self._site, shard, message, held)
+        except Exception as error:
+            self._site.log.defect(f"holding of {message.id}", error)
+            job = Job(message, held, Connector(held[0].connector), Destination("mx", ""))
+            await settle_bare(self._site, shard, job, defect(job, error))
         finally:
             self._done(message)
 
@@ -219,6 +268,13 @@ class Outbound:
             task.cancel()
         await self.hops.close_idle(all_of_them=True)
         self._site.log.info(events.SERVER_STOPPING, left=len(self._open))
+
+
+def _parted(result: DeliveryResult) -> tuple[DeliveryResult, DeliveryResult]:
+    """What was taken, and the rest."""
+    gone = tuple(each for each in result.recipients if each.failure is None)
+    rest = tuple(each for each in result.recipients if each.failure is not None)
+    return replace(result, recipients=gone), replace(result, recipients=rest)
 
 
 def _held(message: QueuedMessage) -> int:

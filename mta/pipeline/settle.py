@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from functools import partial
 
-from mta.errors import StorageError
+from mta.errors import LocalProtocolError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.observe import events
+from mta.observe.log import aside
 from mta.observe.trace import attempt_evidence
 from mta.pipeline.deliver import Job
 from mta.pipeline.notify import reports
 from mta.pipeline.site import Shard, Site
 from mta.policy import settle as policy
 from mta.policy.settle import State
-from mta.ports import Event, RecipientFate, Settlement
+from mta.ports import Event, QueueFilter, RecipientFate, Settlement
 
 _EVENTS = {
     State.DELIVERED: events.DELIVERED,
@@ -29,6 +31,7 @@ _EVENTS = {
     State.HELD: events.MESSAGE_HELD,
 }
 _AGAIN_AFTER = 1.0  # seconds between tries to write a settlement
+_LONGEST_PAUSE = 60.0  # between tries of one that a defect of ours is in the way of
 
 
 async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> bool:
@@ -53,7 +56,7 @@ async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> 
         forms=policy.forms_to_keep(result, fates),
     )
     await write(site, shard, settlement)
-    _log(site, job, groups, result)
+    aside(site.log, f"log of {job.message.id}", partial(_log, site, job, groups, result))
     return bool(notices) or any(fate.state == State.QUEUED for fate in fates)
 
 
@@ -75,12 +78,43 @@ async def settle_held(
     )
     history = (Event(now, events.MESSAGE_HELD, {"reason": fates[0].reason}, tuple(fate.index for fate in fates)),)
     await write(site, shard, Settlement(message.id, now, fates, history))
-    site.log.warning(events.MESSAGE_HELD, message=message.id, reason=fates[0].reason)
+    aside(site.log, "log", partial(site.log.warning, events.MESSAGE_HELD, message=message.id, reason=fates[0].reason))
 
 
-async def settle_defect(site: Site, shard: Shard, job: Job, error: Exception) -> bool:
-    """An attempt ended in a defect of ours: the mail waits like after any temporary failure."""
-    return await settle(site, shard, job, defect(job, error))
+async def settle_bare(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> None:
+    """Settle an attempt that could not be settled whole, for a defect of ours: no report, no evidence.
+
+    What has left is written down as gone, whatever it takes; what has not waits for its next attempt. Raises nothing
+    but CancelledError; a message that is in the queue no more needs no settlement.
+    """
+    now, pause = site.clock.now(), _AGAIN_AFTER
+    due = now + site.contract.configuration.server.limits.retry_min
+    note = "defect: this attempt could not be recorded in full; the log has the whole story"
+    fates = tuple(
+        RecipientFate(one.index, State.QUEUED, note, due=due)
+        if one.failure
+        else RecipientFate(one.index, State.DELIVERED, f"{note}; the next hop said {one.reply.code}")
+        for one in result.recipients
+    )
+    history = tuple(Event(now, _EVENTS[fate.state], {"reason": fate.reason}, (fate.index,)) for fate in fates)
+    while True:
+        try:
+            await write(site, shard, Settlement(job.message.id, now, fates, history))
+            return
+        except Exception as error:
+            site.log.defect(f"settlement of {job.message.id}", error)
+            if isinstance(error, LocalProtocolError) and await _is_gone(shard, job.message.id):
+                await shard.store.release_claim(job.message.id)
+                return
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+async def _is_gone(shard: Shard, id_: str) -> bool:
+    try:
+        return not any(record.message.id == id_ for record in await shard.store.trace(QueueFilter(id=id_)))
+    except StorageError:
+        return False
 
 
 def defect(job: Job, error: Exception) -> DeliveryResult:
@@ -97,7 +131,8 @@ async def write(site: Site, shard: Shard, settlement: Settlement) -> None:
             await shard.store.settle(settlement)
             return
         except StorageError as error:
-            site.log.error(events.SETTLEMENT_NOT_STORED, message=settlement.message_id, error=str(error))
+            told = {"message": settlement.message_id, "error": str(error)}
+            aside(site.log, "log", partial(site.log.error, events.SETTLEMENT_NOT_STORED, **told))
             await asyncio.sleep(_AGAIN_AFTER)
 
 

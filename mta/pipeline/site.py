@@ -31,7 +31,7 @@ from mta.ports import (
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """One configuration with its look-up tables. A reload makes a new one; a transaction keeps its own."""
+    """One configuration with its look-up tables. A reload makes a new one; what runs under another is judged anew."""
 
     configuration: Configuration
     index: ConnectorIndex

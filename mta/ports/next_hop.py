@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,13 +29,22 @@ class Capabilities:
         return int(value) if value.isascii() and value.isdigit() else 0
 
 
+def _always() -> bool:
+    return True
+
+
 @frozen
 class Transaction:
-    """One mail transaction: the envelope for this hop (only its recipients) and the bytes that travel."""
+    """One mail transaction: the envelope for this hop (only its recipients) and the bytes that travel.
+
+    `stands`: whether the contract it is made under is still in force; asked before MAIL, before the content and before
+    the final dot.
+    """
 
     envelope: Envelope
     prefix: bytes
     content: Content
+    stands: Callable[[], bool] = _always
 
 
 @frozen
@@ -86,7 +96,10 @@ class SmtpConnection(Protocol):
         ...
 
     async def transact(self, transaction: Transaction) -> TransactionReplies:
-        """MAIL, RCPT…, DATA and the content; pipelined where offered. The connection may be used again after."""
+        """MAIL, RCPT…, DATA and the content; pipelined where offered. The connection may be used again after.
+
+        Raises ContractChanged, and closes, where the transaction no longer `stands`.
+        """
         ...
 
     async def probe_recipient(self, envelope: Envelope) -> tuple[Reply, Reply | None]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from mta.errors import MtaError
 from mta.observe import events
-from mta.observe.log import EventLog
+from mta.observe.log import EventLog, aside
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before what broke is begun again
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,26 @@ class Chore:
     at_once: bool = False
     alone: bool = False
     last: bool = False
+
+
+async def keep(name: str, run: Callable[[], Awaitable[None]], log: EventLog) -> None:
+    """Run what never ends, until cancelled: every task of a worker is begun here and nowhere else.
+
+    One that ends all the same, by a defect of ours, is logged and begun again after a pause, which doubles from
+    `FIRST_PAUSE` to `LONGEST_PAUSE` as long as it does not live longer than that.
+    """
+    loop, pause = asyncio.get_running_loop(), FIRST_PAUSE
+    while True:
+        begun = loop.time()
+        try:
+            await run()
+            raise RuntimeError(f"{name} has ended, though it never should")
+        except Exception as error:
+            aside(log, name, partial(log.defect, name, error))
+        if loop.time() - begun > LONGEST_PAUSE:
+            pause = FIRST_PAUSE
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def repeat(chore: Chore, log: EventLog) -> None:

@@ -19,7 +19,7 @@ class Scheduler:
 
     def __init__(self, site: Site, shard: Shard, outbound: Outbound) -> None:
         self._site = site
-        self._shard = shard
+        self.shard = shard
         self._outbound = outbound
         self._wake = asyncio.Event()
 
@@ -35,7 +35,7 @@ class Scheduler:
             try:
                 nap = await self._turn()
             except StorageError as error:
-                self._site.log.error(events.QUEUE_UNREADABLE, shard=self._shard.number, error=str(error))
+                self._site.log.error(events.QUEUE_UNREADABLE, shard=self.shard.number, error=str(error))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), nap)
 
@@ -45,9 +45,9 @@ class Scheduler:
         room = min(self._outbound.capacity, _BATCH)
         if not room:
             return 0.05
-        for message in await self._shard.store.claim(now, room):
-            self._outbound.submit(self._shard, message)
-        due = await self._shard.store.next_due()
+        for message in await self.shard.store.claim(now, room):
+            self._outbound.submit(self.shard, message)
+        due = await self.shard.store.next_due()
         if due is None:
             return _LONGEST_NAP
         return min(max(0.01, due - self._site.clock.now()), _LONGEST_NAP)

@@ -17,7 +17,7 @@ from tests.support.client import client, send
 from tests.support.load import Load
 from tests.support.pki import authority
 from tests.support.running_mta import RunningMta, free_port, running_mta, until
-from tests.support.smtp_peer import Pause, PeerTls, Script, SmtpPeer, smtp_peer
+from tests.support.smtp_peer import STALL, Pause, PeerTls, Script, SmtpPeer, smtp_peer
 
 HOST = "mx.contoso.example"
 CONFIG = """
@@ -239,6 +239,56 @@ def test_a_connection_of_the_old_contract_is_not_used_again(tmp_path: Path) -> N
             id_ = send(relay.port, "b@contoso.example", ["c@wingtip.example"]).id
             assert "certificate" in relay.wait_for("delivery.deferred", message=id_)["reason"]
             assert len(partner.messages) == 3
+
+
+TWO_HOSTS = """\
+  wingtip:
+    domains: [wingtip.example]
+    inbound: {{identity: none}}
+    outbound: {{route: {{hosts: ["127.0.0.1:{first}", "127.0.0.1:{second}"]}}, tls: {tls}}}
+"""
+ENCRYPTED = "{level: encrypted}"
+
+
+def test_an_attempt_that_began_before_a_reload_dials_its_next_host_by_the_new_contract(tmp_path: Path) -> None:
+    with smtp_peer() as peer, smtp_peer(Script(replies={"GREETING": STALL})) as first, smtp_peer() as second:
+        hosts = {"first": first.port, "second": second.port}
+        with relaying(tmp_path, config(peer, more=TWO_HOSTS.format(**hosts, tls=CLEAR))) as relay:
+            id_ = send(relay.port, "b@contoso.example", ["c@wingtip.example"]).id
+            until(lambda: first.connections, describe=relay.story)
+            reload(relay, config(peer, more=TWO_HOSTS.format(**hosts, tls=ENCRYPTED)))
+            first.script = Script()
+            first.hang_up()
+            relay.wait_for("delivery.restarted", message=id_)
+            assert "starttls-not-offered" in relay.wait_for("delivery.deferred", message=id_)["reason"]
+            assert not [line for line in (*first.commands, *second.commands) if line.startswith("MAIL")]
+
+
+def test_a_connection_that_was_opened_before_a_reload_carries_no_mail_after_it(tmp_path: Path) -> None:
+    slow = Script(replies={"EHLO": [(Pause(2.0), "250-slow\r\n250 SIZE"), "250-slow\r\n250 SIZE"]})
+    with (
+        smtp_peer() as peer,
+        smtp_peer(slow) as partner,
+        relaying(tmp_path, config(peer, more=wingtip(partner.port))) as relay,
+    ):
+        id_ = send(relay.port, "b@contoso.example", ["c@wingtip.example"]).id
+        partner.wait_for_command("EHLO")
+        reload(relay, config(peer, more=wingtip(partner.port, ENCRYPTED)))
+        assert "starttls-not-offered" in relay.wait_for("delivery.deferred", message=id_)["reason"]
+        assert not [line for line in partner.commands if line.startswith("MAIL")]
+        assert len(partner.commands) >= 2, "it was dialled again, at once"
+
+
+def test_a_transaction_that_came_in_clear_is_refused_once_the_contract_demands_tls(tmp_path: Path) -> None:
+    with smtp_peer() as peer, relaying(tmp_path, config(peer)) as relay, client(relay.port) as session:
+        assert session.say("MAIL FROM:<c@wingtip.example>").startswith("250")
+        assert session.say("RCPT TO:<b@contoso.example>").startswith("250")
+        partner = "  wingtip: {domains: [wingtip.example], inbound: {tls: required, identity: none}}\n"
+        reload(relay, config(peer, more=partner))
+        assert session.say("DATA").startswith("354")
+        session.smtp.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        assert session.smtp.getreply()[0] // 100 == 5
+        assert peer.messages == []
 
 
 def test_a_connection_in_use_during_a_reload_is_not_kept_after_it(tmp_path: Path) -> None:

@@ -169,6 +169,12 @@ class SmtpPeer:
             self._turns[id(action)] = place + 1
         return action[min(place, len(action) - 1)]
 
+    def hang_up(self) -> None:
+        """End every connection; new ones are taken."""
+        for sock in self._sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self.stopping.set()
         with contextlib.suppress(OSError):

@@ -12,7 +12,7 @@ import pytest
 
 from mta.adapters.smtp_connection import OutboundConnection, SmtpDialer, Timeouts
 from mta.adapters.tls.context import client_context
-from mta.errors import ConnectFailed, RemoteProtocolError, StorageError, TlsFailed
+from mta.errors import ConnectFailed, ContractChanged, RemoteProtocolError, StorageError, TlsFailed
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content
@@ -439,3 +439,21 @@ async def test_a_refused_greeting_is_the_reply() -> None:
         assert str(await connection.greet("me")) == "554 5.7.1 not you"
         await connection.quit()
         assert peer.commands == ["QUIT"]
+
+
+@pytest.mark.parametrize("asked", [1, 2, 3])
+async def test_a_transaction_that_stands_no_more_is_not_finished(asked: int, tmp_path: Path) -> None:
+    """Asked before MAIL, before the content, and before the final dot of a large one."""
+    path = tmp_path / "spool"
+    path.write_bytes(BODY)
+    answers = [True] * (asked - 1) + [False]
+    content = Content(len(BODY), path=str(path), head=BODY)
+    with smtp_peer() as peer:
+        connection = await dial(peer)
+        with pytest.raises(ContractChanged):
+            await connection.transact(replace(transaction(), content=content, stands=lambda: answers.pop(0)))
+        assert answers == []
+        assert not connection.usable
+        second = await dial(peer)
+        await second.transact(transaction())
+        assert len(peer.wait_for(1)) == 1  # the second one alone

@@ -57,6 +57,10 @@ class FakeStore:
     siblings: int = 0
     spools: list[FakeSpool] = field(default_factory=list)
     full_after: int = -1  # octets, of a spool
+    released: list[str] = field(default_factory=list)
+
+    async def release_claim(self, message_id: str) -> None:
+        self.released.append(message_id)
 
     def spool(self) -> FakeSpool:
         self.spools.append(FakeSpool(self.full_after))

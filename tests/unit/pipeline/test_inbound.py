@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,8 @@ from mta.errors import StorageError, StorageFull
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content
 from mta.model.reply import Reply
+from mta.observe.log import EventLog
+from mta.pipeline import inbound
 from tests.unit.pipeline.inbound_world import HEADER, MESSAGE, World, spooled
 from tests.unit.policy.world import CONTOSO, FABRIKAM, INSIDER, PARTNER, STRANGER, demanding, facts, mailbox
 
@@ -270,16 +274,103 @@ async def test_a_refused_connection_takes_nobodys_place() -> None:
     world.open()
 
 
-async def test_a_transaction_keeps_the_contract_it_began_with() -> None:
+def reloaded(world: World, *connectors: Any, **parts: Any) -> None:
+    """Another contract is in force."""
+    world.site.contract = replace(World(*connectors, **parts).site.contract, generation=2)
+
+
+STRICT = replace(FABRIKAM, domains=("*.example",), inbound=Inbound(tls=demanding()))
+ALICE = Recipient(mailbox("alice@contoso.example"))
+
+
+@pytest.mark.parametrize("stage", ["RCPT", "DATA"])
+async def test_a_transaction_that_began_before_a_reload_is_judged_by_the_contract_of_now(stage: str) -> None:
     world = World()
     session = world.open()
-    assert session.mail(STRANGER, Envelope(None)).code == 250
-    stricter = World(replace(FABRIKAM, domains=("*.example",), inbound=Inbound(tls=demanding())))
-    world.site.contract = replace(stricter.site.contract, generation=2)
-    assert (await session.recipient(STRANGER, Recipient(mailbox("alice@contoso.example")))).code == 250
+    assert session.mail(STRANGER, Envelope(mailbox("a@elsewhere.example"))).code == 250
+    if stage == "DATA":
+        assert (await session.recipient(STRANGER, ALICE)).code == 250
+    reloaded(world, STRICT)
+    if stage == "RCPT":
+        answer = await session.recipient(STRANGER, ALICE)
+    else:
+        answer = await session.message(STRANGER, Content(len(MESSAGE), MESSAGE))
+    assert answer.permanent
+    assert world.store.taken == []
+    assert world.events("mail.refused")[0]["connector"] == STRICT.name
+
+
+async def test_a_transaction_that_the_new_contract_permits_goes_on_under_it() -> None:
+    world = World()
+    session = world.open()
+    assert session.mail(STRANGER, Envelope(mailbox("a@elsewhere.example"))).code == 250
+    assert (await session.recipient(STRANGER, ALICE)).code == 250
+    reloaded(world, domains=(replace(CONTOSO, connector="default"),))
     assert (await session.message(STRANGER, Content(len(MESSAGE), MESSAGE))).code == 250
-    session.reset()
-    assert session.mail(STRANGER, Envelope(mailbox("a@elsewhere.example"))).permanent
+    assert [state.connector for state in world.store.taken[0].states] == ["default"]
+
+
+async def test_a_recipient_that_is_taken_no_more_makes_the_client_come_again() -> None:
+    world = World()
+    session = world.open()
+    session.mail(STRANGER, Envelope(mailbox("a@elsewhere.example")))
+    assert (await session.recipient(STRANGER, ALICE)).code == 250
+    reloaded(world, domains=())
+    assert (await session.message(STRANGER, Content(len(MESSAGE), MESSAGE))).code == 451
+    assert world.store.taken == []
+
+
+@pytest.mark.parametrize(("reloads", "code"), [(1, 250), (2, 250), (3, 451)])
+async def test_a_content_is_judged_by_the_contract_that_is_in_force_when_it_is_done(
+    reloads: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, left = World(), list(range(reloads))
+
+    async def judged(*known: Any) -> Any:
+        if left:
+            left.pop()
+            world.site.contract = replace(world.site.contract, generation=world.site.contract.generation + 1)
+        return await judge_content(*known)
+
+    judge_content = inbound.judge_content
+    monkeypatch.setattr(inbound, "judge_content", judged)
+    assert (await world.send()).code == code
+    assert len(world.store.taken) == (code == 250)
+
+
+async def test_a_reload_while_the_content_is_judged_may_refuse_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    async def judged(*known: Any) -> Any:
+        reloaded(world, STRICT)
+        return await judge_content(*known)
+
+    judge_content = inbound.judge_content
+    monkeypatch.setattr(inbound, "judge_content", judged)
+    assert (await world.send()).permanent
+    assert world.store.taken == []
+
+
+@pytest.mark.parametrize("broken", ["metrics", "log", "submit", "counts"])
+async def test_once_it_is_durable_nothing_stands_before_its_250(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a defect")
+
+    match broken:
+        case "metrics":
+            world.site.log.metrics = SimpleNamespace(observe=fail)
+        case "log":
+            monkeypatch.setattr(EventLog, "info", fail)
+        case "submit":
+            world.outbound.submit = fail  # type: ignore[method-assign]
+        case "counts":
+            monkeypatch.setattr(inbound, "message_judged", fail)
+    assert (await world.send()).code == 250
+    assert len(world.store.taken) == 1
+    assert len(world.outbound.submitted) == (broken != "submit")
+    assert world.store.released == ([world.store.taken[0].id] if broken == "submit" else [])
 
 
 async def test_a_stamp_names_the_recipient_only_where_there_is_one() -> None:

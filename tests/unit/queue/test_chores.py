@@ -6,9 +6,12 @@ import asyncio
 import io
 import json
 
+import pytest
+
 from mta.errors import MtaError
 from mta.observe.log import EventLog
-from mta.queue.chores import Chore, repeat
+from mta.queue import chores
+from mta.queue.chores import Chore, keep, repeat
 from tests.support.patience import PATIENCE
 
 
@@ -56,3 +59,27 @@ async def test_the_first_turn_waits_unless_it_is_wanted_at_once() -> None:
     assert not waits.over.is_set()
     for task in tasks:
         task.cancel()
+
+
+async def test_what_never_ends_is_begun_again_whatever_ends_it(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chores, "FIRST_PAUSE", 0.001)
+    turns = _Turns(ValueError("a slip of ours"), None, MtaError("trouble"), None)
+    output = open(f"{tmp_path}/log", "w+b", buffering=0)  # noqa: SIM115
+    task = asyncio.create_task(keep("scheduler 0", turns.run, EventLog(output.fileno(), "json")))
+    await asyncio.wait_for(turns.over.wait(), PATIENCE)
+    task.cancel()
+    output.seek(0)
+    told = [json.loads(line) for line in io.TextIOWrapper(output)]
+    assert [(line["event"], line["where"]) for line in told[:3]] == [("defect", "scheduler 0")] * 3
+    assert "it never should" in told[1]["error"]
+
+
+async def test_a_log_that_is_broken_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chores, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(EventLog, "defect", lambda *_: 1 / 0)
+    turns = _Turns(ValueError("a slip of ours"), None)
+    task = asyncio.create_task(keep("scheduler 0", turns.run, EventLog(2, "json")))
+    await asyncio.wait_for(turns.over.wait(), PATIENCE)
+    task.cancel()

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mta.config.ailments import Told
 from mta.config.contract import Configuration, Listener
 from mta.config.listening import demand_servable, only_at_restart
 from mta.config.watch import FileWatch, Stamp, unchanged
@@ -35,6 +36,7 @@ _FAILURES = 2  # starts in a row that came to nothing: from then on clients are 
 _GRACE = 5.0  # seconds beyond shutdown_timeout before a worker is killed
 _SETTLE = 1.0  # seconds, at the most, that changed files are given to come to rest
 _REST = 10.0  # times as long as a reload took nothing is looked at
+_MENDED_BY_TIME = 60.0  # seconds between looks at what no change of a file would mend
 _UNWATCHED = 5.0  # seconds between looks whether watching was switched on
 
 
@@ -113,6 +115,8 @@ class Supervisor:
         self._files = FileWatch(plan.loaded.files)
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._told = Told()
+        self._looked = 0.0  # when broken connectors were looked at last
 
     @property
     def configuration(self) -> Configuration:
@@ -125,6 +129,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._tell_broken()
         keepers = [loop.create_task(self._keep(worker)) for worker in self._workers]
         background = [loop.create_task(self._announce()), loop.create_task(self._watch())]
         await self._stopping.wait()
@@ -266,11 +271,29 @@ class Supervisor:
             if not pause:
                 continue
             changed = await asyncio.to_thread(self._files.changed)
+            if not changed and self._told.broken and time.monotonic() - self._looked > _MENDED_BY_TIME:
+                await self._look_at_broken()
             if changed:
                 self._log.info(events.FILES_CHANGED, files=list(changed))
                 begun = time.monotonic()
                 await self._reload_checked()
                 rest = _REST * (time.monotonic() - begun)  # however often files change, mail comes first
+
+    async def _look_at_broken(self) -> None:
+        """What is not valid yet, or was so by a wrong clock, becomes so without a file having changed."""
+        self._looked = time.monotonic()
+        with contextlib.suppress(ConfigurationError):
+            fresh = await asyncio.to_thread(self._plan.load)
+            if self._told.differs(fresh.configuration):
+                await self._reload_checked()
+
+    def _tell_broken(self) -> None:
+        self._looked = time.monotonic()
+        broken, mended = self._told.take(self.configuration)
+        for connector, direction, text in broken:
+            self._log.error(events.CONNECTOR_BROKEN, connector=connector, direction=direction, text=text)
+        for connector, direction in mended:
+            self._log.info(events.CONNECTOR_MENDED, connector=connector, direction=direction)
 
     async def _reload_checked(self) -> None:
         """The new file is checked here first: a bad one reaches no worker, not even one that is started later."""
@@ -290,15 +313,12 @@ class Supervisor:
     def _hand_on(self, fresh: Loaded) -> None:
         """What was found good goes to the workers that live, and to those that will be started."""
         old, new = self._loaded.configuration, fresh.configuration
-        fixed = [key for key in ("queue", "user", "workers", "metrics") if _differs(old, new, key)]
-        if fixed:
-            names = ", ".join(f"server.{key}" for key in fixed)
-            self._log.warning(events.CONFIG_WARNING, text=f"{names}: takes effect at a restart only")
-        for text in only_at_restart(self._plan.listen, new.server.listen):
-            self._log.warning(events.CONFIG_WARNING, text=f"server.listen: {text}")
+        for text in only_at_restart(self._plan.listen, old.server, new.server):
+            self._log.warning(events.CONFIG_WARNING, text=text)
         self._loaded = fresh
         for worker in self._workers:
             worker.tell({"text": fresh.text})
+        self._tell_broken()
         self._log.info(events.SERVER_RELOADED, digest=new.digest[:12])
 
     async def _stop(self, keepers: list[asyncio.Task[None]]) -> int:
@@ -323,7 +343,3 @@ class Supervisor:
             asyncio.get_running_loop().remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)  # a second signal must not spoil a good end
         return 0
-
-
-def _differs(old: Configuration, new: Configuration, key: str) -> bool:
-    return bool(getattr(old.server, key) != getattr(new.server, key))

@@ -12,6 +12,7 @@ from typing import Any
 from mta.adapters.control import reachable
 from mta.app.certificates import certificates
 from mta.app.folders import control_paths
+from mta.config.ailments import broken
 from mta.config.certificates import Known, known_certificates
 from mta.config.contract import Configuration
 from mta.errors import UsageError
@@ -49,7 +50,8 @@ async def expose(
         if named is None or named[0] is not known:
             named = (known, await asyncio.to_thread(known_certificates, known))
         ends = await asyncio.to_thread(_certificates, *named)
-        samples = [("", sample) for sample in (*counted.samples(), *ends)]
+        stopped = [(metrics.BROKEN.name, (name, direction), 1.0) for name, direction, _ in broken(known)]
+        samples = [("", sample) for sample in (*counted.samples(), *stopped, *ends)]
         for (number, _), found in zip(workers, answers, strict=True):
             up = (metrics.WORKERS_UP.name, (), float(found is not None))
             samples += [(str(number), sample) for sample in (up, *(found or ()))]

@@ -25,7 +25,7 @@ def check(config: str, json_output: bool, dns: bool = False) -> int:
         print(json.dumps(_document(examination), indent=2))
     else:
         _print(config, examination)
-    if examination.configuration is None:
+    if examination.configuration is None or examination.ailments:
         return 2
     return 1 if examination.problems else 0
 
@@ -40,17 +40,17 @@ def _with_dns(examination: Examination) -> Examination:
 
 def _document(examination: Examination) -> dict[str, object]:
     return {
-        "ok": examination.configuration is not None and not examination.problems,
-        "problems": [problem.document() for problem in examination.problems],
+        "ok": examination.configuration is not None and not examination.wrong,
+        "problems": [problem.document() for problem in examination.wrong],
         "warnings": [warning.document() for warning in examination.warnings],
     }
 
 
 def _print(config: str, examination: Examination) -> None:
-    for problem in examination.problems:
+    for problem in examination.wrong:
         print(problem, file=sys.stderr)
     for warning in examination.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     found = examination.configuration
-    if found and not examination.problems:
+    if found and not examination.wrong:
         print(f"{one_line(config)}: good: {len(found.connectors)} connectors, {len(found.domains)} domains")

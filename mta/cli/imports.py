@@ -61,17 +61,17 @@ def _print(draft: Draft, config: str, title: str, json_output: bool) -> int:
         told = {
             "yaml": text,
             "differences": [asdict(found) for found in draft.differences],
-            "problems": [problem.document() for problem in examination.problems],
+            "problems": [problem.document() for problem in examination.wrong],
             "warnings": [warning.document() for warning in examination.warnings],
         }
         print(json.dumps(told, indent=2))
     else:
         print(text, end="")
-        for problem in examination.problems:
+        for problem in examination.wrong:
             print(problem, file=sys.stderr)
         for warning in examination.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-    return 1 if examination.problems else 0
+    return 1 if examination.wrong else 0
 
 
 def _documents(file: str) -> Iterator[Any]:

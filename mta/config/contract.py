@@ -295,6 +295,7 @@ class Inbound:
     authentication: Authentication = field(default_factory=Authentication)
     header_from: str = "contract"  # or `dkim`: the partner's own aligned signature may stand in for the contract
     trusted_hops: tuple[Network, ...] = ()  # of a gateway in front of us: SPF is judged at what it received from
+    broken: str = ""  # what is wrong with its files: nothing is taken under it until that is mended
 
     @property
     def demands_proof(self) -> bool:
@@ -362,6 +363,7 @@ class Outbound:
     dkim: str = "auto"  # or `off`: mail of our domains leaves unsigned
     arc: str = "off"  # or `seal`: what was judged on arrival leaves under our seal
     smime: Smime = field(default_factory=Smime)
+    broken: str = ""  # what is wrong with its files: nothing leaves under it until that is mended
     audited: Outbound | None = None  # of a connector in audit mode (policy/route.py): what its contract says
 
 
@@ -408,6 +410,7 @@ class Configuration:
     files: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # that it names, as they were read: watch.py
     directory: Directory = field(default_factory=Directory)
     protection: Protection | None = None
+    ailments: tuple[str, ...] = ()  # files of single connectors that cannot be used, as `mta check` tells them
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", MappingProxyType(dict(self.domains)))

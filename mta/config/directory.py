@@ -212,7 +212,7 @@ def _addressed(smime: SmimeKeys, files: Files, report: Report, path: Path) -> li
         _times(leaves, files, report, here)
         if leaves and not any(certificate_facts(der).emails for der, _ in leaves):
             hint = "one certificate for a whole domain is a domain_certificate"
-            report.problem(here, "no certificate in it names an address", hint)
+            report.ailment(here, "no certificate in it names an address", hint)
     return found
 
 

@@ -78,12 +78,13 @@ class Files:
         self.look("chain", file, path, self._judge_chain)
         return file
 
-    def anchors(self, name: str, path: Path) -> TrustAnchors | None:
-        """The CAs of a file, or the system's; None after a fault."""
+    def anchors(self, name: str, path: Path) -> TrustAnchors:
+        """The CAs of a file, or the system's; after a fault none at all, to which no chain leads."""
         if name == SYSTEM:
             return TrustAnchors(SYSTEM, (), SYSTEM)
-        found: TrustAnchors | None = self.look("ca", self.resolve(name), path, self._judge_anchors)
-        return found
+        file = self.resolve(name)
+        found: TrustAnchors | None = self.look("ca", file, path, self._judge_anchors)
+        return found or TrustAnchors(file)
 
     def revocation_lists(self, name: str, path: Path) -> tuple[RevocationList, ...]:
         """The lists of a file; empty after a fault. One that is out of date is told, and waits for the next."""
@@ -113,7 +114,7 @@ class Files:
             for message, hint in finding.warnings:
                 self._report.warning(path, message, hint)
         for message, hint in finding.faults:
-            self._report.problem(path, message, hint)
+            self._report.ailment(path, message, hint)
         return finding.value
 
     def _judge_chain(self, file: str, finding: Finding) -> None:
@@ -178,11 +179,11 @@ class Files:
         matching = [place for place, certificate in enumerate(certificates) if _public(certificate) == private]
         if not matching:
             hint = "chain and key must come from one request"
-            self._report.problem((*path, "key"), "the key does not belong to the certificate of `chain`", hint)
+            self._report.ailment((*path, "key"), "the key does not belong to the certificate of `chain`", hint)
         elif matching[0] != 0:
             hint = "our own certificate comes first, then those above it"
             message = f"the certificate of this key is number {matching[0] + 1} of the file"
-            self._report.problem((*path, "chain"), message, hint)
+            self._report.ailment((*path, "chain"), message, hint)
 
 
 def read(file: str, finding: Finding) -> bytes | None:

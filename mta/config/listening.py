@@ -1,13 +1,21 @@
-"""What becomes of listeners at a reload: a socket stays what it was bound for until a restart."""
+"""What a reload leaves to the next restart: a socket stays what it was bound for."""
 
 from __future__ import annotations
 
-from mta.config.contract import Configuration, Listener
+from mta.config.contract import Configuration, Listener, Server
 from mta.errors import ConfigurationError
 
+_AT_RESTART = ("queue", "user", "workers", "metrics")
 
-def only_at_restart(bound: tuple[Listener, ...], wanted: tuple[Listener, ...]) -> list[str]:
-    """What a file says of listeners that only a restart brings, one line each; their order says nothing."""
+
+def only_at_restart(bound: tuple[Listener, ...], old: Server, new: Server) -> list[str]:
+    """What a new file says that only a restart brings, in warnings; the order of listeners says nothing."""
+    fixed = ", ".join(f"server.{key}" for key in _AT_RESTART if getattr(old, key) != getattr(new, key))
+    listeners = [f"server.listen: {text}" for text in _listeners(bound, new.listen)]
+    return [f"{fixed}: takes effect at a restart only", *listeners] if fixed else listeners
+
+
+def _listeners(bound: tuple[Listener, ...], wanted: tuple[Listener, ...]) -> list[str]:
     told = [f"{one} is served until a restart, though it is listed no more" for one in bound if not _same(one, wanted)]
     told += [f"{one} is not served before a restart" for one in wanted if not _same(one, bound)]
     changed = [(one, now) for one in bound for now in _same(one, wanted) if now != one]

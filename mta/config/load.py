@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mta.config import build
+from mta.config.ailments import mark
 from mta.config.contract import Configuration, Server
 from mta.config.contract_protection import Protection
 from mta.config.directory import build_directory, build_static
@@ -32,6 +33,7 @@ _CONNECTOR_NAME = re.compile(r"[\w][\w.+-]{0,99}")
 class Examination:
     """What was found: a configuration exactly if there are no problems.
 
+    `ailments` are problems that stop one direction of one connector, not the whole (config/ailments.py).
     `marks` tells where each part stands, `written` how the names of our domains are spelled there, `files` which files
     were read beside it.
     """
@@ -42,6 +44,12 @@ class Examination:
     marks: Marks = field(default_factory=lambda: Marks(""))
     written: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Stamp] = field(default_factory=dict)
+    ailments: tuple[Problem, ...] = ()
+
+    @property
+    def wrong(self) -> tuple[Problem, ...]:
+        """Problems and ailments, in the order of the file."""
+        return tuple(in_order((*self.problems, *self.ailments)))
 
 
 def load(path: str, *, now: float, cpus: int) -> Configuration:
@@ -59,7 +67,7 @@ def load_text(text: str, path: str, *, now: float, cpus: int) -> Configuration:
 
 def _good(examination: Examination) -> Configuration:
     if examination.configuration is None:
-        raise ConfigurationError(tuple(str(problem) for problem in examination.problems), examination.files)
+        raise ConfigurationError(tuple(map(str, examination.wrong)), examination.files)
     return examination.configuration
 
 
@@ -96,15 +104,24 @@ def examine_text(text: str, path: str, *, now: float, cpus: int) -> Examination:
     files = Files(os.path.dirname(os.path.abspath(path)), now, report)
     plan = _plan(settings, named, build.Workshop(report, files, cpus))
     check(plan, report)
-    warnings = tuple(in_order(report.warnings))
+    warnings, ailments = tuple(in_order(report.warnings)), tuple(in_order(report.ailments))
     if report.problems or plan.server is None:
-        return Examination(None, tuple(in_order(report.problems)), warnings, files=files.stamps)
+        return Examination(None, tuple(in_order(report.problems)), warnings, files=files.stamps, ailments=ailments)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     told = tuple(str(warning) for warning in warnings)
     configuration = Configuration(
-        plan.server, plan.domains, plan.connectors, path, digest, told, files.stamps, plan.directory, plan.protection
+        plan.server,
+        plan.domains,
+        mark(plan.connectors, report.ailing),
+        path,
+        digest,
+        told,
+        files.stamps,
+        plan.directory,
+        plan.protection,
+        tuple(map(str, ailments)),
     )
-    return Examination(configuration, (), warnings, document.marks, plan.written, files.stamps)
+    return Examination(configuration, (), warnings, document.marks, plan.written, files.stamps, ailments)
 
 
 def _unusable(problems: list[Problem]) -> Examination:

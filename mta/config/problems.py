@@ -71,11 +71,22 @@ class Report:
         self.marks = marks
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.ailments: list[Problem] = []  # of a file that one direction of one connector stands on
+        self.ailing: dict[tuple[str, str], list[str]] = {}  # connector and direction: what is wrong with its files
         self.damaged: set[Path] = set()  # objects that lost a part because it could not be read
 
     def problem(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
         """Something that must be mended. `key`: the key is at fault, not its value."""
         self.problems.append(self._make(path, message, hint, key))
+
+    def ailment(self, path: Path, message: str, hint: str = "") -> None:
+        """A file that cannot be used: of a connector's direction that stops alone, of anything else the whole stops."""
+        if path[:1] != ("connectors",) or len(path) < 4:
+            self.problem(path, message, hint)
+            return
+        self.ailments.append(self._make(path, message, hint, False))
+        told = self.ailing.setdefault((str(path[1]), str(path[2])), [])
+        told.append(one_line(f"{dotted(path[2:])}: {message}"))
 
     def warning(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
         """Something that works, but is hardly meant."""

@@ -54,6 +54,10 @@ WORKER_DEATHS = Family("mta_worker_deaths_total", "Worker processes that died an
 QUEUE = Family("mta_queue_recipients", "Recipients in the queue by their state.", ("state",), "gauge")
 QUEUE_OCTETS = Family("mta_queue_octets", "Octets of undelivered content.", kind="gauge")
 SESSIONS = Family("mta_sessions", "Open sessions of clients.", kind="gauge")
+BROKEN = Family(
+    "mta_connector_broken", "1 where a file of the connector cannot be used: its mail waits.",
+    ("connector", "direction"), "gauge",
+)  # fmt: skip
 WORKERS_UP = Family("mta_worker_up", "Whether the worker answers.", kind="gauge")
 DAYS_LEFT = Family(
     "mta_certificate_days_left", "Days until a certificate of the configuration, or of a partner, expires.",
@@ -111,6 +115,7 @@ _COUNTED: dict[str, Count] = {
     events.SETTLEMENT_NOT_STORED: _one(NOT_STORED),
     events.ALARM: _one(ALARMS, _field("alarm")),
     events.SHARD_ALARM: _one(ALARMS, lambda _: "queue-damaged"),
+    events.CONNECTOR_BROKEN: _one(ALARMS, lambda _: "connector-broken"),
     events.DEFECT: _one(DEFECTS),
 }
 _OF_THE_SUPERVISOR: dict[str, Count] = {

@@ -19,6 +19,7 @@ from mta.pipeline.sign import sign
 from mta.pipeline.site import Site
 from mta.pipeline.smime import holds_large, read_for_us
 from mta.pipeline.survive import broken_on_leaving
+from mta.policy.deliver import unusable
 from mta.ports import Spool
 
 
@@ -85,6 +86,8 @@ def _moved(host: int | None, before: int, result: DeliveryResult) -> int | None:
 
 async def transform(site: Site, protector: Protector, job: Job, new_spool: Callable[[], Spool]) -> Leaving:
     """The job as it leaves: whole, or in the parts whose bytes differ. Large ones go to a `new_spool`."""
+    if failure := unusable(job.connector.outbound):
+        return Leaving((), tuple(RecipientResult(each.index, failure.reply, failure, None) for each in job.recipients))
     if not job.connector.outbound.smime.protects and not any(state.form for state in job.recipients):
         return await _opened(site, protector, job)
     parts, fresh = _made_before(job)

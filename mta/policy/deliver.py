@@ -87,10 +87,20 @@ def strictest(
     outbound: Outbound, destination: Destination, host: HostPort, found: Findings = NOTHING_FOUND, wish: Wish = NO_WISH
 ) -> TlsRequirement | Failure:
     """What `host` must prove: connector, DANE, MTA-STS and the sender's wish together, or why it is not asked now."""
-    needed = _strictest(outbound, destination, host, found, wish)
+    needed = unusable(outbound) or _strictest(outbound, destination, host, found, wish)
     if outbound.audited is None or isinstance(needed, Failure):
         return needed
-    return replace(needed, would=_strictest(outbound.audited, destination, host, found, wish))
+    would = unusable(outbound.audited) or _strictest(outbound.audited, destination, host, found, wish)
+    return replace(needed, would=would)
+
+
+def unusable(outbound: Outbound) -> Failure | None:
+    """Why nothing leaves under this contract now: a file of its own cannot be used. The mail waits for that."""
+    if not outbound.broken:
+        return None
+    # RFC 3463 §3.4: X.3.5 is a system that is incorrectly configured
+    reply = Reply(450, "4.3.5", ("the contract for this destination cannot be applied now",))
+    return Failure(Scope.DESTINATION, reply, f"contract-broken: {outbound.broken}", permanent=False, local=True)
 
 
 def _strictest(

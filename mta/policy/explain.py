@@ -21,7 +21,7 @@ from mta.model.tls import TlsLevel
 from mta.observe.trace import authentication_evidence
 from mta.policy.concerned import accept_for_author, concerned, judge_all
 from mta.policy.decision import Decision, Verdict
-from mta.policy.deliver import requirement
+from mta.policy.deliver import requirement, unusable
 from mta.policy.enforce import judge_header_from, judge_mail, judge_recipient
 from mta.policy.identify import Identity, can_identify, judge_proof, session
 from mta.policy.precedence import OFF
@@ -173,6 +173,8 @@ def _recipient(index: ConnectorIndex, identity: Identity, mailbox: Mailbox) -> d
         "reasons": _reasons(judged.decision),
         "losers": [_loser(*pair) for pair in _outbound_losers(index, judged.mailbox, route)],
     }
+    if failure := unusable(route.connector.outbound):
+        document["reasons"].append(f"mail would wait: {failure.reason}")
     if judged.mailbox != mailbox:
         document["mailbox"] = str(judged.mailbox)
     if judged.needs_callout:

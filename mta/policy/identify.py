@@ -95,7 +95,19 @@ def judge_proof(connector: Connector, facts: SessionFacts, verifier: ChainVerifi
     would mend them: TLS, certificate, network.
     """
     inbound = connector.inbound
+    if inbound.broken:
+        return _judge_broken(inbound, facts)
     return (*_judge_tls(inbound, facts), *_judge_identity(inbound, facts, verifier, now))
+
+
+def _judge_broken(inbound: Inbound, facts: SessionFacts) -> tuple[Reason, ...]:
+    """Of a contract whose files cannot be used nothing counts as proven; what is wrong without them lasts."""
+    faults = tuple(_judge_tls(inbound, facts))
+    if inbound.combine == "all":
+        if inbound.tls.client_certificate and not (facts.tls and facts.tls.leaf):
+            faults += (Reason("no-certificate", "a client certificate is demanded, none was shown"),)
+        faults += _judge_network(inbound, facts)
+    return faults or (Reason("contract-broken", inbound.broken),)
 
 
 def _judge_tls(inbound: Inbound, facts: SessionFacts) -> Iterator[Reason]:

@@ -11,7 +11,7 @@ NO_SUCH_USER = Reply(550, "5.1.1", ("No such mailbox here",))  # RFC 3463 §3.2
 NO_DOMAIN = Reply(553, "5.1.3", ("The recipient needs a domain",))  # RFC 3463 §3.2
 RELAYING_DENIED = Reply(550, "5.7.1", ("Relaying denied",))  # RFC 3463 §3.8
 
-UNKNOWN = frozenset({"revocation-unknown"})
+UNKNOWN = frozenset({"revocation-unknown", "contract-broken"})
 """Words of what nobody can tell now: unknown is temporary."""
 
 # Reason word -> enhanced code, text where a domain was claimed, text where none was.
@@ -68,6 +68,11 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
         "4.7.1",
         "whether the client certificate presented for {0} is revoked cannot be told now, try again later",
         "whether the client certificate is revoked cannot be told now, try again later",
+    ),
+    "contract-broken": (  # RFC 3463 §3.4: X.3.5 is a system that is incorrectly configured
+        "4.3.5",
+        "mail from {0} cannot be checked now, try again later",
+        "this session cannot be checked now, try again later",
     ),
     "network": (
         "5.7.1",

@@ -60,7 +60,7 @@ def in_force(configuration: Configuration, connector: Connector) -> Connector:
         usual,
         hosts=own.hosts,
         port=own.port,
-        client_certificate=own.client_certificate,
+        client_certificate=None if own.broken else own.client_certificate,
         auth=own.auth,
         tls=_spared(usual.tls, own.tls),
         audited=own,

@@ -44,11 +44,11 @@ def examined_file(path: Path) -> Examination:
 def built(text: str, folder: Path | str = "") -> Configuration:
     """The configuration of `text`, which has no problems."""
     examination = examined(text, folder)
-    assert examination.problems == ()
+    assert examination.wrong == ()
     assert examination.configuration is not None
     return examination.configuration
 
 
 def lines(examination: Examination) -> list[str]:
     """The problems as `line:col path: message (hint)`, without the file."""
-    return [str(problem).removeprefix(f"{problem.file}:") for problem in examination.problems]
+    return [str(problem).removeprefix(f"{problem.file}:") for problem in examination.wrong]

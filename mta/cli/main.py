@@ -10,6 +10,7 @@ import typer
 from mta import __version__
 from mta.cli.connectors import connectors
 from mta.cli.smime_commands import smime
+from mta.cli.vault_commands import register
 from mta.errors import ConfigurationError, MtaError, UsageError
 
 app = typer.Typer(
@@ -38,6 +39,8 @@ app.add_typer(sts)
 directory = typer.Typer(name="directory", help="Certificates of recipients.", no_args_is_help=True)
 app.add_typer(directory)
 app.add_typer(connectors)
+
+register(app, keys)
 
 Config = Annotated[str, typer.Option("--config", "-c", help="The configuration.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

@@ -122,6 +122,10 @@ class VaultStore(Protocol):
         """The log from number `start`."""
         ...
 
+    async def entries_of(self, item: str, limit: int) -> list[LogEntry]:
+        """The first `limit` entries of an item; redacted ones belong to none."""
+        ...
+
     async def hashes(self, level: int, start: int, count: int) -> list[bytes]:
         """Hashes of the tiles' level `level` (C2SP tlog-tiles): level 0 are leaf hashes, each level is of 256 below."""
         ...

@@ -63,6 +63,12 @@ def entries(db: apsw.Connection, start: int, limit: int) -> list[LogEntry]:
     return [LogEntry(*row) for row in db.execute(sql, (start, limit))]
 
 
+def entries_of(db: apsw.Connection, item: str, limit: int) -> list[LogEntry]:
+    """The first entries of an item."""
+    sql = "SELECT number, leaf, salt, story FROM event WHERE item = ? ORDER BY number LIMIT ?"
+    return [LogEntry(*row) for row in db.execute(sql, (item, limit))]
+
+
 def hashes(db: apsw.Connection, level: int, start: int, count: int) -> list[bytes]:
     """Hashes of a level of the tiles, from number `start`."""
     sql = "SELECT hash FROM node WHERE level = ? AND n >= ? ORDER BY n LIMIT ?"

@@ -148,6 +148,10 @@ class SqliteVault:
         """The log from number `start`."""
         return await self._vault(lambda db: log.entries(db, start, limit))
 
+    async def entries_of(self, item: str, limit: int) -> list[LogEntry]:
+        """The first entries of an item."""
+        return await self._vault(lambda db: log.entries_of(db, item, limit))
+
     async def hashes(self, level: int, start: int, count: int) -> list[bytes]:
         """Hashes of the tiles' levels."""
         return await self._vault(lambda db: log.hashes(db, level, start, count))

@@ -1,0 +1,125 @@
+"""`mta keys root`: making, taking over, showing and ending root keys."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from mta.app import load
+from mta.app.root_keys import place_key, remove_key, take_key
+from mta.app.vault import protection_of
+from mta.cli.protected import with_vault
+from mta.cli.vault_words import administrator, stamp
+from mta.config.contract_protection import RootKeyPlace
+from mta.config.problems import did_you_mean
+from mta.errors import UsageError
+from mta.model.protected import Actor, KeyState, RootKey
+from mta.observe.vault_events import Operation
+from mta.vault.root_keys import add_key, change_key, found_key
+from mta.vault.root_keys import selftest as prove_key
+from mta.vault.vault import Vault
+
+
+def create(id: str, bits: int, config: str, json_output: bool) -> int:
+    """Make the key that the configuration names so. Raises UsageError, MtaError."""
+    if bits not in (2048, 3072, 4096):
+        raise UsageError(f"a root key has 2048, 3072 or 4096 bits, not {bits}")
+    configuration, place = load(config), _place(config, id)
+
+    async def work(vault: Vault) -> RootKey:
+        if await vault.root_key(id):
+            raise UsageError(f"there is a root key {id} already; an id stays with one key for ever")
+        spki = place_key(configuration, place, bits)
+        return await add_key(vault, (id, place.place), spki, Operation.KEY_CREATE, administrator())
+
+    return _shown(with_vault(config, work), json_output)
+
+
+def take_over(id: str, file: str, config: str, json_output: bool) -> int:
+    """Take over a key that was made elsewhere: out of a file, or as it lies in its place already. Raises UsageError."""
+    configuration, place = load(config), _place(config, id)
+
+    async def work(vault: Vault) -> RootKey:
+        spki = take_key(configuration, place, Path(file) if file else None)
+        return await add_key(vault, (id, place.place), spki, Operation.KEY_IMPORT, administrator())
+
+    return _shown(with_vault(config, work), json_output)
+
+
+def _place(config: str, id: str) -> RootKeyPlace:
+    places = {one.id: one for one in protection_of(load(config)).root_keys}
+    if id not in places:
+        near = did_you_mean(id, places) or f"known: {', '.join(places) or 'none'}"
+        raise UsageError(f"protection.root_keys names no key {id} ({near})")
+    return places[id]
+
+
+def show_list(config: str, json_output: bool) -> int:
+    """Print all root keys."""
+
+    async def work(vault: Vault) -> list[dict[str, Any]]:
+        return [_document(key) for key in await vault.store.root_keys()]
+
+    rows = with_vault(config, work)
+    if json_output:
+        print(json.dumps(rows, indent=2))
+    for row in [] if json_output else rows:
+        print(f"{row['id']:12} {row['state']:10} RSA {row['bits']}  {row['place']}")
+        print(f"  {row['fingerprint']}  since {row['created']}")
+    if not rows and not json_output:
+        print("there is no root key: `mta keys root create ID` makes one that protection.root_keys names")
+    return 0
+
+
+def selftest(id: str, config: str, json_output: bool) -> int:
+    """Prove one key, or all that can open; 1 if one does not hold. Raises UsageError."""
+
+    async def work(vault: Vault) -> list[dict[str, Any]]:
+        keys = [await found_key(vault, id)] if id else list(await vault.store.root_keys())
+        usable = [key for key in keys if key.state != KeyState.DESTROYED]
+        return [{"id": key.id, "fault": await prove_key(vault, key, administrator())} for key in usable]
+
+    rows = with_vault(config, work)
+    if json_output:
+        print(json.dumps(rows, indent=2))
+    for row in [] if json_output else rows:
+        print(f"{row['id']}: {row['fault'] or 'good'}")
+    return 1 if any(row["fault"] for row in rows) or not rows else 0
+
+
+def change(wish: str, id: str, by: str, config: str, json_output: bool) -> int:
+    """activate, archive, hold, release or destroy. Raises UsageError."""
+    configuration = load(config)
+    actor = Actor(by, "console", agent=f"account {getpass.getuser()}") if by else administrator()
+    work: Callable[[Vault], Awaitable[RootKey]] = lambda vault: change_key(vault, id, wish, actor)  # noqa: E731
+    key = with_vault(config, work)
+    if key.state == KeyState.DESTROYED:
+        remove_key(configuration, key)
+    return _shown(key, json_output)
+
+
+def _shown(key: RootKey, json_output: bool) -> int:
+    row = _document(key)
+    if json_output:
+        print(json.dumps(row, indent=2))
+    else:
+        end = f"; destroyed by a second person after {row['destroy_after']}" if row["destroy_after"] else ""
+        print(f"{key.id}: {key.state.value}, RSA {key.bits}, {key.place}{end}")
+    return 0
+
+
+def _document(key: RootKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "state": key.state.value,
+        "bits": key.bits,
+        "place": key.place,
+        "fingerprint": f"spki-sha256:{hashlib.sha256(key.spki).hexdigest()}",
+        "created": stamp(key.created),
+        "changed": stamp(key.changed),
+        "destroy_after": stamp(key.destroy_after) if key.state != KeyState.DESTROYED else None,
+    }

@@ -6,8 +6,6 @@ subtrees of which the tree consists. A further leaf costs a handful of hashes, h
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,10 +15,13 @@ from mta.errors import StorageError
 from mta.model.protected import VaultEvent
 from mta.observe.vault_events import Operation, Result
 from mta.ports.vault import LogEntry, LogHead
+from mta.rfc.json.canonical import canonical
+from mta.rfc.tlog.event import SALT, entry_of
+from mta.rfc.tlog.grow import Frontier
+from mta.rfc.tlog.grow import append as grow
+from mta.rfc.tlog.merkle import HASH, leaf_hash
+from mta.rfc.tlog.tiles import WIDTH, Tile
 
-_SALT = 32
-_HASH = 32
-_TILE_BITS = 8  # a tile holds 256 hashes
 _OPENS = frozenset({Operation.OPEN, Operation.REWRAP})
 
 Random = Callable[[int], bytes]
@@ -28,25 +29,33 @@ Random = Callable[[int], bytes]
 
 def append(db: apsw.Connection, events: Sequence[VaultEvent], random: Random) -> int:
     """Write events at the end of the log; the number of the first. Inside a transaction."""
-    size, edge = _log(db)
-    first = size
-    for event in events:
-        salt, story = random(_SALT), _story(event, size)
-        leaf = hashlib.sha256(salt + story).digest()
-        db.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?)", (size, event.item, leaf, salt, story))
-        _grow(db, edge, size, _leaf_hash(leaf))
-        size += 1
+    tree, leaves = _log(db), []
+    for number, event in enumerate(events, tree.size):
+        salt, told = random(SALT), _told(event, number)
+        entry = entry_of(salt, told)
+        db.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?)", (number, event.item, entry, salt, canonical(told)))
+        leaves.append(leaf_hash(entry))
         if event.operation in _OPENS and event.result == Result.PERMITTED:
             db.execute("UPDATE item SET opens = opens + 1 WHERE id = ?", (event.item,))
-    db.execute("UPDATE log SET size = ?, frontier = ?", (size, b"".join(edge)))
-    return first
+    grown, growth = grow(tree, leaves)
+    for tile, added in growth.items():
+        _add(db, tile, added)
+    db.execute("UPDATE log SET size = ?, frontier = ?", (grown.size, b"".join(grown.peaks)))
+    return tree.size
+
+
+def _add(db: apsw.Connection, tile: Tile, added: bytes) -> None:
+    """Hashes at the end of a tile, by their number in the tile's level."""
+    first = tile.index * WIDTH + tile.width - len(added) // HASH
+    rows = ((tile.level, first + n, added[n * HASH : (n + 1) * HASH]) for n in range(len(added) // HASH))
+    db.executemany("INSERT INTO node VALUES (?, ?, ?)", rows)
 
 
 def head(db: apsw.Connection) -> LogHead:
     """The log's length and root, and the last checkpoint."""
-    size, edge = _log(db)
+    tree = _log(db)
     note = db.execute("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1").get
-    return LogHead(size, _root(edge), note or "")
+    return LogHead(tree.size, tree.root(), note or "")
 
 
 def put_checkpoint(db: apsw.Connection, size: int, note: str) -> None:
@@ -80,11 +89,11 @@ def redact(db: apsw.Connection, number: int) -> None:
     db.execute("UPDATE event SET salt = x'', story = x'', item = '' WHERE number = ?", (number,))
 
 
-def _story(event: VaultEvent, number: int) -> bytes:
-    """The canonical JSON of an event. Keys of the format, so they stay; empty ones are left out."""
+def _told(event: VaultEvent, number: int) -> dict[str, Any]:
+    """An event as it stands in the log. Its keys are of the format, so they stay; empty ones are left out."""
     actor = event.actor
     told = {
-        "time": round(event.at, 3),
+        "time": int(event.at * 1000) / 1000,
         "seq": number,
         "op": event.operation,
         "result": event.result,
@@ -99,43 +108,10 @@ def _story(event: VaultEvent, number: int) -> bytes:
         "ua": actor.agent,
         **event.detail,
     }
-    kept = {key: value for key, value in told.items() if value != ""}
-    return json.dumps(kept, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return {key: value for key, value in told.items() if value != ""}
 
 
-def _log(db: apsw.Connection) -> tuple[int, list[bytes]]:
+def _log(db: apsw.Connection) -> Frontier:
     row: Any = db.execute("SELECT size, frontier FROM log").fetchall()[0]
-    size, frontier = row
-    return size, [frontier[at : at + _HASH] for at in range(0, len(frontier), _HASH)]
-
-
-def _grow(db: apsw.Connection, edge: list[bytes], size: int, leaf: bytes) -> None:
-    """One more leaf: as in a binary counter, equal neighbours become one, and each full tile is written down."""
-    db.execute("INSERT INTO node VALUES (0, ?, ?)", (size, leaf))
-    edge.append(leaf)
-    height = 0
-    while size >> height & 1:
-        right, left = edge.pop(), edge.pop()
-        edge.append(_node_hash(left, right))
-        height += 1
-        if height % _TILE_BITS == 0:
-            level = height // _TILE_BITS
-            db.execute("INSERT INTO node VALUES (?, ?, ?)", (level, size >> height, edge[-1]))
-
-
-def _root(edge: list[bytes]) -> bytes:
-    """RFC 6962 §2.1: the subtrees on the right edge are joined from the smallest on; no leaves: SHA-256 of nothing."""
-    if not edge:
-        return hashlib.sha256(b"").digest()
-    root = edge[-1]
-    for left in reversed(edge[:-1]):
-        root = _node_hash(left, root)
-    return root
-
-
-def _leaf_hash(data: bytes) -> bytes:
-    return hashlib.sha256(b"\x00" + data).digest()
-
-
-def _node_hash(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    size, peaks = row
+    return Frontier(size, tuple(peaks[at : at + HASH] for at in range(0, len(peaks), HASH)))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import socket
 import ssl
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from mta.model.public_address import is_public
 from mta.model.tls import TrustAnchors
 from mta.ports import Resolver
 
@@ -49,7 +49,7 @@ def _names(resolver: Resolver, public: bool) -> AbstractResolver:
             self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
         ) -> list[ResolveResult]:
             answer = await resolver.addresses(host)
-            good = [address for address in answer.addresses if not public or ip_address(address).is_global]
+            good = [address for address in answer.addresses if not public or is_public(address)]
             if not good:
                 nothing = f"{answer.detail or 'has no address'} ({answer.status.value})"
                 raise OSError(None, f"{host}: {'has no public address' if answer.addresses else nothing}")

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0  # seconds in all; RFC 8461 §3.3 suggests a minute
 PIECE = 8192
+HTTPS = 443
 
 
 class HttpsPolicyFetcher:
     """One GET a policy: the certificate judged by `ca` (None: the system's), no redirects, text/plain, 64 KiB."""
 
     def __init__(
-        self, resolver: Resolver, ca: TrustAnchors | None = None, port: int = 443, *, patience: float = PATIENCE
+        self, resolver: Resolver, ca: TrustAnchors | None = None, port: int = HTTPS, *, patience: float = PATIENCE
     ) -> None:
         self._resolver = resolver
         self._ca = ca
@@ -52,8 +53,9 @@ class HttpsPolicyFetcher:
     async def _get(self, host: str) -> bytes:
         import aiohttp
 
-        place = host if self._port == 443 else f"{host}:{self._port}"
-        way = connector(self._resolver, self._tls())
+        place = host if self._port == HTTPS else f"{host}:{self._port}"
+        # The domain is a stranger's, and so is where its policy host leads. Another port is for tests.
+        way = connector(self._resolver, self._tls(), public=self._port == HTTPS)
         async with (
             aiohttp.ClientSession(connector=way, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as web,
             web.get(

@@ -73,7 +73,7 @@ class StsKeys(Keys):
     ca: FilePath = optional(
         "CAs that vouch for policy hosts and for hosts under a policy: PEM file, or `system`.", "system"
     )
-    port: Port = optional("Port of policy hosts; another than 443 is for tests.", 443)
+    port: Port = optional("Port of policy hosts; another than 443 is for tests, at any address.", 443)
 
 
 class TraceKeys(Keys):

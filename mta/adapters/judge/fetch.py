@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mta.model.public_address import is_public
 from mta.ports import DnsStatus, Resolver
 
 if TYPE_CHECKING:
@@ -209,22 +210,3 @@ def _is_literal(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def is_public(text: str) -> bool:
-    """Whether an address can be anybody's in the open Internet, also behind forms that wrap an IPv4 address."""
-    address = ipaddress.ip_address(text)
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or _nat64(address)
-        if inner is not None:
-            return inner.is_global and not inner.is_multicast
-        if address.teredo is not None:
-            return False
-    return address.is_global and not address.is_multicast
-
-
-def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """RFC 6052 §2.1: the IPv4 address in the well-known prefix."""
-    if address in ipaddress.IPv6Network("64:ff9b::/96"):
-        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return None

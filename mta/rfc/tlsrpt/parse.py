@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from mta.model.public_address import is_public
+
 PREFIX = "_smtp._tls"
 MAX_RECORD = 16_384  # octets
 MAX_DESTINATIONS = 10
@@ -58,4 +60,4 @@ def url_problem(url: str, *, private: bool = False) -> str:
         address = ip_address(host)
     except ValueError:
         return ""
-    return "" if private or address.is_global else f"{address} is no public address"
+    return "" if private or is_public(str(address)) else f"{address} is no public address"

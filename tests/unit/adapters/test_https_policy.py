@@ -102,3 +102,10 @@ def test_aiohttp_is_not_loaded_before_it_is_needed() -> None:
 
     code = "import sys, mta.adapters.https_policy; sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "::1", "64:ff9b::7f00:1", "fec0::1", "::ffff:10.0.0.1"])
+async def test_a_policy_host_that_leads_inside_is_not_asked(address: str) -> None:
+    zone = FakeResolver({("mta-sts.good.example", "AAAA" if ":" in address else "A"): [address]})
+    with pytest.raises(PolicyNotFetched, match="no public address"):
+        await HttpsPolicyFetcher(zone, anchors(CA), patience=5.0).fetch("good.example")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mta.adapters.judge import fetch as module
-from mta.adapters.judge.fetch import Fetcher, FetchFailed, FetchSettings, is_public, listed
+from mta.adapters.judge.fetch import Fetcher, FetchFailed, FetchSettings, listed
 from tests.support.fake_resolver import TEMPORARY, FakeResolver
 from tests.support.http_peer import HttpPeer, http_peer
 
@@ -93,30 +93,6 @@ async def test_nor_is_this_machine(peer: HttpPeer, url: str) -> None:
 async def test_public_is_port_80_only(peer: HttpPeer) -> None:
     with pytest.raises(FetchFailed, match="not on the list"):
         await get(fetcher(peer, public=True, zone={("x.example", "A"): ["8.8.8.8"]}), "http://x.example:8080/")
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("8.8.8.8", True),
-        ("2001:4860:4860::8888", True),
-        ("127.0.0.1", False),
-        ("::1", False),
-        ("::ffff:127.0.0.1", False),
-        ("::ffff:8.8.8.8", True),
-        ("64:ff9b::7f00:1", False),
-        ("64:ff9b::808:808", True),
-        ("2002:7f00:1::", False),
-        ("2001::1", False),
-        ("fe80::1", False),
-        ("fc00::1", False),
-        ("224.0.0.1", False),
-        ("ff02::1", False),
-        ("192.0.2.1", False),
-    ],
-)
-def test_what_is_public(address: str, public: bool) -> None:
-    assert is_public(address) is public
 
 
 @pytest.mark.parametrize(

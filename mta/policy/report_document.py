@@ -46,14 +46,14 @@ def dmarc_document(report: Report) -> dict[str, Any]:
 
 
 def _row(row: ReportRow, count: int) -> dict[str, Any]:
-    kind, comment = row.override
+    reasons = [{"type": kind, "comment": comment} for kind, comment in (row.override, *row.further_overrides) if kind]
     return {
         "source_ip": row.source,
         "count": count,
         "disposition": row.disposition,
         "dkim": "pass" if row.dkim_aligned else "fail",
         "spf": "pass" if row.spf_aligned else "fail",
-        **({"override": {"type": kind, "comment": comment}} if kind else {}),
+        **({"override": reasons[0], "overrides": reasons} if reasons else {}),
         "header_from": row.header_from,
         "envelope_from": row.envelope_from,
         "envelope_to": row.envelope_to,

@@ -16,6 +16,7 @@ MAX_VALUES = 100  # of one field
 _MAX_INCIDENTS = 10**9
 
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_EMPTY_LINES = re.compile(rb"\n(?:[ \t]*\r?\n)+")  # some set groups of fields apart
 _SPACE = re.compile(r"[\x00-\x20\x7f]+")
 
 
@@ -52,7 +53,7 @@ class FeedbackReport:
 def parse_report(part: bytes) -> FeedbackReport:
     """The report in a part of type message/feedback-report. Raises ReportError; unknown fields are passed over."""
     try:
-        block = scan_header(part if part.endswith(b"\r\n\r\n") else part + b"\r\n\r\n", MAX_REPORT)
+        block = scan_header(_EMPTY_LINES.sub(b"\n", part.lstrip()), MAX_REPORT)
     except HeaderError as error:
         raise ReportError(f"the report cannot be read: {error}") from error
     kind = _one(block, b"feedback-type")

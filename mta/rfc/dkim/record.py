@@ -38,8 +38,8 @@ def strings(record: str) -> tuple[str, ...]:
 
 
 def key_records(records: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Those of the TXT records of one name that mean to be keys; all of them if none does."""
-    return tuple(record for record in records if is_key_record(record)) or records
+    """Those of the TXT records of one name that mean to be keys, each once; all of them if none does."""
+    return tuple(dict.fromkeys(filter(is_key_record, records))) or records
 
 
 def differences(record: bytes, key: PublicKey, service: str = EMAIL) -> tuple[str, ...]:

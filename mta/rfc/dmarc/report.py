@@ -55,7 +55,8 @@ class ReportRow:
     """What messages must have in common to be counted together.
 
     `disposition` is `none`, `pass`, `quarantine` or `reject`; `dkim` holds (domain, selector, result), `spf` (domain,
-    result) of MAIL FROM; `override` says why the disposition is not the policy's (RFC 9990 §3.1.6), with a comment.
+    result) of MAIL FROM; `override` says why the disposition is not the policy's (RFC 9990 §3.1.6), with a comment;
+    `further_overrides` are more of those, in reports of others.
     """
 
     source: str
@@ -68,6 +69,7 @@ class ReportRow:
     dkim: tuple[tuple[str, str, str], ...] = ()
     spf: tuple[str, str] = ("", "none")
     override: tuple[str, str] = ("", "")
+    further_overrides: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,11 @@ def _document(report: Report, generator: str) -> Iterator[str]:
 
 
 def _record(row: ReportRow, count: int) -> Iterator[str]:
-    kind, comment = row.override
-    reason = f"<reason>{_element('type', kind)}{_optional('comment', comment)}</reason>" if kind else ""
+    reason = "".join(
+        f"<reason>{_element('type', kind)}{_optional('comment', comment)}</reason>"
+        for kind, comment in (row.override, *row.further_overrides)
+        if kind
+    )
     yield f"<record><row>{_element('source_ip', row.source)}<count>{count}</count><policy_evaluated>"
     yield _element("disposition", row.disposition) + _element("dkim", "pass" if row.dkim_aligned else "fail")
     yield _element("spf", "pass" if row.spf_aligned else "fail") + reason + "</policy_evaluated></row>"

@@ -12,6 +12,9 @@ from mta.rfc.dmarc.report import MAX_SIGNATURES, PublishedPolicy, Report, Report
 MAX_XML = 10 * 1024 * 1024  # octets, unpacked
 MAX_ROWS = 100_000
 MAX_DEPTH = 20
+MAX_ELEMENTS = 1_000_000  # of the whole; the smallest row has a dozen
+MAX_REASONS = 100  # of one row
+MAX_PART = 10_000  # elements of one record, or of what is said of the whole
 
 _ADDRESS_FAMILY = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 
@@ -21,17 +24,15 @@ class ReportError(MtaError):
 
 
 def parse_report(xml: bytes) -> Report:
-    """A report of either namespace. Raises ReportError; no document type, so no entity is ever expanded."""
-    root = _tree(xml)
-    if root.name != "feedback":
-        raise ReportError(f"the document is <{root.name[:40]}>, not <feedback>")
-    metadata, policy = root.child("report_metadata"), root.child("policy_published")
+    """A report of either namespace. Raises ReportError; no document type, so no entity is ever expanded.
+
+    It is read record by record: no more than one of them, and the rows, are in memory.
+    """
+    reading = _Reading()
+    reading.parse(xml)
+    whole = _Node("", children=reading.whole)
+    metadata, policy = whole.child("report_metadata"), whole.child("policy_published")
     span = metadata.child("date_range")
-    rows: dict[ReportRow, int] = {}
-    for record in root.children:
-        if record.name == "record":
-            row = _read_row(record)
-            rows[row] = rows.get(row, 0) + _number(record.child("row").text("count"))
     return Report(
         ReportMetadata(
             metadata.text("org_name"),
@@ -40,7 +41,7 @@ def parse_report(xml: bytes) -> Report:
             _number(span.text("begin")),
             _number(span.text("end")),
             metadata.text("extra_contact_info"),
-            tuple(one.content.strip() for one in metadata.children if one.name == "error"),
+            tuple(one.content for one in metadata.children if one.name == "error"),
         ),
         PublishedPolicy(
             policy.text("domain").lower(),
@@ -52,7 +53,7 @@ def parse_report(xml: bytes) -> Report:
             policy.text("fo") or "0",
             policy.text("testing").lower() == "y",
         ),
-        rows,
+        reading.rows,
     )
 
 
@@ -61,53 +62,99 @@ class _Node:
     """An element without its namespace."""
 
     name: str
-    content: str = ""
+    pieces: list[str] = field(default_factory=list)
     children: list[_Node] = field(default_factory=list)
+
+    @property
+    def content(self) -> str:
+        return "".join(self.pieces).strip()
 
     def child(self, name: str) -> _Node:
         return next((one for one in self.children if one.name == name), _Node(name))
 
     def text(self, name: str) -> str:
-        return self.child(name).content.strip()
+        return self.child(name).content
 
 
-def _tree(xml: bytes) -> _Node:
-    if len(xml) > MAX_XML:
-        raise ReportError(f"the report is larger than {MAX_XML} octets")
-    stack = [_Node("")]
-    records = 0
+@dataclass(slots=True)
+class _Reading:
+    """One pass. `stack` are the elements that are open below the root, `whole` those that are said of all rows."""
 
-    def start(name: str, _attributes: dict[str, str]) -> None:
-        nonlocal records
-        node = _Node(name.rpartition(" ")[2])
-        records += node.name == "record"
-        if len(stack) > MAX_DEPTH or records > MAX_ROWS:
-            raise ReportError(f"the report is deeper than {MAX_DEPTH} elements or has more than {MAX_ROWS} records")
-        stack[-1].children.append(node)
-        stack.append(node)
+    rows: dict[ReportRow, int] = field(default_factory=dict)
+    whole: list[_Node] = field(default_factory=list)
+    depth: int = 0
+    elements: int = 0
+    part: int = 0  # elements of the part in view
+    records: int = 0
+    stack: list[_Node] = field(default_factory=list)
 
-    def characters(text: str) -> None:
-        stack[-1].content += text
+    def parse(self, xml: bytes) -> None:
+        """All of it. Raises ReportError."""
+        if len(xml) > MAX_XML:
+            raise ReportError(f"the report is larger than {MAX_XML} octets")
+        parser = expat.ParserCreate(namespace_separator=" ")
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+        parser.StartDoctypeDeclHandler = _doctype
+        try:
+            parser.Parse(xml, True)
+        except (expat.ExpatError, LookupError, ValueError) as error:
+            raise ReportError(f"the report is no XML: {error}") from error
 
-    def doctype(*_: object) -> None:
-        raise ReportError("the report has a document type; that could define entities")
+    def _start(self, name: str, _attributes: dict[str, str]) -> None:
+        name = name.rpartition(" ")[2]
+        self.depth += 1
+        self.elements += 1
+        self.part = self.part + 1 if self.depth > 2 else 0
+        if self.depth == 1:
+            if name != "feedback":
+                raise ReportError(f"the document is <{name[:40]}>, not <feedback>")
+            return
+        if self.depth > MAX_DEPTH or self.elements > MAX_ELEMENTS or self.part > MAX_PART:
+            raise ReportError(f"the report is deeper than {MAX_DEPTH}, or has too many elements")
+        node = _Node(name)
+        if self.stack:
+            self.stack[-1].children.append(node)
+        self.stack.append(node)
 
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.buffer_text = True
-    parser.StartElementHandler = start
-    parser.EndElementHandler = lambda _name: stack.pop()
-    parser.CharacterDataHandler = characters
-    parser.StartDoctypeDeclHandler = doctype
-    try:
-        parser.Parse(xml, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:
-        raise ReportError(f"the report is no XML: {error}") from error
-    return stack[0].children[0]
+    def _characters(self, text: str) -> None:
+        if self.stack:
+            self.stack[-1].pieces.append(text)
+
+    def _end(self, _name: str) -> None:
+        self.depth -= 1
+        if not self.depth:
+            return
+        node = self.stack.pop()
+        if self.stack:
+            return
+        if node.name == "record":
+            self._record(node)
+        elif node.name in _OF_ALL and node.name not in [one.name for one in self.whole]:
+            self.whole.append(node)
+
+    def _record(self, node: _Node) -> None:
+        self.records += 1
+        if self.records > MAX_ROWS:
+            raise ReportError(f"the report has more than {MAX_ROWS} records")
+        row = _read_row(node)
+        self.rows[row] = self.rows.get(row, 0) + _number(node.child("row").text("count"))
+
+
+_OF_ALL = ("report_metadata", "policy_published")
+
+
+def _doctype(*_: object) -> None:
+    raise ReportError("the report has a document type; that could define entities")
 
 
 def _read_row(record: _Node) -> ReportRow:
     row, who, found = record.child("row"), record.child("identifiers"), record.child("auth_results")
-    evaluated, reason = row.child("policy_evaluated"), row.child("policy_evaluated").child("reason")
+    evaluated = row.child("policy_evaluated")
+    reasons = [one for one in evaluated.children if one.name == "reason"][:MAX_REASONS]
+    overrides = [(one.text("type").lower(), one.text("comment")) for one in reasons] or [("", "")]
     source = row.text("source_ip")
     if not _ADDRESS_FAMILY.fullmatch(source):
         raise ReportError(f"{source[:60]!r} is no address")
@@ -123,7 +170,8 @@ def _read_row(record: _Node) -> ReportRow:
         who.text("envelope_to").lower(),
         tuple((one.text("domain"), one.text("selector"), one.text("result").lower()) for one in signatures),
         (spf.text("domain"), spf.text("result").lower()),
-        (reason.text("type").lower(), reason.text("comment")),
+        overrides[0],
+        tuple(overrides[1:]),
     )
 
 

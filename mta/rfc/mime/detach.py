@@ -5,19 +5,19 @@ For reading what was received, not for judging it: where a message can be unders
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import binascii
 from dataclasses import dataclass
-from email import message_from_bytes
-from email.message import Message
 
+from mta.rfc.mime.content_type import parse_content_type
+from mta.rfc.mime.entity import Entity, scan_entity
+from mta.rfc.mime.entity import leaves as leaves_of
 from mta.rfc.mime.header import HeaderError, scan_header
-from mta.rfc.mime.structure import check_structure
+from mta.rfc.mime.parameters import uncommented
+from mta.rfc.mime.structure import StructureError
 
-MAX_PARTS = 100
-_NESTING = 20
-_BOUNDARY = 200  # octets
+MAX_PARTS = 100  # that are given out
+_ENTITIES = 1000  # of a message that is read at all
 _HEADER = 256 * 1024
-_FIELDS_ONLY = "message/feedback-report"  # a part that the library takes for a message with a header alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +33,29 @@ def leaves(message: bytes) -> tuple[Part, ...]:
     """The leaves in order; none of a message whose structure is beyond bounds."""
     try:
         block = scan_header(message, _HEADER)
-    except HeaderError:
+        anatomy = scan_entity(message, block, parts=_ENTITIES)
+    except (HeaderError, StructureError):
         return ()
-    if check_structure(message, block, _NESTING, _BOUNDARY):
-        return ()
-    found: list[Part] = []
-    for part in _walk(message_from_bytes(message)):
-        if len(found) == MAX_PARTS:
-            break
-        found.append(part)
-    return tuple(found)
+    return tuple(_part(message, entity) for entity in leaves_of(anatomy.root)[:MAX_PARTS])
 
 
-def _walk(message: Message) -> Iterator[Part]:
-    for part in message.walk():
-        if part.get_content_type() == _FIELDS_ONLY:
-            yield Part(_FIELDS_ONLY, "", _fields(part))
-            continue
-        if part.is_multipart():
-            continue
+def _part(message: bytes, entity: Entity) -> Part:
+    names = list(entity.content_type.all("name"))
+    for value in entity.header.values(b"content-disposition"):
+        names[:0] = parse_content_type(b"x/" + uncommented(value).lstrip(b" \t\r\n")).all("filename")
+    body = message[entity.body : entity.end]
+    return Part(entity.content_type.essence, next(iter(names), ""), _decoded(body, entity.encoding))
+
+
+def _decoded(body: bytes, encoding: str) -> bytes:
+    """Without the transfer encoding (RFC 2045 §6); what is no base64 at all stays as it is."""
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(body)
+    if encoding != "base64":
+        return body
+    for padding in (b"", b"==", b"="):
         try:
-            payload = part.get_payload(decode=True)
-            name = part.get_filename("")
-        except (ValueError, LookupError, TypeError, AssertionError):  # the library's own trouble with odd headers
+            return binascii.a2b_base64(body + padding)
+        except binascii.Error:
             continue
-        if isinstance(payload, bytes):
-            yield Part(part.get_content_type().lower(), name, payload)
-
-
-def _fields(part: Message) -> bytes:
-    inner = part.get_payload()
-    fields = inner[0].items() if isinstance(inner, list) and inner and isinstance(inner[0], Message) else []
-    return b"".join(f"{name}: {value}\r\n".encode("utf-8", "surrogateescape") for name, value in fields)
+    return body

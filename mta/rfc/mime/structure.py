@@ -26,6 +26,9 @@ _CONTENT_TYPE = re.compile(
     rb"^[^!-~\n]*+content-type[^!-~]*+:([^\n]*+(?:\n[ \t][^\n]*+)*)", re.MULTILINE | re.IGNORECASE
 )
 _TYPE = re.compile(rb"[^!-~]*+(?:(multipart)[^!-~]*+/|message[^!-~]*+/[^!-~]*+(?:rfc822|global|news)\b)", re.IGNORECASE)
+PARTS = 10_000
+DASHES = 1_000_000  # lines that begin as a delimiter does: each costs a step
+
 _DASHES = re.compile(rb"\n--([^\n]*+)")
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _AT_EMPTY_LINE = re.compile(rb"\r?\n")
@@ -35,7 +38,8 @@ def check_structure(content: Buffer, block: HeaderBlock, nesting: int, boundary_
     """Why the structure of `content` (the whole message) is not to be taken; empty if it is.
 
     `block` is its header. Refused are a multipart or message/rfc822 nested deeper than `nesting` (the outermost one
-    is at depth 1), a boundary of more than `boundary_length` octets, and one hidden in the pieces of RFC 2231 §3.
+    is at depth 1), a boundary of more than `boundary_length` octets, one hidden in the pieces of RFC 2231 §3, and more
+    than PARTS parts.
     """
     values = block.values(b"content-type")
     if not values or not has_parts(values[0]):
@@ -82,11 +86,14 @@ class Walk:
     places: dict[bytes, int] = field(default_factory=dict)  # boundary -> its innermost place in `stack`
     part: int = -1
     depth: int = 0
+    begun: int = 0  # parts so far
     _empty_line: tuple[int, int] = (-1, -1)  # the first one behind some earlier part; it is searched once
 
     def run(self, position: int) -> None:
         """Go through all lines that begin with two dashes, from the one at `position` on."""
-        for match in _DASHES.finditer(self.content, max(position - 1, 0)):
+        for number, match in enumerate(_DASHES.finditer(self.content, max(position - 1, 0))):
+            if number >= DASHES:
+                raise StructureError("parts", f"more than {DASHES} lines begin as a MIME delimiter does")
             if self.part >= 0:
                 self._read_headers(match.start() + 1)
             elif not self.stack:
@@ -103,6 +110,9 @@ class Walk:
 
     def begin(self, place: int, line: re.Match[bytes]) -> None:
         """A part of the multipart at `place` in the stack begins behind its delimiter `line`."""
+        self.begun += 1
+        if self.begun > PARTS:
+            raise StructureError("parts", f"the message has more than {PARTS} MIME parts")
         self._close_to(place + 1)
         self.part, self.depth = line.end() + 1, self.stack[place].depth
 

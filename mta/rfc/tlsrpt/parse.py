@@ -14,9 +14,13 @@ MAX_RECORD = 16_384  # octets
 MAX_DESTINATIONS = 10
 MAX_URL = 2000  # characters
 
-_VERSION = b"v=TLSRPTv1;"  # RFC 8460 §3: case counts, and a semicolon must follow
-_RUA = re.compile(r"rua=[ \t]*(.*)", re.DOTALL)
-_URI = re.compile(r"(?:mailto|https):[\x21-\x7e]+", re.IGNORECASE)
+# RFC 8460 §3, to the letter: case counts, blanks stand around semicolons and commas and nowhere else
+_VERSION = re.compile(rb"v=TLSRPTv1[ \t]*+;")
+_DELIMITER = re.compile(r"[ \t]*;[ \t]*")
+_COMMA = re.compile(r"[ \t]*,[ \t]*")
+_EXTENSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}=[\x21-\x3a\x3c\x3e-\x7e]+")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?:[\x21-\x24\x26-\x7e]|%[0-9A-Fa-f]{2})+")
+_SCHEMES = ("mailto:", "https:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +32,30 @@ class TlsRptRecord:
 
 def select_record(records: tuple[bytes, ...]) -> TlsRptRecord | None:
     """The request among a name's TXT records. Several are as good as none (RFC 8460 §3)."""
-    found = [record for record in records if record.startswith(_VERSION)]
+    found = [record for record in records if _VERSION.match(record)]
     return parse_record(found[0]) if len(found) == 1 else None
 
 
 def parse_record(record: bytes) -> TlsRptRecord | None:
-    """The request; None if it is none. Fields of later days are passed over, and URIs of other schemes."""
-    if not record.startswith(_VERSION) or len(record) > MAX_RECORD:
+    """The request; None if it is none. Fields of later days are passed over, and URIs of other schemes.
+
+    A record that the grammar does not have is none as a whole: what is left of it need not be what was meant.
+    """
+    version = _VERSION.match(record)
+    if version is None or len(record) > MAX_RECORD:
         return None
-    fields = record[len(_VERSION) :].decode("latin-1").split(";")
-    asked = [match[1] for field in fields if (match := _RUA.fullmatch(field.strip(" \t")))]
-    if len(asked) != 1:  # the grammar has exactly one `rua`
+    fields = _DELIMITER.split(record[version.end() :].decode("latin-1").strip(" \t"))
+    if not fields[-1]:
+        fields.pop()  # a last semicolon may stand there
+    uris: list[str] = []
+    for field in fields:
+        if field.startswith("rua="):
+            uris += _COMMA.split(field[4:])
+        elif not _EXTENSION.fullmatch(field):
+            return None
+    if not all(map(_URI.fullmatch, uris)):
         return None
-    uris = (uri.strip(" \t") for uri in asked[0].split(","))
-    good = tuple(dict.fromkeys(uri for uri in uris if _URI.fullmatch(uri)))
+    good = tuple(dict.fromkeys(uri for uri in uris if uri.lower().startswith(_SCHEMES)))
     return TlsRptRecord(good[:MAX_DESTINATIONS]) if good else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,9 @@ MAX_DETAILS = 100_000  # of all policies
 MAX_COUNT = 10**15
 MAX_STRING = 4096  # characters
 MAX_STRINGS = 1000  # in one list
+MAX_VALUES = 1_500_000  # in the whole: each takes more memory than it has octets
+
+_LEAP_SECOND = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}):60((?:[.][0-9]+)?(?:[Zz]|[+-][0-9:]+)?)")
 
 
 class ReportError(MtaError):
@@ -25,6 +29,8 @@ def parse_report(data: bytes) -> TlsReport:
     """A report. Raises ReportError. Names that are not known are passed over, what is known must have its type."""
     if len(data) > MAX_JSON:
         raise ReportError(f"the report is larger than {MAX_JSON} octets")
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise ReportError(f"the report has more than {MAX_VALUES} values")
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -118,9 +124,13 @@ def _detail(entry: _Object) -> FailureDetail:
 
 
 def _date(text: str) -> int:
-    """Epoch seconds of an RFC 3339 date and time; without a zone it is taken for UTC."""
+    """Epoch seconds of an RFC 3339 date and time; without a zone it is taken for UTC.
+
+    RFC 3339 §5.6: `t` and `z` may be small, and a minute may have a leap second; POSIX counts that as the next one.
+    """
+    leap = _LEAP_SECOND.fullmatch(text)
     try:
-        moment = datetime.fromisoformat(text)
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        moment = datetime.fromisoformat((f"{leap[1]}:59{leap[2]}" if leap else text).upper())
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) + (leap is not None)
     except (ValueError, OverflowError):
         raise ReportError(f"{text[:40]!r} is no date and time") from None

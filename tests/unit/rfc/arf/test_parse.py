@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -60,6 +61,54 @@ def test_every_field() -> None:
     assert (report.reporting_mta, report.delivery_result) == ("mx.d.example", "reject")
     assert report.authentication_results == ("mx.d.example; dkim=fail",)
     assert report.spf_dns == ("txt : x",)
+
+
+def test_a_report_with_empty_lines_is_read_to_its_end() -> None:
+    report = parse_report(
+        b"\r\n \r\nFeedback-Type: abuse\r\n\r\n\t\r\nSource-IP: 192.0.2.7\r\n\r\nReported-Domain: b.example\r\n"
+    )
+    assert (report.type, report.source_ip, report.domains) == ("abuse", "192.0.2.7", ("b.example",))
+
+
+MESSAGE = b"""From: r@reporter.example\r
+Content-Type: multipart/report; report-type=feedback-report; boundary=B\r
+\r
+--B\r
+\r
+A report.\r
+--B\r
+Content-Type: message/feedback-report\r
+%b\r
+\r
+%b\r
+--B\r
+Content-Type: text/rfc822-headers\r
+\r
+From: a@contoso.example\r
+--B--\r
+"""
+FACTS = b"""Feedback-Type: auth-failure\r
+Auth-Failure: dmarc\r
+\r
+Reported-Domain: contoso.example\r
+Source-IP: 192.0.2.7\r
+"""
+
+
+@pytest.mark.parametrize(
+    ("header", "body"),
+    [
+        (b"X: y", FACTS),
+        (b"Content-Transfer-Encoding: base64", base64.encodebytes(FACTS)),
+        (b"Content-Transfer-Encoding: Base64 (c)", base64.b64encode(FACTS).rstrip(b"=")),
+        (b"content-transfer-encoding: quoted-printable", FACTS.replace(b"-", b"=2D").replace(b"dmarc", b"dm=\r\narc")),
+    ],
+)
+def test_a_report_is_read_in_any_encoding(header: bytes, body: bytes) -> None:
+    [report] = read_reports(MESSAGE % (header, body)).reports
+    assert isinstance(report, FeedbackReport)
+    assert (report.type, report.auth_failure, report.source_ip) == ("auth-failure", "dmarc", "192.0.2.7")
+    assert report.domains == ("contoso.example",)
 
 
 @pytest.mark.parametrize(

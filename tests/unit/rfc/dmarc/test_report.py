@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.model.auth import AuthenticationFacts, AuthResult, DkimOutcome, DmarcOutcome, SpfOutcome
+from mta.policy.report_document import dmarc_document
 from mta.policy.report_read import read_reports
 from mta.rfc.dmarc.parse import parse_record
 from mta.rfc.dmarc.report import (
@@ -26,6 +30,7 @@ from mta.rfc.dmarc.report import (
 )
 from mta.rfc.dmarc.report_parse import MAX_XML, ReportError, parse_report
 from tests.support.corpora import files
+from tests.support.effort import growth, steps
 
 METADATA = ReportMetadata("Contoso & Söhne", "dmarc@us.example", "2026-11-23.1@us.example", 1795392000, 1795478399)
 RECORD = parse_record(b"v=DMARC1; p=reject; sp=quarantine; adkim=s; t=y; fo=1; rua=mailto:d@b.example")
@@ -46,6 +51,69 @@ def test_a_report_that_is_written_is_read_again() -> None:
     assert parse_report(compose_report(report)) == Report(
         METADATA, PublishedPolicy("b.example", "reject", "quarantine", "", "s", "r", "1", True), dict(rows)
     )
+
+
+def test_every_reason_of_a_row_is_kept() -> None:
+    """RFC 9990 §3.1.1.9: there may be several."""
+    reasons = (("mailing_list", "l"), ("local_policy", "arc=pass"), ("other", ""))
+    row = ReportRow("192.0.2.1", "none", False, False, "b.example", override=reasons[0], further_overrides=reasons[1:])
+    written = compose_report(Report(METADATA, POLICY, {row: 2}))
+    assert written.count(b"<reason>") == 3
+    [known] = dmarc_document(parse_report(written))["report"]["rows"]
+    assert [(each["type"], each["comment"]) for each in known["overrides"]] == list(reasons)
+    assert known["override"] == known["overrides"][0]
+
+
+def _text_between(size: int) -> Callable[[], object]:
+    return _refused(b"<feedback>" + b"xxxxxxxxxxxxxxxx<a/>" * size + b"</feedback>")
+
+
+def _text_within(size: int) -> Callable[[], object]:
+    return _refused(
+        b"<feedback><report_metadata><org_name>" + b"x&lt;" * size + b"</org_name></report_metadata></feedback>"
+    )
+
+
+def _empty_records(size: int) -> Callable[[], object]:
+    row = b"<record><row><source_ip>::1</source_ip><count>1</count></row></record>"
+    return _refused(b"<feedback>" + row * size + b"</feedback>")
+
+
+def _refused(xml: bytes) -> Callable[[], object]:
+    def read() -> None:
+        with pytest.raises(ReportError, match="is no number"):  # of its date range, which is asked for at the end
+            parse_report(xml)
+
+    return read
+
+
+@pytest.mark.parametrize("work", [_text_between, _text_within, _empty_records])
+def test_the_work_grows_with_the_length_alone(work: Callable[[int], Callable[[], object]]) -> None:
+    small, large = steps(work(1000)), steps(work(4000))
+    assert large < 4.4 * small
+    assert growth(work, 10_000) < 8
+
+
+def _memory(xml: bytes) -> int:
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ReportError):
+            parse_report(xml)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_elements_that_nobody_knows_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _memory(b"<feedback>" + b"<a/>" * 100_000 + b"</feedback>") < 1_000_000
+    row = b"<record><row><source_ip>::1</source_ip><count>1</count></row>" + b"<x>y</x>" * 1000 + b"</record>"
+    assert _memory(b"<feedback>" + row * 50 + b"</feedback>") < 2_000_000
+    for xml in (b"<record>" + b"<a/>" * 11_000 + b"</record>", b"<x>" + b"<a/>" * 11_000 + b"</x>"):
+        with pytest.raises(ReportError, match="too many elements"):
+            parse_report(b"<feedback>" + xml + b"</feedback>")
+    monkeypatch.setattr("mta.rfc.dmarc.report_parse.MAX_ELEMENTS", 1000)
+    with pytest.raises(ReportError, match="too many elements"):
+        parse_report(b"<feedback>" + b"<a/>" * 1000 + b"</feedback>")
 
 
 def test_a_message_that_passes_is_a_pass_and_its_good_signature_goes_first() -> None:

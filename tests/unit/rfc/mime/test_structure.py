@@ -2,11 +2,13 @@
 
 import mmap
 import tempfile
+from collections.abc import Callable
 
 import pytest
 
 from mta.rfc.mime.header import scan_header
-from mta.rfc.mime.structure import Buffer, check_structure
+from mta.rfc.mime.structure import PARTS, Buffer, check_structure
+from tests.support.effort import steps
 
 
 def nested(depth: int, kind: bytes = b"multipart/mixed") -> bytes:
@@ -96,6 +98,30 @@ def test_what_only_some_readers_take_for_a_multipart_is_bounded_as_well(odd: byt
     top = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + odd + b"\r\n\r\n--c\r\n"
     assert check(top + nested(1)) == ""
     assert "deeper" in check(top + nested(2))
+
+
+PLAIN = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+
+
+def test_parts_of_the_limit_are_taken_and_one_more_is_not() -> None:
+    assert check(PLAIN + b"--b\r\n" * PARTS) == ""
+    assert check(PLAIN + b"--b\r\n" * (PARTS + 1)) == f"the message has more than {PARTS} MIME parts"
+
+
+@pytest.mark.parametrize("line", [b"--b\r\n", b"--b\r\n\r\n", b"--\r\n", b"--b \x0b\r\n", b"--b--\r\n--b\r\n"])
+def test_the_work_is_bounded_whatever_the_length(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mta.rfc.mime.structure.DASHES", 20_000)
+    first, second = PLAIN + line * 25_000, PLAIN + line * 100_000
+    assert steps(lambda: check(second)) <= 1.01 * steps(lambda: check(first))
+
+
+def _empty_parts(size: int) -> Callable[[], object]:
+    content = PLAIN + b"--b\r\n\r\n" * size
+    return lambda: check(content)
+
+
+def test_the_work_grows_with_the_length_alone() -> None:
+    assert steps(_empty_parts(8000)) < 4.1 * steps(_empty_parts(2000))
 
 
 def test_a_boundary_in_pieces_is_refused() -> None:

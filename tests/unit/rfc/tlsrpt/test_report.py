@@ -93,6 +93,28 @@ def test_what_is_no_report(data: bytes, why: str) -> None:
         parse_report(data)
 
 
+@pytest.mark.parametrize(
+    ("text", "epoch"),
+    [
+        ("2026-11-24T00:00:00Z", 1795478400),
+        ("2026-11-24t00:00:00z", 1795478400),
+        ("2026-11-24T00:00:00", 1795478400),
+        ("2026-11-24T01:00:00.25+01:00", 1795478400),
+        ("2016-12-31T23:59:60Z", 1483228800),  # RFC 3339 §5.7
+        ("2016-12-31t15:59:60.5-08:00", 1483228800),
+        ("1990-12-31T15:59:60-08:00", 662688000),  # RFC 3339 §5.8
+    ],
+)
+def test_times_are_those_of_rfc_3339(text: str, epoch: int) -> None:
+    report = parse_report(changed(**{"date-range": {"start-datetime": text, "end-datetime": text}}))
+    assert (report.begin, report.end) == (epoch, epoch)
+
+
+def test_values_are_counted_before_they_are_read() -> None:
+    with pytest.raises(ReportError, match="values"):
+        parse_report(b"[" + b"[]," * 1_000_000 + b"[]]")
+
+
 def test_the_reports_of_others_are_read() -> None:
     """Each message of the corpus holds what the JSON beside it tells."""
     told = {path.stem: parse_report(path.read_bytes()) for path in files("mail-auth/tlsrpt", ".json")}

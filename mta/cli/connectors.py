@@ -14,30 +14,36 @@ connectors.add_typer(imports)
 
 Config = Annotated[str, typer.Option("--config", "-c", help="Where the server is named, if there is one already.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option("--accept", help="The id of something weaker that may be so, or `all`; may be given several times."),
+]
 
 
 @imports.command("postfix")
 def import_postfix(
     files: Annotated[list[str], typer.Argument(help="main.cf; tls_policy and transport tables; any of them.")],
     config: Config = "connectors.yaml",
+    accept: Accept = None,
     json: Json = False,
 ) -> None:
-    """Print contracts that mean what Postfix's settings mean, and every difference."""
+    """Print contracts that mean what Postfix's settings mean, and every difference; 1 while something is weaker."""
     from mta.cli.imports import from_postfix as run
 
-    raise typer.Exit(run(files, config, json))
+    raise typer.Exit(run(files, config, json, accept or ()))
 
 
 @imports.command("exchange")
 def import_exchange(
     files: Annotated[list[str], typer.Argument(help="Get-InboundConnector, Get-OutboundConnector | ConvertTo-Json.")],
     config: Config = "connectors.yaml",
+    accept: Accept = None,
     json: Json = False,
 ) -> None:
-    """Print contracts that mean what Exchange Online's connectors mean, and every difference."""
+    """Print contracts that mean what Exchange Online's do, and every difference; 1 while something is weaker."""
     from mta.cli.imports import from_exchange as run
 
-    raise typer.Exit(run(files, config, json))
+    raise typer.Exit(run(files, config, json, accept or ()))
 
 
 @connectors.command("replay")

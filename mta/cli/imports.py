@@ -15,12 +15,17 @@ from mta.app import load
 from mta.config.draft import UNNAMED_HOST, Draft, render
 from mta.config.import_exchange import import_exchange
 from mta.config.import_postfix import import_postfix
-from mta.config.load import examine_text
+from mta.config.load import Examination, examine_text
+from mta.config.problems import one_line
 from mta.errors import UsageError
 
+ALL = "all"
 
-def from_postfix(files: Sequence[str], config: str, json_output: bool) -> int:
-    """Print the contracts of main.cf and of tables (tls_policy, transport); 1 if `mta check` finds problems in them.
+
+def from_postfix(files: Sequence[str], config: str, json_output: bool, accept: Sequence[str] = ()) -> int:
+    """Print the contracts of main.cf and of tables (tls_policy, transport).
+
+    1 if `mta check` finds problems in them, or something is weaker than it was and not among `accept`ed ids.
 
     Tables that main.cf names are read where they are, or beside it. What the files do not say of the server is taken
     from `config`, where that is. Raises UsageError.
@@ -36,42 +41,89 @@ def from_postfix(files: Sequence[str], config: str, json_output: bool) -> int:
                 continue
         return None
 
-    return _print(import_postfix(given, read), config, f"made of {', '.join(files)}", json_output)
+    return _print(_Told(import_postfix(given, read), f"made of {', '.join(files)}", accept), config, json_output)
 
 
-def from_exchange(files: Sequence[str], config: str, json_output: bool) -> int:
+def from_exchange(files: Sequence[str], config: str, json_output: bool, accept: Sequence[str] = ()) -> int:
     """Print the contracts of Get-InboundConnector and Get-OutboundConnector, as ConvertTo-Json wrote them.
 
-    1 if `mta check` finds problems in them. For `config` see `from_postfix`. Raises UsageError.
+    For `config`, `accept` and the result see `from_postfix`. Raises UsageError.
     """
     documents = [document for file in files for document in _documents(file)]
     draft = import_exchange(documents)
     if not draft.connectors:
         raise UsageError(f"{', '.join(files)}: no connector of Exchange is in there")
-    return _print(draft, config, f"made of {', '.join(files)}", json_output)
+    return _print(_Told(draft, f"made of {', '.join(files)}", accept), config, json_output)
 
 
-def _print(draft: Draft, config: str, title: str, json_output: bool) -> int:
+class _Told:
+    """A draft, and what a person has said of it."""
+
+    def __init__(self, draft: Draft, title: str, accept: Sequence[str]) -> None:
+        """Raises UsageError for an id that nothing is called by."""
+        self.draft, self.title = draft, title
+        self.weaker = {found.id: found for found in draft.differences if found.weaker}
+        if unknown := [id_ for id_ in accept if id_ not in self.weaker and id_ != ALL]:
+            known = ", ".join(self.weaker) or "nothing is weaker"
+            raise UsageError(f"--accept: nothing weaker is called {', '.join(unknown)} ({known})")
+        self.accepted = frozenset(self.weaker if ALL in accept else accept)
+        self.left = [found for id_, found in self.weaker.items() if id_ not in self.accepted]
+
+    def counts(self) -> dict[str, int]:
+        """How many of what."""
+        return {
+            "contracts": len(self.draft.connectors),
+            "differences": len(self.draft.differences),
+            "weaker": len(self.weaker),
+            "accepted": len(self.accepted),
+        }
+
+    def differences(self) -> list[dict[str, Any]]:
+        """As `--json` has them."""
+        marked = ((found, {"id": found.id, "accepted": found.id in self.accepted}) for found in self.draft.differences)
+        return [{**asdict(found), **(mark if found.weaker else {})} for found, mark in marked]
+
+
+def _print(told: _Told, config: str, json_output: bool) -> int:
+    draft = told.draft
     if draft.server["hostname"] == UNNAMED_HOST and Path(config).exists():
         draft.server["hostname"] = load(config).server.hostname
         draft.differences = [found for found in draft.differences if UNNAMED_HOST not in found.text]
-    text = render(draft, title)
+    text = render(draft, told.title, accepted=told.accepted)
     examination = examine_text(text, config, now=time.time(), cpus=os.cpu_count() or 1)
     if json_output:
-        told = {
+        document = {
             "yaml": text,
-            "differences": [asdict(found) for found in draft.differences],
+            "differences": told.differences(),
+            "counts": told.counts(),
             "problems": [problem.document() for problem in examination.wrong],
             "warnings": [warning.document() for warning in examination.warnings],
         }
-        print(json.dumps(told, indent=2))
+        print(json.dumps(document, indent=2))
     else:
         print(text, end="")
+    _summarize(told, examination, json_output)
+    return 1 if examination.wrong or told.left else 0
+
+
+def _summarize(told: _Told, examination: Examination, json_output: bool) -> None:
+    """Problems first, then what is weaker, then the numbers."""
+    if not json_output:
         for problem in examination.wrong:
             print(problem, file=sys.stderr)
         for warning in examination.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-    return 1 if examination.wrong else 0
+    for found in told.left:
+        about = f"{found.connector}: " if found.connector else ""
+        print(one_line(f"weaker than it was ({found.id}): {about}{found}"), file=sys.stderr)
+    number = told.counts()
+    line = (
+        f"mta: {number['contracts']} contracts, {number['differences']} differences,"
+        f" {number['weaker']} of them weaker than before, {number['accepted']} of these accepted"
+    )
+    if told.left:
+        line += "; look at each, then say --accept ID for those that may be so, or --accept all"
+    print(line, file=sys.stderr)
 
 
 def _documents(file: str) -> Iterator[Any]:

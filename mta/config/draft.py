@@ -6,9 +6,10 @@ Beside the YAML stands every difference in meaning, at the connector it concerns
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import yaml
 
@@ -23,14 +24,23 @@ _WIDTH = 110
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that does not mean the same here, or is not carried over. `source` is its name over there."""
+    """Something that does not mean the same here, or is not carried over. `source` is its name over there.
+
+    `weaker`: something would be let through here that was not over there; a person must say that it may.
+    """
 
     source: str
     text: str
     connector: str = ""  # or the whole
+    weaker: bool = False
 
     def __str__(self) -> str:
         return f"{self.source}: {self.text}" if self.source else self.text
+
+    @property
+    def id(self) -> str:
+        """What a person calls it by: the same as long as it says the same."""
+        return f"w{crc32(repr((self.source, self.text, self.connector)).encode('utf-8', 'backslashreplace')):08x}"
 
 
 @dataclass(slots=True)
@@ -42,9 +52,9 @@ class Draft:
     connectors: dict[str, dict[str, Any]] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
 
-    def differs(self, source: str, text: str, connector: str = "") -> None:
+    def differs(self, source: str, text: str, connector: str = "", *, weaker: bool = False) -> None:
         """Note a difference, once."""
-        found = Difference(source, text, connector)
+        found = Difference(source, text, connector, weaker)
         if found not in self.differences:
             self.differences.append(found)
 
@@ -77,9 +87,12 @@ class Draft:
         return found
 
 
-def render(draft: Draft, title: str, *, whole: bool = True) -> str:
-    """The YAML, with the differences as comments above what they concern; not `whole`: the connectors alone."""
-    lines = [f"# {_one_line(title)}", *_comments(draft, "")]
+def render(draft: Draft, title: str, *, whole: bool = True, accepted: Set[str] = frozenset()) -> str:
+    """The YAML, with the differences as comments above what they concern; not `whole`: the connectors alone.
+
+    `accepted` are ids of differences that a person has said yes to.
+    """
+    lines = [f"# {_one_line(title)}", *_comments(draft, "", accepted)]
     if whole:
         lines += _dumped({"server": draft.server})
     if whole and draft.domains:
@@ -87,12 +100,20 @@ def render(draft: Draft, title: str, *, whole: bool = True) -> str:
     if draft.connectors:
         lines += ["", "connectors:"]
     for name, keys in draft.connectors.items():
-        lines += [f"  {line}" for line in (*_comments(draft, name), *_dumped({name: keys}))]
+        lines += [f"  {line}" for line in (*_comments(draft, name, accepted), *_dumped({name: keys}))]
     return "\n".join(lines) + "\n"
 
 
-def _comments(draft: Draft, connector: str) -> list[str]:
-    return [f"# - {_one_line(str(found))}" for found in draft.differences if found.connector == connector]
+def _comments(draft: Draft, connector: str, accepted: Set[str]) -> list[str]:
+    known = {*draft.connectors, ""}
+    meant = (found for found in draft.differences if (found.connector if found.connector in known else "") == connector)
+    return [f"# {_mark(found, accepted)} {_one_line(str(found))}" for found in meant]
+
+
+def _mark(found: Difference, accepted: Set[str]) -> str:
+    if not found.weaker:
+        return "-"
+    return "- accepted as weaker:" if found.id in accepted else f"! WEAKER ({found.id}):"
 
 
 def _one_line(text: str) -> str:

@@ -39,9 +39,9 @@ class Place:
     title: str
     connector: str
 
-    def differs(self, key: str, text: str) -> None:
+    def differs(self, key: str, text: str, *, weaker: bool = False) -> None:
         """What the parameter `key` means otherwise here."""
-        self.draft.differs(f"{self.title}, {key}" if key else self.title, text, self.connector)
+        self.draft.differs(f"{self.title}, {key}" if key else self.title, text, self.connector, weaker=weaker)
 
     def others(self, given: Given) -> None:
         """The switches without a counterpart, where they are set."""
@@ -80,6 +80,24 @@ def numbered(written: str, meanings: Mapping[str, str], key: str, place: Place) 
 def is_on(given: Given, key: str) -> bool:
     """Whether a switch is set."""
     return given.get(key) is True or str(given.get(key)).lower() == "true"
+
+
+def certificate_names(given: Given, place: Place) -> list[str]:
+    """The names of TlsSenderCertificateName: a name, or an X.500 form as the hybrid wizard writes it.
+
+    `<I>CN=issuer, ...<S>CN=mail.x, ...` names the issuer, too, which here is a `ca`.
+    """
+    key = "TlsSenderCertificateName"
+    written = text_of(given.get(key))
+    if "=" not in written:
+        return names_of(written, key, place)
+    subject = re.split(r"<S>", written, flags=re.IGNORECASE)[-1]
+    found = re.search(r"(?:^|[,;>/+]|\s)\s*CN\s*=\s*\"?([^,;\"/+<]+)", subject, flags=re.IGNORECASE)
+    names = names_of(found[1].strip(), key, place) if found else []
+    if names and "<i>" in written.lower():
+        text = f"only of one issuer ({written}); here any CA of this system may be it: write its certificate as `ca`"
+        place.differs(key, text, weaker=True)
+    return names
 
 
 def names_of(written: str, key: str, place: Place) -> list[str]:

@@ -15,6 +15,7 @@ from mta.config.exchange_values import (
     TLS_SETTINGS,
     Given,
     Place,
+    certificate_names,
     connector_type,
     domains_of,
     is_on,
@@ -25,7 +26,16 @@ from mta.config.exchange_values import (
 )
 from mta.config.values import ValueFault, host_port, network
 
+_NOBODY_NAME = "nobody.invalid"  # RFC 2606 §2: what nobody can show, and where nothing goes
+_NOBODY_NETWORK = "192.0.2.0/32"  # RFC 5737: nobody comes from there
 _INBOUND_SIGNS = ("SenderDomains", "RequireTls", "SenderIPAddresses", "TlsSenderCertificateName")
+_LEVELS = {
+    "": "opportunistic",
+    "None": "opportunistic",
+    "EncryptionOnly": "encrypted",
+    "CertificateValidation": "verified",
+    "DomainValidation": "verified",
+}
 _OUTBOUND_SIGNS = ("RecipientDomains", "UseMXRecord", "SmartHosts", "TlsSettings")
 
 
@@ -63,7 +73,7 @@ def _take(given: Given, draft: Draft, partners: dict[tuple[str, ...], str]) -> N
         return
     if outbound and (is_on(given, "IsTransportRuleScoped") or is_on(given, "TestMode")):
         why = "is used by mail-flow rules only" if is_on(given, "IsTransportRuleScoped") else "is in test mode"
-        draft.differs(title, f"{why}: not carried over")
+        draft.differs(title, f"{why}: not carried over", weaker=is_on(given, "IsTransportRuleScoped"))
         return
     if not outbound and connector_type(given, draft, title) == "OnPremises":
         _on_premises(given, title, draft)
@@ -74,7 +84,8 @@ def _take(given: Given, draft: Draft, partners: dict[tuple[str, ...], str]) -> N
         return
     place, keys = Place(draft, title, name), draft.connectors[name]
     if outbound and "outbound" in keys:
-        place.differs("RecipientDomains", f"{name} has an outbound already: not carried over")
+        text, less = f"{name} has an outbound already: not carried over", _less(keys["outbound"], given)
+        place.differs("RecipientDomains", f"{text}, though it demands more" if less else text, weaker=less)
     elif outbound:
         keys["outbound"] = _outbound(given, place)
     elif "inbound" in keys:
@@ -105,7 +116,8 @@ def _merge(old: dict[str, Any], new: dict[str, Any], place: Place) -> None:
         old["combine"] = "any"
         place.differs("", "two connectors: the certificate or the address is enough, and TLS is demanded of both")
     else:
-        place.differs("SenderDomains", f"{place.connector} has an inbound already: not carried over")
+        less = (old["tls"] == "optional" and new["tls"] != "optional") or ("identity" in old and "identity" not in new)
+        place.differs("SenderDomains", f"{place.connector} has an inbound already: not carried over", weaker=less)
 
 
 # --- inbound -----------------------------------------------------------------------------------------------------
@@ -125,7 +137,10 @@ def _inbound(given: Given, place: Place, has_domains: bool) -> dict[str, Any]:
         place.differs("RequireTls", "TLS 1.2 at the least is demanded here")
     else:
         inbound["tls"] = "optional"
-    if is_on(given, "RestrictDomainsToIPAddresses") and networks:
+    if is_on(given, "RestrictDomainsToIPAddresses") and not networks:
+        place.differs("RestrictDomainsToIPAddresses", "no address could be read: none is let in until they are written")
+        networks = [_NOBODY_NETWORK]
+    if is_on(given, "RestrictDomainsToIPAddresses"):
         inbound["networks"] = networks
         if certificate:
             place.differs("RestrictDomainsToIPAddresses", "here the certificate and the address must both hold")
@@ -141,11 +156,12 @@ def _inbound(given: Given, place: Place, has_domains: bool) -> dict[str, Any]:
     return inbound | ({"trusted_hops": hops} if hops else {})
 
 
-def _certificate(given: Given, place: Place) -> dict[str, Any] | None:
-    written = text_of(given.get("TlsSenderCertificateName"))
-    names = names_of(written, "TlsSenderCertificateName", place)
+def _certificate(given: Given, place: Place) -> dict[str, Any]:
+    names = certificate_names(given, place)
     if not names:
-        return None
+        text = "no name could be read: no certificate is let in until it is written in the place of nobody.invalid"
+        place.differs("TlsSenderCertificateName", text)
+        return {"names": [_NOBODY_NAME]}
     place.differs("TlsSenderCertificateName", "Exchange compares the Subject; here the names of the certificate (SAN)")
     place.differs(
         "TlsSenderCertificateName", "the issuer is any CA of this system: write `ca` where it is a private one"
@@ -220,7 +236,8 @@ def _outbound(given: Given, place: Place) -> dict[str, Any]:
         if hosts:
             outbound["route"] = {"hosts": hosts}
         else:
-            place.differs("SmartHosts", "no host could be read: mail goes by MX")
+            outbound["route"] = {"hosts": [f"{_NOBODY_NAME}:25"]}
+            place.differs("SmartHosts", "no host could be read: mail waits until one is written for nobody.invalid")
     elif hosts:
         place.differs("SmartHosts", "UseMXRecord is set, so they are not used")
     outbound["tls"] = _tls(given, place)
@@ -232,25 +249,37 @@ def _outbound(given: Given, place: Place) -> dict[str, Any]:
 def _tls(given: Given, place: Place) -> dict[str, Any]:
     setting = text_of(given.get("TlsSettings"))
     setting = numbered(setting, TLS_SETTINGS, "TlsSettings", place)
-    tls: dict[str, Any]
+    tls = {"level": _LEVELS.get(setting, "encrypted")}
+    if setting not in _LEVELS:
+        place.differs("TlsSettings", f"{setting} is not known: encrypted is written", weaker=True)
+    if tls["level"] != "verified":
+        return tls | _published(given, place)
+    text = "Exchange looks up revocation lists; here certificates are revoked by `crl` files and OCSP staples alone"
+    place.differs("TlsSettings", text, weaker=True)
     if setting == "DomainValidation":
-        names = names_of(text_of(given.get("TlsDomain")), "TlsDomain", place)
-        tls = {"level": "verified"} | ({"names": names} if names else {})
-        place.differs("TlsSettings", "Exchange looks at revocation lists; here at `crl` files and OCSP staples")
-    elif setting == "CertificateValidation":
-        tls = {"level": "verified"}
-        place.differs(
-            "TlsSettings", "CertificateValidation takes any name; here the certificate must name the host or domain"
-        )
-        place.differs("TlsSettings", "Exchange looks at revocation lists; here at `crl` files and OCSP staples")
-    elif setting == "EncryptionOnly":
-        tls = {"level": "encrypted"}
-    elif setting in ("", "None"):
-        tls = {"level": "opportunistic"}
-    else:
-        tls = {"level": "encrypted"}
-        place.differs("TlsSettings", f"{setting} is not known: encrypted is written")
+        return tls | _named(given, place) | _published(given, place)
+    place.differs(
+        "TlsSettings", "CertificateValidation takes any name; here the certificate must name the host or domain"
+    )
     return tls | _published(given, place)
+
+
+def _named(given: Given, place: Place) -> dict[str, Any]:
+    """Whom TlsDomain names."""
+    written = text_of(given.get("TlsDomain"))
+    names = names_of(written, "TlsDomain", place)
+    if not names:
+        place.differs("TlsDomain", "no name could be read: the host or the recipient's domain is expected", weaker=True)
+    return {"names": names} if names else {}
+
+
+def _less(outbound: dict[str, Any], given: Given) -> bool:
+    """Whether a contract demands less of TLS than this connector that it stands for, too."""
+    order = list(dict.fromkeys(_LEVELS.values()))
+    level = _LEVELS.get(
+        TLS_SETTINGS.get(text_of(given.get("TlsSettings")), text_of(given.get("TlsSettings"))), "verified"
+    )
+    return order.index(outbound["tls"]["level"]) < order.index(level)
 
 
 def _published(given: Given, place: Place) -> dict[str, Any]:
@@ -261,7 +290,7 @@ def _published(given: Given, place: Place) -> dict[str, Any]:
         if mode in ("none", "mandatory"):
             found[ours] = "off" if mode == "none" else "mandatory"
         elif mode not in ("", "opportunistic"):
-            place.differs(key, f"{mode} is not known: opportunistic is meant")
+            place.differs(key, f"{mode} is not known: opportunistic is meant", weaker=True)
     if found.get("dane") == "mandatory":
         place.draft.server["dns"] = {"nameservers": ["127.0.0.1:53"], "trust_ad": True}
         place.differs("SmtpDaneMode", "DANE needs a validating resolver: is it at 127.0.0.1?")

@@ -1,7 +1,7 @@
 """From Postfix's main.cf, tls_policy and transport to contracts that mean the same, and what does not.
 
 Equivalence first: DANE, MTA-STS and revocation are off where Postfix does not look at them, so that mail goes as it
-went before. What could be stricter is the reader's to decide.
+went before. What could be stricter is the reader's to decide. docs/migration.md has the whole table.
 """
 
 from __future__ import annotations
@@ -13,43 +13,20 @@ from typing import Any
 
 from mta.config.draft import UNNAMED_HOST, Draft
 from mta.config.postfix_files import logical_lines, parse_main, parse_table, table_of, words
-from mta.config.postfix_levels import LEVELS, TlsReader
-from mta.config.values import ValueFault, domain_name, host_port, network
+from mta.config.postfix_levels import LEVELS, TlsReader, least_version, rank
+from mta.config.postfix_names import Target
+from mta.config.postfix_rest import LIMITS, networks_of, report_rest
+from mta.config.postfix_routes import NOBODY, Route, looked_up, read_route
+from mta.config.values import ValueFault, domain_name
 
 Reader = Callable[[str], str | None]  # the text of a file, None where it is not here
 
-_LIMITS = {
-    "message_size_limit": "message_size",
-    "smtpd_recipient_limit": "recipients",
-    "header_size_limit": "header_size",
-    "maximal_queue_lifetime": "lifetime",
-    "bounce_queue_lifetime": "bounce_lifetime",
-    "minimal_backoff_time": "retry_min",
-    "maximal_backoff_time": "retry_max",
-}
 _SECONDS = {"maximal_queue_lifetime": "d", "bounce_queue_lifetime": "d", "delay_warning_time": "h"}  # unit without one
-_SAME_HERE = frozenset({"permit_mynetworks", "reject_unauth_destination", "defer_unauth_destination"})
-_READ = frozenset(
-    words(
-        "myhostname mydestination relay_domains virtual_mailbox_domains mynetworks relayhost transport_maps "
-        "smtp_tls_security_level smtp_tls_policy_maps smtp_tls_CAfile smtp_tls_CApath smtp_tls_cert_file "
-        "smtp_tls_key_file smtp_tls_mandatory_protocols smtp_tls_protocols smtp_tls_fingerprint_digest "
-        "smtpd_tls_security_level smtpd_tls_cert_file smtpd_tls_key_file smtp_use_tls smtp_enforce_tls "
-        "smtpd_use_tls smtpd_enforce_tls"
-    )
-)
-_NO_MATTER = frozenset(  # of how Postfix runs, not of what it does with mail
-    words(
-        "compatibility_level queue_directory command_directory daemon_directory data_directory mail_owner "
-        "setgid_group mydomain myorigin sendmail_path newaliases_path mailq_path html_directory manpage_directory "
-        "sample_directory readme_directory shlib_directory meta_directory debug_peer_level debugger_command "
-        "inet_interfaces inet_protocols unknown_local_recipient_reject_code biff append_dot_mydomain smtpd_banner "
-        "alias_maps alias_database smtp_tls_session_cache_database smtpd_tls_session_cache_database "
-        "smtp_tls_loglevel smtpd_tls_loglevel smtpd_tls_received_header maillog_file recipient_delimiter "
-        "mailbox_size_limit smtp_dns_support_level smtp_tls_note_starttls_offer mail_name "
-        "parent_domain_matches_subdomains"
-    )
-)
+_OWN = {  # our own domains, and the transport of those without one of their own
+    "mydestination": "local_transport",
+    "virtual_mailbox_domains": "virtual_transport",
+    "relay_domains": "relay_transport",
+}
 
 
 @dataclass(slots=True)
@@ -58,6 +35,8 @@ class _Import:
     policy: list[tuple[str, str]]
     transport: list[tuple[str, str]]
     read: Reader
+    own: set[str] = field(default_factory=set)  # domains that Postfix takes mail for
+    hops: set[str] = field(default_factory=set)  # next hops that mail goes to
     draft: Draft = field(default_factory=Draft)
 
     @property
@@ -85,7 +64,7 @@ def import_postfix(files: Iterable[tuple[str, str]], read: Reader) -> Draft:
     _partners(work)
     _default(work)
     _resolver(work)
-    _rest(work)
+    report_rest(work.settings, work.draft)
     return work.draft
 
 
@@ -105,7 +84,8 @@ def _tables(setting: str, work: _Import) -> list[tuple[str, str]]:
         path = table_of(value)
         text = work.read(path) if path else None
         if text is None:
-            work.draft.differs(setting, f"{value} is no table in a file that is here: its entries are not carried over")
+            text = f"{value} is no table in a file that is here: its entries are not carried over"
+            work.draft.differs(setting, text, weaker=True)
         else:
             found += parse_table(text)
     return found
@@ -122,7 +102,7 @@ def _server(work: _Import) -> None:
     if pair:
         draft.server["certificate"] = pair
     limits: dict[str, Any] = {}
-    for theirs, ours in _LIMITS.items():
+    for theirs, ours in LIMITS.items():
         if theirs in settings:
             limits[ours] = _limit(theirs, settings[theirs])
     if "delay_warning_time" in settings:
@@ -141,18 +121,20 @@ def _limit(name: str, value: str) -> int | str:
 def _own_domains(work: _Import) -> None:
     """What Postfix takes mail for; it needs a next hop here, for nothing is delivered on this machine."""
     hops = dict(work.transport)
-    for setting in ("mydestination", "virtual_mailbox_domains", "relay_domains"):
+    for setting, transport in _OWN.items():
         for name in words(work.settings.get(setting, "")):
             if not _is_domain(name):
                 if name.startswith(("hash:", "/", "$", "lmdb:", "texthash:", "btree:", "proxy:")):
                     work.draft.differs(setting, f"{name} is not carried over: list the domains under `domains`")
                 continue
-            place = _next_hop(hops.get(name, "")) if setting == "relay_domains" else ""
-            if place:
-                work.draft.domains[name] = {"deliver_to": [place]}
+            work.own.add(name)
+            written = looked_up(hops, name)
+            route = read_route(work.settings.get(transport, "") if written is None else written)
+            if route.hosts and route.hosts != (NOBODY,):
+                work.draft.domains[name] = {"deliver_to": list(route.hosts)}
             else:
                 text = f"{name} is ours, but which host takes its mail is not said: write it under `domains`"
-                work.draft.differs(setting, text)
+                work.draft.differs(setting, f"{text} ({route.text})" if route.text else text)
 
 
 def _is_domain(name: str) -> bool:
@@ -162,31 +144,11 @@ def _is_domain(name: str) -> bool:
         return False
 
 
-def _next_hop(transport: str) -> str:
-    """`host:port` of `smtp:[host]:port`; empty where it is no fixed host."""
-    kind, _, place = transport.partition(":")
-    if kind not in ("smtp", "relay") or not place:
-        return ""
-    return _place(place)
-
-
-def _place(text: str) -> str:
-    try:
-        return str(host_port(text.replace("[", "").replace("]", "") if text.count(":") < 2 else text, 25))
-    except ValueFault:
-        return ""
-
-
 def _internal(work: _Import) -> None:
     """Who may send to anyone: `permit_mynetworks`."""
-    found: list[str] = []
-    for word in words(work.settings.get("mynetworks", "")):
-        try:
-            found.append(str(network(word.replace("[", "").replace("]", ""))))
-        except ValueFault:
-            work.draft.differs("mynetworks", f"{word} is no network here", "internal")
+    found = networks_of(words(work.settings.get("mynetworks", "")), work.draft)
     if found:
-        work.draft.connectors["internal"] = {"relay": True, "inbound": {"networks": list(dict.fromkeys(found))}}
+        work.draft.connectors["internal"] = {"relay": True, "inbound": {"networks": found}}
     elif work.settings:
         work.draft.differs(
             "mynetworks", "is not written: who may send to anyone must be, as a connector with relay: true"
@@ -195,79 +157,99 @@ def _internal(work: _Import) -> None:
 
 def _partners(work: _Import) -> None:
     """One connector for each domain with a policy or a transport of its own."""
-    hops = {key: value for key, value in work.transport if key.lstrip(".") not in work.draft.domains}
-    policies = {key: value for key, value in work.policy if not key.startswith("[") and ":" not in key}
+    for key in dict.fromkeys(key for table in (work.policy, work.transport) for key, _ in table):
+        hop = "[" in key or ":" in key
+        if key == "*" or hop or key in work.own:
+            if key in work.own and any(key == one for one, _ in work.policy):
+                work.draft.differs(key, "is ours: its policy is not carried over, mail for it goes to `deliver_to`")
+        elif not _is_domain(key.lstrip(".")):
+            text = "is no domain: this entry is not carried over, and mail for it goes like other mail of its domain"
+            work.draft.differs(key, text, weaker=True)
+        else:
+            _partner(key, work)
     for key, value in work.policy:
-        if key.startswith("[") or ":" in key:
-            _by_hop(key, value, hops, policies, work)
-    for key in dict.fromkeys((*policies, *hops)):
-        if key == "*" or not _is_domain(key.lstrip(".")):
-            work.draft.differs(key, "is no domain: this entry is not carried over")
-            continue
-        _partner(key, policies.get(key), hops.get(key), work)
+        if ("[" in key or ":" in key) and key not in work.hops:
+            work.draft.differs(key, f"no domain goes there by transport: `{value}` is not carried over")
 
 
-def _by_hop(key: str, value: str, hops: dict[str, str], policies: dict[str, str], work: _Import) -> None:
-    """A policy for a next hop is a policy for the domains that go there."""
-    domains = [domain for domain, transport in hops.items() if transport.partition(":")[2] == key]
-    for domain in domains:
-        policies[domain] = value
-    if work.settings.get("relayhost", "").lower() == key:
-        work.settings["relayhost_policy"] = value
-    elif not domains:
-        work.draft.differs(key, f"no domain goes there by transport: `{value}` is not carried over")
-
-
-def _partner(key: str, policy: str | None, transport: str | None, work: _Import) -> None:
+def _partner(key: str, work: _Import) -> None:
     draft = work.draft
     name = draft.name(key.lstrip("."))
     pattern = f"*{key}" if key.startswith(".") else key
     domains = draft.claim(name, [pattern], key)
     if not domains:
         return
-    outbound: dict[str, Any] = {}
-    if transport is not None:
-        place = _next_hop(transport)
-        if place:
-            outbound["route"] = {"hosts": [place]}
-            if "[" not in transport:
-                draft.differs(key, f"Postfix looks up the MX records of {place}; here it is the host itself", name)
-        elif transport not in ("smtp:", "relay:", ":"):
-            draft.differs(key, f"the transport `{transport}` is none of ours: mail goes by MX", name)
-    fixed = "route" in outbound
-    outbound["tls"] = work.tls.policy(policy, key, name, fixed) if policy is not None else work.tls.usual(name, fixed)
+    route = _route(key, work)
+    target = Target(route.name if route.hosts else "" if key.startswith(".") else key, bool(route.hosts))
+    outbound = _outbound(key, name, route, target, work)
     pair = work.tls.key_pair("smtp_tls_cert_file", "smtp_tls_key_file")
     if pair and outbound["tls"].get("level") != "none":
         outbound["client_certificate"] = pair
     draft.connectors[name] = {"domains": domains, "outbound": outbound}
 
 
+def _route(key: str, work: _Import) -> Route:
+    """The way of a domain: its transport, that of everybody, or the relay host."""
+    hops = dict(work.transport)
+    transport = looked_up(hops, key)
+    if transport is None:
+        transport = hops.get("*")
+    if transport is not None:
+        kind, _, place = transport.partition(":")
+        if place or kind.lower() not in ("", "smtp", "relay"):
+            return read_route(transport)
+    return _everyones(work)
+
+
+def _everyones(work: _Import) -> Route:
+    """`relayhost`, or `default_transport` where that says more than smtp."""
+    usual = work.settings.get("default_transport", "")
+    if usual and usual not in ("smtp", "smtp:", "relay", "relay:"):
+        return read_route(usual)
+    return read_route(f"smtp:{work.settings.get('relayhost', '')}")
+
+
+def _outbound(key: str, name: str, route: Route, target: Target, work: _Import) -> dict[str, Any]:
+    """The route and what TLS must be on it. Postfix asks the policy table for the next hop, not for the domain."""
+    outbound: dict[str, Any] = {"route": {"hosts": list(route.hosts)}} if route.hosts else {}
+    if route.text:
+        work.draft.differs(key or "relayhost", route.text, name, weaker=route.weaker)
+    table = dict(work.policy)
+    work.hops.update(route.nexthops)
+    asked = [(hop, value) for hop in route.nexthops if (value := looked_up(table, hop)) is not None]
+    own = looked_up(table, key) if key else None
+    if own is not None and route.nexthops:
+        usual = max((value for _, value in asked), key=rank, default=work.tls.usual_level(name))
+        if rank(own) < rank(usual):
+            text = f"Postfix asks the policy table for {route.nexthops[0]}: `{own}` means nothing there, nor here"
+            work.draft.differs(key, text, name)
+            own = None
+    candidates = [*asked, *([(key, own)] if own is not None else [])]
+    if not candidates:
+        return outbound | {"tls": work.tls.usual(name, target)}
+    source, policy = max(candidates, key=lambda one: rank(one[1]))
+    return outbound | {"tls": work.tls.policy(policy, source, name, target)}
+
+
 def _default(work: _Import) -> None:
     settings, draft = work.settings, work.draft
     if not settings:
-        draft.differs("", "without main.cf nothing is known of everyone else: here their mail goes encrypted or waits")
+        text = "without main.cf nothing is known of everyone else: here their mail goes encrypted or waits"
+        draft.differs("", f"{text}; nor of which CAs are believed where no tafile is named: here those of this system")
         return
     level = settings.get("smtpd_tls_security_level") or _old_level(settings, "smtpd")
     if level == "encrypt":
         draft.differs("smtpd_tls_security_level", "RFC 3207 §4 warns: hosts without TLS cannot write to you", "default")
-    inbound = {"tls": "required" if level == "encrypt" else "optional"}
+    inbound: dict[str, Any] = {"tls": "required" if level == "encrypt" else "optional"}
+    if level == "encrypt" and least_version(settings.get("smtpd_tls_mandatory_protocols", "")) == "1.3":
+        inbound = {"tls": {"min_version": "1.3"}}
     if level in ("", "none") and "certificate" in draft.server:
         draft.differs(
             "smtpd_tls_security_level", "Postfix offers no TLS; here the certificate makes it offered", "default"
         )
-    outbound: dict[str, Any] = {}
-    if relayhost := settings.get("relayhost", ""):
-        place = _place(relayhost)
-        if place:
-            outbound["route"] = {"hosts": [place]}
-        if not place or "[" not in relayhost:
-            draft.differs(
-                "relayhost", f"Postfix looks up the MX records of {relayhost}; here it is the host", "default"
-            )
-    policy = settings.get("relayhost_policy")
-    fixed = "route" in outbound
-    tls = work.tls
-    outbound["tls"] = tls.policy(policy, "relayhost", "default", fixed) if policy else tls.usual("default", fixed)
+    hops = dict(work.transport)
+    route = read_route(hops["*"]) if "*" in hops else _everyones(work)
+    outbound = _outbound("", "default", route, Target(route.name, bool(route.hosts)), work)
     draft.connectors["default"] = {"inbound": inbound, "outbound": outbound}
 
 
@@ -284,19 +266,3 @@ def _resolver(work: _Import) -> None:
         work.draft.server["dns"] = {"nameservers": ["127.0.0.1:53"], "trust_ad": True}
         text = "Postfix believes the system's resolver; here a validating one is named: is it at 127.0.0.1?"
         work.draft.differs("dane", text)
-
-
-def _rest(work: _Import) -> None:
-    """Everything that was written and has no counterpart."""
-    known = {*_READ, *_NO_MATTER, *_LIMITS, "delay_warning_time", "relayhost_policy"}
-    for name, value in work.settings.items():
-        if name in known or not value:
-            continue
-        if name in ("smtpd_relay_restrictions", "smtpd_recipient_restrictions"):
-            value = ", ".join(word for word in words(value) if word not in _SAME_HERE)
-            if not value:
-                continue
-        shown = "(not shown)" if "password" in name else value
-        if name == "smtp_sasl_password_maps":
-            shown = "write auth: {user, password_file} at the connector of that host; it needs level verified or more"
-        work.draft.differs(name, f"is not carried over: {shown}")

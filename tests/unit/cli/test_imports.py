@@ -36,7 +36,8 @@ def test_the_document_names_each_difference(tmp_path: Path, capsys: pytest.Captu
     policy.write_text("p.example encrypt ciphers=high\n")
     assert from_postfix([str(policy)], NOWHERE, json_output=True) == 0
     document = json.loads(capsys.readouterr().out)
-    assert set(document) == {"yaml", "differences", "problems", "warnings"}
+    assert set(document) == {"yaml", "differences", "counts", "problems", "warnings"}
+    assert document["counts"] == {"contracts": 1, "differences": 3, "weaker": 0, "accepted": 0}
     [told] = [found for found in document["differences"] if found["connector"]]
     assert (told["connector"], told["source"]) == ("p.example", "p.example")
     assert "ciphers=high" in told["text"]
@@ -79,3 +80,29 @@ def test_what_the_files_do_not_say_of_the_server_is_taken_from_the_configuration
     policy.write_text("p.example secure\n")
     assert from_postfix([str(policy)], str(config), json_output=False) == 0
     assert "server: {hostname: mx.contoso.example}" in capsys.readouterr().out
+
+
+def test_what_is_weaker_is_an_error_until_somebody_says_that_it_may_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "tls_policy"
+    policy.write_text("p.example fingerprint match=md5:aa\nq.example paranoid\n")
+    assert from_postfix([str(policy)], NOWHERE, json_output=False) == 1
+    printed = capsys.readouterr()
+    [first, second] = [line for line in printed.err.splitlines() if line.startswith("weaker than it was")]
+    assert printed.err.splitlines()[-1] == (
+        "mta: 2 contracts, 5 differences, 2 of them weaker than before, 0 of these accepted;"
+        " look at each, then say --accept ID for those that may be so, or --accept all"
+    )
+    ids = [line.partition("(")[2].partition(")")[0] for line in (first, second)]
+    assert f"! WEAKER ({ids[0]}): p.example: no fingerprint" in printed.out
+    assert from_postfix([str(policy)], NOWHERE, False, ids[:1]) == 1
+    printed = capsys.readouterr()
+    assert f"({ids[0]})" not in printed.err
+    assert "accepted as weaker: p.example: no fingerprint" in printed.out
+    assert from_postfix([str(policy)], NOWHERE, False, ids) == 0
+    assert from_postfix([str(policy)], NOWHERE, True, ["all"]) == 0
+    printed = capsys.readouterr()
+    assert "2 of these accepted" in printed.err
+    with pytest.raises(UsageError, match="nothing weaker is called w0"):
+        from_postfix([str(policy)], NOWHERE, False, ["w0"])

@@ -200,3 +200,67 @@ ODD = st.sampled_from(
 @given(st.lists(st.dictionaries(st.sampled_from([*INBOUND, *OUTBOUND, "EFSkipIPs"]), ODD, max_size=8), max_size=4))
 def test_whatever_stands_there_what_comes_out_can_be_used(connectors: list[dict[str, Any]]) -> None:
     usable_or_none(import_exchange([connectors]))
+
+
+def weaker(given_: dict[str, Any], **changes: Any) -> list[str]:
+    return [str(found) for found in import_exchange([given_ | changes]).differences if found.weaker]
+
+
+@pytest.mark.parametrize(
+    ("written", "names", "issuer"),
+    [
+        ("CN=mail.fabrikam.example, OU=IT, O=Fabrikam, C=DE", ["mail.fabrikam.example"], False),
+        (
+            "<I>CN=Some CA, O=CA Inc<S>CN=*.fabrikam.example, O=Fabrikam",
+            ["*.fabrikam.example", "fabrikam.example"],
+            True,
+        ),
+        ("O=Fabrikam; CN=mail.fabrikam.example", ["mail.fabrikam.example"], False),
+        ("O=Fabrikam, C=DE", ["nobody.invalid"], False),
+        ("<I>CN=Some CA", ["nobody.invalid"], False),
+        ("not a name", ["nobody.invalid"], False),
+        (None, ["nobody.invalid"], False),
+    ],
+)
+def test_a_demanded_certificate_stays_demanded_however_it_is_named(
+    written: str | None, names: list[str], issuer: bool
+) -> None:
+    contract, _ = one(INBOUND, TlsSenderCertificateName=written)
+    assert contract["inbound"] == {"tls": {"client_certificate": {"names": names}}}
+    assert bool(weaker(INBOUND, TlsSenderCertificateName=written)) is issuer
+
+
+def test_a_demanded_address_stays_demanded() -> None:
+    contract, differences = one(
+        INBOUND, RestrictDomainsToCertificate=False, RestrictDomainsToIPAddresses=True, SenderIPAddresses=["nonsense"]
+    )
+    assert contract["inbound"]["networks"] == ["192.0.2.0/32"]
+    assert "identity" not in contract["inbound"]
+    assert "none is let in" in differences
+
+
+def test_hosts_that_cannot_be_read_do_not_become_the_mx() -> None:
+    contract, differences = one(OUTBOUND, SmartHosts=["not a host"])
+    assert contract["outbound"]["route"] == {"hosts": ["nobody.invalid:25"]}
+    assert "mail waits" in differences
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "revocation lists"),
+        ({"TlsSettings": "Odd"}, "Odd is not known"),
+        ({"TlsDomain": "not a name"}, "no name could be read"),
+        ({"IsTransportRuleScoped": True}, "mail-flow rules"),
+        ({"TlsSettings": "EncryptionOnly", "SmtpDaneMode": "Odd"}, "odd is not known"),
+    ],
+)
+def test_what_is_weaker_is_marked(changes: dict[str, Any], words: str) -> None:
+    assert words in "\n".join(weaker(OUTBOUND, **changes))
+
+
+def test_a_second_connector_that_demands_more_is_not_dropped_in_silence() -> None:
+    loose = OUTBOUND | {"TlsSettings": "EncryptionOnly"}
+    found = [str(one) for one in import_exchange([[loose, OUTBOUND]]).differences if one.weaker]
+    assert any("demands more" in text for text in found)
+    assert weaker(loose) == []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mta.config.draft import Draft, render
 from mta.config.import_postfix import import_postfix
 from mta.config.postfix_files import parse_main, parse_table
+from mta.config.postfix_levels import least_version
 from tests.unit.config.support import examined
 
 OFF = {"dane": "off", "mta_sts": "off"}
@@ -52,12 +53,22 @@ def told(draft: Draft, connector: str = "") -> str:
         ("dane", {"level": "opportunistic", "dane": "opportunistic", "mta_sts": "off"}, ""),
         ("dane-only", {"level": "encrypted", "dane": "mandatory", "mta_sts": "off"}, ""),
         ("secure", {"level": "verified", **UNCHECKED}, ""),
-        ("secure match=nexthop", {"level": "verified", **UNCHECKED}, ""),
+        ("secure match=nexthop", {"level": "verified", "names": ["p.example"], **UNCHECKED}, ""),
+        ("secure match=dot-nexthop", {"level": "verified", "names": ["*.p.example"], **UNCHECKED}, "one label here"),
+        ("secure match=nexthop:dot-nexthop", {"level": "verified", **UNCHECKED}, ""),
+        (
+            "secure match=x.example match=nexthop",
+            {"level": "verified", "names": ["x.example", "p.example"], **UNCHECKED},
+            "",
+        ),
+        ("secure match=a..b", {"level": "verified", **UNCHECKED}, "none of the names can be carried over"),
+        ("encrypt match=p.example", {"level": "encrypted", **OFF}, "keeps mail back for it"),
+        ("may nonsense", {"level": "opportunistic", **OFF}, "keeps mail back for it"),
+        ("encrypt protocols=>=0304", {"level": "encrypted", **OFF, "min_version": "1.3"}, ""),
         ("secure match=mail.p.example", {"level": "verified", "names": ["mail.p.example"], **UNCHECKED}, ""),
         ("secure match=.p.example", {"level": "verified", "names": ["*.p.example"], **UNCHECKED}, "one label here"),
-        ("secure match=nexthop:x.example", {"level": "verified", "names": ["x.example"], **UNCHECKED}, "`nexthop`"),
+        ("secure match=nexthop:x.example", {"level": "verified", "names": ["x.example", "p.example"], **UNCHECKED}, ""),
         ("verify", {"level": "verified", **UNCHECKED}, "unsigned DNS"),
-        ("verify tafile=/nowhere.pem", {"level": "verified", **UNCHECKED}, "/nowhere.pem cannot be read"),
         ("fingerprint match=md5:aa", {"level": "verified", **UNCHECKED}, "no SHA-256 digest"),
         ("paranoid", {"level": "encrypted", **OFF}, "is not known"),
     ],
@@ -168,3 +179,205 @@ WORDS = st.sampled_from(
 def test_whatever_stands_there_what_comes_out_can_be_used(text: str) -> None:
     usable(imported(policy=text or "#"))
     usable(imported(main=f"myhostname = mail.a.example\nrelayhost = {text[:20]!r}\n{text}"))
+
+
+# --- never laxer without a word --------------------------------------------------------------------------------------
+
+
+def weaker(draft: Draft, connector: str = "") -> str:
+    return "\n".join(str(found) for found in draft.differences if found.weaker and found.connector == connector)
+
+
+RANKS = {"none": 0, "opportunistic": 1, "encrypted": 2, "verified": 3, "pinned": 4}
+LEVELS = {"none": 0, "may": 1, "encrypt": 2, "dane": 1, "dane-only": 2, "verify": 3, "secure": 3, "fingerprint": 4}
+SHOWN = ("p.example", "a.p.example", "b.a.p.example", "mx.other.example", "x.example", "a.x.example", "b.a.x.example")
+
+
+def believed_by_postfix(level: str, match: list[str], name: str, domain: str) -> bool:
+    """smtp_tls_secure_cert_match (postconf(5)). What unsigned DNS names as the host is anybody's choice."""
+    words = match or (["hostname"] if level == "verify" else ["nexthop", "dot-nexthop"])
+    for word in words:
+        if word == "hostname" or (word == "nexthop" and name == domain):
+            return True
+        if word == "dot-nexthop" and name.endswith(f".{domain}"):
+            return True
+        if name.endswith(word) if word.startswith(".") else name == word:
+            return True
+    return False
+
+
+def believed_here(tls: dict[str, Any], name: str, domain: str) -> bool:
+    """Of `verified`: one of the names, else the domain or a name under it (policy/deliver.py)."""
+    names = tls.get("names") or [domain, f".{domain}"]
+    return any(
+        (name.partition(".")[2] == one[2:])
+        if one.startswith("*.")
+        else (name.endswith(one) if one.startswith(".") else name == one)
+        for one in names
+    )
+
+
+MATCHES = st.lists(
+    st.sampled_from(["hostname", "nexthop", "dot-nexthop", "x.example", ".x.example", "bad..name"]), max_size=3
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    level=st.sampled_from(sorted(LEVELS)),
+    match=MATCHES,
+    apart=st.booleans(),
+    key=st.sampled_from(["p.example", ".p.example"]),
+    transport=st.sampled_from(["", "smtp:", "smtp:[hub.example]", "error:no", "discard:", "lmtp:unix:x", "odd:y"]),
+    usual=st.sampled_from(sorted(LEVELS.keys() - {"fingerprint"})),
+)
+def test_an_imported_contract_is_never_laxer_than_what_it_was_made_of(
+    level: str, match: list[str], apart: bool, key: str, transport: str, usual: str
+) -> None:
+    attributes = (" " + " ".join(f"match={word}" for word in match) if apart else f" match={':'.join(match)}") * bool(
+        match
+    )
+    draft = imported(
+        f"myhostname = a.example\nmynetworks = 10.0.0.0/8\nsmtp_tls_security_level = {usual}\n",
+        policy=f"{key} {level}{attributes}\nother.example encrypt\n",
+        transport=f"{key} {transport}\n" if transport else "",
+    )
+    [outbound] = [
+        keys["outbound"]
+        for keys in usable(draft)["connectors"].values()
+        if keys.get("domains") == [f"*{key}" if key[0] == "." else key]
+    ]
+    if weaker(draft, "p.example"):
+        return  # a person has to say yes to it
+    nowhere = outbound.get("route") == {"hosts": ["nobody.invalid:25"]}
+    assert nowhere is (transport not in ("", "smtp:", "smtp:[hub.example]"))
+    tls = outbound["tls"]
+    assert RANKS[tls["level"]] >= LEVELS[level] or nowhere
+    if tls["level"] == "verified" and level in ("verify", "secure") and "route" not in outbound:
+        domain = "c.p.example" if key.startswith(".") else "p.example"
+        for name in (*SHOWN, domain, f"guest.{domain}"):
+            if believed_here(tls, name, domain):
+                assert believed_by_postfix(level, match, name, domain), name
+
+
+@pytest.mark.parametrize(
+    ("main", "told_as"),
+    [
+        ("smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:10023", "check_policy_service"),
+        ("smtpd_client_restrictions = reject_rbl_client zen.example", "reject_rbl_client"),
+        ("smtpd_milters = inet:127.0.0.1:8891", "smtpd_milters"),
+        ("header_checks = regexp:/etc/postfix/h", "header_checks"),
+        ("smtpd_tls_req_ccert = yes", "smtpd_tls_req_ccert"),
+        ("smtp_tls_policy_maps = mysql:/etc/x", "its entries are not carried over"),
+        ("transport_maps = ldap:/etc/x", "its entries are not carried over"),
+        ("smtp_tls_per_site = hash:/etc/x", "smtp_tls_per_site"),
+        ("sender_dependent_relayhost_maps = hash:/etc/x", "sender_dependent_relayhost_maps"),
+        ("smtp_tls_security_level = paranoid", ""),
+    ],
+)
+def test_what_kept_something_out_and_is_dropped_is_weaker(main: str, told_as: str) -> None:
+    draft = imported(f"myhostname = a.example\nmynetworks = 10.0.0.0/8\n{main}\n")
+    usable(draft)
+    assert told_as in weaker(draft) + weaker(draft, "default")
+    assert weaker(draft) + weaker(draft, "default")
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        "smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination",
+        "smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated defer_unauth_destination",
+        "smtpd_tls_req_ccert = no",
+        "message_size_limit = 1000000",
+        "smtp_fallback_relay = [x.example]",
+    ],
+)
+def test_what_kept_nobody_out_is_not_weaker(main: str) -> None:
+    draft = imported(f"myhostname = a.example\nmynetworks = 10.0.0.0/8\nsmtp_tls_security_level = may\n{main}\n")
+    assert [str(found) for found in draft.differences if found.weaker] == []
+
+
+def test_an_exception_of_mynetworks_stays_one() -> None:
+    """The first that matches counts: what comes before its exception is not taken out."""
+    main = "myhostname = a.example\nmynetworks = !10.0.0.5, !10.0.0.128/25, 10.0.0.0/24, [::1]/128\n"
+    networks = usable(imported(main))["connectors"]["internal"]["inbound"]["networks"]
+    assert networks == [
+        *("10.0.0.0/30", "10.0.0.4/32", "10.0.0.6/31", "10.0.0.8/29", "10.0.0.16/28", "10.0.0.32/27", "10.0.0.64/26"),
+        "::1/128",
+    ]
+    main = "myhostname = a.example\nmynetworks = 10.0.0.0/24, !10.0.0.5\n"
+    assert usable(imported(main))["connectors"]["internal"]["inbound"]["networks"] == ["10.0.0.0/24"]
+    draft = imported("myhostname = a.example\nmynetworks = !/etc/postfix/out, 10.0.0.0/24\n")
+    assert "not taken out" in weaker(draft, "internal")
+
+
+@pytest.mark.parametrize("setting", ["mydestination", "virtual_mailbox_domains", "relay_domains"])
+@pytest.mark.parametrize(
+    "transport", ["lmtp:unix:private/dovecot", "lmtp:[10.0.0.2]:24", "virtual:", "smtp:[10.0.0.2]"]
+)
+def test_a_domain_of_ours_never_becomes_a_partner(setting: str, transport: str) -> None:
+    draft = imported(
+        f"myhostname = mx.own.example\nmynetworks = 10.0.0.0/8\n{setting} = own.example\n",
+        transport=f"own.example {transport}\n",
+        policy="own.example encrypt\n",
+    )
+    found = usable(draft)
+    assert set(found["connectors"]) == {"internal", "default"}
+    if transport.startswith("smtp"):
+        assert found["domains"] == {"own.example": {"deliver_to": ["10.0.0.2:25"]}}
+    else:
+        assert "own.example is ours" in told(draft)
+
+
+def test_a_file_of_authorities_that_is_not_here_is_demanded_all_the_same() -> None:
+    draft = imported(policy="p.example verify tafile=/nowhere.pem tafile=/second.pem\n")
+    assert draft.connectors["p.example"]["outbound"]["tls"]["ca"] == "/nowhere.pem"
+    assert "/nowhere.pem cannot be read here" in told(draft, "p.example")
+    assert "/second.pem is left out" in told(draft, "p.example")
+    folder = imported("myhostname = a.example\nsmtp_tls_security_level = secure\nsmtp_tls_CApath = /etc/postfix/cas\n")
+    assert "/etc/postfix/cas" in weaker(folder, "default")
+
+
+def test_a_policy_that_names_several_fingerprints_keeps_them_all() -> None:
+    other = HEX[::-1]
+    for written in (f"match={HEX} match={other}", f"match={HEX}|{other}"):
+        pins = imported(policy=f"p.example fingerprint {written}").connectors["p.example"]["outbound"]["tls"]["pins"]
+        assert [one for one in pins if one.startswith("cert")] == [f"cert-sha256:{HEX}", f"cert-sha256:{other}"]
+    draft = imported(
+        "myhostname = a.example\nsmtp_tls_fingerprint_digest = sha3-256\n", policy=f"p.example fingerprint match={HEX}"
+    )
+    assert "no fingerprint could be carried over" in weaker(draft, "p.example")
+
+
+def test_mail_goes_where_postfix_sends_it_and_under_that_policy() -> None:
+    draft = imported(
+        "myhostname = a.example\nmynetworks = 10.0.0.0/8\nrelayhost = [out.example]:587\n",
+        transport="* smtp:[hub.example]\n.p.example smtp:[in.example]\n",
+        policy="a.p.example encrypt\nq.example encrypt\n[in.example] secure\n[hub.example] verify match=hub.example\n",
+    )
+    found = usable(draft)["connectors"]
+    routes = {name: keys["outbound"]["route"]["hosts"] for name, keys in found.items() if "outbound" in keys}
+    assert routes == {
+        "a.p.example": ["in.example:25"],
+        "q.example": ["hub.example:25"],
+        "p.example": ["in.example:25"],
+        "default": ["hub.example:25"],
+    }
+    assert found["a.p.example"]["outbound"]["tls"]["level"] == "verified"
+    assert found["q.example"]["outbound"]["tls"]["names"] == ["hub.example"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "least"),
+    [
+        (">=TLSv1.2", "1.2"),
+        (">=0303", "1.2"),
+        ("!SSLv2, !SSLv3", "1.0"),
+        ("!SSLv2:!TLSv1:!TLSv1.1:!TLSv1.2", "1.3"),
+        ("TLSv1.3", "1.3"),
+        (">=TLSv9", ""),
+        ("nonsense", ""),
+    ],
+)
+def test_the_oldest_version(stated: str, least: str) -> None:
+    assert least_version(stated) == least

@@ -143,6 +143,13 @@ async def _build(orders: Orders) -> Any:
         able = within_means(known, descriptors)
         return Contract(able, ConnectorIndex(able), next(generation))
 
+    in_force: dict[str, Any] = {"text": orders.text, "since": time.time()}
+
+    def load_new(text: str) -> Contract:
+        found = _undisturbing(lambda: contract_of(load_text(text, orders.config)))
+        in_force.update(text=text, since=time.time())
+        return found
+
     contract = contract_of(configuration)
     site = make_site(contract, log)
     listening = Listeners(orders.sockets, orders.listen, contract, log)
@@ -164,9 +171,9 @@ async def _build(orders: Orders) -> Any:
         site=site,
         shards=shards,
         listening=listening,
-        load=lambda text: _undisturbing(lambda: contract_of(load_text(text, orders.config))),
+        load=load_new,
         renew=functools.partial(renew, site),
-        control=lambda worker: _control(worker, daily(worker), configuration, orders),
+        control=lambda worker: _control(worker, daily(worker), configuration, orders.worker, in_force),
         ready=ready,
         chores=lambda worker: (
             *report_chores(daily(worker)),
@@ -215,7 +222,7 @@ def _alarm(log: EventLog, number: int, text: str) -> None:
 
 
 async def _control(
-    worker: Worker, daily: DailyReports, configuration: Configuration, orders: Orders
+    worker: Worker, daily: DailyReports, configuration: Configuration, number: int, in_force: dict[str, Any]
 ) -> asyncio.AbstractServer:
     from mta.adapters.control import serve_control
     from mta.app.metrics import worker_samples
@@ -227,10 +234,12 @@ async def _control(
             yield await answer_reports(daily, request)
         elif request.get("command") == "metrics" and worker.site.log.metrics is not None:
             yield await worker_samples(worker, worker.site.log.metrics)
+        elif request.get("command") == "configuration":
+            yield dict(in_force)
         else:
             yield {"shards": [shard.number for shard in worker.shards]}
             async for part in answer(worker.shards, request, time.time(), worker.nudge):
                 yield part
 
-    path = shard_folders(configuration)[orders.worker] / "control.sock"
+    path = shard_folders(configuration)[number] / "control.sock"
     return await serve_control(str(path), handle, worker.site.log)

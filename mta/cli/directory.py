@@ -9,8 +9,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from mta.app import load
 from mta.app.directory import open_directory
+from mta.cli.ask import look
 from mta.cli.paint import Paint, paint_for
 from mta.config.contract import Configuration
 from mta.errors import UsageError
@@ -26,7 +26,7 @@ _COLOURS = {DirectoryStatus.FOUND: "good", DirectoryStatus.NONE: "bad", Director
 def lookup(config: str, address: str, json_output: bool) -> int:
     """Say which certificate would be used and why each other one not; 0 if there is one. Raises UsageError."""
     mailbox = read_mailbox(address)
-    answer = asyncio.run(ask(load(config), mailbox))
+    answer = asyncio.run(ask(look(config), mailbox))
     document = answer_document(mailbox, answer)
     print(json.dumps(document, indent=2) if json_output else _story(document, answer, paint_for(sys.stdout)))
     return 0 if answer.status is DirectoryStatus.FOUND else 1

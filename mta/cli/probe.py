@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mta.app import load
 from mta.app.probe import looking_site, with_directory
+from mta.cli.ask import look
 from mta.cli.paint import Paint, paint_for
 from mta.cli.trace import attempt_lines
 from mta.config.index import ConnectorIndex
@@ -40,7 +40,7 @@ class ProbeOptions:
 
 def probe(options: ProbeOptions) -> int:
     """Print what was found; 0: all is well, 1: mail would wait, or soon will. Raises UsageError."""
-    configuration = load(options.config)
+    configuration = look(options.config)
     index = ConnectorIndex(configuration)
     to = _address(options.address) if options.address else None
     ways = _ways(index, options, to)

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mta.app import ask_worker, control_paths, load
+from mta.app import ask_worker, control_paths
 from mta.app.reports import import_reports, send_offline, sent_report, stored_reports
+from mta.cli.ask import look
 from mta.cli.paint import paint_for
 from mta.config.contract import Configuration
 from mta.errors import UsageError
@@ -23,7 +24,7 @@ _MOST_INPUT = 32 * 1024 * 1024  # octets of a file
 
 def show_list(config: str, json_output: bool) -> int:
     """All reports, ours and those of others; 0."""
-    known = load(config)
+    known = look(config)
     ours, theirs = stored_reports(known, "sent"), [_brief(one) for one in stored_reports(known, "received")]
     if json_output:
         print(json.dumps({"ours": ours, "received": theirs}, indent=2))
@@ -34,7 +35,7 @@ def show_list(config: str, json_output: bool) -> int:
 
 def show(config: str, wanted: str, json_output: bool) -> int:
     """Reports whose id or domain is `wanted`, in full; 1 if there is none."""
-    known = load(config)
+    known = look(config)
     found = [_with_content(known, one) for one in stored_reports(known, "sent") if _is(one, wanted)]
     found += [one for one in stored_reports(known, "received") if _is(one, wanted)]
     if json_output:
@@ -48,7 +49,7 @@ def show(config: str, wanted: str, json_output: bool) -> int:
 
 def take_in(config: str, file: str, json_output: bool) -> int:
     """Read a report of somebody else and keep it; 1 if none could be read."""
-    known = load(config)
+    known = look(config)
     documents, problems = import_reports(known, _read(file))
     if json_output:
         print(json.dumps({"reports": documents, "problems": list(problems)}, indent=2))
@@ -61,7 +62,7 @@ def take_in(config: str, file: str, json_output: bool) -> int:
 
 def send(config: str, day: str, json_output: bool) -> int:
     """Make and send the reports of a day now; 1 if some could not be sent."""
-    known = load(config)
+    known = look(config)
     states = _send(known, _day(day, time.time()))
     if json_output:
         print(json.dumps({"reports": states}, indent=2))

@@ -213,7 +213,7 @@ def test_mail_that_has_passed_too_many_hosts_is_refused(tmp_path: Path) -> None:
         client(ours.relay.port) as session,
     ):
         assert session.send(ALICE, [BOB], travelled).data.startswith("554 5.4.6")
-        assert ours.ask("trace")["messages"] == []
+        assert not ours.ask("trace").get("messages")
 
 
 def test_mail_that_two_relays_throw_to_each_other_comes_back_to_its_sender(tmp_path: Path) -> None:

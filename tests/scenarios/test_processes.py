@@ -169,7 +169,7 @@ def test_a_user_that_does_not_exist_is_told(tmp_path: Path) -> None:
 
 
 def test_the_queue_and_its_sockets_are_for_their_user_alone(tmp_path: Path) -> None:
-    with smtp_peer() as peer, running_mta(tmp_path, config(peer.port, 2)) as relay:
+    with smtp_peer() as peer, running_mta(tmp_path, config(peer.port, 2), forked=False) as relay:
         assert send(relay.port, "a@fabrikam.example", ["b@contoso.example"]).accepted
         queue = tmp_path / "var/queue"
         assert mode(queue) == 0o700
@@ -267,7 +267,7 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(abstract: bool, tmp_
 
 
 def test_no_worker_outlives_a_killed_supervisor_by_a_second(tmp_path: Path) -> None:
-    with smtp_peer() as peer, running_mta(tmp_path, config(peer.port, 3)) as relay:
+    with smtp_peer() as peer, running_mta(tmp_path, config(peer.port, 3), forked=False) as relay:
         workers = relay.workers()
         assert len(workers) == 3
         os.kill(workers[0], signal.SIGSTOP)  # not even one that could not notice
@@ -276,7 +276,7 @@ def test_no_worker_outlives_a_killed_supervisor_by_a_second(tmp_path: Path) -> N
 
 
 def test_a_frozen_worker_is_killed_when_its_time_is_over(tmp_path: Path) -> None:
-    with running_mta(tmp_path, config(more="  limits: {shutdown_timeout: 1s}")) as relay:
+    with running_mta(tmp_path, config(more="  limits: {shutdown_timeout: 1s}"), forked=False) as relay:
         [worker] = relay.workers()
         os.kill(worker, signal.SIGSTOP)
         begun = time.monotonic()
@@ -287,7 +287,7 @@ def test_a_frozen_worker_is_killed_when_its_time_is_over(tmp_path: Path) -> None
 
 
 def test_a_worker_that_cannot_start_is_tried_again_ever_more_patiently(tmp_path: Path) -> None:
-    with running_mta(tmp_path, config(workers=2)) as relay:
+    with running_mta(tmp_path, config(workers=2), forked=False) as relay:
         shutil.rmtree(tmp_path / "var/queue/shard-01")
         (tmp_path / "var/queue/shard-01").write_text("no folder")
         os.kill(relay.workers()[1], signal.SIGKILL)
@@ -303,7 +303,7 @@ def test_a_worker_that_cannot_start_is_tried_again_ever_more_patiently(tmp_path:
 
 def test_clients_of_a_worker_that_cannot_start_hear_421(tmp_path: Path) -> None:
     (tmp_path / "var/queue/shard-01/lock").mkdir(parents=True)  # like a broken disk, or the queue of a newer version
-    with running_mta(tmp_path, config(workers=2)) as relay:
+    with running_mta(tmp_path, config(workers=2), forked=False) as relay:
         assert relay.seen("server.ready")[0]["workers"] == 1, "it is ready with what there is"
         relay.wait_for("worker.absent", worker=1)
         heard = [greeting(relay.port) for _ in range(40)]

@@ -10,15 +10,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.support.patience import PATIENCE, patient
+from tests.support.zygote import Forked, same_shape, spawn
 
 _CHANCE = random.SystemRandom()  # tests run side by side: each must come to ports of its own
 
@@ -52,7 +54,7 @@ class RunningMta:
     folder: Path
     config: Path
     port: int
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     events: list[dict[str, Any]] = field(default_factory=list)
     raw: list[str] = field(default_factory=list)
 
@@ -116,32 +118,63 @@ def _fits(line: dict[str, Any], event: str, fields: dict[str, Any]) -> bool:
     return line.get("event") == event and all(line.get(name) == value for name, value in fields.items())
 
 
-def mta(*words: str, check: bool = False, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run one mta command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "mta", *words],
-        capture_output=True,
-        text=True,
-        timeout=patient(60),
-        check=check,
-        **options,
+def mta(*words: str, check: bool = False, cwd: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run one mta command to its end, with an empty input unless `options` of subprocess.run say something else."""
+    command = [sys.executable, "-m", "mta", *words]
+    if options or not same_shape(os.environ):
+        how = {"stdin": subprocess.DEVNULL, "timeout": patient(60), **options}
+        return subprocess.run(command, capture_output=True, text=True, check=check, cwd=cwd, **how)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, open(os.devnull, "rb") as empty:
+        process = spawn(words, (empty.fileno(), out.fileno(), err.fileno()), cwd=cwd)
+        try:
+            code = process.wait(patient(60))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        done = subprocess.CompletedProcess(command, code, _text(out), _text(err))
+    if check:
+        done.check_returncode()
+    return done
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode().replace("\r\n", "\n")
+
+
+def _serve(config: Path, python: Python | None, forked: bool) -> subprocess.Popen[bytes] | Forked:
+    """`mta serve` with standard error in a pipe."""
+    if forked and python is None and same_shape(os.environ):
+        reads, writes = os.pipe()
+        with open(writes, "wb") as end:
+            return spawn(["serve", "--config", str(config)], (0, 1, end.fileno()), stderr=open(reads, "rb"))
+    python = python or Python(sys.executable)
+    return subprocess.Popen(
+        [python.program, "-m", "mta", "serve", "--config", str(config)],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **({"PYTHONPATH": python.path} if python.path else {})},
     )
 
 
 @contextlib.contextmanager
 def running_mta(
-    folder: Path, text: str, *, port: int | None = None, ready: bool = True, python: Python | None = None
+    folder: Path,
+    text: str,
+    *,
+    port: int | None = None,
+    ready: bool = True,
+    python: Python | None = None,
+    forked: bool = True,
 ) -> Iterator[RunningMta]:
-    """Start the relay in `folder` with connectors.yaml `text` (`{port}` is filled in); it is drained at the end."""
-    python = python or Python(sys.executable)
+    """Start the relay in `folder` with connectors.yaml `text` (`{port}` is filled in); it is drained at the end.
+
+    It is forked from a process that has imported it already; with `forked=False`, or another `python`, it is the true
+    command.
+    """
     port = port or free_port()
     config = folder / "connectors.yaml"
     config.write_text(textwrap.dedent(text).replace("{port}", str(port)))
-    process = subprocess.Popen(
-        [python.program, "-m", "mta", "serve", "--config", str(config)],
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **({"PYTHONPATH": python.path} if python.path else {})},
-    )
+    process = _serve(config, python, forked)
     relay = RunningMta(folder, config, port, process)
     reader = threading.Thread(target=_read, args=(relay,), daemon=True)
     reader.start()

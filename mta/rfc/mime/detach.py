@@ -9,14 +9,13 @@ import binascii
 from dataclasses import dataclass
 
 from mta.rfc.mime.content_type import parse_content_type
-from mta.rfc.mime.entity import Entity, scan_entity
+from mta.rfc.mime.entity import PARTS, Entity, scan_entity
 from mta.rfc.mime.entity import leaves as leaves_of
 from mta.rfc.mime.header import HeaderError, scan_header
 from mta.rfc.mime.parameters import uncommented
 from mta.rfc.mime.structure import StructureError
 
 MAX_PARTS = 100  # that are given out
-_ENTITIES = 1000  # of a message that is read at all
 _HEADER = 256 * 1024
 
 
@@ -30,10 +29,10 @@ class Part:
 
 
 def leaves(message: bytes) -> tuple[Part, ...]:
-    """The leaves in order; none of a message whose structure is beyond bounds."""
+    """The first leaves in order; none of a message whose structure is beyond bounds."""
     try:
         block = scan_header(message, _HEADER)
-        anatomy = scan_entity(message, block, parts=_ENTITIES)
+        anatomy = scan_entity(message, block, parts=PARTS)
     except (HeaderError, StructureError):
         return ()
     return tuple(_part(message, entity) for entity in leaves_of(anatomy.root)[:MAX_PARTS])

@@ -18,9 +18,10 @@ from mta.model.frozen import frozen
 from mta.model.message import HeaderBlock
 from mta.rfc.mime.content_type import ATTACHED_MESSAGE, OPAQUE, PLAIN_TEXT, ContentType, read_encoding, read_type
 from mta.rfc.mime.header import scan_header
-from mta.rfc.mime.structure import PARTS, Open, StructureError, Walk
+from mta.rfc.mime.structure import Open, StructureError, Walk
 
 NESTING = 100
+PARTS = 10_000
 BOUNDARY_LENGTH = 2048
 HEADER_LINES = 20_000
 IDENTITY = frozenset({"7bit", "8bit", "binary"})  # RFC 2045 §6.2: the body stands there as it is

@@ -26,7 +26,7 @@ _CONTENT_TYPE = re.compile(
     rb"^[^!-~\n]*+content-type[^!-~]*+:([^\n]*+(?:\n[ \t][^\n]*+)*)", re.MULTILINE | re.IGNORECASE
 )
 _TYPE = re.compile(rb"[^!-~]*+(?:(multipart)[^!-~]*+/|message[^!-~]*+/[^!-~]*+(?:rfc822|global|news)\b)", re.IGNORECASE)
-PARTS = 10_000
+PARTS = 100_000  # of a message that is taken at all
 DASHES = 1_000_000  # lines that begin as a delimiter does: each costs a step
 
 _DASHES = re.compile(rb"\n--([^\n]*+)")

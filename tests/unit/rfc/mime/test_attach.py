@@ -46,7 +46,7 @@ def test_a_name_that_could_leave_its_quotes_is_refused(name: str) -> None:
 def test_many_parts_and_deep_ones_have_an_end() -> None:
     head = b'Content-Type: multipart/mixed; boundary="x"\r\n\r\n'
     assert len(leaves(head + b"--x\r\n\r\nhello\r\n" * 5000 + b"--x--\r\n")) == MAX_PARTS
-    deep = b"".join(b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (i, i) for i in range(100))
+    deep = b"".join(b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (i, i) for i in range(101))
     assert leaves(deep) == ()
 
 

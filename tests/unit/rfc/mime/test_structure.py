@@ -104,6 +104,7 @@ PLAIN = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 
 
 def test_parts_of_the_limit_are_taken_and_one_more_is_not() -> None:
+    assert PARTS == 100_000
     assert check(PLAIN + b"--b\r\n" * PARTS) == ""
     assert check(PLAIN + b"--b\r\n" * (PARTS + 1)) == f"the message has more than {PARTS} MIME parts"
 

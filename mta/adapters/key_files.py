@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mta.errors import MtaError
-from mta.ports import SigningKey
+from mta.ports import SigningKey, TokenKey
 
 TOKEN = "pkcs11:"  # noqa: S105 - how the URI of a token's key begins
 
@@ -23,7 +22,7 @@ TOKEN = "pkcs11:"  # noqa: S105 - how the URI of a token's key begins
 class KeyFiles:
     """Keys by the path of their file."""
 
-    def __init__(self, token_key: Callable[[str], Any] | None = None) -> None:
+    def __init__(self, token_key: TokenKey | None = None) -> None:
         """`token_key` opens a key of a token by its URI."""
         self._token_key = token_key
         self._keys: dict[str, SigningKey] = {}

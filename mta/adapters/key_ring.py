@@ -22,7 +22,7 @@ from mta.adapters.key_files import TOKEN
 from mta.adapters.own_certificates import FAULTS, may_sign, own_certificates, read_file
 from mta.errors import MtaError, SmimeError
 from mta.model.address import ascii_lower
-from mta.ports import OwnCertificate
+from mta.ports import OwnCertificate, TokenKey
 from mta.rfc.pkix.person import person_facts
 from mta.rfc.smime.pkcs12 import read_pkcs12
 from mta.rfc.smime.private_key import read_private_pem
@@ -43,7 +43,7 @@ class KeyPlaces:
 class FileKeyRing:
     """Keys by domain. `token_key` opens a key of a token by its URI."""
 
-    def __init__(self, places: Mapping[str, KeyPlaces], token_key: Callable[[str], Any]) -> None:
+    def __init__(self, places: Mapping[str, KeyPlaces], token_key: TokenKey) -> None:
         self._places = places
         self._token_key = token_key
         self._read: dict[tuple[str, ...], tuple[tuple[int, ...], list[OwnCertificate]]] = {}
@@ -103,7 +103,7 @@ class FileKeyRing:
         certificates = _certificates(read_file(chain), chain)
         if not key.startswith(TOKEN):
             return _own(certificates, _private(read_file(key), key, password), chain)
-        return _own(certificates, self._token_key(key), f"{chain} with {key}")
+        return _own(certificates, self._token_key(key, certificates[0].public_key()), f"{chain} with {key}")
 
     def _kept(self, paths: tuple[str, ...], read: Callable[[], list[OwnCertificate]]) -> list[OwnCertificate]:
         stamps = tuple(number for path in paths for number in _stamp(path))

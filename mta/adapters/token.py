@@ -2,14 +2,15 @@
 
 A key is named by a URI (RFC 7512): `pkcs11:token=mta;object=office`, with `id=%01` beside or instead of `object`. The
 proxies have the methods of the private keys of `cryptography` that S/MIME and DKIM use, so nobody else need know.
-The library opens modules without locks of their own, so one thread at a time is in there, and one session is enough;
-it is opened anew where the token has forgotten it.
+The library opens modules without locks of their own, so one thread alone is ever in there, and one session is enough;
+it is opened anew where the token has forgotten it. Whoever wants something waits for that thread, but not for long: a
+token that hangs is left alone until it answers, and each further wish fails at once.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,8 +28,10 @@ from pkcs11.util.ec import encode_ec_public_key
 from pkcs11.util.rsa import encode_rsa_public_key
 
 from mta.errors import MtaError
+from mta.lane import Lane
 
 T = TypeVar("T")
+PATIENCE = 20.0  # seconds that one use of a token may take
 
 # RFC 8017 §9.2 note 1: DigestInfo up to the digest
 _DIGEST_INFO = {
@@ -74,27 +77,63 @@ def parse_uri(uri: str) -> KeyName:
 
 
 class Tokens:
-    """The tokens that a PKCS #11 module reaches. `pin` opens them. One object a process and module."""
+    """The tokens that a PKCS #11 module reaches. `pin` opens them. One object a process and module.
 
-    def __init__(self, module: str, pin: str) -> None:
+    `patience`: seconds that one use may take.
+    """
+
+    def __init__(self, module: str, pin: str, patience: float = PATIENCE) -> None:
         self._module = module
         self._pin = pin
-        self._alone = threading.Lock()
+        self._patience = patience
+        self._lane = Lane("token")
         self._sessions: dict[str, Any] = {}  # by token
         self._keys: dict[KeyName, Any] = {}
+        self._known: dict[KeyName, Any] = {}  # public halves that were compared
 
-    def key(self, uri: str) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
-        """The private key of this URI. Raises MtaError if it is not there or of a kind that is not known."""
+    def key(self, uri: str, public: Any = None) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
+        """The private key of this URI. Raises MtaError if it is not there or of a kind that is not known.
+
+        Where its `public` half is known the token is not asked before the key is used, and must have that one then.
+        """
         name = parse_uri(uri)
-        kind, public = self.use(name, lambda key: (key.key_type, _public_key(key)))
-        if kind == KeyType.RSA:
-            return TokenRsaKey(self, name, public)
-        return TokenEcKey(self, name, public)
+        found = self.use(name, _public_key) if public is None else public
+        if isinstance(found, rsa.RSAPublicKey):
+            return TokenRsaKey(self, name, found)
+        if isinstance(found, ec.EllipticCurvePublicKey):
+            return TokenEcKey(self, name, found)
+        raise MtaError(f"{uri}: the certificate is for a key of a kind that no token holds here")
 
-    def use(self, name: KeyName, work: Callable[[Any], T]) -> T:
-        """Do something with a key; once more with a new session where the old one is no longer good."""
-        with self._alone:
-            return self._use(name, work)
+    def use(self, name: KeyName, work: Callable[[Any], T], public: Any = None) -> T:
+        """Do something with a key, whose public half is `public`; once more where its session is no longer good.
+
+        Raises MtaError, also for a token that does not answer: at once while it hangs.
+        """
+        self._refuse_while_hanging(name)
+        future = self._lane.submit(lambda: self._use(name, self._checked(name, work, public)))
+        try:
+            return future.result(self._patience)
+        except TimeoutError:
+            future.cancel()
+            raise MtaError(f"the token {name.token} does not answer within {self._patience:g} s") from None
+
+    def _refuse_while_hanging(self, name: KeyName) -> None:
+        hanging = self._lane.busy_for
+        if hanging >= self._patience:
+            raise MtaError(f"the token {name.token} does not answer: its module hangs since {hanging:.0f} s")
+
+    def _checked(self, name: KeyName, work: Callable[[Any], T], public: Any) -> Callable[[Any], T]:
+        """The work, behind a look whether the key is the one that the certificate is for; once is enough."""
+        if public is None or self._known.get(name) == public:
+            return work
+
+        def checked(key: Any) -> T:
+            if _public_key(key) != public:
+                raise MtaError(f"the key {name} of the token {name.token} is another than that of the certificate")
+            self._known[name] = public
+            return work(key)
+
+        return checked
 
     def _use(self, name: KeyName, work: Callable[[Any], T]) -> T:
         try:
@@ -102,6 +141,7 @@ class Tokens:
         except (PKCS11Error, AttributeError):
             self._keys.clear()
             self._sessions.clear()
+            self._known.clear()
         try:
             key = self._found(name)
         except PKCS11Error as error:
@@ -126,7 +166,9 @@ class Tokens:
     def _session(self, token: str) -> Any:
         if token not in self._sessions:
             try:
-                found = pkcs11.lib(self._module).get_token(token_label=token)
+                library = pkcs11.lib(self._module)
+                _keep_for_ever(library, self)
+                found = library.get_token(token_label=token)
             except (pkcs11.NoSuchToken, RuntimeError) as error:
                 raise MtaError(f"the module {self._module} reaches no token {token}: {_words(error)}") from error
             self._sessions[token] = self._open(found)
@@ -146,8 +188,16 @@ def tokens(module: str, pin: str) -> Tokens:
     return Tokens(module, pin)
 
 
+def _keep_for_ever(*objects: Any) -> None:
+    """The exit must not wait for a module that hangs, and what the interpreter takes apart would ask it once more."""
+    for each in objects:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))
+
+
 class _TokenKey:
     """What both kinds share: the public half is here, the private one is not."""
+
+    in_token = True  # using it may take as long as the token likes
 
     def __init__(self, tokens: Tokens, name: KeyName, public: Any) -> None:
         self._tokens, self._name, self._public = tokens, name, public
@@ -164,6 +214,9 @@ class _TokenKey:
 
     def private_bytes(self, *_: Any) -> NoReturn:
         raise MtaError("a token's key stays in the token")
+
+    def _use(self, work: Callable[[Any], Any]) -> bytes:
+        return bytes(self._tokens.use(self._name, work, self._public))
 
     def __copy__(self) -> Self:
         return self
@@ -195,9 +248,6 @@ class TokenRsaKey(_TokenKey, rsa.RSAPrivateKey):
         except TokenRefused as error:  # tokens have many words for a ciphertext that is not theirs
             raise ValueError("Decryption failed") from error
 
-    def _use(self, work: Callable[[Any], Any]) -> bytes:
-        return bytes(self._tokens.use(self._name, work))
-
 
 class TokenEcKey(_TokenKey, ec.EllipticCurvePrivateKey):
     """An elliptic curve key of a token: ECDSA and ECDH."""
@@ -205,7 +255,7 @@ class TokenEcKey(_TokenKey, ec.EllipticCurvePrivateKey):
     def sign(self, data: Any, signature_algorithm: Any) -> bytes:  # noqa: D102 - as its base
         digest, _ = _digest(bytes(data), signature_algorithm.algorithm)
         size = (self.key_size + 7) // 8
-        raw = bytes(self._tokens.use(self._name, lambda key: key.sign(digest[:size], mechanism=Mechanism.ECDSA)))
+        raw = bytes(self._use(lambda key: key.sign(digest[:size], mechanism=Mechanism.ECDSA)))
         half = len(raw) // 2
         return asymmetric_utils.encode_dss_signature(int.from_bytes(raw[:half]), int.from_bytes(raw[half:]))
 
@@ -224,7 +274,7 @@ class TokenEcKey(_TokenKey, ec.EllipticCurvePrivateKey):
             )
             return bytes(secret[Attribute.VALUE])
 
-        return self._tokens.use(self._name, derive)
+        return self._use(derive)
 
     @property
     def curve(self) -> Any:  # noqa: D102 - as its base

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from mta.config.contract import Configuration, Domain
 from mta.errors import MtaError
 from mta.pipeline.site import NoKeyRing
-from mta.ports import KeyProvider, KeyRing
+from mta.ports import KeyProvider, KeyRing, TokenKey
 
 
 def key_provider(configuration: Configuration) -> KeyProvider:
@@ -37,19 +36,19 @@ def _places(domain: Domain) -> Any:
     return KeyPlaces(pair, own.people, own.former, own.password)
 
 
-def _token_key(configuration: Configuration) -> Callable[[str], Any]:
+def _token_key(configuration: Configuration) -> TokenKey:
     """Opens a key of a token by its URI; the module is loaded when the first one is wanted."""
     token = configuration.server.pkcs11
     if token is None:
         return _no_token
 
-    def key(uri: str) -> Any:
+    def key(uri: str, public: Any = None) -> Any:
         from mta.adapters.token import tokens
 
-        return tokens(token.module, token.pin).key(uri)
+        return tokens(token.module, token.pin).key(uri, public)
 
     return key
 
 
-def _no_token(uri: str) -> Any:
+def _no_token(uri: str, public: Any = None) -> Any:
     raise MtaError(f"{uri} is the key of a token, and there is no server.pkcs11")

@@ -2,7 +2,8 @@
 
 Certificates are looked up and large results written on the loop; the cryptography runs in a thread, where the private
 key's work lets the interpreter go. Large messages are made one at a time, and of one with several envelopes one after
-the other: each is in memory as a whole meanwhile. A token that does not answer holds up nobody else.
+the other: each is in memory as a whole meanwhile. What a token must do is done in a lane of its own, so one that does
+not answer holds up nobody else, nor the exit.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TypeVar
 
 from mta.config.contract import Smime
 from mta.errors import MtaError, StorageError
+from mta.lane import Lane
 from mta.model.attempt import Failure, Scope
 from mta.model.directory import DirectoryAnswer
 from mta.model.message import Content, HeaderBlock, QueuedMessage
@@ -67,6 +69,7 @@ class Protector:
         self._site = site
         self._longest = longest
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="protect")
+        self._token = Lane("protect-token")
         self.one_large = asyncio.Semaphore(1)
         self.opened_large = asyncio.Semaphore(_OPENED)
 
@@ -83,8 +86,14 @@ class Protector:
             return await self._run(work, keep)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """What may need a token, in a thread of our own. Raises SmimeLate; the thread cannot be stopped even then."""
-        step = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        """What is done in files and here, in a thread of our own. Raises SmimeLate; the thread goes on even then."""
+        return await self._in_time(asyncio.get_running_loop().run_in_executor(self._threads, work))
+
+    async def with_token(self, work: Callable[[], T]) -> T:
+        """What needs a token. Raises SmimeLate."""
+        return await self._in_time(asyncio.wrap_future(self._token.submit(work)))
+
+    async def _in_time(self, step: asyncio.Future[T]) -> T:
         try:
             return await asyncio.wait_for(step, self._longest)
         except TimeoutError as error:
@@ -94,7 +103,7 @@ class Protector:
         without = set(work.places)
         while work.left:
             try:
-                made = await self.in_thread(work.step)
+                made = await (self.with_token if work.needs_token else self.in_thread)(work.step)
             except SmimeLate as error:
                 return dict.fromkeys(without, not_done(error)) | work.refused
             if made is not None:
@@ -112,7 +121,7 @@ class Protector:
 
 @dataclass(slots=True)
 class _Work:
-    """One message for one contract, in steps: the first decides and makes one envelope, each further one the next.
+    """One message for one contract, in steps: the first decides, each further one makes one envelope.
 
     A step runs in a thread and changes nothing outside.
     """
@@ -125,6 +134,7 @@ class _Work:
     _copies: dict[int, Copy] = field(default_factory=dict)
     _groups: deque[tuple[int, ...]] = field(default_factory=deque)
     _letter: Letter | None = None
+    _own: OwnCertificate | None = None  # who signs
     _begun: bool = False
 
     @property
@@ -132,12 +142,19 @@ class _Work:
         """Whether there is anything to do still."""
         return not self._begun or bool(self._groups)
 
+    @property
+    def needs_token(self) -> bool:
+        """Whether the next step asks a token."""
+        signs = bool(self._groups) and self._copies[self._groups[0][0]].sign
+        return signs and self._own is not None and self._own.in_token
+
     def step(self) -> Made | None:
-        """The next envelope; None where nobody gets one."""
-        if not self._begun:
-            self._decide()
-            self._begun = True
-        return self._make(self._groups.popleft()) if self._groups else None
+        """The next envelope; None where nobody gets one now."""
+        if self._begun:
+            return self._make(self._groups.popleft())
+        self._begun = True
+        self._decide()
+        return None
 
     def _decide(self) -> None:
         try:
@@ -153,7 +170,7 @@ class _Work:
                 self.refused[place] = copy
             else:
                 self._copies[place] = copy
-        identity = known_identity(own) if own else None
+        self._own, identity = own, known_identity(own) if own else None
         self._letter = Letter(raw, block, self._smime, identity, self.site.clock.now(), os.urandom)
         self._groups.extend(envelopes(self._copies, self._visible(block, self._copies)))
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 
 from mta.config.contract import TOKEN, DkimKey
 from mta.errors import MtaError
+from mta.lane import Lane
 from mta.model.attempt import Failure, Scope
 from mta.model.message import Content, HeaderBlock, QueuedMessage
 from mta.model.reply import Reply
@@ -70,15 +70,15 @@ async def _made(fields: Callable[[], bytes], keys: Iterable[DkimKey]) -> bytes:
     if not any(key.key.startswith(TOKEN) for key in keys):
         return fields()
     try:
-        return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(_threads(), fields), TOKEN_TIME)
+        return await asyncio.wait_for(asyncio.wrap_future(_token().submit(fields)), TOKEN_TIME)
     except TimeoutError as error:
         raise TimeoutError(f"the token did not answer within {TOKEN_TIME:g} s") from error
 
 
 @lru_cache(1)
-def _threads() -> ThreadPoolExecutor:
-    """Of their own: a token that hangs must not take those that everything else needs."""
-    return ThreadPoolExecutor(4, thread_name_prefix="token")
+def _token() -> Lane:
+    """Its own: a token that hangs must not take the threads that everything else needs."""
+    return Lane("sign-token")
 
 
 def _sealed(message: QueuedMessage, signatures: bytes, body_hash: bytes, sealer: Signer, wanted: Seal) -> bytes:

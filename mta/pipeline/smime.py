@@ -16,7 +16,7 @@ from mta.config.contract import Domain
 from mta.model.author import FromField
 from mta.model.directory import Harvest
 from mta.model.message import Content, HeaderBlock
-from mta.model.opened import OpenedMessage
+from mta.model.opened import Fault, OpenedMessage
 from mta.model.smime_verdict import SmimeVerdict
 from mta.model.tls import PathVerdict
 from mta.observe.trace import smime_evidence
@@ -111,10 +111,17 @@ class _Reading:
         if not opened.encrypted:
             return (*parts, await self._part(letter, opened, list(self.ours)))
         for keys, places in await self._by_keys():
-            again = partial(open_message, raw, keys, letter.block)
-            found = await self.protector.in_thread(again) if keys else opened
-            parts.append(await self._part(letter, found, places))
+            parts.append(await self._part(letter, await self._opened(letter, keys, opened), places))
         return tuple(parts)
+
+    async def _opened(self, letter: _Letter, keys: tuple[DecryptionKey, ...], found: OpenedMessage) -> OpenedMessage:
+        """The message as these keys open it: those in files first, so that no token is waited for without need."""
+        at_hand = tuple(each for each in keys if not getattr(each.key, "in_token", False))
+        if at_hand:
+            found = await self.protector.in_thread(partial(open_message, letter.raw, at_hand, letter.block))
+        if len(at_hand) == len(keys) or found.fault is not Fault.LOCKED:
+            return found
+        return await self.protector.with_token(partial(open_message, letter.raw, keys, letter.block))
 
     def _author(self, block: HeaderBlock) -> FromField:
         return parse_from(block, self.site.contract.configuration.server.limits.header_addresses)

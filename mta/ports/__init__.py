@@ -25,7 +25,7 @@ from mta.ports.dns import (
     TlsaRecord,
     TxtAnswer,
 )
-from mta.ports.keys import KeyProvider, KeyRing, OwnCertificate, SigningKey
+from mta.ports.keys import KeyProvider, KeyRing, OwnCertificate, SigningKey, TokenKey
 from mta.ports.next_hop import Capabilities, Dialer, DialTarget, SmtpConnection, Transaction, TransactionReplies
 from mta.ports.queue import (
     Event,
@@ -86,6 +86,7 @@ __all__ = [
     "StsPolicies",
     "TlsaAnswer",
     "TlsaRecord",
+    "TokenKey",
     "TraceRecord",
     "Transaction",
     "TransactionReplies",

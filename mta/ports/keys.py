@@ -15,6 +15,14 @@ class SigningKey:
     sign: Callable[[bytes], bytes]
 
 
+class TokenKey(Protocol):
+    """Opens a key of a token by its URI."""
+
+    def __call__(self, uri: str, public: Any = None) -> Any:
+        """The key. Where its public half is known the token is not asked before it is used. Raises MtaError."""
+        ...
+
+
 class KeyProvider(Protocol):
     """Where private keys are kept."""
 
@@ -38,9 +46,14 @@ class OwnCertificate:
     not_after: float
     place: str
 
+    @property
+    def in_token(self) -> bool:
+        """Whether using the key may take as long as a token likes."""
+        return bool(getattr(self.key, "in_token", False))
+
 
 class KeyRing(Protocol):
-    """Our own certificates for S/MIME. Blocks: it may read files, or ask a token."""
+    """Our own certificates for S/MIME. Blocks: it may read files. A token is asked when its key is used."""
 
     def for_signing(self, domain: str, address: str, now: float, *, whose: str) -> OwnCertificate | None:
         """The one that signs for `address` of our `domain`: `sender` its own, `domain` the domain's, `any` either.

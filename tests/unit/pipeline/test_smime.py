@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mta.adapters.token import KeyName, TokenEcKey, Tokens
 from mta.config.contract import Connector, OwnSmime
 from mta.errors import MtaError, StorageError
 from mta.model.address import Mailbox
@@ -192,6 +193,46 @@ async def test_a_token_that_hangs_is_not_waited_for_for_ever() -> None:
     finally:
         assert world.hangs is not None
         world.hangs.set()
+
+
+class _Hanging(Tokens):
+    """Tokens that hang until `gate` is set, and do not answer then."""
+
+    def __init__(self, gate: threading.Event) -> None:
+        super().__init__("m", "1")
+        self._gate = gate
+
+    def use(self, *_: Any) -> Any:
+        self._gate.wait(PATIENCE)
+        raise MtaError("the token does not answer")
+
+
+async def test_a_token_that_hangs_holds_up_no_key_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many letters for the token's key wait; one to the key in a file is read meanwhile, by the same protector."""
+    gate, world = threading.Event(), World({BERTA: berta()})
+    shared = anna()
+    hanging = TokenEcKey(_Hanging(gate), KeyName("mta", "office", None), shared.key.public_key())
+
+    def keys(domain: str, address: str) -> tuple[OwnCertificate, ...]:
+        own = (OwnCertificate(berta().der, (), berta().key, 0, 1, "file"),) if address == BERTA else ()
+        return (*own, OwnCertificate(shared.der, (), hanging, 0, 1, "token"))
+
+    monkeypatch.setattr(world, "for_decrypting", keys)
+    protector = Protector(world.site)
+    stuck = [
+        asyncio.ensure_future(read_for_us(world.site, world.job(encrypt(MESSAGE, shared), ANNA), protector))
+        for _ in range(8)
+    ]
+    try:
+        [read] = await asyncio.wait_for(
+            read_for_us(world.site, world.job(encrypt(MESSAGE, berta()), BERTA), protector), PATIENCE
+        )
+        assert b"figures" in (read.job.message.content.data or b"")
+        assert not any(task.done() for task in stuck)
+    finally:
+        gate.set()
+        told = await asyncio.gather(*stuck, return_exceptions=True)
+    assert all(isinstance(each, MtaError) for each in told)  # the mail waits; it is not handed on unread
 
 
 async def test_a_domain_that_does_not_decrypt_hands_on_what_came() -> None:

@@ -73,14 +73,19 @@ def changed(container: bytes, change: Callable[[dict[str, Any]], object]) -> byt
     return packed(payload, manifest)
 
 
-def raw_zip(*entries: tuple[str, bytes], method: int = 0, between: bytes = b"", comment: bytes = b"") -> bytes:
-    """A plain ZIP of stored (or wrongly named) entries, byte by byte, for what our writer never writes."""
-    out, directory = b"", b""
+def raw_zip(
+    *entries: tuple[str, bytes], before: bytes = b"", between: bytes = b"", behind: bytes = b"", comment: bytes = b""
+) -> bytes:
+    """A plain ZIP of stored entries, byte by byte, for what our writer never writes.
+
+    `before`, `between` and `behind` hide before the first entry, behind each one, and behind the directory.
+    """
+    out, directory = before, b""
     for name, data in entries:
-        values = (20, 0, method, 0, 0x21, zlib.crc32(data), len(data), len(data), len(name), 0)
+        values = (20, 0, 0, 0, 0x21, zlib.crc32(data), len(data), len(data), len(name), 0)
         directory += struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, *values, 0, 0, 0, 0, len(out)) + name.encode()
         out += struct.pack("<4s5H3L2H", b"PK\x03\x04", *values) + name.encode() + data + between
     end = struct.pack(
         "<4s4H2LH", b"PK\x05\x06", 0, 0, len(entries), len(entries), len(directory), len(out), len(comment)
     )
-    return out + directory + end + comment
+    return out + directory + behind + end + comment

@@ -7,7 +7,9 @@ import json
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,6 +120,21 @@ def test_an_algorithm_needs_its_own_kind_of_key() -> None:
     weak = rsa.generate_private_key(65537, 1024)
     with pytest.raises(ValueError, match="cannot sign"):
         signer(ALGORITHMS["RS256"], weak)
+
+
+def test_good_signatures_by_the_wrong_kind_of_key() -> None:
+    """They hold mathematically; the algorithm takes no such key."""
+    weak = rsa.generate_private_key(65537, 1024)
+    text = sign_jws({"alg": "RS256"}, b"{}", lambda data: weak.sign(data, padding.PKCS1v15(), hashes.SHA256()))
+    with pytest.raises(JoseError):
+        verify_jws(read_jws(text), weak.public_key(), ASYMMETRIC)
+
+    def wide(data: bytes) -> bytes:
+        halves = decode_dss_signature(KEYS["secp256r1"].sign(data, ec.ECDSA(hashes.SHA384())))
+        return b"".join(half.to_bytes(48, "big") for half in halves)
+
+    with pytest.raises(JoseError):
+        verify_jws(read_jws(sign_jws({"alg": "ES384"}, b"{}", wide)), KEYS["secp256r1"].public_key(), ASYMMETRIC)
 
 
 def test_zeros_are_no_ecdsa_signature() -> None:

@@ -107,6 +107,8 @@ REFUSED = {
     "another name": raw_zip(PAYLOAD, ("0.Manifest.json", b"{}")),
     "a folder": raw_zip(("./0.payload", b"x"), MANIFEST),
     "deflated": deflated(),
+    "something before, and offsets that know it": raw_zip(PAYLOAD, MANIFEST, before=b"#!/bin/sh\n"),
+    "something behind the directory": raw_zip(PAYLOAD, MANIFEST, behind=b"hidden"),
     "a gap": raw_zip(PAYLOAD, MANIFEST, between=b"hidden"),
     "a comment": raw_zip(PAYLOAD, MANIFEST, comment=b"PK"),
     "something before": b"#!/bin/sh\n" + FINE,

@@ -263,6 +263,70 @@ def test_the_last_segment_cut_off_with_a_root_that_needs_no_key() -> None:
         content(packed(payload[:88], manifest))
 
 
+# Files of others have no statement that holds the whole manifest: each defence must stand alone.
+BARE_PAYLOAD, BARE = parts(changed(sealed(DATA[:40]), lambda manifest: manifest.pop("assertions")))
+LABEL = Assertion("label", "urn:x", "<label/>")
+
+
+def bare(change: Callable[[dict[str, Any]], object], payload: bytes = BARE_PAYLOAD) -> bytes:
+    manifest = json.loads(json.dumps(BARE))
+    change(manifest)
+    return packed(payload, manifest)
+
+
+def test_the_root_alone_guards_number_and_order_of_segments() -> None:
+    """All other parts agree with each other: payload, hashes and sizes."""
+    swapped = bare(swap, BARE_PAYLOAD[44:88] + BARE_PAYLOAD[:44] + BARE_PAYLOAD[88:])
+    short = bare(lambda manifest: integrity(manifest)["segments"].pop(), BARE_PAYLOAD[:88])
+    empty = bare(lambda manifest: integrity(manifest).update(segments=[]), b"")
+    for container in (swapped, short, empty):
+        with pytest.raises(TdfTampered, match="root signature"):
+            opened(container)
+
+
+def test_the_binding_alone_guards_the_policy() -> None:
+    with pytest.raises(TdfTampered, match="not bound"):
+        opened(bare(lambda manifest: manifest["encryptionInformation"].update(policy=POLICY[:-4] + "AAAA")))
+
+
+def test_nothing_hides_behind_the_segments() -> None:
+    with pytest.raises(TdfError, match="do not fill"):
+        opened(bare(lambda manifest: None, BARE_PAYLOAD + b"hidden"))
+
+
+def test_the_two_sizes_of_a_segment_agree() -> None:
+    for sizes in ({"segmentSize": 17}, {"segmentSize": 0}, {"segmentSize": 15, "encryptedSegmentSize": 44}):
+        with pytest.raises(TdfError, match="sealed, the manifest says"):
+            opened(bare(lambda manifest, sizes=sizes: integrity(manifest)["segments"][0].update(sizes)))
+
+
+def labelled(data: bytes, change: dict[str, Any]) -> bytes:
+    """A file with no statement but a label, which is changed."""
+
+    def keep_label(manifest: dict[str, Any]) -> None:
+        [label] = [value for value in manifest["assertions"] if value["id"] == "label"]
+        manifest["assertions"] = [{**label, **change}]
+
+    return changed(sealed(data, statements=(LABEL,)), keep_label)
+
+
+def test_a_changed_statement_alone() -> None:
+    assert [found.verified for found in opened(labelled(DATA[:40], {})).assertions] == [True]
+    for change in (
+        {"statement": {"format": "string", "schema": "urn:x", "value": "<public/>"}},
+        {"scope": "payload"},
+        {"more": 1},
+    ):
+        with pytest.raises(TdfTampered, match="not bound"):
+            opened(labelled(DATA[:40], change))
+
+
+def test_a_statement_of_another_payload_under_the_same_key() -> None:
+    other = parts(labelled(DATA[:39], {}))[1]["assertions"]
+    with pytest.raises(TdfTampered, match="another payload"):
+        opened(bare(lambda manifest: manifest.update(assertions=other)))
+
+
 def test_swapped_segments_of_the_payload_give_nothing_of_them() -> None:
     payload, manifest = parts(THREE)
     chunks = opened(packed(payload[44:88] + payload[:44] + payload[88:], manifest)).chunks()

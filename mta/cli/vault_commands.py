@@ -203,3 +203,58 @@ _move("archive", "Seal with it no more; it opens what it has sealed.")
 _move("hold", "Let it do nothing until it is released; nothing is lost.")
 _move("release", "The end of a hold: it is archived, and opens again.")
 _move("destroy", "Its end, in two steps by two persons, a week apart; nothing that it sealed opens again.")
+
+
+@log.command("head")
+def log_head(config: Config = _CONFIG, json: Json = False) -> None:
+    """The signed checkpoint of the log as it stands, and the key that signs."""
+    from mta.cli.vault_log import head
+
+    raise typer.Exit(head(config, json))
+
+
+@log.command("list")
+def log_list(
+    item: Annotated[str, typer.Option("--item", help="Events of this item.")] = "",
+    start: Annotated[int, typer.Option("--start", min=0, help="From this number.")] = 0,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 1000,
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """What happened: who did what with which item and key, and what came of it."""
+    from mta.cli.vault_log import show_list
+
+    raise typer.Exit(show_list(item, (start, limit), config, json))
+
+
+@log.command("verify")
+def log_verify(
+    receipt: Annotated[str, typer.Argument(help="A receipt to check; without it the whole log.")] = "",
+    key: Annotated[str, typer.Option("--key", help="The log's key (NAME+ID+BASE64), where it is not ours.")] = "",
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """Prove, without asking anybody, that the log is whole; or that a receipt is of it."""
+    from mta.cli.vault_log import verify
+
+    raise typer.Exit(verify(receipt, key, config, json))
+
+
+@log.command("receipt")
+def log_receipt(
+    number: Annotated[int, typer.Argument(help="The number of an entry.", min=0)],
+    out: Annotated[str, typer.Option("--out", help="The file to write; default: standard output.")] = "-",
+    config: Config = _CONFIG,
+) -> None:
+    """A proof that an entry is in the log, for whoever is concerned (C2SP tlog-proof)."""
+    from mta.cli.vault_log import receipt
+
+    raise typer.Exit(receipt(number, out, config))
+
+
+@log.command("export")
+def log_export(config: Config = _CONFIG) -> None:
+    """All events, one JSON object a line."""
+    from mta.cli.vault_log import export
+
+    raise typer.Exit(export(config))

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import apsw
 
+from mta.adapters.sqlite import envelopes
 from mta.adapters.sqlite.damage import HANDLE
 from mta.adapters.sqlite.rows import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, Incoming, IncomingForm, plain
 from mta.adapters.sqlite.work import Work
@@ -52,6 +53,8 @@ def insert_message(work: Work, incoming: Incoming) -> int:
         db.execute(_INSERT_MESSAGE, (seq, *incoming.row))
     except apsw.ConstraintError as error:
         raise LocalProtocolError(f"message {incoming.id} cannot be queued: {error}") from error
+    if incoming.spool and not incoming.ended:
+        work.kept.append((incoming.spool.name, envelopes.text_of(incoming)))
     if incoming.data is not None:
         db.execute(_INSERT_CONTENT, (seq, incoming.data))
     for row in incoming.recipients:

@@ -307,6 +307,15 @@ def load(work: Work, seqs: list[int]) -> list[TraceRecord]:
     return [record for record in records if record is not None]
 
 
+def stored_content(db: apsw.Connection, seq: int) -> list[StoredContent]:
+    """Where the contents of a message are, its own and those of its forms; a small one was checked. Raises."""
+    found: dict[int, StoredContent] = {}
+    message_in(db.execute(_MESSAGE, (seq,)).fetchone() or (), (), partial(_content, db, seq, found))
+    for (number,) in db.execute("SELECT n FROM form WHERE message = ?", (seq,)).fetchall():
+        _form(db, seq, int(str(number)), found)
+    return list(found.values())
+
+
 def record(db: apsw.Connection, seq: int) -> QueuedMessage:
     """A message without its content and recipients' states. Raises StorageError, or anything else if it is damaged."""
     row = db.execute(_MESSAGE, (seq,)).fetchone()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
+import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -11,8 +15,11 @@ from mta.adapters.sqlite.work import Tuning
 from mta.errors import SchemaTooNew
 
 
-def connect(path: Path, tuning: Tuning) -> apsw.Connection:
-    """An open and migrated queue file. Raises apsw's errors, and SchemaTooNew before anything is changed."""
+def connect(path: Path, tuning: Tuning, told: list[str] | None = None) -> apsw.Connection:
+    """An open and migrated queue file; what had to be mended for it is added to `told`.
+
+    Raises apsw's errors, and SchemaTooNew before anything is changed.
+    """
     db = apsw.Connection(str(path), vfs=tuning.vfs)
     try:
         version = _version(db)
@@ -22,12 +29,23 @@ def connect(path: Path, tuning: Tuning) -> apsw.Connection:
                 f"{path} has schema version {version}, this mta knows up to {len(steps)}; "
                 "start the later version that wrote it, or let that one deliver the queue first"
             )
+        if version and _restore(db, steps[:version]):
+            db.close()
+            db = apsw.Connection(str(path), vfs=tuning.vfs)
+            if told is not None:
+                told.append(f"the definitions of tables in {path} were damaged and were restored; check the disk")
         _drive(db, tuning)
         _migrate(db, steps[version:])
     except BaseException:
         db.close()
         raise
     return db
+
+
+_DEFINITIONS = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+_FOUND = (
+    "SELECT rowid, CAST(type AS BLOB), CAST(name AS BLOB), CAST(tbl_name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema"
+)
 
 
 def migrations() -> tuple[str, ...]:
@@ -39,6 +57,44 @@ def migrations() -> tuple[str, ...]:
 
 def _version(db: apsw.Connection) -> int:
     return int(db.execute("PRAGMA user_version").get)
+
+
+def _restore(db: apsw.Connection, steps: tuple[str, ...]) -> bool:
+    """Write the definitions of tables and indexes anew if they are not what made them; whether they were not."""
+    with contextlib.closing(apsw.Connection(":memory:")) as fresh:
+        for step in steps:
+            fresh.execute(step)
+        meant = {row[1]: row for row in fresh.execute(_DEFINITIONS)}
+    db.config(apsw.SQLITE_DBCONFIG_WRITABLE_SCHEMA, 1)  # what is malformed is passed over
+    try:
+        found = [tuple(map(_plainly, row)) for row in db.execute(_FOUND)]
+        missing = {name: row for name, row in meant.items() if tuple(map(_plainly, row)) not in [f[1:] for f in found]}
+        if not missing:
+            return False
+        _rewrite(db, found, missing)
+        return True
+    finally:
+        db.config(apsw.SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0)
+
+
+def _rewrite(db: apsw.Connection, found: list[tuple[Any, ...]], missing: dict[Any, tuple[Any, ...]]) -> None:
+    """Each definition that is missing goes where one stands that is like it: by its name, its text or its place."""
+    meant = {tuple(map(_plainly, row)) for row in missing.values()}
+    strange = [row for row in found if row[1:] not in meant]
+    with db:
+        for row in missing.values():
+            plain = tuple(map(_plainly, row))
+            like = max(strange, key=lambda each: sum(map(operator.eq, each[1:], plain)), default=None)
+            if like is None or not any(map(operator.eq, like[1:], plain)):
+                raise apsw.CorruptError(f"the definition of {row[1]} is missing")
+            strange.remove(like)
+            db.execute("UPDATE sqlite_schema SET type=?, name=?, tbl_name=?, sql=? WHERE rowid=?", (*row, like[0]))
+
+
+def _plainly(text: object) -> object:
+    """Without blanks and quotes, which versions of SQLite set differently."""
+    octets = text.encode() if isinstance(text, str) else text
+    return re.sub(rb'[\s"]+', b"", octets) if isinstance(octets, bytes) else octets
 
 
 def _drive(db: apsw.Connection, tuning: Tuning) -> None:

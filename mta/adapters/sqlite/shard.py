@@ -2,6 +2,7 @@
 
 queue.db      messages, recipients, history, small contents
 content/      large contents, one file each
+envelope/     what each of them is a message of (envelopes.py)
 lock          held by the owner for life
 """
 
@@ -15,14 +16,25 @@ from pathlib import Path
 import apsw
 
 from mta.adapters.durable import make_folder, sync_folder
+from mta.adapters.sqlite.aside import (
+    CONTENT,
+    DATABASE,
+    ENVELOPE,
+    LOG,
+    Findings,
+    keep_old_bodies,
+    mend_log,
+    remove_orphans,
+    set_aside,
+)
 from mta.adapters.sqlite.faults import DAMAGED, storage_error
 from mta.adapters.sqlite.mend import mend
+from mta.adapters.sqlite.salvage import salvage
 from mta.adapters.sqlite.schema import connect
-from mta.adapters.sqlite.spool import remove
 from mta.adapters.sqlite.work import Tuning
 from mta.errors import ShardLocked
 
-_DATABASE, _CONTENT, _LOCK = "queue.db", "content", "lock"
+_LOCK = "lock"
 
 
 @dataclass(slots=True)
@@ -44,24 +56,27 @@ class OpenShard:
 
 def open_folder(folder: Path, tuning: Tuning) -> OpenShard:
     """Own and open a shard, making it if there is none. Raises ShardLocked, SchemaTooNew or StorageError."""
-    content = folder / _CONTENT
+    content = folder / CONTENT
     try:
-        _make(folder)
-        _make(content)
+        for place in (folder, content, folder / ENVELOPE):
+            _make(place)
         lock = _lock(folder / _LOCK)
     except OSError as error:
         raise storage_error(error, f"use the folder {folder}") from error
-    alarms: list[str] = []
+    findings = Findings(folder)
     try:
-        db = _open(folder, tuning, alarms)
-        _remove_orphans(content, db)
+        mend_log(findings, tuning.page_size)
+        keep_old_bodies(findings)
+        _make(folder / ENVELOPE)
+        db = _open(findings, tuning)
+        remove_orphans(findings, db)
     except (apsw.Error, OSError) as error:
         os.close(lock)
-        raise storage_error(error, f"open {folder / _DATABASE}") from error
+        raise storage_error(error, f"open {folder / DATABASE}") from error
     except BaseException:
         os.close(lock)
         raise
-    return OpenShard(folder, content, db, lock, alarms)
+    return OpenShard(folder, content, db, lock, findings.alarms)
 
 
 def _make(folder: Path) -> None:
@@ -86,22 +101,47 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
-def _open(folder: Path, tuning: Tuning, alarms: list[str]) -> apsw.Connection:
-    path = folder / _DATABASE
+def _open(findings: Findings, tuning: Tuning) -> apsw.Connection:
+    folder = findings.folder
+    path = folder / DATABASE
     _create(path)
     try:
-        return _mended(path, tuning, alarms)
+        return _mended(path, tuning, findings)
     except DAMAGED as error:
-        alarms.append(_set_aside(folder, str(error)))
-    _make(folder / _CONTENT)
+        why = str(error)
+    number = set_aside(folder, DATABASE, LOG, CONTENT, ENVELOPE)
+    for place in (CONTENT, ENVELOPE):
+        _make(folder / place)
     _create(path)
-    return _mended(path, tuning, alarms)
-
-
-def _mended(path: Path, tuning: Tuning, alarms: list[str]) -> apsw.Connection:
-    db = connect(path, tuning)
+    db = _mended(path, tuning, findings)
     try:
-        alarms += mend(db, tuning)
+        _begin_again(findings, db, number, why)
+        findings.alarms += mend(db, tuning)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _begin_again(findings: Findings, db: apsw.Connection, number: int, why: str) -> None:
+    """A new queue in place of a damaged one, with all of its mail that is sound."""
+    folder = findings.folder
+    aside, contents = f"{DATABASE}.corrupt-{number}", f"{CONTENT}.corrupt-{number}"
+    try:
+        saved, lost = salvage(folder / aside, folder / contents, db, folder / CONTENT)
+        told = f"{saved} messages of it are sound and go on, {lost} are not"
+    except apsw.Error as error:
+        told = f"nothing of it could be taken over ({error})"
+    findings.found(
+        f"{folder / DATABASE} is damaged ({why}) and was set aside as {aside} with {contents}; a new queue was begun: "
+        f"{told}. Recover the rest with `sqlite3 {aside} .recover` and `mta queue rescue`, and check the disk"
+    )
+
+
+def _mended(path: Path, tuning: Tuning, findings: Findings) -> apsw.Connection:
+    db = connect(path, tuning, findings.alarms)
+    try:
+        findings.alarms += mend(db, tuning)
     except BaseException:
         db.close()
         raise
@@ -112,32 +152,3 @@ def _create(path: Path) -> None:
     """An empty file with our permissions: SQLite gives its log the same ones."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     sync_folder(path.parent)
-
-
-def _set_aside(folder: Path, why: str) -> str:
-    """Move a damaged queue and its contents out of the way; the alarm to raise. Nothing of it is deleted."""
-    number = 1
-    while (folder / f"{_DATABASE}.corrupt-{number}").exists():
-        number += 1
-    for name in (_DATABASE, f"{_DATABASE}-wal", _CONTENT):
-        stem, dash, rest = name.partition("-")
-        if (folder / name).exists():
-            (folder / name).rename(folder / f"{stem}.corrupt-{number}{dash}{rest}")
-    sync_folder(folder)
-    return (
-        f"{folder / _DATABASE} is damaged ({why}) and was set aside as {_DATABASE}.corrupt-{number} with "
-        f"{_CONTENT}.corrupt-{number}; a new queue was begun. Mail in it is not being delivered: recover it with "
-        f"`sqlite3 {_DATABASE}.corrupt-{number} .recover`, and check the disk"
-    )
-
-
-def _remove_orphans(content: Path, db: apsw.Connection) -> None:
-    """Remove what a crash left of messages that were never acknowledged, or whose end was already recorded."""
-    names = (
-        "SELECT file FROM message WHERE ended IS NULL AND file IS NOT NULL"
-        " UNION ALL SELECT file FROM form WHERE file IS NOT NULL"
-    )
-    named = {name for (name,) in db.execute(names)}
-    for entry in content.iterdir():
-        if entry.name not in named:
-            remove(entry)

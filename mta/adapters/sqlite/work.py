@@ -36,6 +36,7 @@ class Work:
     counts: dict[str, int] = field(default_factory=dict)
     doomed: list[str] = field(default_factory=list)  # content files that go once this is committed
     new_file: bool = False
+    kept: list[tuple[str, bytes]] = field(default_factory=list)  # names of new contents, and their envelopes
 
     def count(self, name: str, change: int) -> None:
         """Note a change of a counter."""

@@ -28,7 +28,9 @@ from typing import Any
 import apsw
 
 from mta.adapters.durable import sync_folder
+from mta.adapters.sqlite import envelopes
 from mta.adapters.sqlite.alarms import Alarms
+from mta.adapters.sqlite.aside import ENVELOPE
 from mta.adapters.sqlite.claims import Numbers
 from mta.adapters.sqlite.faults import DAMAGED, storage_error
 from mta.adapters.sqlite.spool import remove
@@ -49,6 +51,7 @@ class Writer:
         self._db = db
         self._numbers = Numbers(db)
         self._folder = folder
+        self._envelopes = folder.with_name(ENVELOPE)
         self._alarms = alarms
         self._loop = alarms.loop
         self._tuning = tuning
@@ -208,7 +211,12 @@ class Writer:
         self.commits += 1
         self.counters = counters
         for job in jobs:
-            for name in job.work.doomed if job.work else ():
+            if job.work is None:
+                continue
+            for name, text in job.work.kept:
+                envelopes.write(self._envelopes, name, text)
+            for name in job.work.doomed:
+                envelopes.forget(self._envelopes, name)
                 remove(self._folder / name)
 
     def _commit(self, jobs: list[Job]) -> None:

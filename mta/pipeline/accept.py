@@ -24,6 +24,7 @@ from mta.pipeline.authenticate import (
     seen_by,
     without_forgeries,
 )
+from mta.pipeline.author import author_of
 from mta.pipeline.callout import CallOuts
 from mta.pipeline.site import Contract, Site
 from mta.policy.concerned import accept_for_author, concerned, judge_all
@@ -32,7 +33,6 @@ from mta.policy.enforce import judge_header_from, judge_mail, judge_recipient
 from mta.policy.identify import Identity, session
 from mta.policy.route import Route
 from mta.ports import Spool
-from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import HeaderError, begins_oddly, count_received, scan_header
 from mta.rfc.mime.structure import check_structure
 from mta.rfc.mime.tls_required import says_no
@@ -135,7 +135,7 @@ async def judge_content(
         return Judgement(_refuse(transaction, 554, "5.6.0", "Message structure not accepted", reason), content)
     if not transaction.envelope.tls and says_no(block):  # RFC 8689 §4.1: beside REQUIRETLS the field is ignored
         transaction.envelope = replace(transaction.envelope, tls="optional")
-    author = parse_from(block, limits.header_addresses)
+    author = await author_of(block, limits.header_addresses)
     incoming = Incoming(facts.client_ip, facts.helo, transaction.envelope.sender, content, block, author)
     return await _judge_author(site, transaction, facts, incoming, spool)
 

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 from mta.errors import MtaError
 from mta.model.auth import AuthResult
 from mta.observe import events
+from mta.pipeline.author import author_of
 from mta.pipeline.counts import day_of
 from mta.pipeline.site import Site
 from mta.policy.report_day import iso_day
 from mta.policy.report_document import document
 from mta.ports import ReportSpool
-from mta.rfc.dkim.body import AuthMessage
+from mta.rfc.dkim.body import AuthMessage, body_hashes
 from mta.rfc.dkim.check import check as check_dkim
-from mta.rfc.mime.from_ import parse_from
+from mta.rfc.dkim.verify import body_requests as dkim_requests
 from mta.rfc.mime.header import HeaderError, scan_header
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 SHELF = "received"
 MAX_WAITING = 32  # messages
+MAX_OCTETS = 64 << 20  # of those that wait
+_LARGE = 262_144  # octets of a message that is hashed by a thread
 _MAX_HEADER = 256 * 1024
 _TLSRPT = frozenset({"email", "tlsrpt"})  # RFC 8460 §3: the services of a key that signs reports
 
@@ -50,14 +53,16 @@ class Intake:
         self._site = site
         self._spool = spool
         self._waiting: deque[bytes] = deque()
+        self._octets = 0
         self._working: asyncio.Task[None] | None = None
 
     def offer(self, raw: bytes) -> None:
         """A message for an address of reports was taken. It is mail: where too many wait, it is just not read."""
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING or self._octets + len(raw) > MAX_OCTETS:
             self._site.log.warning(events.REPORT_UNREAD, reason="too many reports wait to be read")
             return
         self._waiting.append(raw)
+        self._octets += len(raw)
         if self._working is None:
             self._working = asyncio.get_running_loop().create_task(self._work())
 
@@ -70,6 +75,7 @@ class Intake:
         try:
             while self._waiting:
                 raw = self._waiting.popleft()
+                self._octets -= len(raw)
                 try:
                     await self._take(raw)
                 except MtaError as error:
@@ -101,11 +107,14 @@ class Intake:
             block = scan_header(raw, _MAX_HEADER)
         except HeaderError as error:
             return Sender(reason=str(error))
-        author = parse_from(block, 1000)
+        author = await author_of(block, 1000)
         if author.ambiguous or len(author.authors) != 1:
             return Sender(reason="its From names nobody, or several")
         mailbox = author.authors[0]
-        outcomes = await check_dkim(AuthMessage.in_memory(block), self._site.resolver, self._site.clock.now(), _TLSRPT)
+        message = AuthMessage.in_memory(block)
+        if len(raw) > _LARGE:
+            await asyncio.to_thread(body_hashes, message, dkim_requests(block))
+        outcomes = await check_dkim(message, self._site.resolver, self._site.clock.now(), _TLSRPT)
         for outcome in outcomes:
             if (
                 outcome.result is AuthResult.PASS

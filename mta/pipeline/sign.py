@@ -18,6 +18,7 @@ from mta.model.attempt import Failure, Scope
 from mta.model.message import Content, HeaderBlock, QueuedMessage
 from mta.model.reply import Reply
 from mta.pipeline.authenticate import readable
+from mta.pipeline.author import author_of
 from mta.pipeline.deliver import Job
 from mta.pipeline.site import Site
 from mta.policy.sign import Seal, from_our_systems, seal_wanted, service_of, signing_keys
@@ -26,7 +27,6 @@ from mta.rfc.dkim.body import body_hashes
 from mta.rfc.dkim.canonicalize import Headers
 from mta.rfc.dkim.sign import BODY, Signer
 from mta.rfc.dkim.sign import sign as dkim_signature
-from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
 
 TOKEN_TIME = 60.0  # seconds
@@ -41,7 +41,7 @@ async def sign(site: Site, job: Job) -> Job | Failure:
     if not ours and wanted is None:
         return job
     block = _scan(message.content.beginning)
-    author = parse_from(block, server.limits.header_addresses)
+    author = await author_of(block, server.limits.header_addresses)
     domain, keys = "", tuple[DkimKey, ...]()
     if ours:
         domain, keys = signing_keys(index, job.connector, author, message.received, service_of(message))

@@ -20,13 +20,13 @@ from mta.model.opened import Fault, OpenedMessage
 from mta.model.smime_verdict import SmimeVerdict
 from mta.model.tls import PathVerdict
 from mta.observe.trace import smime_evidence
+from mta.pipeline.author import author_of
 from mta.pipeline.deliver import Job
 from mta.pipeline.protect import LARGE, Protector, octets
 from mta.pipeline.site import Site
 from mta.policy.smime import address_key, judge_message, to_judge
 from mta.ports import OwnCertificate
 from mta.rfc.authres.smime import FIELD, smime_fields
-from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header, without
 from mta.rfc.pkix.person import person_facts
 from mta.rfc.smime.decrypt import DecryptionKey
@@ -104,7 +104,8 @@ class _Reading:
         """Open it without a key; if there is an envelope, once more for each set of keys among the recipients."""
         raw = without_verdicts(await asyncio.to_thread(octets, self.job.message.content))
         block = scan_header(raw, len(raw))
-        letter = _Letter(raw, block, self._author(block))
+        limits = self.site.contract.configuration.server.limits
+        letter = _Letter(raw, block, await author_of(block, limits.header_addresses))
         others = [state.index for state in self.job.recipients if state.index not in self.ours]
         parts = [Read(self._for(others))] if others else []
         opened = await asyncio.to_thread(open_message, raw, (), letter.block)
@@ -122,9 +123,6 @@ class _Reading:
         if len(at_hand) == len(keys) or found.fault is not Fault.LOCKED:
             return found
         return await self.protector.with_token(partial(open_message, letter.raw, keys, letter.block))
-
-    def _author(self, block: HeaderBlock) -> FromField:
-        return parse_from(block, self.site.contract.configuration.server.limits.header_addresses)
 
     async def _by_keys(self) -> list[tuple[tuple[DecryptionKey, ...], list[int]]]:
         """The keys that are tried, each set with the recipients it is tried for."""

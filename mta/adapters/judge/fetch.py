@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mta.model.public_address import is_public
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 LARGEST = 16 << 20  # octets of one answer
-MOST_OCTETS = 128 << 20  # of all that are kept
+MOST_OCTETS = 128 << 20  # of all that are kept, as they were read
 FAILURE_KEPT = 60.0  # seconds
 AT_ONCE = 8
 
@@ -46,10 +46,23 @@ class FetchSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What was read out of an answer: how many octets of memory it takes, for how many seconds it may be kept."""
+
+    value: Any
+    octets: int
+    keep: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Kept:
-    body: bytes | None  # None: it failed
+    answer: Answer | None  # None: it failed
     until: float  # monotonic
     fault: str = ""
+
+    @property
+    def octets(self) -> int:
+        return self.answer.octets if self.answer else 0
 
 
 class Fetcher:
@@ -64,10 +77,11 @@ class Fetcher:
         self._under_way: dict[tuple[str, bytes], asyncio.Task[_Kept]] = {}
         self._gate = asyncio.Semaphore(AT_ONCE)
 
-    async def fetch(self, url: str, body: bytes = b"", *, keep: Callable[[bytes], float]) -> bytes:
-        """What is at `url`, by GET, or by POST of an OCSP request. `keep` says for how many seconds it may be kept.
+    async def fetch(self, url: str, body: bytes = b"", *, read: Callable[[bytes], Answer]) -> Any:
+        """The `value` of what is at `url`, by GET, or by POST of an OCSP request.
 
-        `keep` raises ValueError for an answer that is none. Raises FetchFailed.
+        `read` is called once, in a thread: a large list takes a while. It raises ValueError for an answer that is none.
+        Raises FetchFailed.
         """
         place = self._place(url)
         key = (url, body)
@@ -75,12 +89,12 @@ class Fetcher:
         if kept is None or kept.until < time.monotonic():
             task = self._under_way.get(key)
             if task is None:
-                task = self._under_way[key] = asyncio.ensure_future(self._get(place, url, body, keep))
+                task = self._under_way[key] = asyncio.ensure_future(self._get(place, url, body, read))
                 task.add_done_callback(partial(self._done, key))
             kept = await asyncio.shield(task)
-        if kept.body is None:
+        if kept.answer is None:
             raise FetchFailed(kept.fault)
-        return kept.body
+        return kept.answer.value
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -119,14 +133,15 @@ class Fetcher:
 
     # --- the request
 
-    async def _get(self, place: tuple[str, int, bool], url: str, body: bytes, keep: Callable[[bytes], float]) -> _Kept:
+    async def _get(self, place: tuple[str, int, bool], url: str, body: bytes, read: Callable[[bytes], Answer]) -> _Kept:
         import aiohttp
 
         now = time.monotonic()
         try:
             async with self._gate:
-                answer = await asyncio.wait_for(self._ask(place, url, body), self._settings.timeout)
-            return _Kept(answer, now + keep(answer))
+                came = await asyncio.wait_for(self._ask(place, url, body), self._settings.timeout)
+                answer = await asyncio.to_thread(read, came)
+            return _Kept(answer, now + answer.keep)
         except TimeoutError:
             fault = f"{url}: no answer within {self._settings.timeout:g} s"
         except (FetchFailed, ValueError) as error:
@@ -173,9 +188,9 @@ class Fetcher:
             return
         before = self._kept.pop(key, None)
         self._kept[key] = task.result()
-        self._octets += len(task.result().body or b"") - (len(before.body or b"") if before else 0)
+        self._octets += task.result().octets - (before.octets if before else 0)
         while self._octets > MOST_OCTETS or len(self._kept) > 10_000:
-            self._octets -= len(self._kept.popitem(last=False)[1].body or b"")
+            self._octets -= self._kept.popitem(last=False)[1].octets
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

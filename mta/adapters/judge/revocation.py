@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA1
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from mta.adapters.judge.fetch import Fetcher, FetchFailed
+from mta.adapters.judge.fetch import Answer, Fetcher, FetchFailed
 from mta.model.tls import CertificateFacts, RevocationList, RevocationState, RevocationStatus
 from mta.rfc.pkix import crl as lists_of
 from mta.rfc.pkix import ocsp as answers_of
@@ -21,7 +21,7 @@ from mta.rfc.pkix.certificate import UNREADABLE_ERRORS, read_certificate
 
 PATIENCE = 10.0  # seconds for all that is asked about one certificate: mail waits for it
 MOST_PLACES = 4  # URLs of one certificate that are asked
-_LISTS_KEPT = 64  # as they were read
+OF_A_SERIAL = 120  # octets of memory: a number of twenty octets, and its place in a set
 
 
 @dataclass(slots=True)
@@ -59,46 +59,37 @@ class Search:
         return RevocationStatus(RevocationState.UNKNOWN, "; ".join(doubts))
 
     async def _responder(self, url: str, certificate: CertificateFacts, issuer: CertificateFacts) -> RevocationStatus:
-        def keep(body: bytes) -> float:
+        def read(body: bytes) -> Answer:
             response = ocsp.load_der_ocsp_response(body)
             if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
                 raise ValueError(f"the responder answered {response.response_status.name.lower()}")
             ends = [one.next_update_utc for one in response.responses if one.next_update_utc is not None]
-            return _until(min(ends).timestamp() if ends else 0.0, self.now)
+            return Answer(body, len(body), _until(min(ends).timestamp() if ends else 0.0, self.now))
 
-        body = await self._get(url, keep, _ocsp_request(certificate, issuer))
-        if isinstance(body, RevocationStatus):
-            return body
-        return answers_of.status(body, certificate, issuer, self.now)
+        found = await self._get(url, read, _ocsp_request(certificate, issuer))
+        if isinstance(found, RevocationStatus):
+            return found
+        return answers_of.status(found, certificate, issuer, self.now)
 
     async def _point(self, url: str, certificate: CertificateFacts, issuer: CertificateFacts) -> RevocationStatus:
-        def keep(body: bytes) -> float:
-            return _until(min(one.next_update for one in lists_of.read_lists(body)), self.now)
+        found = await self._get(url, lambda body: _read_lists(body, self.now))
+        if isinstance(found, RevocationStatus):
+            return found
+        return lists_of.status(found, certificate, issuer, self.now)
 
-        body = await self._get(url, keep)
-        if isinstance(body, RevocationStatus):
-            return body
-        return lists_of.status(_read_lists(body), certificate, issuer, self.now)
-
-    async def _get(self, url: str, keep: Callable[[bytes], float], body: bytes = b"") -> bytes | RevocationStatus:
+    async def _get(self, url: str, read: Callable[[bytes], Answer], body: bytes = b"") -> Any:
+        """What was read, or a RevocationStatus that says why nothing was."""
         try:
-            return await self.fetcher.fetch(url, body, keep=keep)
+            return await self.fetcher.fetch(url, body, read=read)
         except FetchFailed as error:
             self.failed = self.failed or error.allowed
             return RevocationStatus(RevocationState.UNKNOWN, str(error))
 
 
-_parsed: OrderedDict[bytes, tuple[RevocationList, ...]] = OrderedDict()
-
-
-def _read_lists(body: bytes) -> tuple[RevocationList, ...]:
-    """The lists of a fetched body, read once: a large one takes a while."""
-    found = _parsed.get(body)
-    if found is None:
-        found = _parsed[body] = lists_of.read_lists(body)
-        if len(_parsed) > _LISTS_KEPT:
-            _parsed.popitem(last=False)
-    return found
+def _read_lists(body: bytes, now: float) -> Answer:
+    found = lists_of.read_lists(body)
+    octets = sum(len(one.der) + OF_A_SERIAL * len(one.serials) for one in found)
+    return Answer(found, octets, _until(min(one.next_update for one in found), now))
 
 
 def _until(next_update: float, now: float) -> float:

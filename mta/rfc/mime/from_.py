@@ -67,6 +67,8 @@ def parse_from(block: HeaderBlock, limit: int, *, slow: bool = False) -> FromFie
             reading.read(value)
         except (_FromError, AddressError) as problem:
             error = error or str(problem)
+        if reading.left < 0:
+            break
     return FromField(tuple(reading.authors), len(values), error)
 
 
@@ -81,12 +83,19 @@ def _common_author(match: re.Match[bytes]) -> Mailbox | None:
 
 @dataclass(slots=True)
 class _Reading:
-    """Reads fields one after the other; what was found before an error stays in `authors`."""
+    """Reads fields one after the other; what was found before an error stays in `authors`.
+
+    `left` is how many tokens may still come, in whatever field.
+    """
 
     limit: int
+    left: int = field(init=False)
     authors: list[Mailbox] = field(default_factory=list)
     _tokens: Iterator[Token] = field(default_factory=lambda: iter(()))
     _seen: Token = _END
+
+    def __post_init__(self) -> None:
+        self.left = self.limit
 
     def read(self, value: bytes) -> None:
         text = unfold(value).decode("utf-8", "surrogateescape")
@@ -101,7 +110,7 @@ class _Reading:
             raise _FromError("the From names nobody")
 
     def _tokenize(self, text: str) -> Iterator[Token]:
-        position, count, length = 0, 0, len(text)
+        position, length = 0, len(text)
         while position < length:
             if text[position] == "(":
                 position = _skip_comment(text, position)
@@ -113,13 +122,12 @@ class _Reading:
                 position, kind = match.end(), match.lastgroup or ""
             if kind == "space":
                 continue
-            count += 1
-            if count > self.limit:
+            self.left -= 1
+            if self.left < 0:
                 raise _FromError(f"the From has more than {self.limit} words and signs")
             if kind:
                 assert match is not None
                 yield (match[0] if kind == "special" else kind), match[0]
-        self.limit -= count
 
     def _advance(self) -> Token:
         """The token in view; the next one comes into view."""

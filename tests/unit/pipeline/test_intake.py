@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from mta.adapters.report_spool import FileReportSpool
 from mta.pipeline.intake import MAX_WAITING, Intake
+from mta.rfc.dkim.body import body_hashes
 from mta.rfc.mime.attach import Attachment, Letter, compose_letter
 from tests.support.fake_resolver import FakeResolver
 from tests.support.signatures import DOMAIN, NOW, ed25519_key, ed25519_signer, record, signed
@@ -115,6 +118,32 @@ async def test_what_is_no_report_is_told_and_nothing_is_kept(tmp_path: Path, raw
     await world.take(raw)
     assert world.kept() == []
     assert [event for event, _ in world.log] == ["report.unread"]
+
+
+async def test_no_more_octets_wait_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = report(b"nonsense")
+    monkeypatch.setattr("mta.pipeline.intake.MAX_OCTETS", 3 * len(raw))
+    world = World(tmp_path)
+    for _ in range(2):  # what was read makes room
+        await world.take(*[raw] * 5)
+    assert sum("too many" in fields.get("reason", "") for _, fields in world.log) == 4
+
+
+@pytest.mark.parametrize(("size", "threads"), [(100, 0), (300_000, 1)])
+async def test_a_large_report_is_hashed_off_the_loop(
+    size: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def watched(*arguments: Any) -> Any:
+        seen.append(threading.get_ident())
+        return body_hashes(*arguments)
+
+    monkeypatch.setattr("mta.pipeline.intake.body_hashes", watched)
+    world = World(tmp_path)
+    await world.take(signed(report(os.urandom(size)), ed25519_signer()))
+    assert len(seen) == threads
+    assert threading.get_ident() not in seen
 
 
 async def test_a_flood_is_not_read_to_its_end(tmp_path: Path) -> None:

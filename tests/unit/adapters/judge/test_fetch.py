@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mta.adapters.judge import fetch as module
-from mta.adapters.judge.fetch import Fetcher, FetchFailed, FetchSettings, listed
+from mta.adapters.judge.fetch import Answer, Fetcher, FetchFailed, FetchSettings, listed
 from tests.support.fake_resolver import TEMPORARY, FakeResolver
 from tests.support.http_peer import HttpPeer, http_peer
 
@@ -27,13 +27,13 @@ def fetcher(peer: HttpPeer, *hosts: str, public: bool = False, zone: Any = None,
     return Fetcher(FetchSettings(allowed, public, timeout), lambda: resolver)
 
 
-def for_an_hour(body: bytes) -> float:
-    return 3600.0
+def for_an_hour(body: bytes) -> Answer:
+    return Answer(body, len(body), 3600.0)
 
 
 async def get(one: Fetcher, url: str, body: bytes = b"") -> bytes:
     try:
-        return await one.fetch(url, body, keep=for_an_hour)
+        return await one.fetch(url, body, read=for_an_hour)
     finally:
         await one.close()
 
@@ -159,14 +159,14 @@ async def test_a_name_that_cannot_be_looked_up_now(peer: HttpPeer) -> None:
 async def test_answers_are_kept_and_shared_and_so_are_failures(peer: HttpPeer) -> None:
     peer.answers["/x"] = b"a list"
     one = fetcher(peer, "127.0.0.1")
-    found = await asyncio.gather(*(one.fetch(peer.url("/x"), keep=for_an_hour) for _ in range(5)))
-    await one.fetch(peer.url("/x"), keep=for_an_hour)
+    found = await asyncio.gather(*(one.fetch(peer.url("/x"), read=for_an_hour) for _ in range(5)))
+    await one.fetch(peer.url("/x"), read=for_an_hour)
     assert (set(found), len(peer.requests)) == ({b"a list"}, 1)
     for _ in range(2):
         with pytest.raises(FetchFailed):
-            await one.fetch(peer.url("/missing"), keep=for_an_hour)
+            await one.fetch(peer.url("/missing"), read=for_an_hour)
     assert len(peer.requests) == 2
-    await one.fetch(peer.url("/x"), b"body", keep=for_an_hour)  # another question
+    await one.fetch(peer.url("/x"), b"body", read=for_an_hour)  # another question
     assert len(peer.requests) == 3
     await one.close()
 
@@ -174,15 +174,15 @@ async def test_answers_are_kept_and_shared_and_so_are_failures(peer: HttpPeer) -
 async def test_what_is_no_list_is_a_failure_and_an_old_one_is_asked_for_again(peer: HttpPeer) -> None:
     peer.answers["/x"] = b"nonsense"
 
-    def refuse(body: bytes) -> float:
+    def refuse(body: bytes) -> Answer:
         raise ValueError("no list")
 
     one = fetcher(peer, "127.0.0.1")
     with pytest.raises(FetchFailed, match="no list"):
-        await one.fetch(peer.url("/x"), keep=refuse)
+        await one.fetch(peer.url("/x"), read=refuse)
     peer.answers["/old"] = b"old"
     for _ in range(2):
-        assert await one.fetch(peer.url("/old"), keep=lambda body: -1.0) == b"old"
+        assert await one.fetch(peer.url("/old"), read=lambda body: Answer(body, len(body), -1.0)) == b"old"
     assert [path for _, path, _, _ in peer.requests] == ["/x", "/old", "/old"]
     await one.close()
 
@@ -192,6 +192,27 @@ async def test_no_more_octets_are_kept_than_allowed(peer: HttpPeer, monkeypatch:
     one = fetcher(peer, "127.0.0.1")
     for path in ("/a", "/b", "/c", "/a", "/c"):
         peer.answers[path] = b"x" * 100
-        await one.fetch(peer.url(path), keep=for_an_hour)
+        await one.fetch(peer.url(path), read=for_an_hour)
+    assert [path for _, path, _, _ in peer.requests] == ["/a", "/b", "/c", "/a"]
+    await one.close()
+
+
+async def test_an_answer_is_read_once_and_not_on_the_loop(peer: HttpPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read counts with the memory that it takes, which is more than its octets."""
+    monkeypatch.setattr(module, "MOST_OCTETS", 2500)
+    readers: list[int] = []
+
+    def read(body: bytes) -> Answer:
+        readers.append(threading.get_ident())
+        return Answer([body], 1000, 3600.0)
+
+    one = fetcher(peer, "127.0.0.1")
+    peer.answers |= dict.fromkeys(("/a", "/b", "/c"), b"x")
+    found = await asyncio.gather(*(one.fetch(peer.url("/a"), read=read) for _ in range(5)))
+    assert all(each is found[0] for each in found)
+    assert len(readers) == 1
+    assert threading.get_ident() not in readers
+    for path in ("/b", "/c", "/a"):  # there is room for two
+        await one.fetch(peer.url(path), read=read)
     assert [path for _, path, _, _ in peer.requests] == ["/a", "/b", "/c", "/a"]
     await one.close()

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.model.author import FromField
+from mta.model.message import HeaderBlock
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
+from tests.support.effort import steps
 
 
 def read(*values: str | bytes, limit: int = 1000, slow: bool = False) -> FromField:
@@ -189,3 +191,16 @@ def test_the_short_way_finds_what_the_long_way_finds(value: str) -> None:
 def test_the_short_way_agrees_on_what_looks_common(name: str, local: str, domain: str) -> None:
     for value in (f"{name}<{local}@{domain}>", f"{local}@{domain}"):
         assert read(value) == read(value, slow=True)
+
+
+@pytest.mark.parametrize("value", ["a@b, " * 300 + ")", "a@b, " * 300 + "c@d", "x " * 900 + "@"])
+def test_fields_beyond_the_limit_cost_nothing(value: str) -> None:
+    """One that ends in an error counts like any other, and nothing behind the limit is read or kept."""
+    few, many = scan(value, 4), scan(value, 400)
+    assert steps(lambda: parse_from(many, 1000)) < 1.5 * steps(lambda: parse_from(few, 1000))
+    assert len(parse_from(many, 1000).authors) <= 1000
+
+
+def scan(value: str, times: int) -> HeaderBlock:
+    raw = f"From: {value}\r\n".encode() * times + b"\r\n"
+    return scan_header(raw, len(raw))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from mta.errors import JoseError
@@ -68,6 +69,16 @@ def verify_proof(text: str, request: Request, first_time: Callable[[str, float],
     if not first_time(f"{print_}:{jti}", issued + 2 * request.leeway):
         raise JoseError("the DPoP proof was used before")
     return Proof(key, print_, jti, issued)
+
+
+def check_bound(claims: Mapping[str, Any], proof: Proof | None) -> None:
+    """Raises JoseError for a token that is bound to a key (RFC 9449 §6.1) and comes without a proof of that key."""
+    confirmation = claims.get("cnf")
+    if confirmation is None:
+        return
+    bound = confirmation.get("jkt") if isinstance(confirmation, dict) else None
+    if proof is None or bound != proof.thumbprint:  # a binding of another kind is one that nobody here can check
+        raise JoseError("the token is bound to a key, and that key was not proven")
 
 
 def _bound(ath: object, token: str) -> None:

@@ -37,7 +37,7 @@ def verify_token(token: str, keys: Sequence[Jwk], expected: Expected) -> dict[st
     """The claims of a token that holds in every respect. Raises JoseError that says in which one it does not."""
     jws = read_jws(token)
     typ = jws.header.get("typ", "")
-    if not isinstance(typ, str) or typ.removeprefix("application/") not in expected.types:
+    if not isinstance(typ, str) or not _is_of(typ, expected.types):
         raise JoseError("the token is of another type")  # RFC 8725 §3.11: no token of one kind for another
     _verify(jws, keys, expected.algorithms)
     claims = jws.claims()
@@ -48,6 +48,11 @@ def verify_token(token: str, keys: Sequence[Jwk], expected: Expected) -> dict[st
         raise JoseError("the token is for another audience")
     check_times(claims, expected.now, expected.leeway)
     return claims
+
+
+def _is_of(typ: str, types: Collection[str]) -> bool:
+    """RFC 7515 §4.1.9: a media type, in any case, of which `application/` may be left out."""
+    return typ.lower().removeprefix("application/") in {word.lower() for word in types}
 
 
 def _verify(jws: Jws, keys: Sequence[Jwk], allowed: Collection[str]) -> None:

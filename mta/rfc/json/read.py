@@ -7,11 +7,19 @@ from typing import Any, NoReturn
 
 from mta.errors import JsonError
 
+MAX_VALUES = 50_000
+_SIGNS = (b"{", b"[", b",")
 
-def read_json(data: bytes, limit: int) -> Any:
-    """The value in `data`, of at most `limit` octets. Raises JsonError."""
+
+def read_json(data: bytes, limit: int, values: int = MAX_VALUES) -> Any:
+    """The value in `data`, of at most `limit` octets and about `values` values. Raises JsonError.
+
+    An empty list costs two octets there and sixty here: the number of values bounds the memory.
+    """
     if len(data) > limit:
         raise JsonError(f"JSON of {len(data)} octets, at most {limit} are read")
+    if sum(map(data.count, _SIGNS)) > values:
+        raise JsonError(f"JSON of more than {values} values")
     try:
         # RFC 7493 §2.1: UTF-8, no lone surrogates; strict decoding refuses what is neither
         return json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
@@ -19,9 +27,9 @@ def read_json(data: bytes, limit: int) -> Any:
         raise JsonError(f"not JSON: {error}") from None
 
 
-def read_object(data: bytes, limit: int) -> dict[str, Any]:
+def read_object(data: bytes, limit: int, values: int = MAX_VALUES) -> dict[str, Any]:
     """The object in `data`. Raises JsonError for anything else."""
-    value = read_json(data, limit)
+    value = read_json(data, limit, values)
     if not isinstance(value, dict):
         raise JsonError("JSON, but no object")
     return value

@@ -6,6 +6,7 @@ key, and the spelling of a hash shows from its length.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,6 +23,9 @@ MAX_SEGMENT = 16 * 1024 * 1024  # octets; the memory that one segment may cost u
 MAX_KEYS = 64
 MAX_ASSERTIONS = 64
 MAX_WRAPPED = 8192  # octets
+SMALL_SEGMENT = 16 * 1024  # octets; the reference writer makes none smaller
+_FEW_SEGMENTS = 1024  # that many may be smaller
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}(?:;[ -~]{0,120})?", re.ASCII)
 _HASH_SIZES = {"GMAC": (16, 32), "HS256": (32, 64)}  # raw, and as hexadecimal text
 
 
@@ -69,8 +73,9 @@ class Manifest:
 
 def read_manifest(text: bytes, payload_size: int) -> Manifest:
     """The manifest of a payload of that size. Raises TdfError, TdfUnsupported for what is in order and not known."""
+    segments_at_most = payload_size // SMALL_SEGMENT + _FEW_SEGMENTS
     try:
-        body = read_object(text, MAX_MANIFEST)
+        body = read_object(text, MAX_MANIFEST, 20_000 + 5 * segments_at_most)
     except JsonError as error:
         raise TdfError(f"the manifest cannot be read: {error}") from None
     payload = _part(body, "payload", "the payload")
@@ -79,6 +84,8 @@ def read_manifest(text: bytes, payload_size: int) -> Manifest:
     _check_payload(payload)
     _check_method(information)
     segments = _segments(integrity)
+    if len(segments) > segments_at_most:
+        raise TdfError(f"{len(segments)} segments are too many for a payload of {payload_size} octets")
     if sum(segment.sealed_size for segment in segments) != payload_size:
         raise TdfError("the segments of the manifest do not fill the payload")
     return Manifest(
@@ -87,7 +94,7 @@ def read_manifest(text: bytes, payload_size: int) -> Manifest:
         root=_root(integrity),
         segment_hash=_segment_hash(integrity),
         segments=segments,
-        mime_type=_text(payload, "mimeType", 255, optional=True),
+        mime_type=_mime_type(payload),
         assertions=_assertions(body.get("assertions")),
         body=body,
     )
@@ -107,6 +114,17 @@ def _text(value: Mapping[str, Any], name: str, limit: int, optional: bool = Fals
     if not isinstance(text, str) or len(text) > limit:
         raise TdfError(f"the manifest's {name} is no text of at most {limit} characters")
     return text
+
+
+def _mime_type(payload: Mapping[str, Any]) -> str:
+    """The type that the writer names, where it is one: it stands in a header some day."""
+    mime_type = _text(payload, "mimeType", 4096, optional=True)
+    return mime_type if is_media_type(mime_type) else "application/octet-stream"
+
+
+def is_media_type(text: str) -> bool:
+    """Whether the text can be a Content-Type, parameters included."""
+    return _MEDIA_TYPE.fullmatch(text) is not None
 
 
 def _octets(value: Mapping[str, Any], name: str, limit: int) -> bytes:

@@ -7,7 +7,6 @@ or doubled; each is then compared with its hash, and its own tag is checked, bef
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from mta.errors import JsonError, TdfError, TdfTampered
 from mta.rfc.json.read import read_object
 from mta.rfc.tdf.assertion import FILE_ID, POLICY_ID, Assertion, read_assertion
-from mta.rfc.tdf.manifest import Manifest, Segment, read_manifest
+from mta.rfc.tdf.manifest import Manifest, Segment, is_media_type, read_manifest
 from mta.rfc.tdf.policy import is_bound, same
 from mta.rfc.tdf.seal import FILE_SCHEMA, POLICY_SCHEMA, is_file_name, manifest_digest
 from mta.rfc.tdf.zip_read import read_container
@@ -152,6 +151,8 @@ def _facts(manifest: Manifest, assertions: tuple[Assertion, ...]) -> FileFacts |
     if value.get("manifest") != digest or value.get("size") != manifest.size:
         raise TdfTampered("the manifest is another than the writer's")
     name, mime_type = value.get("name"), value.get("mimeType")
-    if not isinstance(name, str) or not isinstance(mime_type, str) or not is_file_name(name):
-        raise TdfTampered(f"the writer gives a name that is none: {json.dumps(name)[:80]}")
+    if not isinstance(name, str) or not isinstance(mime_type, str):
+        raise TdfTampered("what the writer says of the file is no text")
+    if not is_file_name(name) or not is_media_type(mime_type):  # the writer had the key; that makes nothing harmless
+        raise TdfTampered(f"the writer gives a name or type that is none: {name[:80]!r}, {mime_type[:80]!r}")
     return FileFacts(name, mime_type, manifest.size)

@@ -38,10 +38,15 @@ class Policy:
 
 
 def write_policy(policy: Policy) -> str:
-    """The policy's text, as it stands in the manifest and is bound."""
+    """The policy's text, as it stands in the manifest and is bound. Raises TdfError for one that nobody would read."""
+    if max(len(policy.readers), len(policy.attributes)) > _MAX_LIST:
+        raise TdfError(f"a policy names at most {_MAX_LIST} readers and as many attributes")
     attributes = [{"attribute": attribute} for attribute in policy.attributes]
     value = {"uuid": str(policy.uuid), "body": {"dataAttributes": attributes, "dissem": list(policy.readers)}}
-    return base64.b64encode(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()).decode("ascii")
+    text = base64.b64encode(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()).decode("ascii")
+    if len(text) > MAX_POLICY:
+        raise TdfError(f"a policy of {len(text)} characters, nobody reads more than {MAX_POLICY}")
+    return text
 
 
 def read_policy(text: str) -> Policy:

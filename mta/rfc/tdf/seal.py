@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from mta.errors import TdfError
 from mta.rfc.json.canonical import canonical
 from mta.rfc.tdf.assertion import FILE_ID, POLICY_ID, Assertion, write_assertion
-from mta.rfc.tdf.manifest import MAX_SEGMENT, OVERHEAD
+from mta.rfc.tdf.manifest import MAX_SEGMENT, OVERHEAD, is_media_type
 from mta.rfc.tdf.policy import bind
 from mta.rfc.tdf.zip_read import MAX_MANIFEST
 from mta.rfc.tdf.zip_write import PAYLOAD, Checksum, ContainerWriter
@@ -71,8 +71,8 @@ class SealOrder:
             raise TdfError("a content key has 32 octets and a nonce 12")
         if not 0 < self.segment_size <= MAX_SEGMENT:
             raise TdfError(f"a segment has 1 to {MAX_SEGMENT} octets, not {self.segment_size}")
-        if not is_file_name(self.name):
-            raise TdfError(f"{self.name!r} is no name of a file")
+        if not is_file_name(self.name) or not is_media_type(self.mime_type):
+            raise TdfError(f"{self.name!r} is no name of a file, or {self.mime_type!r} no type of one")
 
 
 @dataclass(frozen=True, slots=True)

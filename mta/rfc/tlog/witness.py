@@ -104,6 +104,17 @@ def _judged(request: AddCheckpoint, note: Note, checkpoint: Checkpoint, known: K
     return Verdict(200, checkpoint=checkpoint, text=note.text)
 
 
+def read_known_size(body: bytes) -> int:
+    """The size that a witness tells in a 409 of SIZE_TYPE. Raises TlogError.
+
+    One above the log's own says that the log has signed more than it remembers, and must not sign anything smaller.
+    """
+    text = body.decode("ascii", "replace")
+    if not text.endswith("\n"):
+        raise TlogError("the witness's answer is no size")
+    return read_number(text[:-1])
+
+
 def read_answer(body: bytes, text: str, witnesses: Sequence[VerifierKey]) -> list[Signature]:
     """The cosignatures of known witnesses in an answer to a checkpoint's text. Raises TlogError if there is none."""
     try:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mta.errors import JoseError
 from mta.rfc.jose.algorithms import ALGORITHMS, signer
 from mta.rfc.jose.base64url import decode, decode_padded, encode
-from mta.rfc.jose.dpop import Request, verify_proof
+from mta.rfc.jose.dpop import Request, check_bound, verify_proof
 from mta.rfc.jose.jwk import Jwk, read_jwk, read_jwks, thumbprint, write_jwk
 from mta.rfc.jose.jws import ASYMMETRIC, read_jws, sign_hs256, sign_jws, verify_hs256, verify_jws
 from mta.rfc.jose.jwt import Expected, make_token, verify_token
@@ -209,6 +209,8 @@ def test_clocks_may_differ_a_little() -> None:
 
 
 def test_a_token_of_another_type_or_key() -> None:
+    for typ in ("AT+JWT", "application/at+jwt", "jwt"):
+        verify_token(token(GOOD, typ=typ), BOTH, EXPECTED)
     for header in ({"typ": "dpop+jwt"}, {"typ": 1}, {"kid": "e2"}, {"kid": "r1"}):
         with pytest.raises(JoseError):
             verify_token(token(GOOD, **header), BOTH, EXPECTED)
@@ -347,6 +349,21 @@ def test_our_nonce_is_demanded() -> None:
     verify_proof(proof(nonce="n"), asked, Seen())
     with pytest.raises(JoseError, match="nonce"):
         verify_proof(proof(), asked, Seen())
+
+
+def test_a_bound_token_needs_the_proof_of_its_key() -> None:
+    shown = verify_proof(proof(), ASKED, Seen())
+    bound = {**GOOD, "cnf": {"jkt": shown.thumbprint}}
+    check_bound(GOOD, None)
+    check_bound(GOOD, shown)
+    check_bound(bound, shown)
+    others: list[Any] = [{"jkt": "another"}, {"x5t#S256": "a"}, {}, "jkt"]
+    for claims in (bound, *({**GOOD, "cnf": other} for other in others)):
+        with pytest.raises(JoseError, match="bound"):
+            check_bound(claims, None)
+    for other in others:
+        with pytest.raises(JoseError, match="bound"):
+            check_bound({**GOOD, "cnf": other}, shown)
 
 
 # --- texts ---

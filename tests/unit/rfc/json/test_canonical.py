@@ -110,6 +110,13 @@ def test_what_readers_take_differently_is_refused(text: bytes) -> None:
         read_json(text, 200_000)
 
 
+def test_many_values_in_few_octets() -> None:
+    """They would cost thirty times their size in memory."""
+    for text in (b"[" + b"[]," * 60_000 + b"[]]", b"[" + b"{}," * 60_000 + b"{}]", b"[" + b"1," * 60_000 + b"1]"):
+        with pytest.raises(JsonError, match="values"):
+            read_json(text, 1_000_000)
+
+
 def test_too_long_and_no_object() -> None:
     with pytest.raises(JsonError):
         read_json(b"[1]", 2)

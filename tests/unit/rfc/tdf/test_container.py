@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+import zlib
 from typing import BinaryIO
 
 import pytest
@@ -81,6 +82,37 @@ def test_what_is_written_as_a_stream_is_read() -> None:
             with archive.open(name, "w", force_zip64=True) as entry:
                 entry.write(data)
     assert read(out.getvalue()) == (b"sealed", b"{}")
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("descriptor_wide", [False, True])
+def test_the_shapes_of_the_reference_writer(wide: bool, descriptor_wide: bool) -> None:
+    """Go's: a payload with descriptor, a manifest without; all sizes and places in ZIP64 fields, or none."""
+    local = struct.Struct("<4s5H3L2H")
+    payload, manifest = b"sealed", b"{}"
+    crcs = zlib.crc32(payload), zlib.crc32(manifest)
+    extra = struct.pack("<HHQQ", 1, 16, 0, 0) if wide else b""
+    unknown = 0xFFFFFFFF if wide else 0
+    data = local.pack(b"PK\3\4", 45, 8, 0, 99, 99, 0, unknown, unknown, 9, len(extra)) + b"0.payload" + extra + payload
+    data += struct.pack("<4sLQQ" if descriptor_wide else "<4sLLL", b"PK\7\x08", crcs[0], 6, 6)
+    places = 0, len(data)
+    data += local.pack(b"PK\3\4", 45, 0, 0, 99, 99, crcs[1], 2, 2, 15, 0) + b"0.manifest.json" + manifest
+    start = len(data)
+    for name, flags, crc, size, place in (
+        ("0.payload", 8, crcs[0], 6, places[0]),
+        ("0.manifest.json", 0, crcs[1], 2, places[1]),
+    ):
+        told = (0xFFFFFFFF,) * 3 if wide else (size, size, place)
+        more = struct.pack("<HHQQQ", 1, 24, size, size, place) if wide else b""
+        head = (45, 45, flags, 0, 98, 98, crc, told[0], told[1], len(name), len(more), 0, 0, 0, 0, told[2])
+        data += struct.pack("<4s6H3L5H2L", b"PK\1\2", *head) + name.encode() + more
+    size = len(data) - start
+    if wide:
+        data += struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 2, 2, size, start)
+        data += struct.pack("<4sLQL", b"PK\6\7", 0, start + size, 1)
+    counts = (0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF) if wide else (2, 2, size, start)
+    data += struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, 0)
+    assert read(data) == (payload, manifest)
 
 
 def deflated() -> bytes:

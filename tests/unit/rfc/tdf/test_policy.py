@@ -50,6 +50,14 @@ def test_what_is_no_policy(bad: str) -> None:
         read_policy(bad)
 
 
+def test_a_policy_that_nobody_would_read_is_not_written() -> None:
+    for readers in (("a@b",) * 10_001, ("a" * 2000 + "@b",) * 400):
+        with pytest.raises(TdfError):
+            write_policy(Policy(UUID_, readers))
+    policy = Policy(UUID_, tuple(f"reader{number}@fabrikam.example" for number in range(10_000)))
+    assert read_policy(write_policy(policy)) == policy
+
+
 def test_the_binding_is_over_the_text_and_in_hexadecimal() -> None:
     binding = base64.b64decode(bind(KEY, POLICY))
     assert len(binding) == 64

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.errors import TdfError, TdfTampered, TdfUnsupported
-from mta.rfc.tdf.assertion import Assertion
+from mta.rfc.tdf.assertion import Assertion, write_assertion
 from mta.rfc.tdf.open import read_protected
-from mta.rfc.tdf.seal import Sealer, Spelling, seal
+from mta.rfc.tdf.seal import Sealer, Spelling, manifest_digest, seal
 from tests.support.protected import KEY, POLICY, changed, content, opened, order, packed, parts, sealed
 
 BORDERS = [0, 1, 15, 16, 17, 31, 32, 33, 160]
@@ -76,6 +76,46 @@ def test_the_facts_and_our_policy_are_told_only_under_the_key() -> None:
 def test_names_that_are_none_are_not_sealed(name: str) -> None:
     with pytest.raises(TdfError):
         order(name=name)
+
+
+@pytest.mark.parametrize(
+    "mime_type", ["", "text", "text/html\r\nX: y", "text/plain; x=\u20ac", "a/" + "b" * 128, "t\u00e9xt/plain"]
+)
+def test_types_that_are_none(mime_type: str) -> None:
+    """They are not sealed; and of others' files they are not told, for a type stands in a header some day."""
+    with pytest.raises(TdfError):
+        order(mime_type=mime_type)
+    container = changed(
+        foreign(b"theirs", "GMAC", False), lambda manifest: manifest["payload"].update(mimeType=mime_type)
+    )
+    assert read_protected(io.BytesIO(container)).manifest.mime_type == "application/octet-stream"
+
+
+def test_a_writer_who_gives_a_harmful_name_under_the_key() -> None:
+    """Whoever has the content key can write our statement, too."""
+    _, manifest = parts(sealed(b"x"))
+    good = {"name": "a", "mimeType": "a/b", "size": 1, "manifest": manifest_digest(manifest)}
+    for harm in (
+        {"name": "../x"},
+        {"name": 1},
+        {"mimeType": "a/b\r\nX: y"},
+        {"mimeType": None},
+        {"size": 2},
+        {"manifest": ""},
+    ):
+        statement = Assertion("mta-file", "urn:mta:file:1", json.dumps({**good, **harm}))
+        hashes = base64.b64decode(integrity(manifest)["segments"][0]["hash"])
+        bound = write_assertion(statement, KEY, hashes, hexadecimal=False)
+        with pytest.raises(TdfTampered):
+            opened(changed(sealed(b"x"), lambda manifest, bound=bound: manifest.update(assertions=[bound])))
+
+
+def test_too_many_small_segments() -> None:
+    """A list of them costs memory that the payload does not pay for."""
+    with pytest.raises(TdfError, match="too many"):
+        read_protected(io.BytesIO(sealed(bytes(1100), segment_size=1)))
+    with pytest.raises(TdfError, match="values"):
+        read_protected(io.BytesIO(changed(THREE, lambda manifest: manifest.update(more=[[]] * 100_000))))
 
 
 def test_further_statements_are_bound_too() -> None:

@@ -19,7 +19,16 @@ from mta.rfc.tlog.merkle import EMPTY, leaf_hash, prove_consistency, prove_inclu
 from mta.rfc.tlog.note import KeyType, Note, VerifierKey, read_key, read_note, sign_note, verify_note
 from mta.rfc.tlog.proof import Receipt, read_receipt, verify_receipt, write_receipt
 from mta.rfc.tlog.tiles import Bundle, Tile, is_of, nodes, read_bundle, read_path, write_bundle
-from mta.rfc.tlog.witness import SIZE_TYPE, AddCheckpoint, Known, judge, read_answer, read_request, write_request
+from mta.rfc.tlog.witness import (
+    SIZE_TYPE,
+    AddCheckpoint,
+    Known,
+    judge,
+    read_answer,
+    read_known_size,
+    read_request,
+    write_request,
+)
 
 ORIGIN = "keys.contoso.example/log"
 LOG_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -332,6 +341,10 @@ def test_a_log_that_went_back_is_told_how_far_we_are() -> None:
     """A relay restored from an old backup learns here that it has signed more already."""
     verdict = judge(request(3, 5), {ORIGIN: LOG}, {ORIGIN: Known(9, LOG_OF_9.checkpoint(9).root)})
     assert (verdict.status, verdict.body, verdict.content_type) == (409, "9\n", SIZE_TYPE)
+    assert read_known_size(verdict.body.encode()) == 9
+    for body in (b"", b"9", b"09\n", b"-1\n", b"\xff\n"):
+        with pytest.raises(TlogError):
+            read_known_size(body)
 
 
 def test_two_roots_of_one_size() -> None:

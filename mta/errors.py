@@ -24,6 +24,7 @@ MtaError
 │   ├── TdfTampered        it does not hold under its content key
 │   └── TdfUnsupported     in order, as far as one can see, and of a kind that is not known here
 ├── KasError               a request to the key server that cannot be read, or must be refused
+├── TokenNotGiven          an issuer gives no access token; the text says what it answered, without secrets
 ├── KeyAway                a root key cannot be reached now: nothing opens, and later it will
 ├── NotOpened              an item does not open for this reader; `word` says why, for the log
 └── TlogError              a note, checkpoint, tile or proof that cannot be read or does not hold
@@ -120,6 +121,10 @@ class PolicyNotFetched(MtaError):
         super().__init__(f"{result}: {detail}")
         self.result = result
         self.detail = detail
+
+
+class TokenNotGiven(MtaError):
+    """An issuer gives no access token; the text says what it answered, without secrets."""
 
 
 class SmimeError(MtaError):

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +22,7 @@ from mta.model.envelope import Envelope
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts
 from mta.ports import Capabilities, DialTarget, Transaction, TransactionReplies
+from mta.rfc.smtp import sasl
 from mta.rfc.smtp.client import SmtpClient
 from mta.rfc.smtp.client_events import Answered, ClientEvent, ContentWanted, Finished
 from mta.rfc.smtp.client_state import MAY_SAY, State
@@ -188,14 +189,18 @@ class OutboundConnection:
 
     async def authenticate(self, user: str, password: str) -> Reply:
         """AUTH PLAIN (RFC 4954), or LOGIN where only that is offered."""
-        offered = self.capabilities.extensions.get("AUTH", "").upper().split()
-        if "PLAIN" in offered:
-            self._client.auth_plain(user, password)
-        elif "LOGIN" in offered:
-            self._client.auth_login(user, password)
-        else:
+        mechanism = sasl.choose(self.capabilities.extensions.get("AUTH", ""), (sasl.PLAIN, sasl.LOGIN))
+        if not mechanism:
             return Reply(454, "4.7.0", ("neither AUTH PLAIN nor AUTH LOGIN is offered by the next hop",))
+        self._client.authenticate((sasl.plain if mechanism == sasl.PLAIN else sasl.login)(user, password))
         return await self._answer()
+
+    async def authenticate_bearer(self, user: str, token: str, mechanism: str) -> Reply:
+        """AUTH XOAUTH2 or OAUTHBEARER; what the host says of a token it does not take stands in the reply."""
+        self._client.authenticate(sasl.bearer(mechanism, user, token, self.host, self.port))
+        reply = await self._answer()
+        why = "" if reply.positive else sasl.refusal(self._client.challenge)
+        return replace(reply, text=(*reply.text, f"({why})")) if why else reply
 
     async def transact(self, transaction: Transaction) -> TransactionReplies:
         """MAIL, RCPT…, DATA and the content; pipelined where offered. The connection may be used again after.

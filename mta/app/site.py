@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from mta.adapters.oauth_tokens import OAuthTokens
 from mta.app.directory import take_over
 from mta.app.keys import key_provider, key_ring
 from mta.app.outside import SystemClock, chain_verifier, dialer, resolver, sts_policies
@@ -30,6 +31,7 @@ def make_site(contract: Contract, log: EventLog) -> Site:
         key_ring=key_ring(configuration),
         policies=sts_policies(configuration, names),
     )
+    site.access_tokens = OAuthTokens(lambda: site.resolver, clock)
     take_over(site, None)
     return site
 

@@ -17,6 +17,7 @@ from mta.config.smime import build_own, build_pkcs11, build_smime
 from mta.config.values import ValueFault, domain_name
 from mta.model.address import Mailbox
 from mta.model.tls import HARD, OFF, SOFT, Revocation, TlsLevel, TrustAnchors
+from mta.ports.access import AccessGrant
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +277,21 @@ def _outbound(keys: schema.OutboundKeys, shop: Workshop, path: Path) -> contract
 
 
 def _auth(keys: schema.AuthKeys, shop: Workshop, path: Path) -> contract.Auth:
-    return contract.Auth(keys.user, shop.files.password(keys.password_file, (*path, "password_file")))
+    def secret(file: str | None, *place: str) -> str:
+        return shop.files.password(file, (*path, *place)) if file else ""
+
+    oauth = keys.oauth
+    if oauth is None:
+        return contract.Auth(keys.user, secret(keys.password_file, "password_file"))
+    grant = AccessGrant(
+        url=oauth.token_url,
+        client_id=oauth.client_id,
+        client_secret=secret(oauth.client_secret_file, "oauth", "client_secret_file"),
+        scope=oauth.scope or "",
+        refresh_token=secret(oauth.refresh_token_file, "oauth", "refresh_token_file"),
+        ca=_anchors(oauth.ca, shop, (*path, "oauth", "ca")),
+    )
+    return contract.Auth(keys.user, oauth=grant, mechanism=oauth.mechanism)
 
 
 def implied_level(tls: schema.OutboundTlsKeys) -> TlsLevel:

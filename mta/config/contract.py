@@ -14,6 +14,7 @@ from mta.config.contract_directory import Directory
 from mta.config.contract_protection import Portal, Protection
 from mta.config.frozen import parts
 from mta.model.tls import NO_REVOCATION, Pin, Revocation, TlsLevel, TrustAnchors
+from mta.ports.access import AccessGrant
 from mta.rfc.smime.profile import PROFILES, Profile
 
 Network = IPv4Network | IPv6Network
@@ -326,10 +327,15 @@ class OutboundTls:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """SMTP AUTH at a smart host; the password was read from its file."""
+    """SMTP AUTH at a smart host; secrets were read from their files. With `oauth` a token takes the password's place.
+
+    `mechanism` is `auto`, `xoauth2` or `oauthbearer`.
+    """
 
     user: str
-    password: str = field(repr=False)
+    password: str = field(default="", repr=False)
+    oauth: AccessGrant | None = None
+    mechanism: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from mta.config.schema_words import (
     Switch,
     Text,
     TlsVersion,
+    TokenUrl,
     Workers,
     optional,
     word_or_object,
@@ -233,11 +234,26 @@ class OutboundTlsKeys(Keys):
     )
 
 
+class OAuthKeys(Keys):
+    """How an access token is had: by the client's own credentials, or with a refresh token."""
+
+    token_url: TokenUrl = Field(description="The issuer's token endpoint; https, or http on this machine.")
+    client_id: Text = Field(description="Our name with the issuer.")
+    client_secret_file: FilePath | None = optional("File whose first line is our secret with the issuer.")
+    scope: Text | None = optional("What the token is for, in the issuer's words.")
+    refresh_token_file: FilePath | None = optional("File whose first line is a refresh token; that is the grant then.")
+    mechanism: Literal["auto", "xoauth2", "oauthbearer"] = optional(
+        "How the host is told; `auto`: as it offers.", "auto"
+    )
+    ca: FilePath | None = optional("PEM file of CAs for the token endpoint, or `system` (the default).")
+
+
 class AuthKeys(Keys):
-    """SMTP AUTH at a smart host."""
+    """SMTP AUTH at a smart host: with a password, or with a token of OAuth 2.0."""
 
     user: Text = Field(description="The user name.")
-    password_file: FilePath = Field(description="File whose first line is the password.")
+    password_file: FilePath | None = optional("File whose first line is the password.")
+    oauth: OAuthKeys | None = optional("In place of a password.")
 
 
 class OutboundKeys(Keys):

@@ -104,6 +104,7 @@ RsaBits = Annotated[
 Port = Annotated[int, PlainValidator(_port), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 65_535})]
 Store = Annotated[str, PlainValidator(_store), _text_schema("^sqlite:.")]
 AuthservId = Annotated[str, PlainValidator(_authserv_id), _text_schema()]
+TokenUrl = Annotated[str, PlainValidator(values.token_url), _text_schema("^https?://")]
 Switch = Annotated[bool, Field(strict=True)]
 
 

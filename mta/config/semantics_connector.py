@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from mta.config.contract import DEFAULT, Connector
 from mta.config.files import SYSTEM
 from mta.config.problems import Path, Report
-from mta.config.schema import ConnectorKeys, InboundTlsKeys, OutboundKeys
+from mta.config.schema import AuthKeys, ConnectorKeys, InboundTlsKeys, OutboundKeys
 from mta.config.semantics_authentication import check_authentication
 from mta.config.semantics_revocation import check_lists
 from mta.config.semantics_smime import check_smime
@@ -32,6 +32,7 @@ def check_connector(connector: Connector, keys: ConnectorKeys, report: Report) -
         _level(connector, keys.outbound, report, (*path, "outbound"))
         _published(connector, keys.outbound, report, (*path, "outbound", "tls"))
         _auth(connector, report, (*path, "outbound", "auth"))
+        _secrets(keys.outbound.auth, report, (*path, "outbound", "auth"))
         _details(connector, keys.outbound, report, (*path, "outbound"))
         tls = connector.outbound.tls
         check_lists(tls.revocation, tls.ca, report, (*path, "outbound", "tls"))
@@ -141,11 +142,25 @@ def _auth(connector: Connector, report: Report, path: Path) -> None:
     if outbound.auth is None:
         return
     if not outbound.hosts:
-        message = "a password is for fixed hosts, not for whatever MX records name"
+        message = "a password or token is for fixed hosts, not for whatever MX records name"
         report.missing(path, message, "write route: {hosts: [...]}")
     if outbound.tls.level < TlsLevel.VERIFIED:
-        message = f"at level {outbound.tls.level.word} the password could go to anyone"
+        message = f"at level {outbound.tls.level.word} the password or token could go to anyone"
         report.missing(path, message, "write tls: {level: verified}")
+
+
+def _secrets(keys: AuthKeys | None, report: Report, path: Path) -> None:
+    """Exactly one way of proving who we are."""
+    if keys is None:
+        return
+    if keys.password_file and keys.oauth:
+        report.problem((*path, "oauth"), "a password and a token stand beside each other", "remove one of the two")
+    elif not keys.password_file and not keys.oauth:
+        report.missing(path, "nothing here proves who we are", "write password_file, or oauth")
+    oauth = keys.oauth
+    if oauth and not oauth.client_secret_file and not oauth.refresh_token_file:
+        hint = "write client_secret_file, refresh_token_file, or both"
+        report.missing((*path, "oauth"), "nothing here proves to the issuer who we are", hint)
 
 
 def _details(connector: Connector, keys: OutboundKeys, report: Report, path: Path) -> None:

@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import urlsplit
 
 import idna
 
@@ -221,3 +222,29 @@ def mailbox(value: object) -> Mailbox:
     except AddressError as error:
         hint = "write it like postmaster@example.org"
         raise ValueFault(f"{shown(given)} is not an address: {error}", hint) from error
+
+
+def token_url(value: object) -> str:
+    """`https://host/path`, or http to this machine alone: secrets are sent there (RFC 6749 §3.2). Raises ValueFault."""
+    given = text(value, "a URL like https://login.example/oauth2/token")
+    try:
+        parts = urlsplit(given)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise ValueFault(f"{shown(given)} is not a URL: {error}") from error
+    if parts.scheme not in ("https", "http") or not host or "@" in parts.netloc or parts.fragment or " " in given:
+        raise ValueFault(
+            f"{shown(given)} is not the URL of a token endpoint", "write it like https://login.example/token"
+        )
+    if parts.scheme == "http" and not _is_this_machine(host):
+        raise ValueFault(f"secrets would be sent in clear to {shown(host)}", "write https://")
+    return given
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True  # RFC 6761 §6.3
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -16,6 +16,7 @@ from mta.model.attempt import Failure, HostAttempt, Scope
 from mta.model.frozen import frozen
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts, TlsLevel
+from mta.pipeline.login import log_in
 from mta.pipeline.site import Site
 from mta.policy.deliver import (
     TlsJudgement,
@@ -264,11 +265,7 @@ class Hops:
         if not may:
             text = "auth-unprotected: a password is sent to a verified peer only"
             return Failure(Scope.HOST, Reply(450, "4.7.0", ("Authentication not possible",)), text, permanent=False)
-        reply = await connection.authenticate(outbound.auth.user, outbound.auth.password)
-        if reply.code == 235:
-            return None
-        # A wrong password is ours to mend: the mail waits for that, it does not bounce.
-        return Failure(Scope.HOST, reply, f"auth-refused: {key.target.host} refused our user: {reply}", permanent=False)
+        return await log_in(self._site, outbound.auth, connection)
 
 
 def _key(outbound: Outbound, requirement: TlsRequirement, host: HostPort, address: str) -> HopKey:

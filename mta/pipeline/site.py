@@ -10,10 +10,13 @@ from random import Random
 
 from mta.config.contract import Configuration
 from mta.config.index import ConnectorIndex
+from mta.errors import TokenNotGiven
 from mta.observe.log import EventLog
 from mta.pipeline.counts import ReportCounts
 from mta.pipeline.directory import NoDirectory, NoJudge
 from mta.ports import (
+    AccessGrant,
+    AccessTokens,
     CertificateDirectory,
     CertificateJudge,
     ChainVerifier,
@@ -68,6 +71,17 @@ class NoKeyRing:
         return ()
 
 
+class NoAccessTokens:
+    """ports.AccessTokens where nobody asks issuers."""
+
+    async def token(self, grant: AccessGrant) -> str:
+        """Never."""
+        raise TokenNotGiven(f"{grant.url}: nothing here asks for tokens")
+
+    def refused(self, grant: AccessGrant, token: str) -> None:
+        """There was none."""
+
+
 @dataclass(slots=True)
 class Site:
     """One worker's surroundings. A reload exchanges `contract` and the ports that know it, all between two awaits."""
@@ -87,6 +101,7 @@ class Site:
     judge: CertificateJudge = field(default_factory=NoJudge)
     policies: StsPolicies = field(default_factory=NoPolicies)
     key_ring: KeyRing = field(default_factory=NoKeyRing)
+    access_tokens: AccessTokens = field(default_factory=NoAccessTokens)
 
 
 @dataclass(frozen=True, slots=True)

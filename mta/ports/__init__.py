@@ -3,6 +3,7 @@
 One file for each part of the world; everybody imports from here.
 """
 
+from mta.ports.access import AccessGrant, AccessTokens
 from mta.ports.certificates import (
     CertificateDirectory,
     CertificateJudge,
@@ -43,6 +44,8 @@ from mta.ports.session import InboundSession, Receiver
 from mta.ports.sts import KeptPolicy, NoPolicies, PolicyFetcher, PolicyMemory, StsPolicies
 
 __all__ = [
+    "AccessGrant",
+    "AccessTokens",
     "AddressAnswer",
     "Capabilities",
     "CertAnswer",

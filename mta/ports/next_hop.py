@@ -95,6 +95,10 @@ class SmtpConnection(Protocol):
         """AUTH PLAIN (RFC 4954), or LOGIN where only that is offered."""
         ...
 
+    async def authenticate_bearer(self, user: str, token: str, mechanism: str) -> Reply:
+        """AUTH XOAUTH2 or OAUTHBEARER; what the host says of a token it does not take stands in the reply."""
+        ...
+
     async def transact(self, transaction: Transaction) -> TransactionReplies:
         """MAIL, RCPT…, DATA and the content; pipelined where offered. The connection may be used again after.
 

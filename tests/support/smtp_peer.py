@@ -309,7 +309,10 @@ class _Session:
             self.peer.heard(self._line().decode())
             self._do(self.peer.action("PASSWORD", "235 2.7.0 welcome"))
         else:
-            self._do(self.peer.action("AUTH", "235 2.7.0 welcome"))
+            said = self._do(self.peer.action("AUTH", "235 2.7.0 welcome"))
+            while said == "3":
+                self.peer.heard(self._line().decode())
+                said = self._do(self.peer.action("ANSWER", "235 2.7.0 welcome"))
 
     def _on_mail(self, line: str) -> None:
         default = "503 5.5.1 one at a time" if self.mail is not None else "250 2.1.0 ok"

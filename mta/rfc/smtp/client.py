@@ -25,7 +25,6 @@ from mta.rfc.smtp.client_transaction import Exchange, Step
 from mta.rfc.smtp.data import DotStuffer
 from mta.rfc.smtp.next_hop import (
     Cargo,
-    base64_line,
     can_carry_recipient,
     ehlo_word,
     mail_command,
@@ -34,6 +33,7 @@ from mta.rfc.smtp.next_hop import (
     speaks_utf8,
 )
 from mta.rfc.smtp.reply import ReplyReader
+from mta.rfc.smtp.sasl import Exchange as Authentication
 
 
 class SmtpClient:
@@ -45,6 +45,7 @@ class SmtpClient:
         self.secure = implicit_tls
         self.error: RemoteProtocolError | None = None
         self.heard = 0  # replies
+        self.challenge = ""  # the last one of AUTH
         self._reader = ReplyReader()
         self._events: deque[ClientEvent] = deque()
         self._out: list[bytes] = []
@@ -130,18 +131,13 @@ class SmtpClient:
         self._rset_first = False
         self.state = State.HELLO
 
-    def auth_plain(self, user: str, password: str) -> None:
-        """AUTH PLAIN with its initial response (RFC 4616 §2). Only inside TLS."""
-        self._demand_secrecy()
-        if "\0" in user + password:
-            raise LocalProtocolError("a user or password with a NUL cannot be sent by AUTH PLAIN")
-        self._say("AUTH", State.AUTH, b"AUTH PLAIN " + base64_line(f"\0{user}\0{password}"))
-
-    def auth_login(self, user: str, password: str) -> None:
-        """AUTH LOGIN, for servers that know nothing better. Only inside TLS."""
-        self._demand_secrecy()
-        self._say("AUTH", State.AUTH_USER, b"AUTH LOGIN")
-        self._secrets = [base64_line(user), base64_line(password)]
+    def authenticate(self, exchange: Authentication) -> None:
+        """AUTH, as sasl.py has composed it. Only inside TLS."""
+        if not self.secure:
+            raise LocalProtocolError("a password is not sent in clear")
+        self.challenge = ""
+        self._say("AUTH", exchange.state, exchange.command)
+        self._secrets = list(exchange.responses)
 
     def rset(self) -> None:
         """RSET outside a transaction: a sign of life."""
@@ -204,10 +200,6 @@ class SmtpClient:
     def _await(self, step: Step) -> None:
         self._awaited.append(step)
         self.state = self._awaited[0].state
-
-    def _demand_secrecy(self) -> None:
-        if not self.secure:
-            raise LocalProtocolError("a password is not sent in clear")
 
     def _prepare(self, envelope: Envelope, cargo: Cargo) -> Exchange:
         """A transaction with a step for each recipient that the hop can be given."""
@@ -276,7 +268,8 @@ class SmtpClient:
         if self._awaited:
             self._awaited.popleft()
         self.state = leads_to
-        if reply.code < 400 and state in (State.AUTH_USER, State.AUTH_PASSWORD):
+        if reply.code // 100 == 3:  # only AUTH is challenged here
+            self.challenge = " ".join(reply.text)
             self._out.append(self._secrets.pop(0) + b"\r\n")
             self._await(Step(leads_to))
             return

@@ -31,6 +31,9 @@ class State(Enum):
     AUTH = "auth"
     AUTH_USER = "auth-user"  # LOGIN: the prompt for the user
     AUTH_PASSWORD = "auth-password"  # noqa: S105 - LOGIN: the prompt, no password
+    AUTH_BEARER = "auth-bearer"  # a token: it is waited for
+    AUTH_TOKEN = "auth-token"  # noqa: S105 - the token was sent
+    AUTH_SORRY = "auth-sorry"  # it was not taken: the host says why, and we end the exchange
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
@@ -65,6 +68,9 @@ ON_REPLY: dict[State, dict[int, State | None]] = {
     State.AUTH: {2: State.IDLE, 4: State.IDLE, 5: State.IDLE},
     State.AUTH_USER: {3: State.AUTH_PASSWORD, 4: State.IDLE, 5: State.IDLE},
     State.AUTH_PASSWORD: {3: State.AUTH, 4: State.IDLE, 5: State.IDLE},
+    State.AUTH_BEARER: {3: State.AUTH_TOKEN, 4: State.IDLE, 5: State.IDLE},
+    State.AUTH_TOKEN: {2: State.IDLE, 3: State.AUTH_SORRY, 4: State.IDLE, 5: State.IDLE},
+    State.AUTH_SORRY: {4: State.IDLE, 5: State.IDLE},
     State.MAIL: {2: STEP, 4: STEP, 5: STEP},
     State.RCPT: {2: STEP, 4: STEP, 5: STEP},
     State.DATA: {3: STEP, 4: STEP, 5: STEP},
@@ -84,6 +90,9 @@ PHASES: dict[State, str] = {
     State.AUTH: "command",
     State.AUTH_USER: "command",
     State.AUTH_PASSWORD: "command",
+    State.AUTH_BEARER: "command",
+    State.AUTH_TOKEN: "command",
+    State.AUTH_SORRY: "command",
     State.RSET: "command",
     State.MAIL: "mail",
     State.RCPT: "rcpt",

@@ -6,7 +6,6 @@ bent: no conversion of content, no down-grading of an address (RFC 6152 §3, RFC
 
 from __future__ import annotations
 
-import base64
 import re
 
 from mta.errors import LocalProtocolError
@@ -132,11 +131,6 @@ def ehlo_word(name: str) -> bytes:
     if not name or not name.isascii() or not name.isprintable() or " " in name:
         raise LocalProtocolError(f"a name that cannot be said in EHLO: {name!r}")
     return name.encode()
-
-
-def base64_line(text: str) -> bytes:
-    """What AUTH sends: base64 of UTF-8 (RFC 4954 §4)."""
-    return base64.b64encode(text.encode())
 
 
 def _ours(code: int, enhanced: str, text: str) -> Reply:

@@ -299,8 +299,9 @@ def test_a_password_needs_a_fixed_host_that_proves_itself(tmp_path: Path):
     found = lines(examined(connectors(f"a: {{{PARTNER}, outbound: {{{auth}}}}}"), tmp_path))
     place = "3:77: connectors.a.outbound.auth: "
     assert found == [
-        place + "a password is for fixed hosts, not for whatever MX records name (write route: {hosts: [...]})",
-        place + "at level encrypted the password could go to anyone (write tls: {level: verified})",
+        place
+        + "a password or token is for fixed hosts, not for whatever MX records name (write route: {hosts: [...]})",
+        place + "at level encrypted the password or token could go to anyone (write tls: {level: verified})",
     ]
     good = f"a: {{{PARTNER}, outbound: {{{auth}, route: {{hosts: [m.example]}}, tls: {{level: verified}}}}}}"
     outbound = built(connectors(good), tmp_path).connectors["a"].outbound

@@ -13,6 +13,7 @@ from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
 from mta.model.reply import Reply
 from mta.ports import TransactionReplies
+from mta.rfc.smtp import sasl
 from mta.rfc.smtp.client import SmtpClient
 from mta.rfc.smtp.client_events import Answered, ClientEvent, ContentWanted, Finished
 from mta.rfc.smtp.next_hop import Cargo
@@ -170,7 +171,7 @@ def test_a_refused_starttls_leaves_the_connection_clear_and_usable() -> None:
 
 def test_auth_plain_sends_its_secret_in_one_line() -> None:
     client = ready("AUTH PLAIN", implicit_tls=True)
-    client.auth_plain("user", "pass")
+    client.authenticate(sasl.plain("user", "pass"))
     assert client.data_to_send() == b"AUTH PLAIN AHVzZXIAcGFzcw==\r\n"
     client.receive_data(b"235 2.7.0 in\r\n")
     assert client.next_event() == Answered("auth", Reply(235, "2.7.0", ("in",)))
@@ -178,7 +179,7 @@ def test_auth_plain_sends_its_secret_in_one_line() -> None:
 
 def test_auth_login_answers_two_prompts() -> None:
     client = ready("AUTH LOGIN", implicit_tls=True)
-    client.auth_login("user", "pass")
+    client.authenticate(sasl.login("user", "pass"))
     assert client.data_to_send() == b"AUTH LOGIN\r\n"
     client.receive_data(b"334 VXNlcm5hbWU6\r\n")
     assert client.data_to_send() == b"dXNlcg==\r\n"
@@ -191,9 +192,9 @@ def test_auth_login_answers_two_prompts() -> None:
 
 def test_no_password_leaves_in_clear() -> None:
     client = ready("AUTH PLAIN LOGIN")
-    for say in (client.auth_plain, client.auth_login):
+    for exchange in (sasl.plain("u", "p"), sasl.login("u", "p"), sasl.bearer("XOAUTH2", "u", "t", "h", 25)):
         with pytest.raises(LocalProtocolError):
-            say("user", "pass")
+            client.authenticate(exchange)
     assert client.data_to_send() == b""
 
 
@@ -422,7 +423,7 @@ def test_an_error_names_the_phase_in_which_it_happened() -> None:
 
 SAY: dict[str, Callable[[SmtpClient], object]] = {
     "starttls": lambda c: c.starttls(),
-    "auth": lambda c: c.auth_plain("u", "p"),
+    "auth": lambda c: c.authenticate(sasl.plain("u", "p")),
     "rset": lambda c: c.rset(),
     "ehlo": lambda c: c.ehlo("me"),
     "helo": lambda c: c.helo("me"),

@@ -1,0 +1,122 @@
+"""Access tokens from issuers, by HTTPS (ports.AccessTokens): kept until shortly before their end, fetched once for all.
+
+aiohttp is imported at the first request: it takes long to load, and most mail needs none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mta.adapters.https_client import connector, hang_up, tls_context
+from mta.errors import TokenNotGiven
+from mta.ports import Clock, Resolver
+from mta.ports.access import AccessGrant
+from mta.rfc.oauth.token import Token, form, read
+
+PATIENCE = 30.0  # seconds in all
+_BEFORE_ITS_END = 60.0  # seconds; of a short-lived token a tenth of its life
+_LARGEST = 1 << 17  # octets of an answer
+_MOST_KEPT = 1000
+_HIDDEN = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    token: str
+    until: float  # monotonic seconds
+
+
+class OAuthTokens:
+    """`resolver` gives the one in force. A refresh token that the issuer exchanged is known to this process alone."""
+
+    def __init__(self, resolver: Callable[[], Resolver], clock: Clock, *, patience: float = PATIENCE) -> None:
+        self._resolver = resolver
+        self._clock = clock
+        self._patience = patience
+        self._kept: dict[AccessGrant, _Kept] = {}
+        self._exchanged: dict[AccessGrant, str] = {}
+        self._asking: dict[AccessGrant, asyncio.Task[str]] = {}
+
+    async def token(self, grant: AccessGrant) -> str:
+        """A token that is good now; whoever asks meanwhile waits for the same answer. Raises TokenNotGiven."""
+        kept = self._kept.get(grant)
+        if kept is not None and self._clock.monotonic() < kept.until:
+            return kept.token
+        task = self._asking.get(grant)
+        if task is None:
+            task = self._asking[grant] = asyncio.get_running_loop().create_task(self._fetch(grant))
+            task.add_done_callback(lambda done: self._done(grant, done))
+        return await asyncio.shield(task)
+
+    def refused(self, grant: AccessGrant, token: str) -> None:
+        """Somebody did not take this token: the next one is a new one."""
+        kept = self._kept.get(grant)
+        if kept is not None and kept.token == token:  # else somebody has renewed it already
+            del self._kept[grant]
+
+    def _done(self, grant: AccessGrant, task: asyncio.Task[str]) -> None:
+        del self._asking[grant]
+        if not task.cancelled():
+            task.exception()  # whoever waited has it; if nobody does any more, nothing is lost
+
+    async def _fetch(self, grant: AccessGrant) -> str:
+        import aiohttp
+
+        refresh = self._exchanged.get(grant, grant.refresh_token)
+        try:
+            async with asyncio.timeout(self._patience):
+                status, body = await self._post(grant, form(grant.client_id, grant.client_secret, grant.scope, refresh))
+        except TimeoutError:
+            raise TokenNotGiven(f"{grant.url}: no answer within {self._patience:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise TokenNotGiven(
+                f"{grant.url}: {_without(grant, refresh, str(error) or type(error).__name__)}"
+            ) from None
+        found = read(status, body)
+        if isinstance(found, str):
+            if refresh != grant.refresh_token:
+                self._exchanged.pop(grant, None)  # the next time with the one of the file, which a person may renew
+            raise TokenNotGiven(f"{grant.url}: {_without(grant, refresh, found)}")
+        self._keep(grant, found)
+        return found.value
+
+    def _keep(self, grant: AccessGrant, found: Token) -> None:
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        left = found.lifetime - min(_BEFORE_ITS_END, found.lifetime / 10)
+        self._kept[grant] = _Kept(found.value, self._clock.monotonic() + left)
+        if grant.refresh_token and found.refresh_token:
+            self._exchanged[grant] = found.refresh_token  # RFC 6749 §6: it takes the old one's place
+
+    async def _post(self, grant: AccessGrant, fields: dict[str, str]) -> tuple[int, bytes]:
+        import aiohttp
+
+        way = connector(self._resolver(), tls_context(grant.ca))
+        async with (
+            aiohttp.ClientSession(connector=way, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as web,
+            web.post(
+                grant.url,
+                data=fields,
+                allow_redirects=False,  # a secret goes to the host that the configuration names
+                headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "mta"},
+            ) as answer,
+        ):
+            try:
+                body = bytearray()
+                async for piece in answer.content.iter_chunked(8192):
+                    body += piece
+                    if len(body) > _LARGEST:
+                        raise ValueError(f"its answer is larger than {_LARGEST} octets")
+                return answer.status, bytes(body)
+            finally:
+                hang_up(answer)
+
+
+def _without(grant: AccessGrant, refresh: str, text: str) -> str:
+    """What an issuer says may repeat what it was sent."""
+    for secret in (grant.client_secret, grant.refresh_token, refresh):
+        if secret:
+            text = text.replace(secret, _HIDDEN)
+    return text

@@ -172,7 +172,7 @@ def _certificates(content: bytes, path: str) -> list[x509.Certificate]:
 
 
 def _private(content: bytes, path: str, password: str) -> Any:
-    secret = password.encode() if password and b"ENCRYPTED" in content else None
+    secret = password.encode() if b"ENCRYPTED" in content else None
     try:
         return read_private_pem(content, secret)
     except SmimeError as error:

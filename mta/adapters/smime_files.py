@@ -18,8 +18,8 @@ from mta.model.tls import RevocationList
 from mta.ports import OwnCertificate
 from mta.rfc.pkix.bundle import certificates_in
 from mta.rfc.pkix.crl import read_lists as parse_lists
-from mta.rfc.smime.pkcs12 import read_pkcs12
-from mta.rfc.smime.private_key import read_private_key, read_private_pem
+from mta.rfc.smime.pkcs12 import is_pkcs12, read_pkcs12
+from mta.rfc.smime.private_key import open_private_key, read_private_pem
 
 _PEM = b"-----BEGIN "
 _KEY = b"PRIVATE KEY-----"
@@ -96,13 +96,15 @@ def _read(path: str, password: str) -> _Found:
         inside = _certificates(content, path) if b"BEGIN CERTIFICATE" in content else []
         return _Found(tuple(inside), ((_private(content, path, password), path),))
     try:
-        return _Found(keys=((read_private_key(content), path),))
-    except SmimeError:
-        return _pkcs12(content, path, password)
+        if not is_pkcs12(content):
+            return _Found(keys=((open_private_key(content, password), path),))
+    except SmimeError as error:
+        raise UsageError(f"{path}: no private key that --password-file opens: {error}") from error
+    return _pkcs12(content, path, password)
 
 
 def _private(content: bytes, path: str, password: str) -> Any:
-    secret = password.encode() if password and b"ENCRYPTED" in content else None
+    secret = password.encode() if b"ENCRYPTED" in content else None
     try:
         return read_private_pem(content, secret)
     except SmimeError as error:
@@ -117,7 +119,7 @@ def _pkcs12(content: bytes, path: str, password: str) -> _Found:
         with _quietly():
             found = tuple(x509.load_der_x509_certificate(der) for der in bundle.certificates)
     except (SmimeError, *FAULTS) as error:
-        raise UsageError(f"{path}: no private key, and no PKCS #12 that --password-file opens: {error}") from error
+        raise UsageError(f"{path}: no PKCS #12 that --password-file opens: {error}") from error
     if not bundle.keys:
         raise UsageError(f"{path}: it holds no private key")
     return _Found(found, tuple((key, path) for key in bundle.keys))

@@ -18,10 +18,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import mldsa, mlkem
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
-from mta.errors import SmimeError
+from mta.errors import SmimeError, SmimeUnsupported
 from mta.rfc.smime.algorithms import read_algorithm
 from mta.rfc.smime.ber import INTEGER, OCTET_STRING, SEQUENCE, Element, read
+from mta.rfc.smime.password_based import opened
 
+_ENCRYPTED_KEY = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----\s([^-]*)-----END ENCRYPTED PRIVATE KEY-----")
 _PLAIN_KEY = re.compile(rb"-----BEGIN PRIVATE KEY-----\s([^-]*)-----END PRIVATE KEY-----")
 
 
@@ -48,13 +50,27 @@ def read_private_key(der: bytes) -> Any:
     if expanded is not None and len(expanded) != kind.size:
         raise SmimeError(f"an expanded key of {kind.name} has {kind.size} octets, not {len(expanded)}")
     if seed is None:
-        raise SmimeError(f"a key of {kind.name} in its expanded form only: the seed is needed")
+        raise SmimeUnsupported(f"a key of {kind.name} in its expanded form only: the seed is needed")
     if len(seed) != kind.seed_size:
         raise SmimeError(f"a seed of {kind.name} has {kind.seed_size} octets, not {len(seed)}")
     key = kind.from_seed(seed)
     if expanded is not None and not kind.fits(key, seed, expanded):
         raise SmimeError(f"a key of {kind.name} whose expanded form is not that of its seed")
     return key
+
+
+def open_private_key(der: bytes, password: str) -> Any:
+    """The key of a PKCS #8 object, encrypted or not (RFC 5958 §3). Raises SmimeError, with the reason."""
+    parts = list(read(der, SEQUENCE).children())
+    if [part.tag for part in parts] != [SEQUENCE, OCTET_STRING]:
+        return read_private_key(der)
+    try:
+        return read_private_key(opened(parts[0], parts[1].octets(), password))
+    except SmimeUnsupported as unsupported:
+        try:
+            return load_der_private_key(der, password.encode())  # the library reads more ciphers, and fewer keys
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise unsupported from None
 
 
 def read_private_pem(content: bytes, password: bytes | None = None) -> Any:
@@ -65,6 +81,12 @@ def read_private_pem(content: bytes, password: bytes | None = None) -> Any:
             return read_private_key(binascii.a2b_base64(plain[1]))
         except binascii.Error as error:
             raise SmimeError(f"its base64 is broken: {error}") from error
+    encrypted = _ENCRYPTED_KEY.search(content)
+    if encrypted is not None and password is not None:
+        try:
+            return open_private_key(binascii.a2b_base64(encrypted[1]), password.decode())
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise SmimeError(f"it cannot be read: {error}") from error
     try:
         return load_pem_private_key(content, password)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -78,7 +100,7 @@ def _lattice_key(der: bytes) -> tuple[_Kind | None, bytes]:
         return None, b""
     oid = read_algorithm(fields[1]).oid
     if oid == "2.16.840.1.101.3.4.4.1":
-        raise SmimeError("ML-KEM-512 is not known here")
+        raise SmimeUnsupported("a key of ML-KEM-512, which is not known here")
     return _KINDS.get(oid), fields[2].octets()
 
 

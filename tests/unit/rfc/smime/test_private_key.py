@@ -13,12 +13,14 @@ from mta.rfc.smime import der
 from mta.rfc.smime.decrypt import DecryptionKey, decrypt
 from mta.rfc.smime.encrypt import enveloped_data, prepare_recipient
 from mta.rfc.smime.party import party
-from mta.rfc.smime.private_key import read_private_key, read_private_pem
+from mta.rfc.smime.private_key import open_private_key, read_private_key, read_private_pem
 from mta.rfc.smime.profile import PROFILES
 from mta.rfc.smime.sign import SigningIdentity, prepare_signer, signed_data
 from mta.rfc.smime.verify import verify_signed_data
 from tests.support.corpora import corpus, files
+from tests.support.programs import needs
 from tests.support.smime import ENTITY, NOW, person
+from tests.support.smime_mail import openssl
 
 QUANTUM = PROFILES["post-quantum"]
 SIGNATURES, KEMS = "pqc-lamps/dilithium-certificates", "pqc-lamps/kyber-certificates"
@@ -119,3 +121,40 @@ def test_pem_is_read_with_and_without_a_password() -> None:
     for content, password in ((locked, None), (locked, b"wrong"), (b"", None), (plain.replace(b"MI", b"M"), None)):
         with pytest.raises(SmimeError):
             read_private_pem(content, password)
+
+
+@pytest.mark.peer
+@needs("openssl")
+@pytest.mark.parametrize("password", ["", "pw"])
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        ("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA512"),
+        ("-v2", "aes-128-cbc", "-v2prf", "hmacWithSHA1"),
+        ("-v2", "des3"),
+        ("-scrypt",),
+        ("-v1", "PBE-SHA1-3DES"),
+    ],
+    ids=lambda scheme: "-".join(scheme),
+)
+def test_encrypted_keys_of_openssl(tmp_path: Path, password: str, scheme: tuple[str, ...]) -> None:
+    person("p256").write(tmp_path, "x")
+    words = ("-topk8", "-in", "x.key", "-outform", "DER", "-passout", f"pass:{password}", *scheme)
+    made = openssl(tmp_path, "pkcs8", *words, data=b"")
+    assert open_private_key(made, password).public_key() == person("p256").key.public_key()
+    with pytest.raises(SmimeError, match="password"):
+        open_private_key(made, "other")
+    pem = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n" + base64.encodebytes(made) + b"-----END ENCRYPTED PRIVATE KEY-----"
+    assert read_private_pem(pem, password.encode()).public_key() == person("p256").key.public_key()
+
+
+@pytest.mark.parametrize(
+    ("n", "r", "p"), [(1 << 20, 8, 16), (2, 1 << 30, 1), (1 << 14, 8, 1 << 20), (1, 8, 1), (3, 8, 1), (0, 0, 0)]
+)
+def test_a_key_that_asks_for_too_much_memory_is_refused(n: int, r: int, p: int) -> None:
+    values = der.sequence(der.octet_string(b"salt"), *map(der.integer, (n, r, p)))
+    derivation = der.sequence(der.oid("1.3.6.1.4.1.11591.4.11"), values)
+    scheme = der.sequence(der.oid("2.16.840.1.101.3.4.1.42"), der.octet_string(b"i" * 16))
+    algorithm = der.sequence(der.oid("1.2.840.113549.1.5.13"), der.sequence(derivation, scheme))
+    with pytest.raises(SmimeError, match=r"scrypt|cannot be"):
+        open_private_key(der.sequence(algorithm, der.octet_string(b"x" * 32)), "pw")

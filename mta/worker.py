@@ -20,6 +20,7 @@ from mta.pipeline.site import Contract, Shard, Site
 from mta.queue.awaited import release_awaited
 from mta.queue.chores import Chore, keep, once, repeat
 from mta.queue.scheduler import Scheduler
+from mta.queue.steady import SteadyClock
 
 _IDLE_EVERY = 1.0  # seconds between looks at idle connections
 _PURGE_EVERY = 60.0
@@ -71,6 +72,7 @@ class Worker:
         self.outbound = Outbound(parts.site)
         self.schedulers = [Scheduler(parts.site, shard, self.outbound) for shard in parts.shards]
         self.relay = InboundRelay(parts.site, parts.shards[0], self.outbound, self.wake)
+        self._clock = SteadyClock(parts.site.clock)
         self._stopping = asyncio.Event()
         self._fresh = ""  # the text of a configuration to take over
         self._reloading: asyncio.Task[None] | None = None
@@ -83,6 +85,7 @@ class Worker:
     def nudge(self) -> None:
         """An administrator has changed the queue: what may go on does so now, also to hosts that were left alone."""
         self.outbound.hops.forgive()
+        self.outbound.downs.clear()
         self.outbound.look_again()
         self.wake()
 
@@ -167,6 +170,8 @@ class Worker:
             self.wake()
 
     async def _purge(self) -> None:
+        if not self._clock.steady:
+            return
         before = self.site.clock.now() - self.site.contract.configuration.server.trace_keep
         for shard in self.shards:
             await shard.store.purge(before)

@@ -71,10 +71,15 @@ class RecipientResult:
 
 @frozen
 class DeliveryResult:
-    """All of one attempt: every host tried, every recipient's fate, and the signatures we broke before."""
+    """All of one attempt: every host tried, every recipient's fate, and the signatures we broke before.
+
+    `reached`: a host of the destination took up the conversation; False: none could be spoken to just now; None: that
+    is not said.
+    """
 
     hosts: tuple[HostAttempt, ...]
     recipients: tuple[RecipientResult, ...]
     broken: tuple[str, ...] = ()
     forms: tuple[NewForm, ...] = ()  # made for this attempt
     protection: tuple[tuple[tuple[int, ...], Mapping[str, object]], ...] = ()  # what S/MIME did, for which recipients
+    reached: bool | None = None

@@ -50,6 +50,7 @@ MESSAGE_RETRIED = "message.retried"
 MESSAGE_DELETED = "message.deleted"
 SETTLEMENT_NOT_STORED = "settlement.not-stored"  # tried again until it is
 QUEUE_UNREADABLE = "queue.unreadable"
+QUEUE_HASTENED = "queue.hastened"  # times of attempts that no clock in order had set
 NOTICE_SENT = "notice.sent"
 NOTICE_SUPPRESSED = "notice.suppressed"
 

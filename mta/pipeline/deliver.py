@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -62,13 +62,15 @@ async def deliver(site: Site, hops: Hops, job: Job, taken: Taken | None = None) 
     """
     found = await _look_up(site, job)
     if isinstance(found, Failure):
-        return DeliveryResult((), _all(job.recipients, found))
+        return DeliveryResult((), _all(job.recipients, found), reached=None if found.permanent else False)
     attempts = list(found.unknown)
     results: dict[int, RecipientResult] = {}
     told: set[int] = set()
+    spoke = False
     for number, place in enumerate(found.places):
         outcome = await _try_host(site, hops, _left(job, results), place)
         attempts.append(outcome.attempt)
+        spoke |= outcome.spoke
         more = number + 1 < len(found.places) and outcome.attempt.failure is not CONTRACT_CHANGED
         for result in outcome.results:
             if result.failure is None or next_step(result.failure, more) is Step.SETTLE:
@@ -82,7 +84,16 @@ async def deliver(site: Site, hops: Hops, job: Job, taken: Taken | None = None) 
             await taken(DeliveryResult(tuple(attempts), tuple(gone)))
             told.update(one.index for one in gone)
     order = (state.index for state in job.recipients if state.index not in told)
-    return DeliveryResult(tuple(attempts), tuple(results[index] for index in order))
+    return DeliveryResult(
+        tuple(attempts), tuple(results[index] for index in order), reached=spoke or _unreached(attempts)
+    )
+
+
+def _unreached(attempts: Sequence[HostAttempt]) -> bool | None:
+    """False where no host could be spoken to for now, and another message would not fare better; else None."""
+    failures = [attempt.failure for attempt in attempts]
+    says = all(one and not one.permanent and one is not CONTRACT_CHANGED for one in failures)
+    return False if says else None
 
 
 def _stands(site: Site, job: Job) -> bool:
@@ -168,6 +179,7 @@ def _hosts(site: Site, job: Job, answer: MxAnswer | None) -> tuple[HostPort, ...
 class _HostOutcome:
     attempt: HostAttempt
     results: tuple[RecipientResult, ...]
+    spoke: bool = True
 
 
 async def _reach(site: Site, hops: Hops, job: Job, place: Place, *, again: bool = False) -> Opened:
@@ -198,7 +210,7 @@ async def _try_host(site: Site, hops: Hops, job: Job, place: Place) -> _HostOutc
         assert attempt is not None
         if opened.hop is None:
             assert opened.failure is not None
-            return _HostOutcome(attempt, _all(job.recipients, opened.failure))
+            return _HostOutcome(attempt, _all(job.recipients, opened.failure), spoke=False)
         hop = opened.hop
         outcome = await _transact(site, hop, job, attempt)
         hops.keep(hop)

@@ -13,23 +13,26 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from mta.config.contract import Connector
+from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult
 from mta.model.lifecycle import DELETED, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
 from mta.observe import events
 from mta.pipeline.deliver import Job, Taken, deliver
+from mta.pipeline.downs import Downs, Key
 from mta.pipeline.hop import CONTRACT_CHANGED, Hops
 from mta.pipeline.protect import Protector
 from mta.pipeline.settle import defect, settle, settle_bare, settle_held, write
 from mta.pipeline.site import Shard, Site
 from mta.pipeline.transform import Leaving, Part, transform
 from mta.policy.route import Destination, choose, connector_now, destination
-from mta.ports import QueueFilter, RecipientFate, Settlement
+from mta.policy.waiting import waits_too
+from mta.ports import QueueFilter, RecipientFate, Settlement, WaitingRecipient
 
 MEMORY_MESSAGES = 2000  # claimed at once by one worker
 MEMORY_OCTETS = 64 * 1024 * 1024  # of content held in memory for delivery
 
-LaneKey = tuple[str, Destination]
+LaneKey = Key
 
 
 @dataclass(slots=True)
@@ -44,6 +47,7 @@ class Outbound:
     def __init__(self, site: Site) -> None:
         self._site = site
         self.hops = Hops(site)
+        self.downs = Downs(site)
         self._protector = Protector(site)
         self._lanes: dict[LaneKey, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,6 +77,7 @@ class Outbound:
     def renew(self) -> None:
         """The contract has changed: what still waits in a lane goes by the new one, and no kept connection is used."""
         self.hops.forget()
+        self.downs.clear()
         waiting = [job for lane in self._lanes.values() for job in lane.waiting]
         for lane in self._lanes.values():
             lane.waiting.clear()
@@ -83,6 +88,15 @@ class Outbound:
     def look_again(self) -> None:
         """The queue was changed by hand: what waits in a lane is compared with the store before it is sent."""
         self._doubtful = set(self._open)
+
+    def lane_of(self, waiting: WaitingRecipient) -> LaneKey | None:
+        """Where a waiting recipient would go; None: that is found out when it is claimed."""
+        index = self._site.contract.index
+        route = choose(index, Mailbox("", waiting.domain, waiting.domain))
+        connector = connector_now(index.configuration, waiting.connector, route.connector)
+        if connector is None or (connector.outbound.smime.protects and not waiting.attempts):
+            return None
+        return connector.name, destination(connector.outbound, route.own, waiting.domain)
 
     def _route(self, shard: Shard, message: QueuedMessage, states: tuple[RecipientState, ...]) -> None:
         try:
@@ -146,12 +160,16 @@ class Outbound:
         try:
             if job.message.id in self._doubtful:
                 job = await self._still_wanted(shard, job)
-            if job.recipients:
+            down = self.downs.admit(job)
+            if down and job.recipients:
+                waiting = await self._settle(shard, job, waits_too(down, job.recipients))
+            elif job.recipients:
                 waiting = await self._attempt(shard, job)
         except Exception as error:  # a defect must not stop the lane: the claim goes back, the message waits
             self._site.log.defect(f"delivery of {job.message.id}", error)
             waiting = await self._settle(shard, job, defect(job, error))
         finally:
+            self.downs.ended(job)
             self._done(job.message)
             if waiting:
                 self.on_waiting()
@@ -198,7 +216,9 @@ class Outbound:
     async def _deliver(self, job: Job, taken: Taken) -> DeliveryResult:
         """One part; a defect in it must not make us forget what became of the others."""
         try:
-            return await deliver(self._site, self.hops, job, taken)
+            result = await deliver(self._site, self.hops, job, taken)
+            self.downs.came_to(job, result)
+            return result
         except Exception as error:
             self._site.log.defect(f"delivery of {job.message.id}", error)
             return defect(job, error)

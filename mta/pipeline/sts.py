@@ -57,6 +57,7 @@ class Policies:
         self._known: OrderedDict[str, KeptPolicy] = OrderedDict()
         self._failed: OrderedDict[str, _Failure] = OrderedDict()
         self._silent: OrderedDict[str, float] = OrderedDict()
+        self._expired: OrderedDict[str, bool] = OrderedDict()  # at the last look of the chore
         self._asking: dict[str, asyncio.Task[StsAnswer]] = {}
 
     async def policy(self, domain: str) -> StsAnswer:
@@ -86,10 +87,18 @@ class Policies:
         """Fetch anew, ahead of their time, the policies that mail has asked for lately; forget what has expired."""
         now = self._ports.clock.now()
         for kept in list(self._ports.memory.all())[:RENEWED_AT_ONCE]:
+            if kept.answer.expires > now:
+                self._expired.pop(kept.domain, None)
             if kept.answer.expires <= now:
-                self._ports.memory.forget(kept.domain)
+                self._forget(kept.domain)
             elif now - kept.used < UNUSED and _is_old(kept, now):
                 await self._renew_one(kept)
+
+    def _forget(self, domain: str) -> None:
+        """At the second look that finds it expired: a clock that was a year ahead for a moment costs no policy."""
+        if domain in self._expired:
+            self._ports.memory.forget(domain)
+        _remember(self._expired, domain, True)
 
     async def _renew_one(self, kept: KeptPolicy) -> None:
         announced = await self._announced(kept.domain)
@@ -168,10 +177,13 @@ class Policies:
 
 
 def _is_old(kept: KeptPolicy, now: float) -> bool:
-    """Whether half its time, or a day, has passed since it was fetched (RFC 8461 §3.3: ahead of expiry)."""
+    """Whether half its time, or a day, has passed since it was fetched (RFC 8461 §3.3: ahead of expiry).
+
+    One that was fetched in the future, by a clock that was ahead, would hold too long: it is fetched anew.
+    """
     assert kept.answer.policy is not None
     age = now - (kept.answer.expires - kept.answer.policy.max_age)
-    return age > min(DAY, kept.answer.policy.max_age / 2)
+    return age < -60.0 or age > min(DAY, kept.answer.policy.max_age / 2)
 
 
 def _remember(memory: OrderedDict[str, _T], domain: str, value: _T) -> None:

@@ -5,7 +5,7 @@ Pure: it decides and fills the report; the bytes are `mta.rfc.dsn.compose.compos
     became of a recipient    the sender hears             unless
     ---------------------    -------------------------    -------------------------------------------------
     failed, expired          a failure, with the reason   NOTIFY leaves FAILURE out
-    queued, warning due      a delay, once                NOTIFY leaves DELAY out (decided by policy/settle)
+    queued, warning due      a delay, once                NOTIFY leaves DELAY out
     delivered                "relayed", if asked for      the next hop took over the duty to report
     held                     nothing: a person will act   -
 
@@ -187,7 +187,7 @@ def _kind(occasion: Occasion, fate: RecipientFate, server: Server) -> str:
     if fate.state in _LOST:
         return Kind.FAILURE if recipient.wants("FAILURE") else ""
     if fate.state == QUEUED:
-        return Kind.DELAY if fate.warned else ""
+        return Kind.DELAY if fate.warned and recipient.wants("DELAY") else ""
     outcome = _outcome(occasion.result, fate.index)
     if fate.state in (DELIVERED, RELAYED) and not (outcome and outcome.dsn_passed):
         # RFC 3461 §5.2.2: a hop without DSN will not report a success, so we say "relayed" where one was asked for.

@@ -114,8 +114,8 @@ def settle(
 ) -> tuple[RecipientFate, ...]:
     """One fate for every recipient of the attempt, in the order of the envelope.
 
-    `now` is epoch seconds, `jitter` a number in [-1, 1] that spreads retries. `RecipientFate.warned` says that a
-    delay warning is due with this settlement: once per recipient, if the sender can be told and wants it.
+    `now` is epoch seconds, `jitter` a number in [-1, 1] that spreads retries. `RecipientFate.warned` says that it
+    is time for a delay warning: once per recipient. Whether the sender wants it is policy/notify's to say.
     """
     states = {state.index: state for state in message.states}
     outcomes = {outcome.index: outcome for outcome in result.recipients}
@@ -158,7 +158,7 @@ def _later(attempt: _Attempt, state: RecipientState, words: str) -> RecipientFat
         reason = f"given up after {in_words(lifetime)} and {times}; the last time {words}"
         return RecipientFate(state.index, State.EXPIRED, reason)
     due = attempt.now + retry_delay(attempts, limits, attempt.jitter)
-    warned = not state.warned and waited >= limits.delay_warning > 0 and _wants_warning(attempt.message, state.index)
+    warned = not state.warned and waited >= limits.delay_warning > 0
     return RecipientFate(state.index, State.QUEUED, words, due=due, warned=warned)
 
 
@@ -174,10 +174,6 @@ def meaning(failure: Failure, result: DeliveryResult) -> End:
 
 def _final_word(failure: Failure) -> bool:
     return RULES[failure.scope, failure.permanent].end in (End.BOUNCE, End.BOUNCE_IF_ALL_SAY_SO)
-
-
-def _wants_warning(message: QueuedMessage, index: int) -> bool:
-    return message.envelope.sender is not None and message.envelope.recipients[index].wants("DELAY")
 
 
 def retry_delay(attempts: int, limits: Limits, jitter: float = 0.0) -> float:
@@ -202,12 +198,11 @@ def age(received: float, now: float, attempts: int, limits: Limits) -> float:
     tried. So the age is what the clock says, but at most twice what the retry schedule accounts for until the
     `attempts`-th attempt, the present one: waiting takes at least its scheduled delays, and twice leaves room for
     attempts that themselves take long. A message thus expires only when half its lifetime's retries were really made.
-    One received in the future (the clock went back) counts as received now.
+    Of one received in the future (the clock went back, or was ahead when it came) the schedule alone is known.
     """
-    by_clock = max(0.0, now - received)
-    if not by_clock:
-        return 0.0
-    return min(by_clock, 2.0 * _scheduled(attempts, limits))
+    if received > now:
+        return _scheduled(attempts, limits)
+    return min(now - received, 2.0 * _scheduled(attempts, limits))
 
 
 def _scheduled(attempts: int, limits: Limits) -> float:

@@ -30,6 +30,7 @@ from mta.ports.keys import KeyProvider, KeyRing, OwnCertificate, SigningKey, Tok
 from mta.ports.next_hop import Capabilities, Dialer, DialTarget, SmtpConnection, Transaction, TransactionReplies
 from mta.ports.queue import (
     Event,
+    Postponement,
     QueueCommand,
     QueueCounts,
     QueueFilter,
@@ -38,6 +39,7 @@ from mta.ports.queue import (
     Settlement,
     Spool,
     TraceRecord,
+    WaitingRecipient,
 )
 from mta.ports.reports import Posted, ReportPoster, ReportSpool
 from mta.ports.session import InboundSession, Receiver
@@ -71,6 +73,7 @@ __all__ = [
     "PolicyFetcher",
     "PolicyMemory",
     "Posted",
+    "Postponement",
     "QueueCommand",
     "QueueCounts",
     "QueueFilter",
@@ -94,4 +97,5 @@ __all__ = [
     "Transaction",
     "TransactionReplies",
     "TxtAnswer",
+    "WaitingRecipient",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ class RecipientFate:
     reason: str
     due: float = 0.0
     counted: bool = True  # this was an attempt
-    warned: bool = False  # a delay warning goes out with this settlement
+    warned: bool = False  # it was time for a delay warning: it goes out with this settlement, if one is wanted
 
 
 @frozen
@@ -96,6 +96,34 @@ class QueueCounts:
     octets: int
 
 
+@frozen
+class WaitingRecipient:
+    """One due recipient as far as it must be known to let it wait on.
+
+    `place` tells it apart within its store. `plain`: its message has no wish of its own for TLS, and its row is sound.
+    """
+
+    place: tuple[int, int]
+    due: float
+    connector: str
+    domain: str
+    attempts: int
+    warned: bool
+    received: float
+    null_sender: bool
+    plain: bool
+
+
+@frozen
+class Postponement:
+    """It waits until `due` for this reason. `counted`: its destination was tried meanwhile, though not with it."""
+
+    waiting: WaitingRecipient
+    due: float
+    reason: str
+    counted: bool = True
+
+
 class Spool(Protocol):
     """Takes a large message while it arrives; becomes its content without another copy."""
 
@@ -140,6 +168,18 @@ class QueueStore(Protocol):
 
     async def claim(self, now: float, limit: int) -> list[QueuedMessage]:
         """Due messages, earliest first, not claimed by anyone; `states` holds only the due recipients."""
+        ...
+
+    async def waiting(self, now: float, limit: int) -> list[WaitingRecipient]:
+        """Due recipients that nobody has claimed, earliest first; they stay unclaimed."""
+        ...
+
+    async def postpone(self, postponements: Sequence[Postponement]) -> None:
+        """Put them off, all in one transaction, without a line of history. One that has changed since is left alone."""
+        ...
+
+    async def hasten(self, now: float, latest: float, of_new: float) -> int:
+        """Make due now who is due after `latest` (never tried: after `of_new`), as a jump of the clock leaves it."""
         ...
 
     async def release_claim(self, message_id: str) -> None:

@@ -107,8 +107,10 @@ class Delivery:
 
     def _again(self, about: Subject, state: State, reason: str) -> State:
         now, attempts = self.site.clock.now(), state.get("attempts", 0) + 1
-        due = now + min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(attempts, 10))
-        if due > state.get("until", now + _PATIENCE):
+        due = now + _wait_after(attempts)
+        waited = sum(map(_wait_after, range(1, attempts)))  # by the schedule: what the clock cannot make us believe
+        late = due > state.get("until", now + _PATIENCE)
+        if (late and 2 * waited >= _PATIENCE) or waited >= _PATIENCE:
             return self._failed(about, state, reason)
         return {**state, "due": round(due, 3), "attempts": attempts, "detail": reason}
 
@@ -117,3 +119,14 @@ class Delivery:
             events.REPORT_FAILED, kind=about.kind, domain=about.domain, to=state["uri"], reason=reason
         )
         return {"uri": state["uri"], "state": FAILED, "at": round(self.site.clock.now(), 3), "detail": reason}
+
+
+def is_due(state: State, now: float) -> bool:
+    """Whether it waits and may be tried now. A time that no clock in order has set is none."""
+    due = state.get("due", 0)
+    return bool(state["state"] == WAITING and not now < due <= now + _LONGEST_WAIT)
+
+
+def _wait_after(attempts: int) -> float:
+    """Seconds to wait after so many attempts."""
+    return float(min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(attempts, 10)))

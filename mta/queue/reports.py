@@ -28,7 +28,7 @@ from mta.pipeline.site import Site
 from mta.policy.report_day import DMARC, TLS, Subject, dmarc_report, file_name, iso_day, submitter_of, tls_report
 from mta.policy.report_document import document
 from mta.ports import DnsStatus, ReportSpool
-from mta.queue.report_delivery import KEPT, WAITING, Delivery, wait
+from mta.queue.report_delivery import KEPT, WAITING, Delivery, is_due, wait
 from mta.rfc.dmarc.check import report_destinations
 from mta.rfc.dmarc.parse import parse_record
 from mta.rfc.mime.unpack import pack
@@ -212,12 +212,12 @@ class DailyReports:
                 wait(one["uri"], now) if one["state"] in (KEPT, WAITING, "failed") else one
                 for one in state["destinations"]
             ]
-        if any(one["state"] == WAITING and one.get("due", 0) <= now for one in state["destinations"]):
+        if any(is_due(one, now) for one in state["destinations"]):
             await self._keep(day, name, state)  # where this finds no room, nothing is sent: it would be sent again
             packed = await asyncio.to_thread(self._spool.get, SHELF, day, packed_name(name))
             about = Subject(state["kind"], state["domain"], state["begin"], state["end"], state["part"])
             for place, one in enumerate(state["destinations"]):
-                if one["state"] == WAITING and one.get("due", 0) <= now:
+                if is_due(one, now):
                     state["destinations"][place] = await self._delivery.attempt(about, packed, one, at_once=by_hand)
             await self._keep(day, name, state)
         return state

@@ -1,4 +1,7 @@
-"""Wakes waiting messages when they are due and hands them to the outbound half as far as it has room."""
+"""Wakes waiting messages when they are due and hands them to the outbound half as far as it has room.
+
+Those whose destination is known to be down are not even claimed: they are put off by the hundred (`waiting.py`).
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,13 @@ from mta.errors import StorageError
 from mta.observe import events
 from mta.pipeline.outbound import Outbound
 from mta.pipeline.site import Shard, Site
+from mta.queue.waiting import WINDOW, Sorted, sort
 
 _LONGEST_NAP = 30.0  # seconds: a jumped clock or a lost wake-up costs no more than this
 _BATCH = 200
+_NEW_MAIL_WAITS = 3600.0  # seconds at the most that mail never tried is made to wait: our own reports, spread out
+_CLOCK_EVERY = 5.0  # seconds (monotonic) between looks at times that cannot be
+_FULL, _CROWDED = 0.05, 0.02  # seconds until there may be room; and between windows of many that are put off
 
 
 class Scheduler:
@@ -22,6 +29,7 @@ class Scheduler:
         self.shard = shard
         self._outbound = outbound
         self._wake = asyncio.Event()
+        self._clock_seen = float("-inf")
 
     def wake(self) -> None:
         """Something may be due earlier than thought."""
@@ -33,6 +41,7 @@ class Scheduler:
             self._wake.clear()
             nap = _LONGEST_NAP
             try:
+                await self._mend_times()
                 nap = await self._turn()
             except StorageError as error:
                 self._site.log.error(events.QUEUE_UNREADABLE, shard=self.shard.number, error=str(error))
@@ -44,10 +53,38 @@ class Scheduler:
         now = self._site.clock.now()
         room = min(self._outbound.capacity, _BATCH)
         if not room:
-            return 0.05
-        for message in await self.shard.store.claim(now, room):
-            self._outbound.submit(self.shard, message)
+            return _FULL
+        crowded = False
+        if self._outbound.downs:
+            found = await self._put_off(now)
+            room, crowded = min(room, found.free), found.looked == WINDOW
+        if room:
+            for message in await self.shard.store.claim(now, room):
+                self._outbound.submit(self.shard, message)
+        if crowded:
+            return _CROWDED
         due = await self.shard.store.next_due()
         if due is None:
             return _LONGEST_NAP
-        return min(max(0.01, due - self._site.clock.now()), _LONGEST_NAP)
+        return min(max(0.01, due - self._site.clock.now()), min(_LONGEST_NAP, _CLOCK_EVERY))
+
+    async def _put_off(self, now: float) -> Sorted:
+        """Let those wait on whose destination is down."""
+        seen = await self.shard.store.waiting(now, WINDOW)
+        found = sort(self._site, self._outbound, seen, now)
+        if found.postponed:
+            await self.shard.store.postpone(found.postponed)
+        return found
+
+    async def _mend_times(self) -> None:
+        """Nobody is due later than the schedule allows: a clock that was ahead, or was set back, leaves such times."""
+        monotonic = self._site.clock.monotonic()
+        if monotonic - self._clock_seen < _CLOCK_EVERY:
+            return
+        self._clock_seen = monotonic
+        limits, now = self._site.contract.configuration.server.limits, self._site.clock.now()
+        latest = now + limits.retry_max * (1.0 + limits.retry_jitter) + 1.0
+        hastened = await self.shard.store.hasten(now, latest, max(latest, now + _NEW_MAIL_WAITS))
+        if hastened:
+            note = "they were due later than retry_max allows: the clock was ahead"
+            self._site.log.warning(events.QUEUE_HASTENED, shard=self.shard.number, recipients=hastened, note=note)

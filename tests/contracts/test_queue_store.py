@@ -16,7 +16,7 @@ from mta.adapters.sqlite import open_shard
 from mta.errors import LocalProtocolError
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, NewForm, QueuedMessage, RecipientState
-from mta.ports import Event, QueueCommand, QueueFilter, QueueStore, RecipientFate
+from mta.ports import Event, Postponement, QueueCommand, QueueFilter, QueueStore, RecipientFate
 from tests.support.mail import BODY, NOW, mailbox, queued, settlement
 
 LATER = NOW + 1000
@@ -665,3 +665,42 @@ async def test_browsing_gives_everything_in_pages(store: QueueStore) -> None:
     pages = [ids(page) async for page in store.browse(QueueFilter())]
     assert [name for page in pages for name in page] == names
     assert max(map(len, pages)) <= 50
+
+
+async def test_recipients_that_wait_are_seen_and_put_off_without_being_claimed(store: QueueStore) -> None:
+    states = (RecipientState(0, "a", due=NOW, attempts=2, warned=True), RecipientState(1, "b", due=NOW + 50))
+    to = Envelope(mailbox("s@x.example"), (Recipient(mailbox("p@p.example")), Recipient(mailbox("q@q.example"))))
+    await store.enqueue(replace(queued("m1", states=states), envelope=to))
+    await store.enqueue(replace(queued("m2"), envelope=Envelope(None, to.recipients[:1], tls="required")))
+    await store.enqueue(queued("taken"), claim=True)
+    seen = await store.waiting(NOW, 10)
+    first = seen[0]
+    assert (first.connector, first.domain, first.attempts, first.warned) == ("a", "p.example", 2, True)
+    assert [(one.null_sender, one.plain) for one in seen] == [(False, True), (True, False)]
+    assert len(await store.waiting(NOW, 1)) == 1
+    await store.postpone([Postponement(seen[0], NOW + 500, "down"), Postponement(seen[1], NOW + 500, "x", False)])
+    assert await store.waiting(NOW, 10) == []
+    assert await store.next_due() == NOW + 50
+    [found] = await store.search(QueueFilter(id="m1"))
+    assert found.states[0] == replace(states[0], due=NOW + 500, attempts=3, reason="down")
+    [second] = await store.search(QueueFilter(id="m2"))
+    assert second.states[0].attempts == 0
+
+
+async def test_who_was_changed_meanwhile_is_not_put_off(store: QueueStore) -> None:
+    await store.enqueue(queued("m1"))
+    [seen] = await store.waiting(LATER, 10)
+    await store.settle(settlement("m1", RecipientFate(0, "queued", "retried", due=NOW + 1, counted=False)))
+    await store.postpone([Postponement(seen, NOW + 500, "down")])
+    assert await store.next_due() == NOW + 1
+
+
+async def test_times_that_a_wrong_clock_has_set_are_mended(store: QueueStore) -> None:
+    year = 31_536_000.0
+    await store.enqueue(queued("tried", states=(RecipientState(0, "default", due=NOW + year, attempts=1),)))
+    await store.enqueue(queued("new", states=(RecipientState(0, "default", due=NOW + year),)))
+    await store.enqueue(queued("spread", states=(RecipientState(0, "default", due=NOW + 3000),)))
+    await store.enqueue(queued("soon", states=(RecipientState(0, "default", due=NOW + 90, attempts=1),)))
+    assert await store.hasten(NOW, NOW + 100, NOW + 3600) == 2
+    assert sorted(ids(await store.claim(NOW, 10))) == ["new", "tried"]
+    assert await store.hasten(NOW, NOW + 100, NOW + 3600) == 0

@@ -31,20 +31,20 @@ from mta.ports import Event, QueueFilter, TraceRecord
 
 Claims = Mapping[int, Set[int]]  # seq -> places of claimed recipients
 
-_ARE_NUMBERS = "typeof(message) = 'integer' AND typeof(idx) = 'integer'"  # of a damaged row they need not be
+ARE_NUMBERS = "typeof(message) = 'integer' AND typeof(idx) = 'integer'"  # of a damaged row they need not be
 _DUE = (
     "SELECT due, message, idx FROM recipient WHERE state = 'queued' AND due <= ?"  # noqa: S608
-    f" AND {_ARE_NUMBERS} ORDER BY due, message, idx"
+    f" AND {ARE_NUMBERS} ORDER BY due, message, idx"
 )
 _EARLIEST = (
     "SELECT due, message, idx FROM recipient WHERE state = 'queued' AND typeof(due) IN ('real', 'integer')"  # noqa: S608
-    f" AND {_ARE_NUMBERS} ORDER BY due, message, idx"
+    f" AND {ARE_NUMBERS} ORDER BY due, message, idx"
 )
 NEVER = 1e11  # epoch seconds, in the year 5138: a row that says so is damaged, like one whose time is no number
 _NEVER_DUE = (
     "SELECT message FROM (SELECT message, idx FROM recipient WHERE state = 'queued' AND due > ?"  # noqa: S608
     " UNION ALL SELECT message, idx FROM recipient WHERE state = 'queued' AND due IS NULL)"
-    f" WHERE {_ARE_NUMBERS} LIMIT 9"
+    f" WHERE {ARE_NUMBERS} LIMIT 9"
 )
 _MESSAGE = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE seq = ?"  # noqa: S608
 _RECIPIENTS = f"SELECT {STATE_COLUMNS} FROM recipient WHERE message = ? ORDER BY idx"  # noqa: S608

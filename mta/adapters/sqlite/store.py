@@ -16,13 +16,21 @@ from mta.adapters.sqlite.faults import Unreadable
 from mta.adapters.sqlite.rows import Incoming, IncomingForm, StoredContent, event_out, prepare, prepare_form
 from mta.adapters.sqlite.shard import OpenShard, open_folder
 from mta.adapters.sqlite.spool import FileSpool, Room, pieces, read_head, verify
+from mta.adapters.sqlite.waiting import WaitingRecipients
 from mta.adapters.sqlite.work import Tuning
 from mta.adapters.sqlite.writer import Writer
 from mta.errors import LocalProtocolError, StorageError
 from mta.model.lifecycle import STATES
 from mta.model.message import Content, NewForm, QueuedMessage
 from mta.observe import events
-from mta.ports import Event, QueueCommand, QueueCounts, QueueFilter, Settlement, TraceRecord
+from mta.ports import (
+    Event,
+    QueueCommand,
+    QueueCounts,
+    QueueFilter,
+    Settlement,
+    TraceRecord,
+)
 
 
 def open_shard(
@@ -44,7 +52,7 @@ def open_shard(
     return SqliteQueueStore(shard, alarms, tuning)
 
 
-class SqliteQueueStore:
+class SqliteQueueStore(WaitingRecipients):
     """One shard. Its coroutines belong to the loop it was opened for; only claims live in memory alone."""
 
     def __init__(self, shard: OpenShard, alarms: Alarms, tuning: Tuning) -> None:

@@ -226,7 +226,29 @@ async def test_what_nobody_uses_is_left_alone_and_what_has_expired_is_forgotten(
     assert world.fetched == 1
     world.time += 70 * DAY
     await world.policies.renew()
+    assert len(world.memory.kept) == 1  # the clock may be wrong just now
+    await world.policies.renew()
     assert world.memory.kept == {}
+
+
+async def test_a_clock_that_jumps_a_year_ahead_for_a_moment_costs_no_policy(world: World) -> None:
+    await world.mode()
+    world.time += 365 * DAY
+    await world.policies.renew()
+    world.time -= 365 * DAY
+    for _ in range(3):
+        await world.policies.renew()
+    world.dns.zone.clear()
+    assert await world.mode() == "enforce"
+
+
+async def test_a_policy_that_was_fetched_by_a_clock_ahead_is_fetched_anew(world: World) -> None:
+    world.time += 365 * DAY
+    await world.mode()
+    world.time -= 365 * DAY
+    await world.policies.renew()
+    assert world.fetched == 2
+    assert world.memory.kept["b.example"].answer.expires == world.time + WEEK
 
 
 async def test_use_is_written_down_once_a_day(world: World) -> None:

@@ -388,3 +388,11 @@ def test_a_report_names_domains_in_a_labels_so_that_it_travels_like_other_mail()
     assert b"Final-Recipient: rfc822; bert@xn--kln-sna.example" in raw
     envelope = notice.envelope(raw)
     assert (envelope.body, envelope.smtputf8) == ("7BIT", False)
+
+
+@pytest.mark.parametrize(
+    ("notify", "sender", "kinds"),
+    [((), ALICE, 1), (("DELAY",), ALICE, 1), (("FAILURE",), ALICE, 0), (("NEVER",), ALICE, 0), ((), None, 0)],
+)
+def test_a_delay_is_told_to_a_sender_who_wants_it(notify: tuple[str, ...], sender: Mailbox | None, kinds: int) -> None:
+    assert len(notices(occasion("queued", notify=notify, sender=sender), SERVER, lambda: "n1")) == kinds

@@ -194,6 +194,12 @@ def test_a_clock_that_jumps_a_year_neither_expires_nor_warns_of_mail_just_tried(
     assert not (settled.warned and attempts < 3)
 
 
+def test_mail_that_a_clock_a_year_ahead_has_received_expires_by_its_schedule() -> None:
+    states = [fate(failure(Scope.HOST, False), message(n, NOW + YEAR)).state for n in range(150)]
+    assert states == sorted(states, reverse=True)
+    assert LIMITS.lifetime <= states.count("queued") * LIMITS.retry_max <= LIMITS.lifetime + 7 * LIMITS.retry_max
+
+
 def test_after_the_jump_mail_still_expires_once_it_was_tried_long_enough() -> None:
     states = [fate(failure(Scope.HOST, False), message(n, NOW - YEAR)).state for n in range(120)]
     assert states == sorted(states, reverse=True)
@@ -217,13 +223,10 @@ def test_every_schedule_that_is_kept_expires_at_its_lifetime() -> None:
         ({}, True),
         ({"received": NOW - LIMITS.delay_warning + 1}, False),
         ({"warned": True}, False),
-        ({"sender": None}, False),
-        ({"notify": ("NEVER",)}, False),
-        ({"notify": ("FAILURE",)}, False),
-        ({"notify": ("DELAY",)}, True),
+        ({"notify": ("NEVER",)}, True),  # whether it is wanted is policy/notify's to say
     ],
 )
-def test_a_delay_is_told_once_to_a_sender_who_wants_it(change: dict[str, object], warned: bool) -> None:
+def test_it_is_time_for_a_warning_once(change: dict[str, object], warned: bool) -> None:
     facts: dict[str, object] = {"attempts": 6, "received": NOW - LIMITS.delay_warning} | change
     assert fate(failure(Scope.HOST, False), message(**facts)).warned is warned  # type: ignore[arg-type]
 

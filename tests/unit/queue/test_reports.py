@@ -21,9 +21,10 @@ from mta.model.reporting import NO_POLICY_FOUND, TlsReportFacts
 from mta.observe.log import EventLog
 from mta.pipeline.counts import DAY, DmarcFacts
 from mta.pipeline.site import Contract, MessageIds, Shard, Site
+from mta.policy.report_day import Subject
 from mta.policy.report_read import read_reports
 from mta.ports import Posted
-from mta.queue.report_delivery import Delivery
+from mta.queue.report_delivery import Delivery, is_due
 from mta.queue.reports import DailyReports
 from mta.rfc.dmarc.report import Report, ReportRow
 from mta.rfc.tlsrpt.report import TlsReport
@@ -282,6 +283,24 @@ async def test_a_collector_that_never_answers_is_given_up(tmp_path: Path) -> Non
     assert world.places() == ["failed"]
     assert 20 < len(world.poster.urls) < 30
     assert "503 Busy" in str(world.states()[0]["destinations"])
+
+
+@pytest.mark.parametrize("jump", [-365 * 86_400, 365 * 86_400])
+async def test_a_clock_that_jumps_a_year_gives_up_no_report_and_delays_none(tmp_path: Path, jump: int) -> None:
+    world = World(tmp_path)
+    world.names.set("_smtp._tls.b.example", "TXT", [f"v=TLSRPTv1;rua={WEB}"])
+    world.poster.answer = Posted(False, "503 Busy")
+    world.site.reports.tls(SESSION, world.now)
+    await world.day_ends()
+    [state] = world.states()
+    about = Subject(state["kind"], state["domain"], state["begin"], state["end"])
+    again = world.daily._delivery._again(about, state["destinations"][0], "503 Busy")
+    world.now += jump
+    jumped = world.daily._delivery._again(about, again, "503 Busy")
+    assert jumped["state"] == "waiting"
+    world.now -= jump
+    assert is_due(jumped, world.now)
+    assert not is_due(again, world.now)
 
 
 async def test_a_queue_in_trouble_is_tried_again(tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""Sorts the recipients that are due: who may be tried, and who waits on with a destination that is down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mta.pipeline.outbound import LaneKey, Outbound
+from mta.pipeline.site import Site
+from mta.policy.waiting import Down, grace, is_quiet
+from mta.ports import Postponement, WaitingRecipient
+
+WINDOW = 500  # recipients looked at in one go
+
+
+@dataclass(slots=True)
+class Sorted:
+    """`looked` at; `free`: how many messages may be claimed; the others are `postponed`."""
+
+    looked: int = 0
+    free: int = 0
+    postponed: list[Postponement] = field(default_factory=list)
+
+
+def sort(site: Site, outbound: Outbound, due: Sequence[WaitingRecipient], now: float) -> Sorted:
+    """Of each destination that is down one may see whether it still is, if it is time; the others wait on.
+
+    Who has come to the end of a lifetime, or whose sender is to be warned, is claimed like those that may be tried.
+    """
+    limits = site.contract.configuration.server.limits
+    free: set[int] = set()
+    out: set[LaneKey] = set()
+    found = Sorted(len(due))
+    share = site.random.random()  # of the grace: not all windows are due at one moment
+    for one in due:
+        lane = outbound.lane_of(one) if one.plain else None
+        down, may = outbound.downs.look(lane) if lane else (None, False)
+        if lane is None or down is None or not is_quiet(one, limits, now):
+            free.add(one.place[0])
+        elif may and lane not in out:
+            out.add(lane)
+            free.add(one.place[0])
+        else:
+            found.postponed.append(_on(site, one, down, now, share))
+    found.free = len(free)
+    return found
+
+
+def _on(site: Site, one: WaitingRecipient, down: Down, now: float, share: float) -> Postponement:
+    longer = grace(down.failures, site.contract.configuration.server.limits)
+    left = down.until - site.clock.monotonic()
+    if left <= 0:  # somebody is out to see
+        return Postponement(one, now + longer, down.story, counted=False)
+    return Postponement(one, now + left + longer * (1.0 + share), down.story)

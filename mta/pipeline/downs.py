@@ -8,6 +8,7 @@ from mta.pipeline.site import Site
 from mta.policy.route import Destination
 from mta.policy.waiting import Down, pause
 
+_KEPT = 120.0  # seconds beyond `retry_max`
 _MOST = 10_000  # destinations remembered: of the rest each message is tried for itself
 
 Key = tuple[str, Destination]
@@ -62,6 +63,12 @@ class Downs:
         key = key_of(job)
         if key is not None and self._trying.get(key) == job.message.id:
             del self._trying[key]
+
+    def forget_old(self) -> None:
+        """Drop what nobody has asked again for long: no mail waits for it any more."""
+        longest = self._site.contract.configuration.server.limits.retry_max + _KEPT
+        before = self._site.clock.monotonic() - longest
+        self._known = {key: down for key, down in self._known.items() if down.until > before or key in self._trying}
 
     def clear(self) -> None:
         """Everything may have changed: each is tried again."""

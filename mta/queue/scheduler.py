@@ -82,6 +82,7 @@ class Scheduler:
         if monotonic - self._clock_seen < _CLOCK_EVERY:
             return
         self._clock_seen = monotonic
+        self._outbound.downs.forget_old()
         limits, now = self._site.contract.configuration.server.limits, self._site.clock.now()
         latest = now + limits.retry_max * (1.0 + limits.retry_jitter) + 1.0
         hastened = await self.shard.store.hasten(now, latest, max(latest, now + _NEW_MAIL_WAITS))

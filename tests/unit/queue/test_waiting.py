@@ -157,6 +157,16 @@ async def test_an_attempt_that_is_out_and_dies_lets_another_go(world: World, mon
     assert len(world.defects) == 1
 
 
+async def test_what_nobody_sends_to_any_more_is_forgotten(world: World) -> None:
+    await world.run("m1")
+    world.clock.passed += 100 + LIMITS.retry_max + 100
+    world.outbound.downs.forget_old()
+    assert world.outbound.downs
+    world.clock.passed += 100
+    world.outbound.downs.forget_old()
+    assert not world.outbound.downs
+
+
 async def test_a_changed_contract_or_an_administrator_forgets_all_of_it(world: World) -> None:
     await world.run("m1")
     world.outbound.renew()

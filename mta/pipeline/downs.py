@@ -81,12 +81,10 @@ class Downs:
             return  # several were under way when the first found out
         if known is None and len(self._known) >= _MOST:
             return
-        failures = known.failures + 1 if known else 1
-        wait = pause(failures, self._site.contract.configuration.server.limits)
+        wait = pause(self._site.contract.configuration.server.limits)
         failure = next((each.failure for each in reversed(result.recipients) if each.failure), None)
         reason = failure.reason if failure else ""
-        name = job.destination.name
-        self._known[key] = Down(name, failures, clock.monotonic() + wait, clock.now() + wait, reason, job.message.id)
+        self._known[key] = Down(job.destination.name, clock.monotonic() + wait, reason, job.message.id)
 
 
 def _is_to_be_protected(job: Job) -> bool:

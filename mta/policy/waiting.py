@@ -3,8 +3,10 @@
 A destination is down when none of its hosts could be spoken to: no connection, no TLS as demanded, no name. What a host
 said to a message (to MAIL, RCPT or the content) is that message's own affair and holds up nobody else.
 
-Waiting costs one look a turn of the destination and writes nothing but the time of the next one and the reason: no
-line in the log, no line of history. The attempt of the one counts for all, so that lifetimes and warnings go on.
+Every message keeps its own schedule. Once it is due it tries the destination for all, if that was not tried for
+`retry_min`; else the last attempt counts for it, too, and it waits for its next turn. That writes the time of the next
+one and the reason: no line in the log, no line of history. So retries stay spread out, a deep queue is no crowd when
+the destination is back, and lifetimes and warnings go on.
 """
 
 from __future__ import annotations
@@ -19,21 +21,16 @@ from mta.policy.settle import age, retry_delay
 from mta.ports import WaitingRecipient
 
 WORD = "waits-for-destination"
-_LEAST_GRACE, _LONGEST_GRACE = 0.2, 30.0  # seconds
-_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """A destination that could not be reached: since how many attempts, why, and by which message that is known.
-
-    `until` (monotonic seconds) and `due` (epoch seconds) are the same moment: that of the next attempt.
+    """A destination that could not be reached: why, by which message that is known, and from when on (monotonic
+    seconds) it may be tried again.
     """
 
     name: str
-    failures: int
     until: float
-    due: float
     reason: str
     message: str
 
@@ -43,14 +40,14 @@ class Down:
         return f"{WORD}: {self.name} is tried with message {self.message}; the last time {self.reason}"
 
 
-def pause(failures: int, limits: Limits) -> float:
-    """Seconds until a destination is tried again: the schedule of a message that is tried for the first time."""
-    return retry_delay(failures, limits)
+def pause(limits: Limits) -> float:
+    """Seconds until a destination may be tried again."""
+    return retry_delay(1, limits)
 
 
-def grace(failures: int, limits: Limits) -> float:
-    """Seconds that the others wait longer than the one, so that they hear what came of it."""
-    return max(_LEAST_GRACE, min(_LONGEST_GRACE, _SHARE * pause(failures, limits)))
+def next_turn(waiting: WaitingRecipient, limits: Limits, now: float, jitter: float) -> float:
+    """When it is due again (epoch seconds); `jitter` in [-1, 1] as in `retry_delay`."""
+    return now + retry_delay(waiting.attempts + 1, limits, jitter)
 
 
 def is_quiet(waiting: WaitingRecipient, limits: Limits, now: float) -> bool:

@@ -116,12 +116,11 @@ class WaitingRecipient:
 
 @frozen
 class Postponement:
-    """It waits until `due` for this reason. `counted`: its destination was tried meanwhile, though not with it."""
+    """It waits until `due` for this reason; its destination was tried, though not with it, and that counts."""
 
     waiting: WaitingRecipient
     due: float
     reason: str
-    counted: bool = True
 
 
 class Spool(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mta.pipeline.outbound import LaneKey, Outbound
 from mta.pipeline.site import Site
-from mta.policy.waiting import Down, grace, is_quiet
+from mta.policy.waiting import is_quiet, next_turn
 from mta.ports import Postponement, WaitingRecipient
 
 WINDOW = 500  # recipients looked at in one go
@@ -27,11 +27,10 @@ def sort(site: Site, outbound: Outbound, due: Sequence[WaitingRecipient], now: f
 
     Who has come to the end of a lifetime, or whose sender is to be warned, is claimed like those that may be tried.
     """
-    limits = site.contract.configuration.server.limits
+    limits, jitter = site.contract.configuration.server.limits, site.random.uniform
     free: set[int] = set()
     out: set[LaneKey] = set()
     found = Sorted(len(due))
-    share = site.random.random()  # of the grace: not all windows are due at one moment
     for one in due:
         lane = outbound.lane_of(one) if one.plain else None
         down, may = outbound.downs.look(lane) if lane else (None, False)
@@ -41,14 +40,6 @@ def sort(site: Site, outbound: Outbound, due: Sequence[WaitingRecipient], now: f
             out.add(lane)
             free.add(one.place[0])
         else:
-            found.postponed.append(_on(site, one, down, now, share))
+            found.postponed.append(Postponement(one, next_turn(one, limits, now, jitter(-1.0, 1.0)), down.story))
     found.free = len(free)
     return found
-
-
-def _on(site: Site, one: WaitingRecipient, down: Down, now: float, share: float) -> Postponement:
-    longer = grace(down.failures, site.contract.configuration.server.limits)
-    left = down.until - site.clock.monotonic()
-    if left <= 0:  # somebody is out to see
-        return Postponement(one, now + longer, down.story, counted=False)
-    return Postponement(one, now + left + longer * (1.0 + share), down.story)

@@ -288,7 +288,7 @@ def test_a_host_that_failed_is_left_alone_for_a_while(tmp_path: Path) -> None:
         first = ours.send(BOB)
         ours.waits(first)
         second = ours.send(BOB)
-        assert "not dialled again yet" in ours.waits(second)["reason"]
+        assert f"is tried with message {first}; the last time greeting: " in ours.waits(second)["reason"]
         assert peer.connections == 1
         peer.script = Script()
         ours.retry(second)  # an administrator's word counts more

@@ -20,7 +20,7 @@ _WAITING = (
 _OF_MESSAGE = "SELECT received, CAST(sender AS BLOB), instr(envelope, ?) FROM message WHERE seq = ?"
 _WISH = '"tls":'  # a key of the envelope's JSON; inside a value its quotes would be escaped
 _POSTPONE = (
-    "UPDATE recipient SET due = ?, reason = ?, attempts = attempts + ?"
+    "UPDATE recipient SET due = ?, reason = ?, attempts = attempts + 1"
     " WHERE message = ? AND idx = ? AND state = 'queued' AND due = ?"
 )
 _TOO_FAR = "state = 'queued' AND due > ?1 AND due < ?3 AND (attempts > 0 OR due > ?2)"
@@ -65,7 +65,7 @@ def put_off(work: Work, postponements: Sequence[Postponement]) -> None:
     """Put recipients off that nobody has changed since they were looked at."""
     work.db.executemany(
         _POSTPONE,
-        [(each.due, plain(each.reason), each.counted, *each.waiting.place, each.waiting.due) for each in postponements],
+        [(each.due, plain(each.reason), *each.waiting.place, each.waiting.due) for each in postponements],
     )
 
 

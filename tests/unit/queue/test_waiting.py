@@ -20,7 +20,7 @@ from mta.pipeline import outbound as pipeline
 from mta.pipeline.deliver import Job
 from mta.pipeline.outbound import Outbound
 from mta.policy.route import Destination
-from mta.policy.waiting import grace, is_quiet, waits_too
+from mta.policy.waiting import is_quiet, waits_too
 from mta.ports import WaitingRecipient
 from mta.queue.waiting import sort
 from tests.unit.policy.world import NOW, configuration, mailbox
@@ -112,18 +112,16 @@ async def test_other_destinations_and_wishes_are_tried_all_the_same(world: World
     assert world.tried == ["m1", "m2", "m3"]
 
 
-async def test_when_it_is_time_one_is_tried_and_each_failure_doubles_the_pause(world: World) -> None:
-    tried = 1
+async def test_when_it_is_time_one_is_tried_for_all(world: World) -> None:
     await world.run("m0")
-    for pause in (100.0, 200.0, 400.0, 400.0):
-        world.clock.passed += pause - 1
+    for turn in range(1, 5):
+        world.clock.passed += LIMITS.retry_min - 1
         await world.run("early")
-        assert len(world.tried) == tried
+        assert len(world.tried) == turn
         world.clock.passed += 2
         await world.run("next")
         await world.run("after")
-        tried += 1
-        assert len(world.tried) == tried
+        assert len(world.tried) == turn + 1
 
 
 @pytest.mark.parametrize("reached", [True, None])
@@ -174,24 +172,22 @@ async def test_a_changed_contract_or_an_administrator_forgets_all_of_it(world: W
     assert world.tried == ["m1", "m2"]
 
 
-async def test_those_that_are_due_wait_on_until_after_the_next_attempt(world: World) -> None:
+async def test_those_that_are_due_wait_for_their_own_next_turn(world: World) -> None:
     await world.run("m1")
-    seen = [waiting(seq) for seq in range(1, 6)] + [waiting(9, domain="up.example")]
+    seen = [waiting(seq, attempts=seq) for seq in range(1, 6)] + [waiting(9, domain="up.example")]
     found = sort(world.site, world.outbound, seen, NOW)
     assert (found.looked, found.free) == (6, 1)
     assert [one.waiting.place[0] for one in found.postponed] == [1, 2, 3, 4, 5]
-    least, most = NOW + 100 + grace(1, LIMITS), NOW + 100 + 2 * grace(1, LIMITS)
-    assert all(least <= one.due <= most and one.counted for one in found.postponed)
+    assert [one.due - NOW for one in found.postponed] == [200.0, 400.0, 400.0, 400.0, 400.0]
     assert all("is tried with message m1" in one.reason for one in found.postponed)
 
 
-async def test_of_those_that_are_due_one_goes_to_see_and_the_others_wait_for_it(world: World) -> None:
+async def test_of_those_that_are_due_one_goes_to_see(world: World) -> None:
     await world.run("m1")
     world.clock.passed += 101
     found = sort(world.site, world.outbound, [waiting(1), waiting(2), waiting(3)], world.clock.now())
     assert found.free == 1
     assert [one.waiting.place[0] for one in found.postponed] == [2, 3]
-    assert all(not one.counted for one in found.postponed)
 
 
 async def test_who_must_be_told_of_is_claimed(world: World) -> None:

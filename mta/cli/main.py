@@ -99,6 +99,14 @@ def worker() -> None:
     raise typer.Exit(run_worker())
 
 
+@app.command(hidden=True)
+def web(config: Config = _CONFIG) -> None:
+    """The key server and the pages by themselves; `mta serve` starts them beside the relay."""
+    from mta.cli.web import web as run
+
+    raise typer.Exit(run(config))
+
+
 @app.command()
 def check(
     dns: Annotated[bool, typer.Option("--dns", help="Also look up the records of our DKIM keys.")] = False,

@@ -24,6 +24,7 @@ class Refusal(StrEnum):
     KEY_HELD = "key-held"
     KEY_DESTROYED = "key-destroyed"
     NO_RIGHT = "no-right"
+    NOT_PROVEN = "not-proven"  # the label wants a proof of possession
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ class OpenRequest:
     operation: Operation
     actor: Actor
     super_user: bool = False
+    proven_key: bool = False  # a program has proved that it owns its token and signed its request
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,9 @@ def _judge(vault: Vault, found: _Found, request: OpenRequest) -> Permission:
         # Whoever opened the file once knows its content key and can bind a wider policy to it: not here.
         reason = "the policy is not the one the item was sealed with"
         return Permission(refusal=Refusal.CHANGED_POLICY, reason=reason)
+    label = vault.protection.labels.get(found.item.label)
+    if request.operation == Operation.REWRAP and label and label.demands_dpop and not request.proven_key:
+        return Permission(refusal=Refusal.NOT_PROVEN, reason=f"the label {label.id} wants a proof of possession (DPoP)")
     asked = Asked(request.reader, request.wants, vault.clock.now(), request.super_user)
     return judge(found.item, found.grants, found.key.state, asked, vault.ours)
 

@@ -1,0 +1,112 @@
+"""The process that serves the key server, the log and the pages, and does what time demands of the vault."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from mta.app.vault import open_vault
+from mta.config.contract import Configuration
+from mta.errors import MtaError, UsageError
+from mta.observe import events
+from mta.observe.log import EventLog
+from mta.vault.expire import expire, sweep
+from mta.vault.log import checkpoint
+from mta.vault.vault import Vault
+
+_MOST_CONNECTIONS = 2500
+_KEEP_ALIVE = 15  # seconds
+_DRAIN = 20  # seconds that requests under way are given at the end
+_MAX_HEAD = 32_768  # octets of a request line with its headers
+
+# seconds between two turns of what time demands
+_CHECKPOINT, _EXPIRE, _SWEEP = 2.0, 10.0, 3600.0
+
+
+async def run_web(configuration: Configuration, sockets: list[socket.socket], log: EventLog) -> None:
+    """Serve until SIGTERM or SIGINT. Without sockets the vault is kept and nothing is served."""
+    async with open_vault(configuration) as vault, _kept(vault, log):
+        if sockets:
+            await _serve(configuration, vault, sockets, log)
+        else:
+            await asyncio.Event().wait()
+
+
+async def _serve(configuration: Configuration, vault: Vault, sockets: list[socket.socket], log: EventLog) -> None:
+    import uvicorn
+
+    from mta.web.serve import application
+    from mta.web.site import Site
+
+    portal = configuration.server.portal
+    assert portal is not None
+    chain, key = portal.certificate or (None, None)
+    settings = uvicorn.Config(
+        application(Site(vault, portal, log)),
+        lifespan="off",
+        loop="uvloop",
+        http="h11",
+        log_config=None,
+        access_log=False,  # paths hold what must not be in logs
+        proxy_headers=False,  # ours (web/site.py) believes the configured proxies alone
+        server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_DRAIN,
+        h11_max_incomplete_event_size=_MAX_HEAD,
+        ssl_certfile=chain,
+        ssl_keyfile=key,
+    )
+    log.info(events.WEB_READY, url=portal.url, listen=[str(one.getsockname()[:2]) for one in sockets])
+    await uvicorn.Server(settings).serve(sockets)
+
+
+def bind_portal(configuration: Configuration) -> list[socket.socket]:
+    """The listening socket of the portal. Raises UsageError."""
+    portal = configuration.server.portal
+    if portal is None:
+        return []
+    family = socket.AF_INET6 if ":" in portal.address else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((portal.address, portal.port))
+        bound.listen(1024)
+    except OSError as error:
+        bound.close()
+        raise UsageError(f"server.portal: {portal.address}:{portal.port} cannot be used: {error.strerror}") from error
+    return [bound]
+
+
+@contextlib.asynccontextmanager
+async def _kept(vault: Vault, log: EventLog) -> AsyncIterator[None]:
+    """The vault's chores, as long as the context lasts."""
+    chores: list[tuple[str, float, Callable[[Vault], Awaitable[object]]]] = [
+        ("checkpoint", _CHECKPOINT, checkpoint),
+        ("expire", _EXPIRE, expire),
+        ("sweep", _SWEEP, sweep),
+    ]
+    tasks = [asyncio.create_task(_again(name, pause, work, (vault, log))) for name, pause, work in chores]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _again(
+    name: str, pause: float, work: Callable[[Vault], Awaitable[object]], whom: tuple[Vault, EventLog]
+) -> None:
+    """Do a chore again and again; what goes wrong is told, and tried again."""
+    vault, log = whom
+    while True:
+        try:
+            await work(vault)
+        except MtaError as error:
+            log.error(events.ALARM, what=f"vault.{name}", text=str(error))
+        except Exception as error:  # a defect must not end what time demands
+            log.defect(f"vault.{name}", error)
+        await asyncio.sleep(pause)

@@ -5,6 +5,9 @@ PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.versi
 	&& echo /usr/bin/python3 || echo python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
+PIP := PIP_ROOT_USER_ACTION=ignore PYTHONUNBUFFERED=1 $(BIN)/pip install --disable-pip-version-check
+# Of all that pip says: which package it fetches, that it installs them, and everything from an error on.
+NAMES := '/^ *(ERROR|error)/ { bad = 1 } bad { print; fflush() } /^Collecting/ { print "  " $$2; fflush() } /^Installing/ { print "  installing them ..."; fflush() }'
 
 .PHONY: run test check format lock clean
 
@@ -25,10 +28,13 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix mta tests benchmarks
 
 $(STAMP): requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+	@echo "Making .venv with $(PYTHON): the packages of requirements.lock are fetched and installed, once"
+	@$(PYTHON) -m venv .venv
+	@{ $(PIP) --progress-bar off --require-hashes -r requirements.lock 2>&1; echo $$? > .venv/.status; } \
+	  | awk $(NAMES); \
+	  exit $$(cat .venv/.status)
+	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
 
 lock:                    ## renew requirements.lock from pyproject.toml (needs pip-tools)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \

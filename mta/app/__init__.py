@@ -9,13 +9,14 @@ from mta.adapters.control import parts as worker_parts
 from mta.adapters.privileges import acting_for
 from mta.app.demo import make_demo_pki, open_mailbox
 from mta.app.folders import control_paths, open_offline, queue_folder, shard_folders
-from mta.app.in_force import standing
+from mta.app.in_force import Need, standing
 from mta.app.outside import SystemClock, chain_verifier, load, load_text, look_ups, resolver
 from mta.app.serve import serve
 from mta.app.smime import anchored_judge, read_certificates, read_lists, read_own
 from mta.app.worker import run_worker
 
 __all__ = [
+    "Need",
     "SystemClock",
     "acting_for",
     "anchored_judge",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,18 @@ class Standing:
     note: str = ""
 
 
-def standing(path: str, *, queue_only: bool = False) -> Standing:
-    """The configuration in `path`, else that of the live relay, else what can be read of the file.
+class Need(Enum):
+    """How much of a configuration a command needs."""
 
-    `queue_only`: it is enough to know where the queue is. Raises ConfigurationError where there is nothing at all.
+    QUEUE = "where the queue is"
+    PARTS = "as much as can be read"
+    WHOLE = "all of it: nothing is guessed"
+
+
+def standing(path: str, need: Need) -> Standing:
+    """The configuration in `path`, else that of the live relay, else what can be read of the file if that will do.
+
+    Raises ConfigurationError where there is nothing that will do.
     """
     try:
         return Standing(load(path))
@@ -38,8 +47,10 @@ def standing(path: str, *, queue_only: bool = False) -> Standing:
             raise error from None
         number = len(error.problems)
         found = f"{path} has {number} problem{'s' if number > 1 else ''} (`mta check` tells)"
-        best = _of_the_relay(text, path, found) or _of_the_file(text, path, found)
-        if best is None and queue_only:
+        best = _of_the_relay(text, path, found, need)
+        if best is None and need is not Need.WHOLE:
+            best = _of_the_file(text, path, found)
+        if best is None and need is Need.QUEUE:
             best = Standing(only_the_queue(text, path), f"{found}: nothing but the place of the queue is taken from it")
         if best is None:
             raise
@@ -53,14 +64,14 @@ def _of_the_file(text: str, path: str, found: str) -> Standing | None:
     return Standing(saved.configuration, f"{found}: this is told without {', '.join(saved.left_out)}")
 
 
-def _of_the_relay(text: str, path: str, found: str) -> Standing | None:
+def _of_the_relay(text: str, path: str, found: str, need: Need) -> Standing | None:
     """What a live worker has in force, read again with the files as they are now."""
     saved = salvage(text, path, now=time.time(), cpus=os.cpu_count() or 1)
     places = [only_the_queue(text, path), *([saved.configuration] if saved else [])]
     for place in reversed(places):
         for _, socket in control_paths(place):
             if (told := _ask(socket)) is not None:
-                return _understood(told, path, found)
+                return _understood(told, path, found, need)
     return None
 
 
@@ -74,7 +85,7 @@ def _ask(socket: str) -> dict[str, Any] | None:
     return None
 
 
-def _understood(told: dict[str, Any], path: str, found: str) -> Standing | None:
+def _understood(told: dict[str, Any], path: str, found: str, need: Need) -> Standing | None:
     text, since = str(told["text"]), float(told["since"])
     note = (
         f"{found}: this is what the relay has in force since {time.strftime('%Y-%m-%d %H:%M', time.localtime(since))}"
@@ -82,6 +93,8 @@ def _understood(told: dict[str, Any], path: str, found: str) -> Standing | None:
     try:
         return Standing(load_text(text, path), note)
     except ConfigurationError:  # a file that it names is another by now
+        if need is Need.WHOLE:
+            return None
         saved = salvage(text, path, now=time.time(), cpus=os.cpu_count() or 1)
     if saved is None:
         return None

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from mta.app import control_paths, open_offline, standing, worker_parts
+from mta.app import Need, control_paths, open_offline, standing, worker_parts
 from mta.config.contract import Configuration
 from mta.config.problems import one_line
 from mta.errors import UsageError
@@ -20,12 +20,12 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _told: set[str] = set()
 
 
-def look(config: str, *, queue_only: bool = False) -> Configuration:
+def look(config: str, need: Need = Need.PARTS) -> Configuration:
     """The configuration for looking at things: a problem in the file keeps nobody from that (app/in_force.py).
 
     Where it is not that of the file, standard error says so, once. Raises ConfigurationError.
     """
-    found = standing(config, queue_only=queue_only)
+    found = standing(config, need)
     if found.note and found.note not in _told:
         _told.add(found.note)
         print(one_line(f"mta: {found.note}"), file=sys.stderr)
@@ -42,7 +42,7 @@ def parts(config: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     Raises UsageError, Unanswered (a live worker was not heard to the end: its files are left alone) or StorageError.
     """
-    known = look(config, queue_only=True)
+    known = look(config, Need.QUEUE)
     paths = control_paths(known)
     answered: set[int] = set()
     for _, path in paths:

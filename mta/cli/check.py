@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import time
 from dataclasses import replace
 
-from mta.config.load import Examination, examine
+from mta.app.checks import examine_here
+from mta.config.load import Examination
 from mta.config.problems import in_order, one_line
 
 
@@ -18,7 +17,7 @@ def check(config: str, json_output: bool, dns: bool = False) -> int:
     With `dns` the records of our DKIM keys are looked up, too; 1 if mail signed now would not verify.
     Problems and warnings go to standard error, one a line; with `json_output` a document goes to standard output.
     """
-    examination = examine(config, now=time.time(), cpus=os.cpu_count() or 1)
+    examination = examine_here(config)
     if dns and examination.configuration:
         examination = _with_dns(examination)
     if json_output:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
-from mta.app import SystemClock, chain_verifier, look_ups
+from mta.app import Need, SystemClock, chain_verifier, look_ups
 from mta.app.probe import looking_site
 from mta.cli.ask import look
 from mta.cli.explain_smime import Letter, add_smime, smime_lines
@@ -70,7 +70,7 @@ def explain(options: ExplainOptions) -> int:
     Problems of the options or of the configuration go to standard error, one a line.
     """
     try:
-        configuration = look(options.config)
+        configuration = look(options.config, Need.WHOLE)
         index, verifier, now = ConnectorIndex(configuration), chain_verifier(), time.time()
         question, message = _question(options, configuration)
         if message is not None:

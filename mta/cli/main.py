@@ -9,6 +9,7 @@ import typer
 
 from mta import __version__
 from mta.cli.connectors import connectors
+from mta.cli.screen import run_command, show_everything
 from mta.cli.smime_commands import smime
 from mta.cli.vault_commands import register
 from mta.errors import ConfigurationError, MtaError, UsageError
@@ -49,8 +50,9 @@ _CONFIG = "connectors.yaml"
 
 def main() -> None:
     """Run a command; exit 0 good, 1 the answer is no, 2 usage or configuration error."""
+    show_everything(sys.stdout, sys.stderr)
     try:
-        app()
+        sys.exit(run_command(app))
     except ConfigurationError as error:
         _say(*error.problems)
         sys.exit(2)
@@ -201,7 +203,7 @@ Id = Annotated[str, typer.Argument(help="Id of a message, or its beginning.")]
 Connector = Annotated[str, typer.Option("--connector", help="Recipients of this outbound connector.")]
 To = Annotated[str, typer.Option("--to", help="Recipient address or domain.")]
 From = Annotated[str, typer.Option("--from", help="Sender address or domain.")]
-Status = Annotated[str, typer.Option("--status", help="queued, held, delivered, failed, expired, deleted.")]
+Status = Annotated[str, typer.Option("--status", help="queued, held, delivered, relayed, failed, expired, deleted.")]
 Since = Annotated[str, typer.Option("--since", help="Not older than this: 30m, 4h, 2d, or 2026-11-23T10:00.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many messages.")]
 Note = Annotated[str, typer.Option("--note", help="Why; kept in the message's history.")]

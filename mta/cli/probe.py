@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mta.app import Need
 from mta.app.probe import looking_site, with_directory
 from mta.cli.ask import look
 from mta.cli.paint import Paint, paint_for
+from mta.cli.screen import known_connector
 from mta.cli.trace import attempt_lines
 from mta.config.index import ConnectorIndex
 from mta.config.values import ValueFault, domain_name
@@ -40,7 +42,7 @@ class ProbeOptions:
 
 def probe(options: ProbeOptions) -> int:
     """Print what was found; 0: all is well, 1: mail would wait, or soon will. Raises UsageError."""
-    configuration = look(options.config)
+    configuration = look(options.config, Need.WHOLE)
     index = ConnectorIndex(configuration)
     to = _address(options.address) if options.address else None
     ways = _ways(index, options, to)
@@ -70,6 +72,8 @@ def _ways(index: ConnectorIndex, options: ProbeOptions, to: Mailbox | None) -> t
     if not options.whom:
         raise UsageError("probe: name a connector or a domain, or give --all")
     known = options.whom in index.configuration.connectors
+    if not known and "." not in options.whom:
+        known_connector(options.whom, index.configuration.connectors)
     ways = targets(index, options.whom if known else _domain(options.whom))
     if not ways:
         raise UsageError(f"probe: connector {options.whom} leads to no host by itself: name a domain that it claims")

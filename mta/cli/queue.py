@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
-from mta.cli.ask import parts
+from mta.cli.ask import look, parts
 from mta.cli.paint import STATES, Paint, duration, octets, paint_for
+from mta.cli.screen import known_connector, known_state
 from mta.errors import StorageError, Unanswered
 from mta.observe.log import printable
 from mta.queue.operations import joined
@@ -23,12 +23,15 @@ _MANY = 20  # ids that a person counts
 
 def queue(config: str, request: dict[str, Any], json_output: bool) -> int:
     """Ask or change the queue; 0, or 1 where a change found nothing to change. For the errors see `ask.parts`."""
+    known_state(str(request.get("state") or ""), waiting=True)
     if request["command"] != "list":
-        return _change(str(request["command"]), parts(config, request), json_output)
+        return _change(config, request, json_output)
     limit = int(request.get("limit") or 1000)
     answer = joined(parts(config, {**request, "limit": limit + 1}))  # one more tells whether there is more
     found = sorted(answer.get("messages", []), key=lambda message: (message["received"], message["id"]))
     messages, more = found[:limit], len(found) > limit
+    if not messages:
+        _check_connector(config, request)
     if json_output:
         print(json.dumps({"messages": messages, "more": more}, indent=2))
     else:
@@ -44,17 +47,26 @@ def queue(config: str, request: dict[str, Any], json_output: bool) -> int:
     return 0
 
 
-def _change(command: str, coming: Iterator[dict[str, Any]], json_output: bool) -> int:
+def _check_connector(config: str, request: dict[str, Any]) -> None:
+    """Nothing was found: it may be a name that nothing has. (Mail of one that was taken out is found by its name.)"""
+    if name := str(request.get("connector") or ""):
+        known_connector(name, look(config).connectors)
+
+
+def _change(config: str, request: dict[str, Any], json_output: bool) -> int:
     """Tell what was changed as it is, and how far it came where it ended too soon."""
+    command = str(request["command"])
     show, done = _Changes(command, json_output), 0
     try:
-        for part in coming:
+        for part in parts(config, request):
             for name in part.get("changed", ()):
                 show(name)
                 done += 1
     except (Unanswered, StorageError) as error:
         show.end()
         raise Unanswered(f"{error}; {done} messages were {_PAST[command]} by then, the same command goes on") from error
+    if not done:
+        _check_connector(config, request)
     show.end()
     if not done:
         print(f"mta: {command}: nothing matched", file=sys.stderr)

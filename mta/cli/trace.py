@@ -10,6 +10,7 @@ from typing import Any
 
 from mta.cli.ask import ask, since
 from mta.cli.paint import STATES, Paint, clock, duration, moment, octets, paint_for
+from mta.cli.screen import known_state
 from mta.observe import events
 
 _IN = "    "
@@ -33,6 +34,7 @@ _SHOWN = frozenset(
 
 def trace(config: str, request: dict[str, Any], json_output: bool) -> int:
     """Print every message that fits, newest first; 1 if there is none. Raises UsageError."""
+    known_state(str(request.get("state") or ""), waiting=False)
     limit = int(request.get("limit") or 1000)
     found = find(config, {**request, "limit": limit + 1})  # one more tells whether there is more
     messages, more = found[:limit], len(found) > limit
@@ -193,7 +195,7 @@ def attempt_lines(attempt: dict[str, Any], now: float, paint: Paint) -> Iterator
     how = "over an open connection" if attempt.get("reused") else f"in {attempt['seconds']:.2f} s"
     yield f"{_IN}asked {paint('name', where)} {how}"
     verdict = paint("bad" if "!" in attempt["verdict"] or attempt.get("failure") else "good", attempt["verdict"])
-    yield f"{_IN}required {paint('name', attempt['requirement'])}: {verdict or paint('bad', 'not reached')}"
+    yield f"{_IN}required {paint('name', attempt['requirement'])}: {verdict or paint('bad', _unjudged(attempt))}"
     yield from (f"{_IN}  {paint('dim', line)}" for line in published_lines(attempt.get("published", {})))
     if attempt["tls"].get("used") or not attempt.get("failure"):
         yield from _tls(attempt["tls"], "the host showed", now, paint)
@@ -204,6 +206,14 @@ def attempt_lines(attempt: dict[str, Any], now: float, paint: Paint) -> Iterator
     if failure := attempt.get("failure"):
         lasting = "for good" if failure["permanent"] else "for now"
         yield f"{_IN}{paint('bad', failure['reason'])} ({lasting}, concerns the {failure['scope']})"
+
+
+def _unjudged(attempt: dict[str, Any]) -> str:
+    """How far it came, where there was nothing to judge, or no more time for it."""
+    if attempt["tls"].get("used"):
+        return "TLS came about, the conversation ended before it was judged"
+    reason = (attempt.get("failure") or {}).get("reason", "connect:")
+    return "not reached" if reason.startswith("connect:") else "reached, no TLS came about"
 
 
 def published_lines(published: dict[str, Any]) -> Iterator[str]:
@@ -224,10 +234,15 @@ def published_lines(published: dict[str, Any]) -> Iterator[str]:
 def _outlook(message: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
     for recipient in message["recipients"]:
         state = paint(STATES.get(recipient["state"], "dim"), recipient["state"])
-        attempts = recipient["attempts"]
+        attempts = max(recipient["attempts"], _made(message, recipient["address"]))
         tried = f"{attempts} attempt{'s' if attempts != 1 else ''}"
         ahead = _ahead(message["id"], recipient, now)
         yield f"  {paint('name', recipient['address'])} is {state} after {tried}; {ahead}"
+
+
+def _made(message: dict[str, Any], address: str) -> int:
+    """Attempts in the history: those that a person asked for do not count for the pauses, but were made."""
+    return sum("attempts" in event and address in event["recipients"] for event in message["events"])
 
 
 def _ahead(id_: str, recipient: dict[str, Any], now: float) -> str:

@@ -170,7 +170,8 @@ class Files:
         if left < 0:
             return f"expired on {_date(ends)}", False
         if begins.timestamp() > self.now:
-            return f"is not valid before {_date(begins)}", False
+            clock = datetime.datetime.fromtimestamp(self.now, datetime.UTC)
+            return f"is not valid before {_minute(begins)}, this machine's clock says {_minute(clock)}", False
         if left < SOON:
             return f"expires on {_date(ends)}, in {int(left // DAY)} days", True
         return None
@@ -303,6 +304,10 @@ def _called(certificate: x509.Certificate) -> str:
     except ValueError:
         name = ""
     return f"the certificate {shown(name)}" if name else "a certificate without a name"
+
+
+def _minute(moment: datetime.datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _date(moment: datetime.datetime) -> str:

@@ -43,7 +43,7 @@ DELIVERIES = Family(
 )  # fmt: skip
 HANDSHAKES = Family("mta_tls_handshakes_total", "TLS sessions of clients.", ("version", "group"))
 HANDSHAKES_FAILED = Family("mta_tls_handshakes_failed_total", "TLS handshakes of clients that failed.")
-OUTBOUND_TLS = Family("mta_outbound_tls_total", "Attempts by TLS version; `none` is clear.", ("connector", "version"))
+OUTBOUND_TLS = Family("mta_outbound_tls_total", "Attempts by TLS version; `none`: in clear.", ("connector", "version"))
 SESSIONS_REFUSED = Family("mta_sessions_refused_total", "Sessions that were too many.")
 NOT_STORED = Family("mta_storage_failures_total", "Messages or settlements that could not be written.")
 ALARMS = Family("mta_alarms_total", "Alarms raised, by their word.", ("alarm",))
@@ -81,9 +81,9 @@ def _delivery(result: str) -> Count:
     def count(fields: Fields) -> tuple[Sample, ...]:
         connector = fields.get("connector", "")
         recipients = (name, (connector, result, fields.get("tls", "")), len(fields.get("to", ("",))))
-        if "version" not in fields:
+        if not fields.get("version"):  # nobody was spoken to, or it was told of others of the same attempt
             return (recipients,)
-        return recipients, (tls_name, (connector, fields["version"] or "none"), 1)
+        return recipients, (tls_name, (connector, fields["version"]), 1)
 
     return count
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from mta.errors import LocalProtocolError, StorageError
-from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
+from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.observe import events
@@ -179,9 +179,16 @@ def _protection(
     return {"to": to, **done} if to else {}
 
 
+def _version(last: HostAttempt | None) -> str:
+    """Of TLS, `none` where the mail was told in clear; empty where it did not come so far with any host."""
+    if last is not None and last.tls is not None:
+        return last.tls.version
+    return "none" if last is not None and last.verdict and "!" not in last.verdict else ""
+
+
 def _log(site: Site, job: Job, groups: list[tuple[RecipientFate, ...]], result: DeliveryResult) -> None:
     last = result.hosts[-1] if result.hosts else None
-    for group in groups:
+    for number, group in enumerate(groups):
         state = group[0].state
         write_line = site.log.info if state == State.DELIVERED else site.log.warning
         write_line(
@@ -191,7 +198,7 @@ def _log(site: Site, job: Job, groups: list[tuple[RecipientFate, ...]], result: 
             connector=job.connector.name,
             host=f"{last.host}[{last.address}]:{last.port}" if last else "",
             tls=(last.verdict if last else "").removeprefix("tls="),
-            version=last.tls.version if last and last.tls else "",
+            **({"version": _version(last)} if number == 0 else {}),  # one attempt, however many lines
             reason=group[0].reason,
             **({"would_wait": last.would} if last and last.would else {}),
             delay=round(site.clock.now() - job.message.received, 3),

@@ -113,9 +113,17 @@ def _dates(leaf: CertificateFacts, now: float) -> Iterator[Reason]:
             "certificate-expired", f"{leaf.subject or 'the certificate'} expired {_on(leaf.not_after, ago)} ago"
         )
     if now < leaf.not_before:
-        ahead = (leaf.not_before - now) / 86400
-        text = f"{leaf.subject or 'the certificate'} is not valid before {_on(leaf.not_before, ahead)} ahead"
+        text = f"{leaf.subject or 'the certificate'} is {not_before(leaf.not_before, now)}"
         yield Reason("certificate-not-yet-valid", text)
+
+
+def not_before(begins: float, now: float) -> str:
+    """A certificate's beginning in the future, beside the clock: one of the two is wrong, and often it is the clock."""
+    return f"not valid before {_minute(begins)}, this machine's clock says {_minute(now)}"
+
+
+def _minute(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _short(leaf: CertificateFacts) -> Iterator[Reason]:
@@ -202,5 +210,4 @@ def _store(anchors: TrustAnchors) -> str:
 
 
 def _on(moment: float, days: float) -> str:
-    when = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"{when}, {days:.1f} days"
+    return f"{_minute(moment)}, {days:.1f} days"

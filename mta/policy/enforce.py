@@ -83,9 +83,19 @@ def _mail(hearing: _Hearing, claimant: Connector | None, sender: Mailbox | None)
     if claimant:
         why = Reason("claim", f"MAIL FROM {domain} is claimed by {claimant.name}, which it satisfies")
         return Decision(Verdict.ACCEPT, governing.name, governing.mode, None, (why,), hearing.identity.losers)
-    why = Reason("no-claim", f"no connector claims {domain}") if domain else Reason("no-claim", "null sender")
+    why = _unclaimed(hearing.index, domain)
     reasons = (why, *hearing.identity.reasons)
     return Decision(Verdict.ACCEPT, governing.name, governing.mode, None, reasons, hearing.identity.losers)
+
+
+def _unclaimed(index: ConnectorIndex, domain: str) -> Reason:
+    """Why no claim binds the sender."""
+    if not domain:
+        return Reason("no-claim", "null sender")
+    auditing = claimed(index, domain, MAIL_FROM)
+    if auditing is not None and auditing.audits:
+        return Reason("audited-claim", f"{auditing.name} claims {domain}, but is in audit mode: it refuses nothing")
+    return Reason("no-claim", f"no connector claims {domain}")
 
 
 def _own_sender(hearing: _Hearing, governing: Connector, sender: Mailbox | None) -> tuple[Reason, ...]:

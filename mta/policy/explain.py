@@ -136,6 +136,9 @@ def _inbound_losers(
     """Every connector that was not chosen, each with its first failing condition."""
     domain = question.sender.ascii_domain if question.sender else ""
     trace = dict(index.claim_trace(domain)) if domain else {}
+    claimant = index.claim(domain) if domain else None
+    if claimant is not None and claimant.audits:
+        trace[claimant.name] = "it claims the sender, but is in audit mode: it refuses nothing"
     for connector in index.configuration.connectors.values():
         if connector.name != chosen:
             yield connector.name, _why_not(connector, question, trace, verifier, now)

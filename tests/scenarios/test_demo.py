@@ -160,6 +160,41 @@ def test_the_first_ten_minutes(demo: Demo, command: tuple[str, ...], words: str)
     assert words in done.stdout
 
 
+TEN_MINUTES = [
+    line.strip()
+    for line in README.partition("## The first ten minutes")[2].partition("\n## ")[0].splitlines()
+    if line.startswith("    mta ")
+]
+
+
+@pytest.mark.xdist_group("demo")
+def test_every_line_of_the_first_ten_minutes_runs_as_it_stands(demo: Demo) -> None:
+    """In their order, by a shell, while the demo is up: each answers, and needs nothing that is not here."""
+    assert len(TEN_MINUTES) > 10
+    tools = demo.folder / "bin"
+    tools.mkdir()
+    (tools / "mta").write_text(f'#!/bin/sh\nexec {sys.executable} -m mta "$@"\n')
+    (tools / "mta").chmod(0o755)
+    (demo.folder / "docs").symlink_to(ROOT / "docs")
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    for line in TEN_MINUTES:
+        done = subprocess.run(
+            line,
+            shell=True,
+            cwd=demo.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=patient(60),
+            check=False,
+        )
+        told = f"{line}\n{done.stdout}{done.stderr}"
+        answer_is_no = "explain" in line or "suggest" in line  # it would be refused; there is nothing to suggest
+        assert done.returncode == (1 if answer_is_no else 0), told
+        assert done.stdout or "suggest" in line or ">" in line, told
+        assert "No such file" not in done.stderr, told
+
+
 @pytest.mark.xdist_group("demo")
 def test_explain_says_what_the_readme_says(demo: Demo) -> None:
     line = next(line for line in README.splitlines() if line.strip().startswith("mta explain"))

@@ -227,3 +227,13 @@ def test_the_same_in_words_and_as_the_message_wishes(looked_ahead, tmp_path):
     (tmp_path / "no.eml").write_bytes(b"From: alice@contoso.example\r\nTLS-Required: No\r\n\r\nText\r\n")
     out = looked_ahead(recipients=(EVE,), message=str(tmp_path / "no.eml"))
     assert "host        mx1.tailspin.example:25: encrypted" in out
+
+
+def test_a_contract_in_audit_mode_is_not_told_as_none(folder, document):
+    (folder / "audited.yaml").write_text(YAML.replace("domains: [fabrikam", "mode: audit\n    domains: [fabrikam"))
+    status, found = document(config=str(folder / "audited.yaml"), sender=BOB)
+    inbound = found["inbound"]
+    assert (status, inbound["decision"], inbound["would"]) == (0, "accept", "refuse")
+    told = "; ".join(inbound["reasons"])
+    assert "no connector claims" not in told
+    assert "fabrikam claims fabrikam.example, but is in audit mode" in told

@@ -11,7 +11,7 @@ import pytest
 
 from mta.cli import trace as commands
 from mta.cli.paint import Paint, clock, paint_for
-from mta.cli.trace import story, trace
+from mta.cli.trace import _unjudged, story, trace
 
 NOW = 1_800_000_000.0
 DAY = 86_400
@@ -242,3 +242,16 @@ def test_a_signature_broken_on_the_way_out_stands_in_the_history() -> None:
     text = told(event | {"signatures": ["s1._domainkey.a.example: the body it signs was changed"]})
     assert "a signature it came with was broken by us: bob@fabrikam.example" in text
     assert "s1._domainkey.a.example: the body it signs was changed" in text
+
+
+@pytest.mark.parametrize(
+    ("tls", "reason", "words"),
+    [
+        ({"used": False}, "connect: refused", "not reached"),
+        ({"used": False}, "starttls-not-offered: TLS is demanded", "reached, no TLS came about"),
+        ({"used": True}, "greeting: mx refused the conversation: 421", "TLS came about, the conversation ended"),
+    ],
+)
+def test_how_far_an_attempt_came_is_said_where_nothing_was_judged(tls: dict, reason: str, words: str) -> None:
+    attempt = {"tls": tls, "failure": {"reason": reason, "permanent": False, "scope": "host"}}
+    assert _unjudged(attempt).startswith(words)

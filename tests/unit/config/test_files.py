@@ -90,7 +90,12 @@ def test_a_chain_in_the_wrong_order_is_told(tmp_path: Path):
     ("begins", "ends", "message"),
     [
         (-90, -1, "expired on 2026-05-31 (put a renewed certificate in its place)"),
-        (2, 90, "is not valid before 2026-06-03 (put a renewed certificate in its place)"),
+        (
+            2,
+            90,
+            "is not valid before 2026-06-03 00:00 UTC, this machine's clock says 2026-06-01 00:00 UTC"
+            " (put a renewed certificate in its place)",
+        ),
     ],
 )
 def test_our_own_certificate_must_be_in_its_time(tmp_path: Path, begins: float, ends: float, message: str):

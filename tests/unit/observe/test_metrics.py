@@ -32,6 +32,19 @@ DELIVERY = {"connector": "fabrikam", "to": ["a@x.example", "b@x.example"], "tls"
                 ("mta_outbound_tls_total", ("fabrikam", "1.3"), 1),
             ],
         ),
+        (
+            events.DELIVERY_DEFERRED,  # nobody was reached: it went neither in clear nor otherwise
+            {"connector": "fabrikam", "to": ["a@x.example"], "tls": "", "version": ""},
+            [("mta_deliveries_total", ("fabrikam", "deferred", ""), 1)],
+        ),
+        (
+            events.DELIVERED,
+            {"connector": "fabrikam", "to": ["a@x.example"], "tls": "none", "version": "none"},
+            [
+                ("mta_deliveries_total", ("fabrikam", "delivered", "none"), 1),
+                ("mta_outbound_tls_total", ("fabrikam", "none"), 1),
+            ],
+        ),
         (events.MESSAGE_HELD, {"message": "1"}, [("mta_deliveries_total", ("", "held", ""), 1)]),
         (events.ALARM, {"alarm": "partner-key-changed"}, [("mta_alarms_total", ("partner-key-changed",), 1)]),
         (events.SHARD_ALARM, {}, [("mta_alarms_total", ("queue-damaged",), 1)]),

@@ -1,0 +1,109 @@
+"""What `mta check` looks at beyond the files: keys in tokens, and everything with the eyes of the relay's user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from mta.adapters.privileges import acting_for
+from mta.app.keys import key_provider, key_ring
+from mta.config.contract import TOKEN, Configuration
+from mta.config.load import Examination, examine
+from mta.config.problems import Path as Place
+from mta.config.problems import Problem, dotted, in_order
+from mta.errors import MtaError, UsageError
+
+
+def examine_here(path: str) -> Examination:
+    """Everything that can be said of the file `path` on this machine, by whoever asks."""
+    found = _examine(path)
+    user = found.configuration.server.user if found.configuration else ""
+    if not user:
+        return _with_tokens(found, path)
+    if os.getuid() != 0:
+        return _with_tokens(_doubtful(found, path, user), path)
+    try:
+        with acting_for(Path(path).resolve().parent, user):
+            return _as_the_user(found, _with_tokens(_examine(path), path), user)
+    except UsageError as error:  # there is no such user
+        return _with(found, path, [(("server", "user"), str(error), "make it, or name another")])
+
+
+def _examine(path: str) -> Examination:
+    return examine(path, now=time.time(), cpus=os.cpu_count() or 1)
+
+
+def _doubtful(found: Examination, path: str, user: str) -> Examination:
+    """We are neither root nor the relay's user: what that user may read we cannot tell."""
+    if pwd.getpwuid(os.getuid()).pw_name == user:
+        return found
+    text = f"whether {user} may read the files was not looked at: only root, or {user}, can"
+    warning = Problem(path, *found.marks.at(("server", "user")), "server.user", text)
+    return replace(found, warnings=tuple(in_order((*found.warnings, warning))))
+
+
+def _as_the_user(ours: Examination, theirs: Examination, user: str) -> Examination:
+    """What the user finds, and what is a problem for this user alone said to be that."""
+    told = {(problem.path, problem.message) for problem in ours.wrong}
+
+    def marked(problem: Problem) -> Problem:
+        own = f"for the user {user}, whom the relay runs as"
+        return problem if (problem.path, problem.message) in told else replace(problem, hint=own)
+
+    return replace(
+        theirs,
+        problems=tuple(map(marked, theirs.problems)),
+        ailments=tuple(map(marked, theirs.ailments)),
+        marks=ours.marks,
+        written=ours.written,
+    )
+
+
+def _with_tokens(found: Examination, path: str) -> Examination:
+    """The keys in tokens are opened, as the relay does it before it signs."""
+    if found.configuration is None or found.configuration.server.pkcs11 is None:
+        return found
+    return _with(found, path, list(_token_faults(found.configuration)))
+
+
+def _with(found: Examination, path: str, faults: list[tuple[Place, str, str]]) -> Examination:
+    if not faults:
+        return found
+    problems = [Problem(path, *found.marks.at(place), dotted(place), text, hint) for place, text, hint in faults]
+    return replace(found, configuration=None, problems=tuple(in_order((*found.problems, *problems))))
+
+
+def _token_faults(known: Configuration) -> Iterator[tuple[Place, str, str]]:
+    """One fault a token is enough: each try with a wrong PIN brings it nearer to being locked."""
+    keys, ring, now = key_provider(known), key_ring(known), time.time()
+    failed: set[str] = set()
+    for place, uri, domain in _token_keys(known):
+        token = uri.partition("token=")[2].partition(";")[0]
+        if token in failed:
+            continue
+        try:
+            if domain:
+                ring.for_signing(domain, f"postmaster@{domain}", now, whose="domain")
+            else:
+                keys.signing_key(uri)
+        except MtaError as error:
+            failed.add(token)
+            yield place, str(error), "tokens are reached by server.pkcs11: module, pin_file"
+
+
+def _token_keys(known: Configuration) -> Iterator[tuple[Place, str, str]]:
+    """Where each is named, its URI, and the domain whose mail it signs with S/MIME."""
+    for name, domain in known.domains.items():
+        for number, key in enumerate(domain.dkim):
+            if key.key.startswith(TOKEN):
+                yield ("domains", name, "dkim", number, "key"), key.key, ""
+        pair = domain.smime.certificate if domain.smime else None
+        if pair and pair.key.startswith(TOKEN):
+            yield ("domains", name, "smime", "certificate", "key"), pair.key, name
+    arc = known.server.arc
+    if arc and arc.key.key.startswith(TOKEN):
+        yield ("server", "arc", "key"), arc.key.key, ""

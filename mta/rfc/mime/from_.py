@@ -10,6 +10,7 @@ The common shapes are read by one regular expression; `slow=True` takes the long
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -39,6 +40,7 @@ _TOKEN = re.compile(
 )
 _COMMENT_MARK = re.compile(r"\\.|[()]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_JOINERS = "\u200c\u200d"  # some scripts are written with them
 _END = ("end", "")
 
 Token = tuple[str, str]
@@ -180,9 +182,14 @@ class _Reading:
         kind, domain = self._advance()
         if kind not in (_ATOM, _LITERAL):
             raise _FromError(f"expected a domain behind @, saw {_show((kind, domain))}")
-        if "\t" in local or (not (local + domain).isascii() and any(map(is_unprintable, local + domain))):
+        if "\t" in local or (not (local + domain).isascii() and any(map(_is_unseen, local + domain))):
             raise _FromError("an address in the From holds a character that is not printable text")
         self.authors.append(Mailbox(local, domain, ascii_domain(domain)))
+
+
+def _is_unseen(character: str) -> bool:
+    """Whether some readers end an address there: what is not printable, and what has no width, but the joiners."""
+    return is_unprintable(character) or (unicodedata.category(character) == "Cf" and character not in _JOINERS)
 
 
 def _skip_comment(text: str, position: int) -> int:

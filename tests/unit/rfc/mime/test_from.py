@@ -193,6 +193,14 @@ def test_the_short_way_agrees_on_what_looks_common(name: str, local: str, domain
         assert read(value) == read(value, slow=True)
 
 
+@pytest.mark.parametrize("unseen", ["\ufeff", "\u200b", "\u2060", "\u00ad", "\u202e", "\u00a0", "\u3000", "\u2028"])
+def test_what_nobody_sees_in_an_address_is_an_error(unseen: str) -> None:
+    """Readers take some of it for white space, and show what stands before or behind it."""
+    for value in (f"boss@b.example{unseen}.evil.example", f"x{unseen}boss@b.example", f"Ann <{unseen}boss@b.example>"):
+        assert read(value).ambiguous
+    assert read(f"Ann{unseen}Lee <a@b.example>").authors
+
+
 @pytest.mark.parametrize("value", ["a@b, " * 300 + ")", "a@b, " * 300 + "c@d", "x " * 900 + "@"])
 def test_fields_beyond_the_limit_cost_nothing(value: str) -> None:
     """One that ends in an error counts like any other, and nothing behind the limit is read or kept."""

@@ -12,7 +12,7 @@ from mta.cli.paint import STATES, Paint, duration, octets, paint_for
 from mta.cli.screen import known_connector, known_state
 from mta.errors import StorageError, Unanswered
 from mta.observe.log import printable
-from mta.queue.operations import joined
+from mta.queue.operations import FILTERS, joined
 
 _HEADINGS = ("ID", "AGE", "SIZE", "FROM", "TO", "STATE", "NEXT", "REASON")
 _STATE = _HEADINGS.index("STATE")
@@ -34,6 +34,8 @@ def queue(config: str, request: dict[str, Any], json_output: bool) -> int:
         _check_connector(config, request)
     if json_output:
         print(json.dumps({"messages": messages, "more": more}, indent=2))
+    elif not messages and any(request.get(name) for name in FILTERS):
+        print("nothing that waits matches")
     else:
         print("\n".join(table(messages, time.time(), paint_for(sys.stdout))))
     if more:

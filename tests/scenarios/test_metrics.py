@@ -64,6 +64,34 @@ def test_what_happens_is_counted_by_connector_and_reason(tmp_path: Path) -> None
             until(lambda: read(port).get(("mta_reloads_total", "refused")) == 1, describe=ours.relay.story)
 
 
+CLEAR = """
+fabrikam:
+  domains: [fabrikam.example]
+  inbound: {{identity: none}}
+  outbound: {{route: {{hosts: ["127.0.0.1:{0}"]}}, tls: {{level: none}}}}
+northwind:
+  domains: [northwind.example]
+  inbound: {{identity: none}}
+  outbound: {{route: {{hosts: ["127.0.0.1:{1}"]}}, tls: {{level: none}}}}
+"""
+
+
+def test_what_was_never_dialled_did_not_go_in_clear(tmp_path: Path) -> None:
+    port, nobody = free_port(), free_port()
+    fates = Script(replies={"RCPT": ["250 2.1.5 taken", "550 5.1.1 nobody here"]})
+    with (
+        smtp_peer(fates) as partner,
+        outgoing(
+            tmp_path, CLEAR.format(partner.port, nobody), server=f'metrics: {{address: "127.0.0.1:{port}"}}'
+        ) as ours,
+    ):
+        ours.ends(ours.send("bob@fabrikam.example", "carol@fabrikam.example"))
+        ours.waits(ours.send("dave@northwind.example"))
+        found = {key[1:]: value for key, value in read(port).items() if key[0] == "mta_outbound_tls_total"}
+        assert found[("fabrikam", "none")] == 1  # one attempt, whatever became of its recipients
+        assert not any(key[0] == "northwind" for key in found)
+
+
 def test_an_address_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
     port = free_port()
     config = tmp_path / "connectors.yaml"

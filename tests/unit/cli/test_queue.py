@@ -70,6 +70,8 @@ def test_an_empty_queue_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     answers(monkeypatch, {})
     assert queue("x", {"command": "list"}, json_output=False) == 0
     assert capsys.readouterr().out == "nothing waits\n"
+    assert queue("x", {"command": "list", "recipient": "bob@x.example"}, json_output=False) == 0
+    assert capsys.readouterr().out == "nothing that waits matches\n"
 
 
 def test_messages_of_several_shards_are_listed_oldest_first_up_to_the_limit(

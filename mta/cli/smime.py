@@ -15,14 +15,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mta.app import anchored_judge, load, read_certificates, read_lists, read_own
-from mta.app.directory import open_judge
+from mta.app.directory import open_directory, open_judge
+from mta.config.contract import Configuration
 from mta.errors import ConfigurationError, SmimeError, UsageError
+from mta.model.address import Mailbox
 from mta.model.message import HeaderBlock
 from mta.model.opened import OpenedMessage
 from mta.model.smime_verdict import SmimeVerdict
 from mta.model.tls import PathVerdict
 from mta.observe.trace import smime_evidence
-from mta.policy.smime import judge_message, to_judge
+from mta.policy.directory import certificates_of
+from mta.policy.smime import judge_message, lacks_signer, to_judge
 from mta.ports import CertificateJudge
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
@@ -169,14 +172,35 @@ def _judged(raw: bytes, block: HeaderBlock, options: SmimeOptions) -> tuple[Open
     own = read_own(options.certificates, options.keys, _password(options)) if options.keys else ()
     anchors = read_certificates(options.trust)
     known = (*read_certificates(options.certificates), *anchors)
-    opened = open_message(raw, [DecryptionKey(each.certificate, each.key) for each in own], block, known=known)
+    keys, author = [DecryptionKey(each.certificate, each.key) for each in own], parse_from(block, _FROM_TOKENS)
+    opened = open_message(raw, keys, block, known=known)
+    configuration = _configured(options) if lacks_signer(opened) and not author.ambiguous and author.authors else None
+    if configuration is not None:
+        found = asyncio.run(_in_directory(configuration, author.authors[0]))
+        opened = open_message(raw, keys, block, known=(*known, *found))
 
     async def paths() -> dict[bytes, PathVerdict]:
         async with _judge(options, anchors) as judge:
             asked = to_judge(opened)
             return {der: await judge.judge(der, (*others, *known), "sign", options.moment) for der, others in asked}
 
-    return opened, judge_message(opened, parse_from(block, _FROM_TOKENS), asyncio.run(paths()))
+    return opened, judge_message(opened, author, asyncio.run(paths()))
+
+
+def _configured(options: SmimeOptions) -> Configuration | None:
+    """The configuration, if there is one that can be read."""
+    if not options.config or not os.path.exists(options.config):
+        return None
+    try:
+        return load(options.config)
+    except ConfigurationError:
+        return None
+
+
+async def _in_directory(configuration: Configuration, author: Mailbox) -> tuple[bytes, ...]:
+    """The author's certificates in the directory: one that did not travel along may be there (RFC 8550 §2.3)."""
+    async with open_directory(configuration) as directory:
+        return certificates_of(await directory.lookup(author, thorough=True))
 
 
 def _judge(options: SmimeOptions, anchors: Sequence[bytes]) -> AbstractAsyncContextManager[CertificateJudge]:

@@ -24,7 +24,8 @@ from mta.pipeline.author import author_of
 from mta.pipeline.deliver import Job
 from mta.pipeline.protect import LARGE, Protector, octets
 from mta.pipeline.site import Site
-from mta.policy.smime import address_key, judge_message, to_judge
+from mta.policy.directory import certificates_of
+from mta.policy.smime import address_key, judge_message, lacks_signer, to_judge
 from mta.ports import OwnCertificate
 from mta.rfc.authres.smime import FIELD, smime_fields
 from mta.rfc.mime.header import scan_header, without
@@ -108,11 +109,12 @@ class _Reading:
         letter = _Letter(raw, block, await author_of(block, limits.header_addresses))
         others = [state.index for state in self.job.recipients if state.index not in self.ours]
         parts = [Read(self._for(others))] if others else []
-        opened = await asyncio.to_thread(open_message, raw, (), letter.block)
+        opened = await self._completed(letter, (), await asyncio.to_thread(open_message, raw, (), letter.block))
         if not opened.encrypted:
             return (*parts, await self._part(letter, opened, list(self.ours)))
         for keys, places in await self._by_keys():
-            parts.append(await self._part(letter, await self._opened(letter, keys, opened), places))
+            found = await self._completed(letter, keys, await self._opened(letter, keys, opened))
+            parts.append(await self._part(letter, found, places))
         return tuple(parts)
 
     async def _opened(self, letter: _Letter, keys: tuple[DecryptionKey, ...], found: OpenedMessage) -> OpenedMessage:
@@ -123,6 +125,18 @@ class _Reading:
         if len(at_hand) == len(keys) or found.fault is not Fault.LOCKED:
             return found
         return await self.protector.with_token(partial(open_message, letter.raw, keys, letter.block))
+
+    async def _completed(self, letter: _Letter, keys: tuple[DecryptionKey, ...], found: OpenedMessage) -> OpenedMessage:
+        """The same with the author's certificates out of the directory, where one did not travel along."""
+        authors = letter.author.authors
+        if not lacks_signer(found) or letter.author.ambiguous or not authors:
+            return found
+        known = certificates_of(await self.site.directory.lookup(authors[0], thorough=True))
+        if not known:
+            return found
+        token = any(getattr(each.key, "in_token", False) for each in keys)
+        again = partial(open_message, letter.raw, keys, letter.block, known=known)
+        return await (self.protector.with_token if token else self.protector.in_thread)(again)
 
     async def _by_keys(self) -> list[tuple[tuple[DecryptionKey, ...], list[int]]]:
         """The keys that are tried, each set with the recipients it is tried for."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mta.model.address import Mailbox
-from mta.model.directory import Association, Candidate, TrustRung
+from mta.model.directory import Association, Candidate, DirectoryAnswer, TrustRung
 from mta.model.tls import CertificateFacts, PathFault, PathVerdict
 from mta.policy.decision import Reason
 from mta.rfc.pkix.certificate import certificate_facts
@@ -36,6 +36,7 @@ _FAULT_WORDS = {
     PathFault.USAGE: "wrong-purpose",
 }
 TEMPORARY_WORD = "revocation-unreachable"
+MOST_KNOWN = 50  # certificates of one mailbox among which a signer's is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,12 @@ def best(judged: Iterable[Judged]) -> Judged | None:
     """The certificate to use: rung, then source, then the address' own before its domain's, then the newest."""
     fitting = [one for one in judged if one.fits]
     return min(fitting, key=lambda one: one.key) if fitting else None
+
+
+def certificates_of(answer: DirectoryAnswer) -> tuple[bytes, ...]:
+    """All that was found for a mailbox (DER), whatever it is good for: a signer's may be among them. Bounded."""
+    found = (*((answer.chosen,) if answer.chosen else ()), *(candidate for candidate, _ in answer.others))
+    return tuple(dict.fromkeys(candidate.der for candidate in found))[:MOST_KNOWN]
 
 
 def beaten(chosen: Judged, rung: TrustRung, order: int) -> bool:

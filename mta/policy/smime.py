@@ -47,6 +47,11 @@ def to_judge(opened: OpenedMessage) -> tuple[tuple[bytes, tuple[bytes, ...]], ..
     )
 
 
+def lacks_signer(opened: OpenedMessage) -> bool:
+    """Whether the certificate of a signer did not travel along; RFC 8550 §2.3: it may be found in a directory."""
+    return any(signer.certificate is None for signed in opened.signatures for signer in signed.signers)
+
+
 def judge_message(opened: OpenedMessage, author: FromField, paths: Mapping[bytes, PathVerdict]) -> SmimeVerdict:
     """The verdict on a message that its header says is from `author`; `paths` holds those of `to_judge`."""
     signers = _judged_signers(opened, author, paths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from mta.rfc.mime.seven_bit import base64_lines
@@ -22,10 +23,16 @@ MESSAGE = HEADER + CONTENT
 
 
 def sign(
-    message: bytes, who: Person, *, detached: bool = True, headers: HeaderProtection = "none", profile: str = "default"
+    message: bytes,
+    who: Person,
+    *,
+    detached: bool = True,
+    headers: HeaderProtection = "none",
+    profile: str = "default",
+    chain: str = "chain",
 ) -> bytes:
-    """The message, signed."""
-    return _made(message, signers=(who,), detached=detached, headers=headers, profile=profile)
+    """The message, signed; `chain` says which certificates travel along."""
+    return _made(message, signers=(who,), detached=detached, headers=headers, profile=profile, chain=chain)
 
 
 def encrypt(message: bytes, *to: Person, headers: HeaderProtection = "none", profile: str = "default") -> bytes:
@@ -33,9 +40,11 @@ def encrypt(message: bytes, *to: Person, headers: HeaderProtection = "none", pro
     return _made(message, recipients=to, headers=headers, profile=profile)
 
 
-def sign_and_encrypt(message: bytes, who: Person, *to: Person, headers: HeaderProtection = "none") -> bytes:
+def sign_and_encrypt(
+    message: bytes, who: Person, *to: Person, headers: HeaderProtection = "none", chain: str = "chain"
+) -> bytes:
     """The message, signed and then encrypted, in one go."""
-    return _made(message, signers=(who,), recipients=to, headers=headers)
+    return _made(message, signers=(who,), recipients=to, headers=headers, chain=chain)
 
 
 def _made(
@@ -46,8 +55,9 @@ def _made(
     detached: bool = True,
     headers: HeaderProtection = "none",
     profile: str = "default",
+    chain: str = "chain",
 ) -> bytes:
-    how = PROFILES[profile]
+    how = replace(PROFILES[profile], include_chain=chain)
     prepared = [prepare_signer(who.identity, how) for who in signers]
     keys = [prepare_recipient(who.der, how) for who in recipients]
     protection = Protection(

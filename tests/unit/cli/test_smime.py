@@ -191,6 +191,27 @@ def test_without_anchors_those_of_the_configuration_count(smime: Smime, tmp_path
     assert (refused.exit_code, "has problems" in refused.stderr) == (1, True)
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_certificate_that_does_not_travel_is_looked_for_in_the_directory(
+    smime: Smime, tmp_path: Path, trusted: bool
+) -> None:
+    root().write(tmp_path, "root")
+    config = tmp_path / "connectors.yaml"
+    config.write_text(
+        "server: {hostname: mx.contoso.example, queue: {store: sqlite:queue}}\n"
+        "directory: {sources: [{type: folder, path: people}], trust: {anchors: root.pem, revocation: off}}\n"
+    )
+    (tmp_path / "people").mkdir()
+    words = ("verify", "-c", str(config), *(("--trust", str(tmp_path / "root.pem")) if trusted else ()), "--json")
+    signed = sign(SIGNED_BY_ANNA, person("p256", "anna"), chain="none")
+    found = document(smime(*words, message=signed))
+    assert (found["result"], "is not there" in found["reason"]) == ("malformed", True)
+    (tmp_path / "people" / "berta.pem").write_bytes(person("p256", "berta").certificate.public_bytes(Encoding.PEM))
+    assert document(smime(*words, message=signed))["result"] == "malformed"
+    (tmp_path / "people" / "anna.pem").write_bytes(person("p256", "anna").certificate.public_bytes(Encoding.PEM))
+    assert document(smime(*words, message=signed))["result"] == "good"
+
+
 def revocation_list(*revoked: x509.Certificate) -> bytes:
     now = datetime.now(UTC)
     builder = x509.CertificateRevocationListBuilder().issuer_name(root().certificate.subject)

@@ -16,7 +16,7 @@ from mta.adapters.token import KeyName, TokenEcKey, Tokens
 from mta.config.contract import Connector, OwnSmime
 from mta.errors import MtaError, StorageError
 from mta.model.address import Mailbox
-from mta.model.directory import Harvest
+from mta.model.directory import Candidate, DirectoryAnswer, DirectoryStatus, Harvest, TrustRung
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.model.tls import PathFault, PathVerdict
@@ -45,6 +45,8 @@ class World:
     path: PathVerdict = field(default_factory=PathVerdict)
     learned: list[Harvest] = field(default_factory=list)
     asked: list[bytes] = field(default_factory=list)
+    listed: tuple[bytes, ...] = ()  # what the directory has for everybody
+    sought: list[tuple[str, bool]] = field(default_factory=list)
     contract: OwnSmime | None = field(default_factory=OwnSmime)
     longest: float = 60.0
     hangs: threading.Event | None = None
@@ -56,6 +58,11 @@ class World:
 
     async def learn(self, harvest: Harvest) -> None:
         self.learned.append(harvest)
+
+    async def lookup(self, mailbox: Mailbox, *, thorough: bool = False) -> DirectoryAnswer:
+        self.sought.append((mailbox.key, thorough))
+        others = tuple((Candidate(der, "folder", TrustRung.MANUAL, mailbox.key), "why") for der in self.listed)
+        return DirectoryAnswer(DirectoryStatus.NONE, others=others)
 
     def for_decrypting(self, domain: str, address: str) -> tuple[OwnCertificate, ...]:
         if self.hangs:
@@ -285,3 +292,23 @@ async def test_a_verdict_that_mail_brings_along_is_taken_out() -> None:
     raw = b"X-MTA-SMIME: good\r\nFrom: a@b\r\nx-mta-smime : good\r\n\r\nx"
     content = await without_forgeries(Content(len(raw), raw), scan_header(raw, 1000), "mx", lambda: pytest.fail("room"))
     assert content.data == b"From: a@b\r\n\r\nx"
+
+
+@pytest.mark.parametrize("closed", [True, False])
+async def test_a_certificate_that_does_not_travel_is_looked_for_in_the_directory(closed: bool) -> None:
+    """RFC 8550 §2.3: by what the signer says it is called, among those of the author."""
+    made = sign_and_encrypt(MESSAGE, anna(), berta(), chain="none") if closed else sign(MESSAGE, anna(), chain="none")
+    for listed, result in (((), "malformed"), ((mallory().der,), "malformed"), ((mallory().der, anna().der), "good")):
+        world = World({BERTA: berta()}, listed=listed)
+        [read] = await world.read(made, BERTA)
+        assert read.detail["opened"]["result"] == result  # type: ignore[index]
+        assert world.sought == [(ANNA, True)]
+        assert [one.certificate for one in world.learned] == ([anna().der] if result == "good" else [])
+
+
+async def test_nobody_is_looked_for_whose_certificate_travels() -> None:
+    world = World({BERTA: berta()}, listed=(anna().der,))
+    await world.read(sign(MESSAGE, anna()), BERTA)
+    await world.read(sign_and_encrypt(MESSAGE, anna(), berta()), BERTA)
+    await world.read(MESSAGE, BERTA)
+    assert world.sought == []

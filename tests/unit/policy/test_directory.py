@@ -14,9 +14,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.model.directory import Association, Candidate, TrustRung
+from mta.model.directory import Association, Candidate, DirectoryAnswer, DirectoryStatus, TrustRung
 from mta.model.tls import PathFault, PathVerdict
-from mta.policy.directory import Demands, Judged, address_key, beaten, best, could_reach, misfits, trusted, why_not
+from mta.policy.directory import (
+    MOST_KNOWN,
+    Demands,
+    Judged,
+    address_key,
+    beaten,
+    best,
+    certificates_of,
+    could_reach,
+    misfits,
+    trusted,
+    why_not,
+)
 from tests.support.people import BOB, EPOCH, NOW, candidate, der, mailbox
 from tests.support.pki import needs_openssl
 
@@ -252,3 +264,12 @@ def test_the_choice_does_not_depend_on_the_order_of_arrival(rows: list[tuple[Any
     assert (one is None) == (other is None) == all(not each.fits for each in all_of)
     if one and other:
         assert one.key == other.key == min(each.key for each in all_of if each.fits)
+
+
+def test_all_that_was_found_is_told_once_and_within_bounds() -> None:
+    one, many = candidate(b"1"), tuple((candidate(str(number).encode()), "why") for number in range(100))
+    answer = DirectoryAnswer(DirectoryStatus.FOUND, one, others=many)
+    found = certificates_of(answer)
+    assert found[:3] == (b"1", b"0", b"2")
+    assert len(found) == len(set(found)) == MOST_KNOWN
+    assert certificates_of(DirectoryAnswer(DirectoryStatus.NONE)) == ()

@@ -81,7 +81,7 @@ def test_a_refused_password_is_ours_to_mend_and_the_mail_waits(tmp_path: Path) -
         fresh = "a new one"
         (tmp_path / "cloud.password").write_text(fresh)
         ours.relay.reload()
-        ours.relay.wait_for("server.reloaded")
+        ours.relay.wait_for("server.reloaded", worker=0)
         peer.script = host(tmp_path)
         ours.retry(id_)
         assert ours.ends(id_) == {BOB: "delivered"}

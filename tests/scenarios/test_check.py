@@ -147,5 +147,5 @@ def test_a_running_relay_keeps_its_good_configuration(tmp_path: Path) -> None:
         refused = send(company.port, "a@fabrikam.example", ["bob@contoso.example"])
         assert refused.mail.startswith("550 5.7.1 ")
         company.relay.reload(good.replace("127.0.0.2/32", "127.0.0.1/32"))
-        company.relay.wait_for("server.reloaded")
+        company.relay.wait_for("server.reloaded", worker=0)
         assert send(company.port, "a@fabrikam.example", ["bob@contoso.example"]).accepted

@@ -78,7 +78,7 @@ def test_a_contract_grows_out_of_the_traffic(tmp_path: Path) -> None:
             assert any(reason.startswith("no-tls:") for reason in message["inbound"]["reasons"])
 
             relay.reload(candidate.read_text().replace("mode: audit", "mode: enforce"))
-            relay.wait_for("server.reloaded")
+            relay.wait_for("server.reloaded", worker=0)
             refused = send(relay.port, BOB, [ALICE], b"From:" + unsigned[2])
             assert str(refused.mail).startswith("530 5.7.0"), refused
             assert send(relay.port, BOB, [ALICE], letter(5), tls=Tls()).accepted

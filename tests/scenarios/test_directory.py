@@ -240,7 +240,7 @@ def test_a_reload_brings_another_directory(company: Company) -> None:
             send(relay)
             relay.wait_for("directory.answer", status="none")
             relay.reload(relay.config.read_text().replace("path: empty", "path: recipients"))
-            relay.wait_for("server.reloaded")
+            relay.wait_for("server.reloaded", worker=0)
             send(relay)
             relay.wait_for("directory.answer", status="found", source="folder")
             partner.wait_for(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -62,6 +63,22 @@ def is_key_record(record: bytes) -> bool:
     if head.startswith(b"v="):
         return head.startswith(b"v=DKIM")
     return any(part.strip(b" \t").startswith((b"p=", b"p ", b"p\t")) for part in record.split(b";"))
+
+
+def distinct(records: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Those that say something else than the ones before: a key that is published twice is one key, however spelled."""
+    found: list[bytes] = []
+    seen: list[KeyRecord] = []
+    for record in dict.fromkeys(records):
+        try:
+            key = parse_key(record)
+        except TagError:
+            found.append(record)
+            continue
+        if key not in seen:
+            seen.append(key)
+            found.append(record)
+    return tuple(found)
 
 
 def _rsa(tags: dict[str, bytes]) -> tuple[PublicKey, int]:

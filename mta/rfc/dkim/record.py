@@ -7,7 +7,7 @@ import base64
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from mta.rfc.dkim.key import KeyRecord, PublicKey, is_key_record, parse_key
+from mta.rfc.dkim.key import KeyRecord, PublicKey, distinct, is_key_record, parse_key
 from mta.rfc.dkim.parse import TagError
 
 EMAIL = "email"
@@ -38,8 +38,8 @@ def strings(record: str) -> tuple[str, ...]:
 
 
 def key_records(records: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Those of the TXT records of one name that mean to be keys, each once; all of them if none does."""
-    return tuple(dict.fromkeys(filter(is_key_record, records))) or records
+    """Those of the TXT records of one name that mean to be keys, each key once; all of them if none does."""
+    return distinct(filter(is_key_record, records)) or records
 
 
 def differences(record: bytes, key: PublicKey, service: str = EMAIL) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from mta.model.message import HeaderBlock, HeaderField
 from mta.ports import DnsStatus, TxtAnswer
 from mta.rfc.dkim.body import BodyHash, BodyRequest
 from mta.rfc.dkim.canonicalize import Headers
-from mta.rfc.dkim.key import KeyRecord, PublicKey, is_key_record, parse_key
+from mta.rfc.dkim.key import KeyRecord, PublicKey, distinct, is_key_record, parse_key
 from mta.rfc.dkim.parse import (
     Coverage,
     Signature,
@@ -88,7 +88,7 @@ def key_of(by: SignedField, answer: TxtAnswer, services: frozenset[str] = MAIL) 
     """The key that the answer holds for this signing field (RFC 6376 §6.1.2)."""
     if answer.status is DnsStatus.TEMPORARY:
         return Fault(AuthResult.TEMPERROR, f"the key {by.key_name} cannot be looked up now: {answer.detail}")
-    records = {record for record in answer.records if is_key_record(record)}
+    records = distinct([record for record in answer.records if is_key_record(record)][:MOST])
     if not records:
         seen = "nothing there is a key" if answer.records else answer.status.value
         return Fault(AuthResult.PERMERROR, f"there is no key at {by.key_name}: {seen}")
@@ -96,7 +96,7 @@ def key_of(by: SignedField, answer: TxtAnswer, services: frozenset[str] = MAIL) 
         # RFC 6376 §3.6.2.2: a selector's record is unique, else what it means is undefined
         return Fault(AuthResult.PERMERROR, f"there are {len(records)} different keys at {by.key_name}")
     try:
-        key = parse_key(records.pop())
+        key = parse_key(records[0])
     except TagError as error:
         return Fault(AuthResult.PERMERROR, f"the key at {by.key_name} cannot be used: {error}")
     reason = _unfit(by, key, services)

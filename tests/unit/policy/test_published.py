@@ -24,6 +24,8 @@ def judged(*records: bytes, now: float = 150.0, status: DnsStatus = DnsStatus.OK
 def test_the_right_record_leaves_nothing_to_say():
     assert judged(RECORD) is None
     assert judged(b"v=spf1 -all", RECORD) is None
+    assert judged(RECORD, RECORD) is None
+    assert judged(RECORD, RECORD.replace(b"; ", b";") + b" ;") is None
 
 
 @pytest.mark.parametrize(

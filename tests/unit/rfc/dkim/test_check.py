@@ -131,8 +131,13 @@ async def test_several_keys_under_one_name_mean_nothing() -> None:
     (outcome,) = await judged(GOOD, {R: [record(rsa_key()), b"v=DKIM1; p="]})
     assert outcome.result is AuthResult.PERMERROR
     assert "2 different keys" in outcome.reason
-    (outcome,) = await judged(GOOD, {R: [record(rsa_key()), record(rsa_key()), b"v=spf1 -all"]})
-    assert outcome.result is AuthResult.PASS
+    once = record(rsa_key())
+    for same in (once, once.replace(b"k=rsa; ", b""), once.replace(b"; ", b";") + b";"):
+        (outcome,) = await judged(GOOD, {R: [once, same, b"v=spf1 -all"]})
+        assert outcome.result is AuthResult.PASS
+    for other in (once + b"; t=y", record(rsa_key(1024)), once.replace(b"p=", b"p=!")):
+        (outcome,) = await judged(GOOD, {R: [once, other]})
+        assert outcome.result is AuthResult.PERMERROR
 
 
 async def test_no_answer_is_temporary_and_no_key_is_permanent() -> None:

@@ -92,3 +92,4 @@ def test_strangers_under_the_name_of_a_key_are_left_out():
     assert key_records((b"v=spf1 -all", key)) == (key,)
     assert key_records((b"v=spf1 -all",)) == (b"v=spf1 -all",)
     assert key_records(()) == ()
+    assert key_records((key, key, key.replace(b"; ", b";"), b"v=DKIM1; p=")) == (key, b"v=DKIM1; p=")

@@ -53,6 +53,8 @@ class Rounds:
         ways = [way for way in all_targets(contract.index) if way.connector.probed]
         found = await probe_all(self.site, ways)
         own = await asyncio.to_thread(known_certificates, contract.configuration)
+        if self.site.contract.generation != contract.generation:
+            return  # what was found was demanded by a contract that is in force no more: the next look makes the round
         now = self.site.clock.now()
         memory, told = judged(before, found, now, wanted.warn)
         kept, ours = own_alarms(before.told, _ends(own), now, wanted.warn)

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from racing import HERE, Ours, Run, Track, make_track, relay
@@ -74,8 +75,16 @@ def waiting(number: int, now: float) -> QueuedMessage:
     return replace(queued(f"waiting{number:08d}", states=states), envelope=to, received=now)
 
 
-def accept_rate(ours: Ours, track: Track) -> float:
-    """Messages per second until the client has its last 250; the sink takes them meanwhile."""
+@dataclass(frozen=True)
+class Accepted:
+    """Messages per second until the client has its last 250, and seconds of CPU that the workers spent on each."""
+
+    rate: float
+    cpu: float
+
+
+def accept_rate(ours: Ours, track: Track) -> Accepted:
+    """One load through the relay; the sink takes it meanwhile."""
     sink = subprocess.Popen(
         [sys.executable, str(HERE / "smtp_sink.py"), str(track.sink), str(RUN.messages)],
         stdout=subprocess.PIPE,
@@ -83,10 +92,20 @@ def accept_rate(ours: Ours, track: Track) -> float:
     )
     assert sink.stdout is not None
     sink.stdout.readline()
+    before = cpu_of(ours)
     command = [sys.executable, str(HERE / "smtp_load.py"), f"127.0.0.1:{ours.port}", "--messages", str(RUN.messages)]
     load_run = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
     sink.communicate()
-    return RUN.messages / (load_run["ended"] - load_run["begun"])
+    return Accepted(RUN.messages / (load_run["ended"] - load_run["begun"]), (cpu_of(ours) - before) / RUN.messages)
+
+
+def cpu_of(ours: Ours) -> float:
+    """Seconds of CPU that its workers have spent, in user and system mode."""
+    ticks = 0
+    for worker in ours.workers():
+        fields = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
@@ -115,12 +134,13 @@ def case(name: str, rounds: int) -> dict[str, object]:
             pairs = [(accept_rate(burdened, track), accept_rate(plain, track)) for _ in range(rounds)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    ratio = statistics.median(one / other for one, other in pairs)
+    ratio = statistics.median(one.rate / other.rate for one, other in pairs)
     return {
         "case": name,
-        "burdened": [round(one) for one, _ in pairs],
-        "plain": [round(other) for _, other in pairs],
+        "burdened": [round(one.rate) for one, _ in pairs],
+        "plain": [round(other.rate) for _, other in pairs],
         "ratio": round(ratio, 3),
+        "cpu_ratio": round(statistics.median(other.cpu / one.cpu for one, other in pairs), 3),  # hears no other load
         "promised": PROMISED[name],
         "kept": ratio >= PROMISED[name],
     }

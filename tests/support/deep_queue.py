@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mta.adapters.sqlite.changes import insert_message
+from mta.adapters.sqlite.claims import Numbers
 from mta.adapters.sqlite.rows import prepare
 from mta.adapters.sqlite.shard import open_folder
 from mta.adapters.sqlite.work import Tuning, Work
@@ -14,7 +15,7 @@ from mta.model.message import QueuedMessage
 def fill(folder: Path, messages: list[QueuedMessage]) -> None:
     """Put messages into the shard `folder`, which nobody has open."""
     shard = open_folder(folder, Tuning())
-    work = Work(shard.db)
+    work = Work(shard.db, Numbers(shard.db))
     with shard.db:
         for message in messages:
             insert_message(work, prepare(message, None))

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric import utils as asymmetric_utils
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pkcs11 import KDF, MGF, Attribute, KeyType, Mechanism, ObjectClass
-from pkcs11.exceptions import PKCS11Error, UserAlreadyLoggedIn
+from pkcs11.exceptions import PinIncorrect, PinInvalid, PinLenRange, PinLocked, PKCS11Error, UserAlreadyLoggedIn
 from pkcs11.util.ec import encode_ec_public_key
 from pkcs11.util.rsa import encode_rsa_public_key
 
@@ -180,6 +180,8 @@ class Tokens:
             return token.open(user_pin=self._pin)
         except UserAlreadyLoggedIn:
             return token.open()
+        except (PinIncorrect, PinInvalid, PinLenRange, PinLocked) as error:  # no second try: it would lock the token
+            raise MtaError(f"the token {token.label} refuses the PIN of pin_file: {_words(error)}") from error
 
 
 @lru_cache(8)

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from cryptography import x509
+
 from mta.adapters.privileges import acting_for
-from mta.app.keys import key_provider, key_ring
+from mta.app.keys import token_key
 from mta.config.contract import TOKEN, Configuration
 from mta.config.load import Examination, examine
 from mta.config.problems import Path as Place
@@ -79,31 +81,35 @@ def _with(found: Examination, path: str, faults: list[tuple[Place, str, str]]) -
 
 def _token_faults(known: Configuration) -> Iterator[tuple[Place, str, str]]:
     """One fault a token is enough: each try with a wrong PIN brings it nearer to being locked."""
-    keys, ring, now = key_provider(known), key_ring(known), time.time()
+    opened = token_key(known)
     failed: set[str] = set()
-    for place, uri, domain in _token_keys(known):
+    for place, uri, chain in _token_keys(known):
         token = uri.partition("token=")[2].partition(";")[0]
         if token in failed:
             continue
         try:
-            if domain:
-                ring.for_signing(domain, f"postmaster@{domain}", now, whose="domain")
-            else:
-                keys.signing_key(uri)
+            public = opened(uri).public_key()
         except MtaError as error:
             failed.add(token)
             yield place, str(error), "tokens are reached by server.pkcs11: module, pin_file"
+            continue
+        if chain and public != x509.load_pem_x509_certificates(Path(chain).read_bytes())[0].public_key():
+            yield (
+                place,
+                f"the key does not belong to the certificate of {chain}",
+                "chain and key must be of one request",
+            )
 
 
 def _token_keys(known: Configuration) -> Iterator[tuple[Place, str, str]]:
-    """Where each is named, its URI, and the domain whose mail it signs with S/MIME."""
+    """Where each is named, its URI, and the file of the certificate that it must be the key of, if there is one."""
     for name, domain in known.domains.items():
         for number, key in enumerate(domain.dkim):
             if key.key.startswith(TOKEN):
                 yield ("domains", name, "dkim", number, "key"), key.key, ""
         pair = domain.smime.certificate if domain.smime else None
         if pair and pair.key.startswith(TOKEN):
-            yield ("domains", name, "smime", "certificate", "key"), pair.key, name
+            yield ("domains", name, "smime", "certificate", "key"), pair.key, pair.chain
     arc = known.server.arc
     if arc and arc.key.key.startswith(TOKEN):
         yield ("server", "arc", "key"), arc.key.key, ""

@@ -14,7 +14,7 @@ def key_provider(configuration: Configuration) -> KeyProvider:
     """The keys that sign for DKIM and ARC."""
     from mta.adapters.key_files import KeyFiles
 
-    return KeyFiles(_token_key(configuration))
+    return KeyFiles(token_key(configuration))
 
 
 def key_ring(configuration: Configuration) -> KeyRing:
@@ -24,7 +24,7 @@ def key_ring(configuration: Configuration) -> KeyRing:
         return NoKeyRing()
     from mta.adapters.key_ring import FileKeyRing
 
-    return FileKeyRing(places, _token_key(configuration))
+    return FileKeyRing(places, token_key(configuration))
 
 
 def _places(domain: Domain) -> Any:
@@ -36,7 +36,7 @@ def _places(domain: Domain) -> Any:
     return KeyPlaces(pair, own.people, own.former, own.password)
 
 
-def _token_key(configuration: Configuration) -> TokenKey:
+def token_key(configuration: Configuration) -> TokenKey:
     """Opens a key of a token by its URI; the module is loaded when the first one is wanted."""
     token = configuration.server.pkcs11
     if token is None:

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from tests.support.patience import patient
 from tests.support.pki import authority
@@ -58,7 +63,7 @@ def hsm(tmp_path: Path) -> SoftHsm:
         (PIN, "mta-test", "dkim", ""),
         (PIN, "mta-test", "nobody", "no one key called nobody"),
         (PIN, "elsewhere", "dkim", "reaches no token elsewhere"),
-        ("9999", "mta-test", "dkim", "mta-test"),
+        ("9999", "mta-test", "dkim", "the token mta-test refuses the PIN"),
     ],
 )
 def test_a_key_in_a_token_is_opened(tmp_path: Path, hsm: SoftHsm, pin: str, token: str, label: str, words: str) -> None:
@@ -72,6 +77,26 @@ def test_a_key_in_a_token_is_opened(tmp_path: Path, hsm: SoftHsm, pin: str, toke
         [line] = [line for line in done.stderr.splitlines() if "warning" not in line]  # each try counts for the token
         assert "connectors.yaml:7:" in line
         assert words in line
+
+
+@pytest.mark.peer
+@needs("softhsm2-util")
+@pytest.mark.parametrize("label", ["office", "dkim", "nobody"])
+def test_a_key_in_a_token_must_be_that_of_its_certificate(tmp_path: Path, hsm: SoftHsm, label: str) -> None:
+    issued = authority().issue(dns_names=["contoso.example"])
+    issued.write(tmp_path, "office")
+    key = load_pem_private_key(issued.key_pem, None)
+    hsm.store("office", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (tmp_path / "pin").write_text(f"{PIN}\n")
+    (tmp_path / "pin").chmod(0o600)
+    start, rest = CONFIG.format(module=hsm.module, token="", label="").split("    dkim:")
+    pair = f"{{chain: office.pem, key: 'pkcs11:token=mta-test;object={label}'}}"
+    text = f"{start}    smime: {{certificate: {pair}}}\n{rest[rest.index('connectors:') :]}"
+    (tmp_path / "connectors.yaml").write_text(text)
+    done = check(tmp_path, **hsm.environment)
+    words = {"office": "", "dkim": "does not belong to the certificate", "nobody": "no one key called nobody"}[label]
+    assert done.returncode == (2 if words else 0), done.stderr
+    assert words in done.stderr
 
 
 @pytest.fixture

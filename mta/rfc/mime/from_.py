@@ -1,8 +1,8 @@
 """Reads the From of a message, strictly: RFC 5322 §3.4 and §3.6.2, with the groups of RFC 6854.
 
 Decisions rest on this, so it understands what the standard allows (comments, quoted strings, folding, dots in
-display names) and calls everything else an error instead of guessing. Encoded words stay what they are: in a display
-name they are words, in an address they are letters of an odd mailbox, never another one.
+display names) and calls everything else an error instead of guessing. Encoded words stay what they are in a display
+name; in an address they must not stand, and some readers decode them to another one: an error as well.
 
 The common shapes are read by one regular expression; `slow=True` takes the long way, to the same result.
 """
@@ -76,6 +76,8 @@ def parse_from(block: HeaderBlock, limit: int, *, slow: bool = False) -> FromFie
 
 def _common_author(match: re.Match[bytes]) -> Mailbox | None:
     local, domain = (match[1], match[2]) if match[1] else (match[3], match[4])
+    if b"=?" in local:
+        return None
     try:
         spelled = domain.decode("ascii")
         return Mailbox(local.decode("ascii"), spelled, ascii_domain(spelled))
@@ -182,6 +184,8 @@ class _Reading:
         kind, domain = self._advance()
         if kind not in (_ATOM, _LITERAL):
             raise _FromError(f"expected a domain behind @, saw {_show((kind, domain))}")
+        if "=?" in local and "?=" in local:
+            raise _FromError("an address in the From holds an encoded word")
         if "\t" in local or (not (local + domain).isascii() and any(map(_is_unseen, local + domain))):
             raise _FromError("an address in the From holds a character that is not printable text")
         self.authors.append(Mailbox(local, domain, ascii_domain(domain)))

@@ -34,7 +34,7 @@ def read(*values: str | bytes, limit: int = 1000, slow: bool = False) -> FromFie
         ("Ann..Lee <a@b.example>", "a@b.example"),
         ("=?utf-8?q?Ann?= <a@b.example>", "a@b.example"),
         ("=?utf-8?q?ceo=40fabrikam=2Eexample?= <a@b.example>", "a@b.example"),
-        ("=?utf-8?q?ceo?=@b.example", "=?utf-8?q?ceo?=@b.example"),
+        ("=?x=@b.example", "=?x=@b.example"),
         ("Jürgen <a@b.example>", "a@b.example"),
         (b"J\xfcrgen <a@b.example>", "a@b.example"),
         ("ü@bücher.example", "ü@bücher.example"),
@@ -139,6 +139,8 @@ def test_several_authors_are_ambiguous(value: str, authors: list[str]) -> None:
         "a\u2028@b",
         "=?utf-8?q?a?= =?utf-8?q?b?=@c",
         "a@=?utf-8?q?b?=",
+        "=?utf-8?q?ceo?=@b.example",
+        "Ann <=?utf-8?q?ceo=40c.example=3E?=@b.example>",
         "Ann [x] <a@b>",
     ],
 )

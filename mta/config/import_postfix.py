@@ -58,6 +58,7 @@ def import_postfix(files: Iterable[tuple[str, str]], read: Reader) -> Draft:
     for setting, table in (("smtp_tls_policy_maps", work.policy), ("transport_maps", work.transport)):
         if not table:
             table.extend(_tables(setting, work))
+        table[:] = _first_of_each(table, work.draft)
     _server(work)
     _own_domains(work)
     _internal(work)
@@ -76,6 +77,15 @@ def _sort_in(table: list[tuple[str, str]], work: _Import) -> None:
     """Whether a table is a TLS policy or of transports shows in its words."""
     is_policy = any(value.split()[:1] and value.split()[0].lower() in LEVELS for _, value in table)
     (work.policy if is_policy else work.transport).extend(table)
+
+
+def _first_of_each(table: list[tuple[str, str]], draft: Draft) -> list[tuple[str, str]]:
+    """postmap(1) keeps the first entry of a key, and of several tables the first that has one answers."""
+    found: dict[str, str] = {}
+    for key, value in table:
+        if found.setdefault(key, value) != value:
+            draft.differs(key, f"stands there twice: `{found[key]}` comes first and counts, `{value}` does not")
+    return list(found.items())
 
 
 def _tables(setting: str, work: _Import) -> list[tuple[str, str]]:
@@ -134,7 +144,7 @@ def _own_domains(work: _Import) -> None:
                 work.draft.domains[name] = {"deliver_to": list(route.hosts)}
             else:
                 text = f"{name} is ours, but which host takes its mail is not said: write it under `domains`"
-                work.draft.differs(setting, f"{text} ({route.text})" if route.text else text)
+                work.draft.differs(setting, f"{text} ({route.text.partition(';')[0]})" if route.text else text)
 
 
 def _is_domain(name: str) -> bool:
@@ -266,3 +276,7 @@ def _resolver(work: _Import) -> None:
         work.draft.server["dns"] = {"nameservers": ["127.0.0.1:53"], "trust_ad": True}
         text = "Postfix believes the system's resolver; here a validating one is named: is it at 127.0.0.1?"
         work.draft.differs("dane", text)
+        for name, keys in work.draft.connectors.items():
+            out = keys.get("outbound", {})
+            if out.get("tls", {}).get("level") == "verified" and not {"names", "route"} & {*out, *out["tls"]}:
+                work.draft.differs("dane", "an MX name that signed DNS gave counts as the domain's own, too", name)

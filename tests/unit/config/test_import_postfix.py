@@ -381,3 +381,18 @@ def test_mail_goes_where_postfix_sends_it_and_under_that_policy() -> None:
 )
 def test_the_oldest_version(stated: str, least: str) -> None:
     assert least_version(stated) == least
+
+
+def test_the_first_entry_of_a_key_counts() -> None:
+    draft = imported(policy="p.example secure\np.example may\n", transport="p.example error:no\np.example :\n")
+    outbound = usable(draft)["connectors"]["p.example"]["outbound"]
+    assert (outbound["tls"]["level"], outbound["route"]) == ("verified", {"hosts": ["nobody.invalid:25"]})
+    assert "`may` does not" in told(draft)
+
+
+def test_with_a_validating_resolver_signed_mx_names_are_told() -> None:
+    main = "myhostname = a.example\nmynetworks = 10.0.0.0/8\nsmtp_tls_security_level = dane\n"
+    draft = imported(main, policy="p.example secure\nq.example secure match=q.example\n")
+    usable(draft)
+    assert "signed DNS" in told(draft, "p.example")
+    assert "signed DNS" not in told(draft, "q.example")

@@ -10,6 +10,7 @@ from typing import Any
 from mta.config.contract import DEFAULT
 from mta.config.draft import Draft
 from mta.config.values import ValueFault, certificate_name
+from mta.model.address import ascii_lower
 
 Given = Mapping[str, Any]
 
@@ -54,7 +55,8 @@ def domains_of(value: Any, draft: Draft, title: str) -> tuple[str, ...]:
     """`*.x` is x and its subdomains for Exchange; `*` is everyone: no domains, the default."""
     found: list[str] = []
     for text in texts(value):
-        domain = re.sub(r"^smtp:|;\d+$", "", text, flags=re.IGNORECASE).lower()
+        domain = re.sub(r"^smtp:|;\d+$", "", text, flags=re.IGNORECASE | re.ASCII)
+        domain = ascii_lower(domain)
         if domain in ("*", "*.*", "--"):
             return ()
         found += [domain.removeprefix("*."), domain] if domain.startswith("*.") else [domain]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from mta.model.address import ascii_lower
+
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
 _REFERENCE = re.compile(r"\$(?:\{\s*(\w+)\s*\}|\(\s*(\w+)\s*\)|(\w+))")
 _DEPTH = 10  # of settings that name other settings
@@ -23,7 +25,7 @@ def parse_main(text: str) -> dict[str, str]:
 def parse_table(text: str) -> list[tuple[str, str]]:
     """The keys and values of a table, in its order."""
     pairs = (line.split(None, 1) for line in logical_lines(text))
-    return [(pair[0].lower(), pair[1].strip() if len(pair) > 1 else "") for pair in pairs]
+    return [(ascii_lower(pair[0]), pair[1].strip() if len(pair) > 1 else "") for pair in pairs]
 
 
 def logical_lines(text: str) -> list[str]:

@@ -47,7 +47,7 @@ def read_name(element: bytes) -> GeneralName:
     """A GeneralName (DER). Raises ValueError."""
     number = element[0] & 0x1F
     if number == _OTHER:
-        return GeneralName(f"otherName {_dotted(content(next(elements(content(element)))))}", content(element))
+        return GeneralName(f"otherName {_dotted(content(next(elements(content(element)), b'')))}", content(element))
     if number not in _FORMS:
         raise ValueError("a name of a form that nobody has defined")
     return GeneralName(_FORMS[number], content(element))

@@ -12,6 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from mta.rfc.pkix.constraints import constraint_fault
 from mta.rfc.pkix.general_name import GeneralName, read_name
@@ -230,3 +232,12 @@ def test_the_name_of_a_form_is_told() -> None:
     assert str(GeneralName("rfc822Name", b"a\0b")) == "rfc822Name 610062"
     with pytest.raises(ValueError, match="form"):
         read_name(b"\x8f\x01x")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=40), st.binary(max_size=40))
+@example(b"0\x02\xa0\x00", b"0\x08\xa0\x060\x04\xa0\x02\x06\x00")
+def test_odd_octets_are_a_fault_or_none_and_never_an_error(names: bytes, constraints: bytes) -> None:
+    leaf = certificate(CA, CA, constraints=x509.UnrecognizedExtension(OID("2.5.29.17"), names))
+    for bounds in (x509.UnrecognizedExtension(OID("2.5.29.30"), constraints), permitted(MAIL), excluded(upn("x"))):
+        assert isinstance(constraint_fault([leaf, certificate(CA, CA, constraints=bounds)]), str)

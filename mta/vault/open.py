@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from mta.errors import KeyAway, MtaError, NotOpened, TdfError, TdfTampered
-from mta.model.protected import Actor, Grant, Item, RootKey, VaultEvent
+from mta.model.protected import SHRED, Actor, Grant, Item, RootKey, VaultEvent
 from mta.model.rights import Right
 from mta.observe.vault_events import Operation, Result
 from mta.policy.reader import Asked, Permission, Refusal, judge
@@ -100,6 +100,9 @@ def _judge(vault: Vault, found: _Found, request: OpenRequest) -> Permission:
         # Whoever opened the file once knows its content key and can bind a wider policy to it: not here.
         reason = "the policy is not the one the item was sealed with"
         return Permission(refusal=Refusal.CHANGED_POLICY, reason=reason)
+    if request.access.kid != found.key.id + (TWO_SHARES if found.item.revocation == SHRED else ""):
+        reason = f"the key id beside the wrapped key is another than that of {found.item.id}"
+        return Permission(refusal=Refusal.UNKNOWN_ITEM, reason=reason)
     label = vault.protection.labels.get(found.item.label)
     if request.operation == Operation.REWRAP and label and label.demands_dpop and not request.proven_key:
         return Permission(refusal=Refusal.NOT_PROVEN, reason=f"the label {label.id} wants a proof of possession (DPoP)")

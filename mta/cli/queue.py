@@ -10,7 +10,7 @@ from typing import Any
 from mta.cli.ask import look, parts
 from mta.cli.paint import STATES, Paint, duration, octets, paint_for
 from mta.cli.screen import known_connector, known_state
-from mta.errors import StorageError, Unanswered
+from mta.errors import MtaError, Unanswered, UsageError
 from mta.observe.log import printable
 from mta.queue.operations import FILTERS, joined
 
@@ -64,7 +64,10 @@ def _change(config: str, request: dict[str, Any], json_output: bool) -> int:
             for name in part.get("changed", ()):
                 show(name)
                 done += 1
-    except (Unanswered, StorageError) as error:
+            _progress(done)
+    except MtaError as error:
+        if isinstance(error, UsageError) and not done:
+            raise  # nothing was begun
         show.end()
         raise Unanswered(f"{error}; {done} messages were {_PAST[command]} by then, the same command goes on") from error
     if not done:
@@ -75,6 +78,12 @@ def _change(config: str, request: dict[str, Any], json_output: bool) -> int:
     elif done > _MANY and not json_output:
         print(f"mta: {done} messages were {_PAST[command]}", file=sys.stderr)
     return 0 if done else 1
+
+
+def _progress(done: int) -> None:
+    """On the terminal, where the ids go somewhere else."""
+    if done and sys.stderr.isatty() and not sys.stdout.isatty():
+        print(f"\r{done} ...\r", end="", file=sys.stderr, flush=True)
 
 
 class _Changes:

@@ -11,7 +11,7 @@ import pytest
 from mta.cli import queue as commands
 from mta.cli.paint import Paint, duration, octets
 from mta.cli.queue import queue, table
-from mta.errors import Unanswered
+from mta.errors import MtaError, Unanswered, UsageError
 
 NOW = 1_800_000_000.0
 
@@ -116,6 +116,31 @@ def test_a_change_names_what_it_changed(
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(word)
     assert (first[-5:], second[-5:]) == ("01bbb", "01aaa")
+
+
+@pytest.mark.parametrize("done", [0, 2])
+def test_a_refusal_in_the_middle_says_how_far_it_came(
+    done: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(config: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield {"changed": ["01aaa", "01bbb"][:done]}
+        raise UsageError("internal error, see the log")
+
+    monkeypatch.setattr(commands, "parts", refused)
+    words = "see the log; 2 messages were held by then" if done else "see the log$"
+    with pytest.raises(MtaError, match=words):
+        queue("x", {"command": "hold"}, json_output=True)
+    out = capsys.readouterr().out
+    assert (json.loads(out) == {"changed": ["01aaa", "01bbb"]}) if done else out == ""
+
+
+def test_a_person_sees_how_far_it_is_while_the_ids_go_into_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers(monkeypatch, {"changed": ["01aaa", "01bbb"]})
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert queue("x", {"command": "hold"}, json_output=False) == 0
+    assert "2 ..." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("json_output", [False, True])

@@ -106,7 +106,9 @@ def _give(folder: Path, own: Identity) -> None:
         make_folder(folder)
         descriptor = os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            os.fchown(descriptor, own.uid, own.gid)
+            seen, _ = _way(folder)  # once more: in a folder of everybody's somebody may have been quicker
+            if not any(one.st_uid for one in seen) and os.path.samestat(seen[-1], os.fstat(descriptor)):
+                os.fchown(descriptor, own.uid, own.gid)
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -7,13 +7,14 @@ import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from OpenSSL import SSL
 
 from mta.adapters.smtp_content import cargo_of, pieces_of
+from mta.adapters.smtp_timeouts import Timeouts
 from mta.adapters.smtp_wire import Wire
 from mta.adapters.tls.context import client_context
 from mta.adapters.tls.layer import start_client_tls
@@ -27,24 +28,6 @@ from mta.rfc.smtp.client import SmtpClient
 from mta.rfc.smtp.client_events import Answered, ClientEvent, ContentWanted, Finished
 from mta.rfc.smtp.client_state import MAY_SAY, State
 from mta.rfc.smtp.next_hop import Cargo, can_carry
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds, one for each wait; the names are the phases of `SmtpClient.phase` (RFC 5321 §4.5.3.2)."""
-
-    connect: float = 30.0
-    tls: float = 60.0
-    greeting: float = 300.0
-    helo: float = 300.0
-    command: float = 300.0  # STARTTLS, AUTH, RSET
-    mail: float = 300.0
-    rcpt: float = 300.0
-    data_init: float = 120.0
-    data_block: float = 180.0
-    data_final: float = 600.0
-    quit: float = 5.0
-
 
 ContextMaker = Callable[[str, tuple[Path, Path] | None], SSL.Context]
 Connector = Callable[[Callable[[], asyncio.Protocol], DialTarget], Awaitable[object]]

@@ -12,7 +12,7 @@ from mta.errors import UsageError
 from mta.ports import ChainVerifier, Dialer, Resolver, StsPolicies
 
 if TYPE_CHECKING:
-    from mta.adapters.smtp_connection import Timeouts
+    from mta.adapters.smtp_timeouts import Timeouts
 
 
 class SystemClock:
@@ -88,7 +88,7 @@ def dialer(server: Server) -> Dialer:
 
 
 def _timeouts(server: Server) -> Timeouts:
-    from mta.adapters.smtp_connection import Timeouts
+    from mta.adapters.smtp_timeouts import Timeouts
 
     limits = server.limits
     return Timeouts(

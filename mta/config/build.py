@@ -7,6 +7,7 @@ from typing import Literal
 
 from mta.config import contract, schema
 from mta.config.contract import ANY_RECIPIENT, DEFAULT, VERIFY_RECIPIENT
+from mta.config.contract_limits import Reports
 from mta.config.dkim import build_keys, build_sealing_key, in_force
 from mta.config.files import SYSTEM, Files
 from mta.config.problems import Path, Report
@@ -59,12 +60,12 @@ def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
     )
 
 
-def _reports(keys: schema.ServerKeys) -> contract.Reports:
+def _reports(keys: schema.ServerKeys) -> Reports:
     wanted = keys.reports
     if wanted is None:
-        return contract.Reports()
+        return Reports()
     from_ = wanted.from_ or keys.postmaster
-    return contract.Reports(
+    return Reports(
         from_=from_.in_ascii if from_ else f"postmaster@{keys.hostname}",
         organization=wanted.organization or (from_.ascii_domain if from_ else keys.hostname),
         dmarc=wanted.dmarc,

@@ -83,6 +83,8 @@ def _of_connector(connector: Connector) -> Iterator[Known]:
     yield from _anchors(f"{where}.outbound.tls.ca", outbound.tls.ca)
     yield from _pins(f"{where}.outbound.tls.pins", outbound.tls.pins)
     yield from _lists(f"{where}.outbound.tls.crl", outbound.tls.revocation.lists)
+    if outbound.auth and outbound.auth.oauth:
+        yield from _anchors(f"{where}.outbound.auth.oauth.ca", outbound.auth.oauth.ca)
 
 
 def _of_directory(directory: Directory) -> Iterator[Known]:

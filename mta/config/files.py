@@ -79,7 +79,7 @@ class Files:
         return file
 
     def anchors(self, name: str, path: Path) -> TrustAnchors:
-        """The CAs of a file, or the system's; after a fault none at all, to which no chain leads."""
+        """The CAs of a file, or the system's; without a file that can be read none at all."""
         if name == SYSTEM:
             return TrustAnchors(SYSTEM, (), SYSTEM)
         file = self.resolve(name)
@@ -137,6 +137,9 @@ class Files:
         certificates = _certificates(file, finding)
         if not certificates:
             return
+        der = tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
+        digest = hashlib.sha256(b"".join(len(one).to_bytes(4, "big") + one for one in der)).hexdigest()
+        finding.value = TrustAnchors(file, der, digest)  # also where all have expired: `certs list` shows them
         states = [self._state(certificate) for certificate in certificates]
         if all(state is not None and not state[1] for state in states):
             finding.fault(f"no CA in {file} is valid today: {_called(certificates[0])} {(states[0] or ('',))[0]}")
@@ -144,9 +147,6 @@ class Files:
         for certificate, state in zip(certificates, states, strict=True):
             if state:
                 finding.warnings.append((f"{_called(certificate)} in {file} {state[0]}", "ask its owner for the next"))
-        der = tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
-        digest = hashlib.sha256(b"".join(len(one).to_bytes(4, "big") + one for one in der)).hexdigest()
-        finding.value = TrustAnchors(file, der, digest)
 
     def _judge_lists(self, file: str, finding: Finding) -> None:
         content = read(file, finding)

@@ -1,4 +1,4 @@
-"""The `limits` object: one key for every field of contract.Limits, with the same default."""
+"""The `limits` object: one key for every field of contract_limits.Limits, with the same default."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model
 
 from mta.config import values
-from mta.config.contract import Limits
+from mta.config.contract_limits import Limits
 from mta.config.problems import shown
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mta.adapters.smtp_connection import OutboundConnection, SmtpDialer, Timeouts
+from mta.adapters.smtp_connection import OutboundConnection, SmtpDialer
+from mta.adapters.smtp_timeouts import Timeouts
 from mta.adapters.tls.context import client_context
 from mta.errors import ConnectFailed, ContractChanged, RemoteProtocolError, StorageError, TlsFailed
 from mta.model.address import Mailbox

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.contract import HostPort, Inbound, InboundTls, KeyPair, Limits, Outbound
+from mta.config.contract import HostPort, Inbound, InboundTls, KeyPair, Outbound
+from mta.config.contract_limits import Limits
 from mta.config.load import load
 from mta.errors import ConfigurationError
 from mta.model.tls import Pin, TlsLevel

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mta.config import jsonschema
-from mta.config.contract import Limits
+from mta.config.contract_limits import Limits
 from mta.config.schema_limits import DESCRIPTIONS, MAY_BE_ZERO, kind
 from mta.config.validate import known_keys
 from tests.unit.config.support import built, examined, lines

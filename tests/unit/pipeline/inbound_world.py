@@ -10,7 +10,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
-from mta.config.contract import Limits
+from mta.config.contract_limits import Limits
 from mta.config.index import ConnectorIndex
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from mta.adapters.report_spool import FileReportSpool
-from mta.config.contract import Connector, DkimKey, Domain, HostPort, Reports
+from mta.config.contract import Connector, DkimKey, Domain, HostPort
+from mta.config.contract_limits import Reports
 from mta.config.index import ConnectorIndex
 from mta.errors import StorageError, StorageFull, UsageError
 from mta.model.message import QueuedMessage

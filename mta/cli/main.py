@@ -102,11 +102,14 @@ def worker() -> None:
 
 
 @app.command(hidden=True)
-def web(config: Config = _CONFIG) -> None:
+def web(
+    held: Annotated[bool, typer.Option("--held", hidden=True, help="Orders come by standard input.")] = False,
+    config: Config = _CONFIG,
+) -> None:
     """The key server and the pages by themselves; `mta serve` starts them beside the relay."""
     from mta.cli.web import web as run
 
-    raise typer.Exit(run(config))
+    raise typer.Exit(run(config, held))
 
 
 @app.command()

@@ -30,20 +30,8 @@ MAY_IMPORT = {
     "plan": EVERYWHERE | {"config", "role"},
     "supervisor": EVERYWHERE | {"config", "plan"},
     "app": EVERYWHERE
-    | {
-        "rfc",
-        "ports",
-        "config",
-        "policy",
-        "pipeline",
-        "queue",
-        "adapters",
-        "worker",
-        "supervisor",
-        "role",
-        "vault",
-        "web",
-    },
+    | {"rfc", "ports", "config", "policy", "pipeline", "queue", "adapters"}
+    | {"worker", "supervisor", "plan", "role", "vault", "web"},
     "cli": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline", "queue", "app", "__init__", "vault"},
     "__main__": {"cli"},
     "__init__": set(),

@@ -20,6 +20,7 @@ async def open_vault(configuration: Configuration) -> AsyncIterator[Vault]:
     """The vault, for as long as the context lasts. Raises UsageError without `protection`, StorageError, MtaError."""
     from mta.adapters.epochs import Epochs
     from mta.adapters.signing_keys import signing_keys
+    from mta.adapters.vault_sqlite import FolderContainers
     from mta.adapters.vault_sqlite import open_vault as open_store
 
     protection = protection_of(configuration)
@@ -37,6 +38,7 @@ async def open_vault(configuration: Configuration) -> AsyncIterator[Vault]:
             protection=protection,
             url=key_server_url(configuration),
             ours=frozenset(configuration.domains),
+            containers=FolderContainers(folder),
         )
     finally:
         await keys.close()

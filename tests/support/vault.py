@@ -13,7 +13,7 @@ from pathlib import Path
 from mta.adapters.epochs import Epochs
 from mta.adapters.root_keys import PlacedRootKeys, new_root_key
 from mta.adapters.signing_keys import signing_keys
-from mta.adapters.vault_sqlite import open_vault
+from mta.adapters.vault_sqlite import FolderContainers, open_vault
 from mta.config.contract_protection import Client, Label, Protection
 from mta.model.protected import Actor, Item, KeyState, RootKey, VaultEvent
 from mta.model.rights import Right, expand
@@ -128,6 +128,7 @@ async def vault_world(folder: Path, *, clients: tuple[Client, ...] = ()) -> Asyn
         protection=protection,
         url="https://portal.contoso.example/kas",
         ours=OURS,
+        containers=FolderContainers(folder),
     )
     world = World(vault, clock, folder)
     if not await vault.store.root_keys():

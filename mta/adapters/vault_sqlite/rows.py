@@ -9,7 +9,7 @@ import apsw
 
 from mta.model.protected import Grant, Item, ItemState, KeyState, RootKey
 from mta.model.rights import Right
-from mta.ports.vault import ItemFilter
+from mta.ports.vault import ItemFilter, Link
 
 _ITEM = (
     "id, wrapped, policy, uuid, kind, label, owner, name, root_key, created, not_after, state, revocation, size,"
@@ -38,6 +38,18 @@ def put_grant(db: apsw.Connection, grant: Grant) -> None:
         *(grant.revoked_at, int(grant.hidden)),
     )
     db.execute(f"INSERT OR REPLACE INTO item_grant ({_GRANT}) VALUES ({_marks(values)})", values)  # noqa: S608
+
+
+def put_links(db: apsw.Connection, links: tuple[Link, ...]) -> None:
+    """Add ways to grants that are there."""
+    rows = ((one.token_hash, one.grant, one.item, one.created) for one in links)
+    db.executemany("INSERT INTO link (token_hash, grant_id, item, created) VALUES (?, ?, ?, ?)", rows)
+
+
+def link(db: apsw.Connection, token_hash: bytes) -> Link | None:
+    """The way whose id has this SHA-256."""
+    sql = "SELECT token_hash, grant_id, item, created FROM link WHERE token_hash = ?"
+    return next((Link(*row) for row in db.execute(sql, (token_hash,))), None)
 
 
 def put_key(db: apsw.Connection, key: RootKey) -> None:

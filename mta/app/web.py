@@ -17,6 +17,7 @@ from mta.config.contract import Configuration
 from mta.errors import MtaError, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
+from mta.ports.vault import IssuerKeys
 from mta.vault.expire import expire, sweep
 from mta.vault.log import checkpoint
 from mta.vault.vault import Vault
@@ -75,7 +76,7 @@ async def _serve(configuration: Configuration, vault: Vault, sockets: list[socke
     assert portal is not None
     chain, key = portal.certificate or (None, None)
     settings = uvicorn.Config(
-        application(Site(vault, portal, log)),
+        application(Site(vault, portal, log, _issuers(configuration, vault))),
         lifespan="off",
         loop="uvloop",
         http="h11",
@@ -92,6 +93,14 @@ async def _serve(configuration: Configuration, vault: Vault, sockets: list[socke
     )
     log.info(events.WEB_READY, pid=os.getpid(), url=portal.url, listen=[str(one.getsockname()[:2]) for one in sockets])
     await uvicorn.Server(settings).serve(sockets)
+
+
+def _issuers(configuration: Configuration, vault: Vault) -> IssuerKeys:
+    from mta.adapters.issuers import IssuerKeySets
+    from mta.app.outside import resolver
+
+    names = resolver(configuration)
+    return IssuerKeySets(lambda: names, vault.clock)
 
 
 def bind_portal(configuration: Configuration) -> list[socket.socket]:

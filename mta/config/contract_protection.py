@@ -70,8 +70,7 @@ class Issuer:
     name: str
     issuer: str
     client_id: str
-    client_secret: str = field(repr=False)
-    domains: tuple[str, ...] = ()
+    domains: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,6 +241,14 @@ class RootKeys(Protocol):
         ...
 
 
+class IssuerKeys(Protocol):
+    """The keys by which other organisations' issuers sign tokens."""
+
+    async def keys(self, issuer: str, *, renewed: bool = False) -> tuple[Any, ...]:
+        """Each a rfc.jose.jwk.Jwk; `renewed`: ask again, if that was not done just now. Raises IssuerAway."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
     """What signs in our name: `policy` (ECDSA P-256) policies and access tokens, `log` (Ed25519) checkpoints."""

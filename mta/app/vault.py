@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from mta.app.auditor import QueuedAuditor
 from mta.app.outside import SystemClock
 from mta.config.contract import Configuration
 from mta.config.contract_protection import Protection
@@ -33,6 +34,7 @@ async def open_vault(configuration: Configuration) -> AsyncIterator[Vault]:
             shares=Epochs(folder / "epochs", secrets.token_bytes),
             keys=keys,
             signing=signing_keys(Path(protection.signing_key)),
+            auditor=QueuedAuditor(configuration, protection.auditor),
             clock=SystemClock(),
             random=secrets.token_bytes,
             protection=protection,

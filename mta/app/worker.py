@@ -228,6 +228,7 @@ async def _control(
     from mta.app.metrics import worker_samples
     from mta.app.reports import answer_reports
     from mta.app.rescue import answer_rescue
+    from mta.queue.letter import LETTER, queue_letter
     from mta.queue.operations import answer
 
     async def handle(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -235,6 +236,10 @@ async def _control(
             yield await answer_reports(daily, request)
         elif request.get("command") == "metrics" and worker.site.log.metrics is not None:
             yield await worker_samples(worker, worker.site.log.metrics)
+        elif request.get("command") == LETTER:
+            told = await queue_letter(worker.site, worker.shards, request)
+            worker.nudge()
+            yield told
         elif request.get("command") == "configuration":
             yield dict(in_force)
         else:

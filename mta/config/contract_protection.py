@@ -96,6 +96,7 @@ class Protection:
     clients: tuple[Client, ...] = ()
     identities: tuple[Issuer, ...] = ()
     foreign: str = "pass"  # or hold, or refuse: mail protected by others' rights management
+    super_user: bool = False  # whether two persons may let one of them open everything for a while
     auditor: str = ""  # is told of every use of the super user
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
-from mta.model.protected import Grant, Item, ItemState, RootKey, VaultEvent
+from mta.model.protected import Grant, Item, ItemState, RootKey, SuperUser, VaultEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class Change:
     items: tuple[tuple[str, ItemState], ...] = ()
     ends: tuple[tuple[str, float], ...] = ()
     keys: tuple[RootKey, ...] = ()
+    super_users: tuple[SuperUser, ...] = ()  # replaced by id, or added
     shares_of: tuple[str, ...] = ()  # ids of items whose share is destroyed, when the rest is durable
 
 
@@ -147,6 +148,10 @@ class VaultStore(Protocol):
 
     async def root_keys(self) -> tuple[RootKey, ...]:
         """All root keys there ever were, destroyed ones too."""
+        ...
+
+    async def super_users(self) -> tuple[SuperUser, ...]:
+        """All leaves that were ever asked for, the newest first."""
         ...
 
     async def head(self) -> LogHead:
@@ -223,6 +228,14 @@ class Shares(Protocol):
 
     def uncover(self, covered: bytes) -> bytes | None:
         """The share; None if the key of its epoch is gone. Raises MtaError for what was changed."""
+        ...
+
+
+class Auditor(Protocol):
+    """Whoever watches over the super user."""
+
+    async def tell(self, subject: str, paragraphs: tuple[str, ...]) -> None:
+        """Have a mail to the auditor queued; when this returns it is durable. Raises MtaError if it is not."""
         ...
 
 

@@ -10,7 +10,7 @@ from mta.config.contract_protection import Protection
 from mta.errors import MtaError
 from mta.model.protected import KeyState, RootKey
 from mta.ports import Clock
-from mta.ports.vault import Containers, RootKeys, Shares, SigningKeys, VaultStore
+from mta.ports.vault import Auditor, Containers, RootKeys, Shares, SigningKeys, VaultStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Vault:
     shares: Shares
     keys: RootKeys
     signing: SigningKeys
+    auditor: Auditor
     clock: Clock
     random: Callable[[int], bytes]
     protection: Protection

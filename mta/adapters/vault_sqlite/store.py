@@ -15,7 +15,7 @@ import apsw
 from mta.adapters.sqlite.faults import storage_error
 from mta.adapters.vault_sqlite import files, log, rows
 from mta.adapters.vault_sqlite.committer import Committer
-from mta.model.protected import Grant, Item, RootKey, VaultEvent
+from mta.model.protected import Grant, Item, RootKey, SuperUser, VaultEvent
 from mta.ports.vault import NOT_POSTED, Change, ItemFilter, Link, LogEntry, LogHead, Posted
 
 T = TypeVar("T")
@@ -93,6 +93,8 @@ class SqliteVault:
             db.execute("UPDATE item SET not_after = ? WHERE id = ?", (end, id))
         for key in change.keys:
             rows.put_key(db, key)
+        for leave in change.super_users:
+            rows.put_super_user(db, leave)
         log.append(db, change.events, self._random)
         found = (db.execute("SELECT wrapped FROM item WHERE id = ?", (id,)).get for id in change.shares_of)
         return [digest for digest in found if digest is not None]
@@ -154,6 +156,10 @@ class SqliteVault:
     async def root_keys(self) -> tuple[RootKey, ...]:
         """All root keys."""
         return await self._vault(rows.root_keys)
+
+    async def super_users(self) -> tuple[SuperUser, ...]:
+        """All leaves of the super user."""
+        return await self._vault(rows.super_users)
 
     async def head(self) -> LogHead:
         """The log as it stands."""

@@ -63,6 +63,19 @@ CREATE TABLE root_key (
   asked_by      TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE super_user (                   -- leaves to open what is not for one
+  id          TEXT PRIMARY KEY NOT NULL,
+  asked_by    TEXT NOT NULL,
+  reason      TEXT NOT NULL,
+  asked_at    REAL NOT NULL,
+  lasts       REAL NOT NULL,
+  approved_by TEXT NOT NULL,
+  begins      REAL NOT NULL,
+  ends        REAL NOT NULL,
+  ended_by    TEXT NOT NULL,
+  ended_at    REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- the log: leaves are for ever, salt and story can be erased
 CREATE TABLE event (
   number INTEGER PRIMARY KEY,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -22,11 +23,8 @@ def make_folder(folder: Path, mode: int = 0o700) -> None:
     """
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     for each in reversed(missing):
-        try:
+        with contextlib.suppress(FileExistsError):  # another process was faster; a file in its place is met below
             each.mkdir(mode=mode if each == folder else 0o777)
-        except FileExistsError:
-            if not each.is_dir():  # a file; else another process was faster
-                raise
     for each in {folder: None, **dict.fromkeys(missing)}:
         _sync_above(each, made=each in missing)
 

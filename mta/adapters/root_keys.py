@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -25,48 +26,63 @@ from mta.model.protected import RootKey
 _OAEP = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303
 _EXPONENT = 65_537
 
-TokenUnwrap = Callable[[str, bytes, str], Awaitable[bytes | None]]  # URI, ciphertext, id of the call
+
+class Tokens(Protocol):
+    """Opens with keys in tokens (adapters/root_tokens.py)."""
+
+    async def unwrap(self, uri: str, spki: bytes, wrapped: bytes, call: str) -> bytes | None:
+        """As RootKeys.unwrap, with the key of this place and this public half."""
+        ...
+
+    async def close(self) -> None:
+        """End what serves the keys."""
+        ...
 
 
 class PlacedRootKeys:
     """Opens with a root key where it is. A file is read when its key is first used, and compared with its public half.
 
-    `token` opens with a key of a token; without it keys of tokens are away.
+    `places`: where the configuration has the keys, by id; a key that it does not name is where the vault says.
+    `tokens` open with keys of tokens; without them those are away.
     """
 
-    def __init__(self, token: TokenUnwrap | None = None) -> None:
-        self._token = token
+    def __init__(self, places: Mapping[str, str] | None = None, tokens: Tokens | None = None) -> None:
+        self._places = places or {}
+        self._tokens = tokens
         self._files: dict[str, rsa.RSAPrivateKey] = {}
 
     async def unwrap(self, key: RootKey, wrapped: bytes, call: str) -> bytes | None:
         """RSA-OAEP with the private half; None if it was not wrapped to this key."""
-        if key.place.startswith("pkcs11:"):
-            if self._token is None:
+        place = self._places.get(key.id, key.place)
+        if place.startswith("pkcs11:"):
+            if self._tokens is None:
                 raise KeyAway(f"nothing here reaches the token of the root key {key.id}; write server.pkcs11")
-            return await self._token(key.place, wrapped, call)
-        return await asyncio.to_thread(self._unwrap, key, wrapped)
+            return await self._tokens.unwrap(place, key.spki, wrapped, call)
+        return await asyncio.to_thread(self._unwrap, key, place, wrapped)
 
-    def _unwrap(self, key: RootKey, wrapped: bytes) -> bytes | None:
-        private = self._files.get(key.place)
+    def _unwrap(self, key: RootKey, place: str, wrapped: bytes) -> bytes | None:
+        private = self._files.get(key.id)
         if private is None:
-            private = self._files[key.place] = self._load(key)
+            private = self._files[key.id] = self._load(key, place)
         try:
             return private.decrypt(wrapped, _OAEP)
         except ValueError:
             return None
 
-    def _load(self, key: RootKey) -> rsa.RSAPrivateKey:
+    def _load(self, key: RootKey, place: str) -> rsa.RSAPrivateKey:
         try:
-            private = load_root_key(Path(key.place))
+            private = load_root_key(Path(place))
         except MtaError as error:
             raise KeyAway(f"the root key {key.id}: {error}") from error
         if spki(private.public_key()) != key.spki:
-            raise KeyAway(f"{key.place} holds another key than the one that is called {key.id}")
+            raise KeyAway(f"{place} holds another key than the one that is called {key.id}")
         return private
 
     async def close(self) -> None:
-        """Forget the keys."""
+        """Forget the keys, and end the processes that reach tokens."""
         self._files.clear()
+        if self._tokens is not None:
+            await self._tokens.close()
 
 
 def load_root_key(path: Path) -> rsa.RSAPrivateKey:

@@ -3,44 +3,90 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mta.config.contract import Configuration
+from mta.app.vault import places_of
+from mta.config.contract import TOKEN, Configuration
 from mta.config.contract_protection import RootKeyPlace
-from mta.errors import UsageError
+from mta.errors import MtaError, UsageError
 from mta.model.protected import RootKey
+from mta.vault.root_keys import root_key_bits
 
-TOKEN = "pkcs11:"  # noqa: S105 - how the URI of a token's key begins
+if TYPE_CHECKING:
+    from mta.adapters.root_tokens import TokenMaker
 
 
-def place_key(configuration: Configuration, place: RootKeyPlace, bits: int) -> bytes:
+async def place_key(configuration: Configuration, place: RootKeyPlace, bits: int) -> bytes:
     """Make a new key in its place; its public half, DER. Raises UsageError if one is there, MtaError."""
-    if place.place.startswith(TOKEN):
-        raise UsageError("keys in tokens cannot be made here yet")
+    try:
+        if place.place.startswith(TOKEN):
+            async with token_maker(configuration) as tokens:
+                return await tokens.generate(place.place, bits)
+        return _file_made(Path(place.place), bits)
+    except UsageError as error:
+        raise UsageError(f"{error}; `mta keys root import {place.id}` takes over what is there") from error
+
+
+def _file_made(path: Path, bits: int) -> bytes:
     from mta.adapters.private_files import write_private
     from mta.adapters.root_keys import new_root_key
 
     pem, spki = new_root_key(bits)
-    Path(place.place).parent.mkdir(parents=True, exist_ok=True)
-    write_private(Path(place.place), pem, replace=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_private(path, pem, replace=False)
     return spki
 
 
-def take_key(configuration: Configuration, place: RootKeyPlace, source: Path | None) -> bytes:
-    """Bring a key into its place, or take it as it lies there; its public half, DER. Raises UsageError, MtaError."""
+async def take_key(configuration: Configuration, place: RootKeyPlace, source: Path | None) -> bytes:
+    """Bring a key into its place, or take it as it lies there; its public half, DER. Raises UsageError, MtaError.
+
+    What cannot be a root key is refused before anything is written.
+    """
     from mta.adapters.private_files import read_private, write_private
     from mta.adapters.root_keys import load_root_key, spki
 
-    if place.place.startswith(TOKEN):
-        raise UsageError("keys in tokens cannot be taken over here yet")
+    if source is None and place.place.startswith(TOKEN):
+        async with token_maker(configuration, writes=False) as tokens:
+            found = await tokens.take(place.place)
+        root_key_bits(found)
+        return found
+    key = load_root_key(source or Path(place.place))
+    public = spki(key.public_key())
+    root_key_bits(public)
+    if source is not None and place.place.startswith(TOKEN):
+        async with token_maker(configuration) as tokens:
+            return await tokens.bring(place.place, key)
     if source is not None:
-        load_root_key(source)
         write_private(Path(place.place), read_private(source), replace=False)
-    return spki(load_root_key(Path(place.place)).public_key())
+    return public
 
 
-def remove_key(configuration: Configuration, key: RootKey) -> None:
-    """The end of a key where it is."""
+async def remove_key(configuration: Configuration, key: RootKey) -> None:
+    """The end of a key where it is; of this one and of no other. Raises MtaError."""
+    place = places_of(configuration).get(key.id, key.place)
+    if place.startswith(TOKEN):
+        async with token_maker(configuration) as tokens:
+            await tokens.remove(place, key.spki)
+    else:
+        _file_removed(Path(place), key)
+
+
+def _file_removed(path: Path, key: RootKey) -> None:
     from mta.adapters.private_files import overwrite_and_remove
+    from mta.adapters.root_keys import load_root_key, spki
 
-    if not key.place.startswith(TOKEN):
-        overwrite_and_remove(Path(key.place))
+    if not path.exists():
+        return
+    if spki(load_root_key(path).public_key()) != key.spki:
+        raise MtaError(f"{path} holds another key than the one that is called {key.id}; it was left as it is")
+    overwrite_and_remove(path)
+
+
+def token_maker(configuration: Configuration, *, writes: bool = True) -> TokenMaker:
+    """Changes what tokens hold, or with no `writes` looks at it. Raises UsageError without `server.pkcs11`."""
+    from mta.adapters.root_tokens import TokenMaker
+
+    token = configuration.server.pkcs11
+    if token is None:
+        raise UsageError("nothing here reaches tokens: write server.pkcs11 (module, pin_file)")
+    return TokenMaker(token.module, token.pin, writes=writes)

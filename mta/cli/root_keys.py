@@ -5,18 +5,19 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mta.app import load
 from mta.app.root_keys import place_key, remove_key, take_key
-from mta.app.vault import protection_of
+from mta.app.vault import places_of, protection_of
 from mta.cli.protected import with_vault
 from mta.cli.vault_words import administrator, stamp
+from mta.config.contract import Configuration
 from mta.config.contract_protection import RootKeyPlace
 from mta.config.problems import did_you_mean
-from mta.errors import UsageError
+from mta.errors import MtaError, UsageError
 from mta.model.protected import Actor, KeyState, RootKey
 from mta.observe.vault_events import Operation
 from mta.vault.root_keys import add_key, change_key, found_key
@@ -33,10 +34,10 @@ def create(id: str, bits: int, config: str, json_output: bool) -> int:
     async def work(vault: Vault) -> RootKey:
         if await vault.root_key(id):
             raise UsageError(f"there is a root key {id} already; an id stays with one key for ever")
-        spki = place_key(configuration, place, bits)
+        spki = await place_key(configuration, place, bits)
         return await add_key(vault, (id, place.place), spki, Operation.KEY_CREATE, administrator())
 
-    return _shown(with_vault(config, work), json_output)
+    return _shown(with_vault(config, work), json_output, places_of(configuration))
 
 
 def take_over(id: str, file: str, config: str, json_output: bool) -> int:
@@ -44,10 +45,12 @@ def take_over(id: str, file: str, config: str, json_output: bool) -> int:
     configuration, place = load(config), _place(config, id)
 
     async def work(vault: Vault) -> RootKey:
-        spki = take_key(configuration, place, Path(file) if file else None)
+        if await vault.root_key(id):
+            raise UsageError(f"there is a root key {id} already; an id stays with one key for ever")
+        spki = await take_key(configuration, place, Path(file) if file else None)
         return await add_key(vault, (id, place.place), spki, Operation.KEY_IMPORT, administrator())
 
-    return _shown(with_vault(config, work), json_output)
+    return _shown(with_vault(config, work), json_output, places_of(configuration))
 
 
 def _place(config: str, id: str) -> RootKeyPlace:
@@ -60,9 +63,10 @@ def _place(config: str, id: str) -> RootKeyPlace:
 
 def show_list(config: str, json_output: bool) -> int:
     """Print all root keys."""
+    places = places_of(load(config))
 
     async def work(vault: Vault) -> list[dict[str, Any]]:
-        return [_document(key) for key in await vault.store.root_keys()]
+        return [_document(key, places) for key in await vault.store.root_keys()]
 
     rows = with_vault(config, work)
     if json_output:
@@ -92,32 +96,45 @@ def selftest(id: str, config: str, json_output: bool) -> int:
 
 
 def change(wish: str, id: str, by: str, config: str, json_output: bool) -> int:
-    """activate, archive, hold, release or destroy. Raises UsageError."""
+    """activate, archive, hold, release or destroy. Raises UsageError, MtaError."""
     configuration = load(config)
     actor = Actor(by, "console", agent=f"account {getpass.getuser()}") if by else administrator()
-    work: Callable[[Vault], Awaitable[RootKey]] = lambda vault: change_key(vault, id, wish, actor)  # noqa: E731
-    key = with_vault(config, work)
-    if key.state == KeyState.DESTROYED:
-        remove_key(configuration, key)
-    return _shown(key, json_output)
+
+    async def work(vault: Vault) -> RootKey:
+        key = await found_key(vault, id)
+        if wish != "destroy" or key.state != KeyState.DESTROYED:  # else what was left in its place is still to end
+            key = await change_key(vault, id, wish, actor)
+        if key.state == KeyState.DESTROYED:
+            await _removed(configuration, key)
+        return key
+
+    return _shown(with_vault(config, work), json_output, places_of(configuration))
 
 
-def _shown(key: RootKey, json_output: bool) -> int:
-    row = _document(key)
+async def _removed(configuration: Configuration, key: RootKey) -> None:
+    try:
+        await remove_key(configuration, key)
+    except MtaError as error:
+        text = f"the vault opens nothing more with {key.id}, but the key itself could not be removed: {error}"
+        raise MtaError(f"{text}; give the command again when that is mended") from error
+
+
+def _shown(key: RootKey, json_output: bool, places: Mapping[str, str]) -> int:
+    row = _document(key, places)
     if json_output:
         print(json.dumps(row, indent=2))
     else:
         end = f"; destroyed by a second person after {row['destroy_after']}" if row["destroy_after"] else ""
-        print(f"{key.id}: {key.state.value}, RSA {key.bits}, {key.place}{end}")
+        print(f"{key.id}: {key.state.value}, RSA {key.bits}, {row['place']}{end}")
     return 0
 
 
-def _document(key: RootKey) -> dict[str, Any]:
+def _document(key: RootKey, places: Mapping[str, str]) -> dict[str, Any]:
     return {
         "id": key.id,
         "state": key.state.value,
         "bits": key.bits,
-        "place": key.place,
+        "place": places.get(key.id, key.place),
         "fingerprint": f"spki-sha256:{hashlib.sha256(key.spki).hexdigest()}",
         "created": stamp(key.created),
         "changed": stamp(key.changed),

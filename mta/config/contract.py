@@ -95,10 +95,14 @@ class Probing:
 
 @dataclass(frozen=True, slots=True)
 class Pkcs11:
-    """`server.pkcs11`: the module (a shared library) that reaches our tokens, and the PIN that opens them."""
+    """`server.pkcs11`: the module (a shared library) that reaches our tokens, and the PIN that opens them.
+
+    `processes`: how many at most open with root keys side by side.
+    """
 
     module: str
     pin: str = field(repr=False)
+    processes: int = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from mta.config.schema_words import FilePath, Keys, RsaBits, Text, optional
+
+TokenProcesses = Annotated[int, Field(strict=True, ge=1, le=64)]
 
 
 class AlgorithmKeys(Keys):
@@ -96,3 +98,4 @@ class Pkcs11Keys(Keys):
 
     module: Text = Field(description="The shared library of the token's maker, an absolute path.")
     pin_file: FilePath = Field(description="File whose first line is the PIN.")
+    processes: TokenProcesses = optional("Processes that open with root keys side by side, one session each.", 2)

@@ -51,7 +51,7 @@ def build_pkcs11(keys: Pkcs11Keys, files: Files, place: tuple[Report, Path]) -> 
     if not os.path.isfile(keys.module):
         hint = "an absolute path, like /usr/lib/softhsm/libsofthsm2.so"
         report.problem((*path, "module"), f"there is no file {keys.module}", hint)
-    return Pkcs11(keys.module, files.password(keys.pin_file, (*path, "pin_file")))
+    return Pkcs11(keys.module, files.password(keys.pin_file, (*path, "pin_file")), keys.processes)
 
 
 def _pair(keys: OwnPairKeys, files: Files, path: Path) -> KeyPair:

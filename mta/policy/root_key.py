@@ -8,6 +8,7 @@ from mta.model.protected import KeyState, RootKey
 
 DELAY = 7 * 86_400.0  # seconds between the wish to destroy a key and its end
 MIN_BITS, MAX_BITS = 2048, 4096
+EXPONENT = 65_537
 
 # what is asked for -> the states from which it may be asked -> the state that follows
 MOVES = {

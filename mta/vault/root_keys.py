@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from mta.errors import KeyAway, MtaError, UsageError
 from mta.model.protected import Actor, KeyState, RootKey, VaultEvent
 from mta.observe.vault_events import Operation, Result
-from mta.policy.root_key import MAX_BITS, MIN_BITS, Refused, move
+from mta.policy.root_key import EXPONENT, MAX_BITS, MIN_BITS, Refused, move
 from mta.ports.vault import Change
 from mta.rfc.tdf.share import OAEP
 from mta.vault.vault import Vault
@@ -34,17 +34,22 @@ async def add_key(vault: Vault, place: tuple[str, str], spki: bytes, operation: 
         raise UsageError(f"the vault has a root key {id} already; an id stays with one key for ever")
     state = KeyState.ARCHIVED if any(key.state == KeyState.ACTIVE for key in known) else KeyState.ACTIVE
     now = vault.clock.now()
-    key = RootKey(id, where, spki, _bits(spki), state, now, now)
+    key = RootKey(id, where, spki, root_key_bits(spki), state, now, now)
     await prove(vault, key)
     event = _event(vault, operation, actor, key)
     await vault.store.change(Change((event,), keys=(key,)))
     return key
 
 
-def _bits(spki: bytes) -> int:
+def root_key_bits(spki: bytes) -> int:
+    """How long this key is. Raises UsageError if it cannot be a root key."""
     public = load_der_public_key(spki)
-    if not isinstance(public, RSAPublicKey) or not MIN_BITS <= public.key_size <= MAX_BITS:
-        raise UsageError(f"a root key is RSA of {MIN_BITS} to {MAX_BITS} bits")
+    if not isinstance(public, RSAPublicKey):
+        raise UsageError(f"a root key is RSA of {MIN_BITS} to {MAX_BITS} bits, and this one is of another kind")
+    if not MIN_BITS <= public.key_size <= MAX_BITS:
+        raise UsageError(f"a root key is RSA of {MIN_BITS} to {MAX_BITS} bits, and this one has {public.key_size}")
+    if public.public_numbers().e != EXPONENT:
+        raise UsageError(f"a root key has the public exponent {EXPONENT}, and this one {public.public_numbers().e}")
     return public.key_size
 
 
@@ -67,6 +72,14 @@ async def selftest(vault: Vault, key: RootKey, actor: Actor) -> str:
     result = Result.FAILED if fault else Result.DONE
     await vault.store.record(replace(_event(vault, Operation.KEY_SELFTEST, actor, key), result=result, reason=fault))
     return fault
+
+
+async def prove_keys(vault: Vault, actor: Actor) -> None:
+    """Prove every key that there is. Raises MtaError with what is the matter."""
+    keys = [key for key in await vault.store.root_keys() if key.state != KeyState.DESTROYED]
+    faults = [f"{key.id}: {fault}" for key in keys if (fault := await selftest(vault, key, actor))]
+    if faults:
+        raise MtaError("; ".join(faults))
 
 
 async def change_key(vault: Vault, id: str, wish: str, actor: Actor) -> RootKey:

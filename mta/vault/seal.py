@@ -46,7 +46,6 @@ class SealRequest:
     parent: str = ""
     place: str = ""
     spelling: Spelling = Spelling.V4_3
-    id: str = ""  # of the item, if it has one already
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +58,10 @@ class _Secrets:
     uuid: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """An item whose container is written, and that nobody remembers yet. `share` is covered."""
-
-    item: Item
-    share: bytes
-    grants: tuple[Grant, ...]
-    event: VaultEvent
-
-
 async def seal_item(vault: Vault, request: SealRequest, source: BinaryIO, out: BinaryIO) -> Item:
     """Write the container to `out`, then remember the item, its grants and the event, all or nothing.
 
     Raises MtaError if no root key is active, StorageError if it cannot be remembered: `out` is worth nothing then.
-    """
-    made = await write_sealed(vault, request, source, out)
-    await vault.store.seal(made.item, made.share, made.grants, made.event)
-    return made.item
-
-
-async def write_sealed(vault: Vault, request: SealRequest, source: BinaryIO, out: BinaryIO) -> Sealed:
-    """Write the container to `out`. It opens for nobody until `VaultStore.seal` remembers it.
-
-    Raises MtaError if no root key is active.
     """
     key, now = await vault.active_key(), vault.clock.now()
     secrets = _secrets(vault)
@@ -102,7 +81,7 @@ async def write_sealed(vault: Vault, request: SealRequest, source: BinaryIO, out
     )
     sealed = await asyncio.to_thread(seal, source, out, order, request.size)
     item = Item(
-        id=request.id or vault.new_id(),
+        id=vault.new_id(),
         wrapped_digest=hashlib.sha256(wrapped).digest(),
         policy_digest=policy_digest(policy),
         uuid=str(secrets.uuid),
@@ -120,7 +99,8 @@ async def write_sealed(vault: Vault, request: SealRequest, source: BinaryIO, out
         signed_policy=token,
     )
     event = VaultEvent(now, Operation.PROTECT, request.actor, Result.DONE, item=item.id, key=key.id)
-    return Sealed(item, vault.shares.cover(secrets.shares.b), _grants(vault, request, item), event)
+    await vault.store.seal(item, vault.shares.cover(secrets.shares.b), _grants(vault, request, item), event)
+    return item
 
 
 def _secrets(vault: Vault) -> _Secrets:

@@ -41,10 +41,12 @@ def hsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
 
 
 @pytest.fixture(scope="module")
-def tokens(hsm: SoftHsm) -> Any:
+def tokens(hsm: SoftHsm) -> Iterator[Any]:
     from mta.adapters.token import Tokens
 
-    return Tokens(hsm.module, PIN)
+    made = Tokens(hsm.module, PIN)
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("digest", [hashes.SHA256(), hashes.SHA384(), hashes.SHA512()], ids=lambda each: each.name)
@@ -83,6 +85,12 @@ def test_what_the_token_does_not_permit_is_said(hsm: SoftHsm, tokens: Any) -> No
     key = tokens.key(hsm.uri("signs-only"))
     with pytest.raises(MtaError, match="does not let signs-only do this"):
         key.exchange(ec.ECDH(), ec.generate_private_key(ec.SECP256R1()).public_key())
+
+
+def test_a_key_of_another_certificate_does_nothing(hsm: SoftHsm, tokens: Any) -> None:
+    key = tokens.key(hsm.uri("office"), self_signed(emails=["a@contoso.example"], key="rsa-2048").key.public_key())
+    with pytest.raises(MtaError, match="is another than the one that is meant"):
+        key.sign(DATA, padding.PKCS1v15(), hashes.SHA256())
 
 
 def test_every_thread_may_use_a_key(hsm: SoftHsm, tokens: Any) -> None:

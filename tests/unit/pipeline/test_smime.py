@@ -209,7 +209,7 @@ class _Hanging(Tokens):
         super().__init__("m", "1")
         self._gate = gate
 
-    def use(self, *_: Any) -> Any:
+    def use(self, *_: Any, **__: Any) -> Any:
         self._gate.wait(PATIENCE)
         raise MtaError("the token does not answer")
 

@@ -94,12 +94,14 @@ class RemoteProtocolError(ProtocolError):
 class ConnectFailed(MtaError):
     """The peer could not be reached, or was lost. `phase` names what was waited for (`connect`, `mail`, ...).
 
-    Lost in `data_final`, it is unknown whether the message was taken.
+    Lost in `data_final`, it is unknown whether the message was taken. `ours`: this machine lacked something (a
+    descriptor, memory), which says nothing of the peer.
     """
 
-    def __init__(self, text: str = "", *, phase: str = "") -> None:
+    def __init__(self, text: str = "", *, phase: str = "", ours: bool = False) -> None:
         super().__init__(text)
         self.phase = phase
+        self.ours = ours
 
 
 class TlsFailed(MtaError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,8 @@ from mta.rfc.smtp.next_hop import Cargo, can_carry
 
 ContextMaker = Callable[[str, tuple[Path, Path] | None], SSL.Context]
 Connector = Callable[[Callable[[], asyncio.Protocol], DialTarget], Awaitable[object]]
+
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})  # what this machine lacks
 
 
 class SmtpDialer:
@@ -68,7 +71,7 @@ class SmtpDialer:
             raise ConnectFailed(text, phase="connect") from error
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)
-            raise ConnectFailed(f"{connection.where}: {why}", phase="connect") from error
+            raise ConnectFailed(f"{connection.where}: {why}", phase="connect", ours=error.errno in _OURS) from error
         own = connection.wire.transport.get_extra_info("sockname") if connection.wire.transport else None
         connection.local_address = str(own[0]) if own else ""
         if target.implicit_tls:

@@ -32,6 +32,7 @@ class Failure:
     reason: str  # for us: a stable word first, then the whole story
     permanent: bool
     local: bool = False  # nobody said `reply` to us: a bounce must not quote it as the peer's
+    ours: bool = False  # this machine lacked something: it says nothing of the destination
 
 
 @frozen

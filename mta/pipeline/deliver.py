@@ -92,7 +92,7 @@ async def deliver(site: Site, hops: Hops, job: Job, taken: Taken | None = None) 
 def _unreached(attempts: Sequence[HostAttempt]) -> bool | None:
     """False where no host could be spoken to for now, and another message would not fare better; else None."""
     failures = [attempt.failure for attempt in attempts]
-    says = all(one and not one.permanent and one is not CONTRACT_CHANGED for one in failures)
+    says = all(one and not one.permanent and not one.ours and one is not CONTRACT_CHANGED for one in failures)
     return False if says else None
 
 

@@ -211,7 +211,7 @@ class Hops:
         try:
             connection = await self._site.dialer.connect(key.target)
         except ConnectFailed as error:
-            return _Dialled(failure=_unreachable(f"connect: {error}"))
+            return _Dialled(failure=replace(_unreachable(f"connect: {error}"), ours=error.ours))
         except TlsFailed as error:
             return _Dialled(failure=_tls_failed(f"{_TLS_FAILED}: {error}"))
         try:

@@ -1,7 +1,8 @@
 """The relay against Postfix, durable, end to end: `python benchmarks/relay.py [--rounds 3] [--only NAME]`.
 
 Both take the same messages from the same load and hand them to the same sink, in turn, in one run; default settings
-on both sides. One JSON line a case: the two rates (messages per second) and the median of the ratios. Needs Postfix.
+on both sides. One JSON line a case: the two rates (messages per second) and the median of the ratios; and the CPU
+microseconds per message of all processes of each, whose ratio hears no other load. Needs Postfix.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from racing import Run, make_track, postfix, race_rate, relay
+from racing import Run, make_track, postfix, race, relay
 
 CASES = {  # name: (the load, the least ratio we promise)
     "4KiB-single": (Run(messages=3000), 1.75),
@@ -29,15 +30,23 @@ def case(name: str, rounds: int) -> dict[str, object]:
     run, promised = CASES[name]
     track = make_track(Path(tempfile.mkdtemp(prefix="race-")))
     with postfix(track, run) as theirs, relay(track, run) as ours:
-        pairs = [(race_rate(ours.port, track, run), race_rate(theirs, track, run)) for _ in range(rounds)]
-    ratio = statistics.median(mine / peers for mine, peers in pairs)
+        pairs = [
+            (race(ours.port, ours.supervisor, track, run), race(theirs.port, theirs.master, track, run))
+            for _ in range(rounds)
+        ]
+    ratio = statistics.median(mine.rate / peers.rate for mine, peers in pairs)
     return {
         "case": name,
-        "mta": [round(mine) for mine, _ in pairs],
-        "postfix": [round(peers) for _, peers in pairs],
+        "mta": [round(mine.rate) for mine, _ in pairs],
+        "postfix": [round(peers.rate) for _, peers in pairs],
         "ratio": round(ratio, 2),
         "promised": promised,
         "kept": ratio >= promised,
+        "cpu_us": {
+            "mta": [round(mine.cpu) for mine, _ in pairs],
+            "postfix": [round(peers.cpu) for _, peers in pairs],
+            "ratio": round(statistics.median(peers.cpu / mine.cpu for mine, peers in pairs), 2),
+        },
     }
 
 

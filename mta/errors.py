@@ -26,6 +26,7 @@ MtaError
 ├── KasError               a request to the key server that cannot be read, or must be refused
 ├── TokenNotGiven          an issuer gives no access token; the text says what it answered, without secrets
 ├── KeyAway                a root key cannot be reached now: nothing opens, and later it will
+├── IssuerAway             an issuer of tokens does not answer now, or not as one: later
 ├── NotOpened              an item does not open for this reader; `word` says why, for the log
 └── TlogError              a note, checkpoint, tile or proof that cannot be read or does not hold
 """
@@ -171,6 +172,10 @@ class TlogError(MtaError):
 
 class KeyAway(MtaError):
     """A root key cannot be reached now: its token is away, hangs or is busy. Nothing opens; later it will."""
+
+
+class IssuerAway(MtaError):
+    """Somebody else's issuer of tokens does not answer now, or not as an issuer does."""
 
 
 class NotOpened(MtaError):

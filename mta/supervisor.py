@@ -14,20 +14,18 @@ import json
 import os
 import pickle
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from mta.config.ailments import Told
-from mta.config.contract import Configuration, Listener
+from mta.config.contract import Configuration
 from mta.config.listening import demand_servable, only_at_restart
-from mta.config.watch import FileWatch, Stamp, unchanged
+from mta.config.watch import FileWatch, unchanged
 from mta.errors import ConfigurationError
 from mta.observe import events
 from mta.observe.log import EventLog
+from mta.plan import Loaded, Plan
 
 _QUICK_DEATH = 5.0  # seconds: a worker that dies sooner is restarted with growing patience
 _LONGEST_PAUSE = 10.0
@@ -38,47 +36,6 @@ _SETTLE = 1.0  # seconds, at the most, that changed files are given to come to r
 _REST = 10.0  # times as long as a reload took nothing is looked at
 _MENDED_BY_TIME = 60.0  # seconds between looks at what no change of a file would mend
 _UNWATCHED = 5.0  # seconds between looks whether watching was switched on
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A configuration that was found good, and the text it was made of: what the workers are given."""
-
-    configuration: Configuration
-    text: str
-    files: Mapping[str, Stamp]  # connectors.yaml and all that it names, as they were read
-
-
-class Doorman(Protocol):
-    """Answers on the sockets of a worker that cannot live."""
-
-    answered: int
-
-    def begin(self, reply: bytes) -> bool:
-        """Say `reply` to whoever comes; False: that is done already."""
-        ...
-
-    def end(self) -> bool:
-        """Leave the sockets to the worker; False: they were its own all the time."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the supervisor was told to run. `sockets[worker]` holds (number in `listen`, socket) pairs.
-
-    `listen` is what the sockets were bound for: as that they serve until a restart, whatever a reload says.
-    `doormen` has one for each worker; `shared`: all workers take from the same sockets.
-    """
-
-    path: str
-    loaded: Loaded
-    listen: tuple[Listener, ...]
-    sockets: tuple[tuple[tuple[int, socket.socket], ...], ...]
-    doormen: tuple[Doorman, ...]
-    shared: bool
-    load: Callable[[], Loaded]
-    notify: Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -131,6 +88,8 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         self._tell_broken()
         keepers = [loop.create_task(self._keep(worker)) for worker in self._workers]
+        for role in self._plan.roles:
+            role.renew(self.configuration)
         background = [loop.create_task(self._announce()), loop.create_task(self._watch())]
         await self._stopping.wait()
         for task in background:
@@ -318,6 +277,8 @@ class Supervisor:
         self._loaded = fresh
         for worker in self._workers:
             worker.tell({"text": fresh.text})
+        for role in self._plan.roles:
+            role.renew(new)
         self._tell_broken()
         self._log.info(events.SERVER_RELOADED, digest=new.digest[:12])
 
@@ -331,7 +292,9 @@ class Supervisor:
             for _, bound in column:
                 bound.close()  # who comes now is refused at once and does not wait for nobody
         patience = self._loaded.configuration.server.limits.shutdown_timeout + _GRACE
+        roles = asyncio.gather(*(role.stop() for role in self._plan.roles))
         _, late = await asyncio.wait(keepers, timeout=patience)
+        await roles  # each has a bound of its own
         for process in running:
             if process.returncode is None:
                 process.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -23,8 +22,11 @@ def make_folder(folder: Path, mode: int = 0o700) -> None:
     """
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     for each in reversed(missing):
-        with contextlib.suppress(FileExistsError):  # another process was faster; a file in its place is met below
+        try:
             each.mkdir(mode=mode if each == folder else 0o777)
+        except FileExistsError:
+            if not each.is_dir():  # a file; else another process was faster
+                raise
     for each in {folder: None, **dict.fromkeys(missing)}:
         _sync_above(each, made=each in missing)
 

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +18,9 @@ from mta.errors import ConfigurationError, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
 from mta.observe.metrics import Metrics
-from mta.supervisor import Loaded, Plan, Supervisor
+from mta.plan import Loaded, Plan
+from mta.role import RoleKeeper
+from mta.supervisor import Supervisor
 
 Sockets = tuple[tuple[tuple[int, socket.socket], ...], ...]  # of each worker, with the number in server.listen
 
@@ -27,6 +30,8 @@ def serve(path: str, parent: int = 0) -> int:
     from mta.adapters.privileges import drop_privileges
     from mta.adapters.process import die_with_parent
     from mta.app.metrics import bind_metrics
+    from mta.app.web import bind_portal
+    from mta.app.web_role import web_role
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     loaded = _load_checked(path)
@@ -38,11 +43,13 @@ def serve(path: str, parent: int = 0) -> int:
     lock = _move_in(queue_folder(configuration), user, log)
     sockets = _bind(configuration)
     numbers = bind_metrics(configuration)
+    pages = bind_portal(configuration)
     if drop_privileges(user):
         loaded = _load_checked(path)  # with the eyes of the user: what it may not read is told now, in full
     if parent:
         die_with_parent(parent)  # a change of the user would have ended this
     plan = _plan(path, loaded, configuration.server.listen, sockets)
+    plan = replace(plan, roles=(RoleKeeper(web_role(configuration, pages), log),))
     log.info(events.SERVER_STARTED, hostname=configuration.server.hostname, workers=configuration.server.workers)
     try:
         return asyncio.run(_supervise(plan, numbers, log))

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from mta.app.auditor import QueuedAuditor
 from mta.app.outside import SystemClock
 from mta.config.contract import Configuration
 from mta.config.contract_protection import Protection
@@ -23,6 +24,7 @@ async def open_vault(configuration: Configuration, token_log: str = "") -> Async
     """
     from mta.adapters.epochs import Epochs
     from mta.adapters.signing_keys import signing_keys
+    from mta.adapters.vault_sqlite import FolderContainers
     from mta.adapters.vault_sqlite import open_vault as open_store
 
     protection = protection_of(configuration)
@@ -35,11 +37,13 @@ async def open_vault(configuration: Configuration, token_log: str = "") -> Async
             shares=Epochs(folder / "epochs", secrets.token_bytes),
             keys=keys,
             signing=signing_keys(Path(protection.signing_key)),
+            auditor=QueuedAuditor(configuration, protection.auditor),
             clock=SystemClock(),
             random=secrets.token_bytes,
             protection=protection,
             url=key_server_url(configuration),
             ours=frozenset(configuration.domains),
+            containers=FolderContainers(folder),
         )
     finally:
         await keys.close()

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import json
+import os
+import pickle
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -11,7 +16,8 @@ from mta.app.vault import open_vault
 from mta.config.contract import Configuration
 from mta.errors import MtaError, UsageError
 from mta.observe import events
-from mta.observe.log import EventLog
+from mta.observe.log import EventLog, capture_libraries
+from mta.ports.vault import IssuerKeys
 from mta.vault.expire import SYSTEM, expire, sweep
 from mta.vault.log import checkpoint
 from mta.vault.root_keys import prove_keys
@@ -26,13 +32,39 @@ _MAX_HEAD = 32_768  # octets of a request line with its headers
 _CHECKPOINT, _EXPIRE, _SWEEP, _PROVE = 2.0, 10.0, 3600.0, 3600.0
 
 
+def serve_held() -> int:
+    """A process of the supervisor's: its orders stand in the first line of standard input, which ends with it."""
+    from mta.adapters.process import die_with_parent, ignore_terminal, lines
+
+    ignore_terminal()
+    line = next(lines(0), b"")
+    if not line.startswith(b"{"):
+        raise UsageError("this is started by `mta serve`")
+    orders = json.loads(line)
+    die_with_parent(orders["parent"])
+    configuration: Configuration = pickle.loads(base64.b64decode(orders["held"]))  # noqa: S301 - our own supervisor's
+    sockets = [socket.socket(fileno=number) for number in orders["sockets"]]
+    log = EventLog(2, configuration.server.log_format)
+    capture_libraries(log)
+    asyncio.run(run_web(configuration, sockets if configuration.server.portal else [], log))
+    return 0
+
+
 async def run_web(configuration: Configuration, sockets: list[socket.socket], log: EventLog) -> None:
     """Serve until SIGTERM or SIGINT. Without sockets the vault is kept and nothing is served."""
     async with open_vault(configuration, configuration.server.log_format) as vault, _kept(vault, log):
         if sockets:
             await _serve(configuration, vault, sockets, log)
         else:
-            await asyncio.Event().wait()
+            await _until_told()
+
+
+async def _until_told() -> None:
+    """Until SIGTERM or SIGINT."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
 
 
 async def _serve(configuration: Configuration, vault: Vault, sockets: list[socket.socket], log: EventLog) -> None:
@@ -45,7 +77,7 @@ async def _serve(configuration: Configuration, vault: Vault, sockets: list[socke
     assert portal is not None
     chain, key = portal.certificate or (None, None)
     settings = uvicorn.Config(
-        application(Site(vault, portal, log)),
+        application(Site(vault, portal, log, _issuers(configuration, vault))),
         lifespan="off",
         loop="uvloop",
         http="h11",
@@ -60,8 +92,16 @@ async def _serve(configuration: Configuration, vault: Vault, sockets: list[socke
         ssl_certfile=chain,
         ssl_keyfile=key,
     )
-    log.info(events.WEB_READY, url=portal.url, listen=[str(one.getsockname()[:2]) for one in sockets])
+    log.info(events.WEB_READY, pid=os.getpid(), url=portal.url, listen=[str(one.getsockname()[:2]) for one in sockets])
     await uvicorn.Server(settings).serve(sockets)
+
+
+def _issuers(configuration: Configuration, vault: Vault) -> IssuerKeys:
+    from mta.adapters.issuers import IssuerKeySets
+    from mta.app.outside import resolver
+
+    names = resolver(configuration)
+    return IssuerKeySets(lambda: names, vault.clock)
 
 
 def bind_portal(configuration: Configuration) -> list[socket.socket]:

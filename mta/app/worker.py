@@ -227,6 +227,8 @@ async def _control(
     from mta.adapters.control import serve_control
     from mta.app.metrics import worker_samples
     from mta.app.reports import answer_reports
+    from mta.app.rescue import answer_rescue
+    from mta.queue.letter import LETTER, queue_letter
     from mta.queue.operations import answer
 
     async def handle(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -234,11 +236,19 @@ async def _control(
             yield await answer_reports(daily, request)
         elif request.get("command") == "metrics" and worker.site.log.metrics is not None:
             yield await worker_samples(worker, worker.site.log.metrics)
+        elif request.get("command") == LETTER:
+            told = await queue_letter(worker.site, worker.shards, request)
+            worker.nudge()
+            yield told
         elif request.get("command") == "configuration":
             yield dict(in_force)
         else:
             yield {"shards": [shard.number for shard in worker.shards]}
-            async for part in answer(worker.shards, request, time.time(), worker.nudge):
+            if str(request.get("command", "")).startswith("rescue"):
+                coming = answer_rescue(worker.shards, worker.site.contract.index, request, time.time(), worker.nudge)
+            else:
+                coming = answer(worker.shards, request, time.time(), worker.nudge)
+            async for part in coming:
                 yield part
 
     path = shard_folders(configuration)[number] / "control.sock"

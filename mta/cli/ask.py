@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from mta.app import Need, control_paths, open_offline, standing, worker_parts
+from mta.app.rescue import answer_rescue
 from mta.config.contract import Configuration
+from mta.config.index import ConnectorIndex
 from mta.config.problems import one_line
 from mta.errors import UsageError
 from mta.queue.operations import answer, joined
@@ -42,7 +44,8 @@ def parts(config: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     Raises UsageError, Unanswered (a live worker was not heard to the end: its files are left alone) or StorageError.
     """
-    known = look(config, Need.QUEUE)
+    routed = request.get("command") == "rescue-requeue"  # by the contracts in force, never by what can be read of them
+    known = look(config, Need.WHOLE if routed else Need.QUEUE)
     paths = control_paths(known)
     answered: set[int] = set()
     for _, path in paths:
@@ -58,7 +61,11 @@ def parts(config: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 async def _of_files(known: Configuration, numbers: list[int], request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     async with open_offline(known, numbers) as shards:
-        async for part in answer(shards, request, time.time(), lambda: None):
+        if str(request.get("command", "")).startswith("rescue"):
+            coming = answer_rescue(shards, ConnectorIndex(known), request, time.time(), lambda: None)
+        else:
+            coming = answer(shards, request, time.time(), lambda: None)
+        async for part in coming:
             yield part
 
 

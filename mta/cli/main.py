@@ -102,11 +102,14 @@ def worker() -> None:
 
 
 @app.command(hidden=True)
-def web(config: Config = _CONFIG) -> None:
+def web(
+    held: Annotated[bool, typer.Option("--held", hidden=True, help="Orders come by standard input.")] = False,
+    config: Config = _CONFIG,
+) -> None:
     """The key server and the pages by themselves; `mta serve` starts them beside the relay."""
     from mta.cli.web import web as run
 
-    raise typer.Exit(run(config))
+    raise typer.Exit(run(config, held))
 
 
 @app.command()
@@ -279,6 +282,28 @@ _change("hold", "Deliver no more until released.")
 _change("release", "Let held mail go on its way.")
 _change("retry", "Try now, held or not.")
 _change("delete", "Remove from the queue; the sender is not told.")
+
+
+@queue.command("rescue")
+def queue_rescue(
+    names: Annotated[list[str] | None, typer.Argument(help="Bodies, by file name or id of the message.")] = None,
+    requeue: Annotated[bool, typer.Option("--requeue", help="Queue them again.")] = False,
+    export: Annotated[str, typer.Option("--export", help="Copy them into this folder as .eml files.")] = "",
+    sender: Annotated[str, typer.Option("--from", help="With --requeue: the envelope's sender, or <>.")] = "",
+    to: Annotated[list[str] | None, typer.Option("--to", help="With --requeue: a recipient (repeatable).")] = None,
+    all: Annotated[bool, typer.Option("--all", help="With --requeue: every one whose envelope is known.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also what the queue or its history has already.")] = False,
+    damaged: Annotated[bool, typer.Option("--damaged", help="Also what is not as it came.")] = False,
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """Mail that lies beside the queue since it was damaged: look at it, copy it, send it."""
+    from mta.cli.rescue import RescueOptions, rescue
+
+    options = RescueOptions(
+        config, tuple(names or ()), requeue, export, sender, tuple(to or ()), all, again, damaged, json
+    )
+    raise typer.Exit(rescue(options))
 
 
 @certs.command("list")

@@ -60,6 +60,7 @@ class OpenOptions:
     reader: str = ""
     out: str = ""
     config: str = "connectors.yaml"
+    super_user: bool = False  # `reader` is then who holds a leave
 
 
 def protect(options: ProtectOptions, json_output: bool) -> int:
@@ -144,12 +145,12 @@ def _whole(out: Path) -> Iterator[BinaryIO]:
 def open_file(options: OpenOptions, json_output: bool) -> int:
     """Open a file as one of its readers; 0 when it is written, 1 when it does not open. Raises UsageError, MtaError."""
     configuration = load(options.config)
-    reader = read_reader(options.reader or configuration.server.postmaster)
+    reader = _who(options, configuration)
     with _source(options.file) as file:
         try:
             protected = read_protected(file)
             with acting_for(protection_of(configuration).store, configuration.server.user):
-                key = asyncio.run(_key(configuration, protected, reader))
+                key = asyncio.run(_key(configuration, protected, reader, options.super_user))
             opened = unlock(protected, key)
             out = options.out or _own_name(opened, options.file)
             _write(opened, out)
@@ -163,14 +164,20 @@ def open_file(options: OpenOptions, json_output: bool) -> int:
     return 0
 
 
-async def _key(configuration: Configuration, protected: Protected, reader: str) -> bytes:
+def _who(options: OpenOptions, configuration: Configuration) -> str:
+    if options.super_user:
+        return options.reader or administrator().subject
+    return read_reader(options.reader or configuration.server.postmaster)
+
+
+async def _key(configuration: Configuration, protected: Protected, reader: str, super_user: bool) -> bytes:
     """Whoever may read the vault and use its root key on this machine asks in a reader's name; the log says who."""
     async with open_vault(configuration) as vault:
         account = getpass.getuser()
         actor = Actor(reader, "console", agent=f"account {account}")
         ours = [one for one in protected.manifest.keys if one.url == vault.url]
         access = (ours or list(protected.manifest.keys))[0]
-        request = OpenRequest(access, protected.manifest.policy, reader, Right.VIEW, Operation.OPEN, actor)
+        request = OpenRequest(access, protected.manifest.policy, reader, Right.VIEW, Operation.OPEN, actor, super_user)
         return (await open_key(vault, request)).content_key
 
 

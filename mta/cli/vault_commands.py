@@ -28,6 +28,9 @@ def register(app: typer.Typer, keys: typer.Typer) -> None:
     for group in (protected, log, label):
         app.add_typer(group)
     keys.add_typer(root)
+    from mta.cli.super_user_commands import super_user
+
+    protected.add_typer(super_user)
 
 
 def protect(
@@ -53,6 +56,10 @@ def open_(
     file: Annotated[str, typer.Argument(help="A protected file.")],
     as_: Annotated[str, typer.Option("--as", help="The reader's address.")] = "",
     out: Annotated[str, typer.Option("--out", help="The file to write, or - ; default: its own name.")] = "",
+    super_user: Annotated[
+        bool,
+        typer.Option("--super-user", help="By a leave of two persons (`mta protected super-user`); --as says who."),
+    ] = False,
     config: Config = _CONFIG,
     json: Json = False,
 ) -> None:
@@ -60,7 +67,7 @@ def open_(
     from mta.cli.protect import OpenOptions
     from mta.cli.protect import open_file as run
 
-    raise typer.Exit(run(OpenOptions(file, as_, out, config), json))
+    raise typer.Exit(run(OpenOptions(file, as_, out, config, super_user), json))
 
 
 @protected.command("list")

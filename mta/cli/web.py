@@ -6,13 +6,18 @@ import asyncio
 import contextlib
 
 from mta.app import load
-from mta.app.web import bind_portal, run_web
+from mta.app.web import bind_portal, run_web, serve_held
 from mta.errors import UsageError
 from mta.observe.log import EventLog
 
 
-def web(config: str) -> int:
-    """Serve until SIGTERM or SIGINT. Raises UsageError without `server.portal`."""
+def web(config: str, held: bool) -> int:
+    """Serve until SIGTERM or SIGINT. Raises UsageError without `server.portal`.
+
+    `held`: the supervisor hands configuration and sockets over by standard input.
+    """
+    if held:
+        return serve_held()
     configuration = load(config)
     if configuration.server.portal is None:
         raise UsageError(f"{config} serves no portal: write server.portal")

@@ -70,8 +70,7 @@ class Issuer:
     name: str
     issuer: str
     client_id: str
-    client_secret: str = field(repr=False)
-    domains: tuple[str, ...] = ()
+    domains: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +96,7 @@ class Protection:
     clients: tuple[Client, ...] = ()
     identities: tuple[Issuer, ...] = ()
     foreign: str = "pass"  # or hold, or refuse: mail protected by others' rights management
+    super_user: bool = False  # whether two persons may let one of them open everything for a while
     auditor: str = ""  # is told of every use of the super user
 
     def __post_init__(self) -> None:

@@ -12,7 +12,13 @@ def only_at_restart(bound: tuple[Listener, ...], old: Server, new: Server) -> li
     """What a new file says that only a restart brings, in warnings; the order of listeners says nothing."""
     fixed = ", ".join(f"server.{key}" for key in _AT_RESTART if getattr(old, key) != getattr(new, key))
     listeners = [f"server.listen: {text}" for text in _listeners(bound, new.listen)]
+    if _portal(old) != _portal(new):
+        listeners.append("server.portal.address: takes effect at a restart only")
     return [f"{fixed}: takes effect at a restart only", *listeners] if fixed else listeners
+
+
+def _portal(server: Server) -> tuple[str, int] | None:
+    return (server.portal.address, server.portal.port) if server.portal else None
 
 
 def _listeners(bound: tuple[Listener, ...], wanted: tuple[Listener, ...]) -> list[str]:

@@ -15,7 +15,7 @@ from mta.config.values import ValueFault, certificate_name
 
 Tell = Callable[[str, bool], None]  # a difference, and whether it is weaker
 
-_SPOKEN = ("hostname", "nexthop", "dot-nexthop")
+_SPOKEN = frozenset({"hostname", "nexthop", "dot-nexthop"})  # in any case of their letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Target:
 
 def expected_names(asked: Sequence[str], target: Target, tell: Tell) -> list[str]:
     """The `names` of a contract; empty: those that are expected without any."""
-    written = [name for word in asked if word not in _SPOKEN for name in _written(word, tell)]
-    spoken = {word for word in asked if word in _SPOKEN}
+    written = [name for word in asked if word.lower() not in _SPOKEN for name in _written(word, tell)]
+    spoken = {word.lower() for word in asked} & _SPOKEN
     if not spoken and not written:
         tell("none of the names can be carried over: the domain, or the host, is expected", True)
     if "hostname" in spoken and not target.fixed:

@@ -8,13 +8,14 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 
 from mta.config import values
 from mta.config.contract import HostPort, Server
-from mta.config.contract_protection import RECIPIENTS, Client, Label, Marking, Portal, Protection, RootKeyPlace
+from mta.config.contract_protection import RECIPIENTS, Client, Issuer, Label, Marking, Portal, Protection, RootKeyPlace
 from mta.config.files import Files
 from mta.config.problems import Path, Report, did_you_mean, shown
 from mta.config.readers import reader_name
 from mta.config.schema_limits import Duration
 from mta.config.schema_words import (
     Address,
+    DomainName,
     FilePath,
     KeyPairKeys,
     Keys,
@@ -70,6 +71,15 @@ def _url(value: object) -> str:
     return given
 
 
+def _issuer(value: object) -> str:
+    given = values.text(value, "the URL of an issuer")
+    scheme, _, rest = given.partition("://")
+    local = rest.startswith(("127.0.0.1", "localhost", "[::1]"))
+    if not rest or not given.isascii() or "?" in given or not (scheme == "https" or (scheme == "http" and local)):
+        raise values.ValueFault(f"{shown(given)} is not an issuer", "write it as its tokens do: https://login.example")
+    return given
+
+
 Rights = Annotated[
     frozenset[Right],
     PlainValidator(_rights),
@@ -80,6 +90,7 @@ Readers = Annotated[
     PlainValidator(_readers),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
+IssuerUrl = Annotated[str, PlainValidator(_issuer), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 Url = Annotated[str, PlainValidator(_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 
 
@@ -125,6 +136,15 @@ class ClientKeys(Keys):
     address: Address = Field(description="The address for which it opens.")
 
 
+class IdentityKeys(Keys):
+    """Somebody else's OpenID Connect issuer, believed for its own domains alone."""
+
+    name: Text = Field(description="What people read.")
+    issuer: IssuerUrl = Field(description="The issuer's identifier, exactly as its tokens say it.")
+    client_id: Text = Field(description="Our id at the issuer: tokens must be for it, or for our key server.")
+    domains: list[DomainName] = Field(description="Whose addresses it may vouch for.", min_length=1)
+
+
 class ProtectionKeys(Keys):
     """Protected mail and files: where they are kept, who holds the keys, which labels there are."""
 
@@ -133,7 +153,9 @@ class ProtectionKeys(Keys):
     signing_key: FilePath = optional("Signs policies and the log; made when it is first needed.", "certs/policy.key")
     log: LogWitnessKeys = optional("The log of every use of keys.", LogWitnessKeys())
     labels: dict[str, LabelKeys] = optional("Labels by their names.", {})
+    identities: list[IdentityKeys] = optional("Other organisations' issuers, each for its own domains.", [])
     clients: list[ClientKeys] = optional("Programs that open for one address.", [])
+    super_user: Switch = optional("Two persons may let one of them open everything for a while.", False)
     auditor: Address | None = optional("Who is told of every use of the super user; default: server.postmaster.")
 
 
@@ -160,6 +182,8 @@ def build_protection(keys: ProtectionKeys, files: Files, postmaster: str) -> Pro
             )
             for n, one in enumerate(keys.clients)
         ),
+        identities=tuple(Issuer(one.name, one.issuer, one.client_id, tuple(one.domains)) for one in keys.identities),
+        super_user=keys.super_user,
         auditor=str(keys.auditor) if keys.auditor else postmaster,
     )
 

@@ -90,6 +90,25 @@ class RootKey:
 
 
 @dataclass(frozen=True, slots=True)
+class SuperUser:
+    """Leave to open what is not for one: asked for by one person, approved by another, over at `ends`.
+
+    `lasts` in seconds from the approval on; `begins` 0: nobody has approved it yet.
+    """
+
+    id: str
+    asked_by: str
+    reason: str
+    asked_at: float
+    lasts: float
+    approved_by: str = ""
+    begins: float = 0.0
+    ends: float = 0.0
+    ended_by: str = ""
+    ended_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
     """Who does something: `subject` an address or an account, `method` how it was proven, and from where."""
 

@@ -24,6 +24,7 @@ class Refusal(StrEnum):
     KEY_HELD = "key-held"
     KEY_DESTROYED = "key-destroyed"
     NO_RIGHT = "no-right"
+    NO_LEAVE = "no-leave"  # as super user, without two persons' leave that holds now
     NOT_PROVEN = "not-proven"  # the label wants a proof of possession
 
 

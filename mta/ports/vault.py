@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
-from mta.model.protected import Grant, Item, ItemState, RootKey, VaultEvent
+from mta.model.protected import Grant, Item, ItemState, RootKey, SuperUser, VaultEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,27 @@ class LogEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """The way of a reader to a grant. `token_hash` is the SHA-256 of the link's id, which nobody here remembers."""
+
+    token_hash: bytes
+    grant: str
+    item: str
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What a mail's item has besides: the links of its readers, and of which message it was made (`origin`)."""
+
+    links: tuple[Link, ...] = ()
+    origin: bytes = b""
+
+
+NOT_POSTED = Posted()
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """All that one command changes, written in one transaction with the events that tell of it.
 
@@ -50,9 +71,11 @@ class Change:
 
     events: tuple[VaultEvent, ...]
     grants: tuple[Grant, ...] = ()
+    links: tuple[Link, ...] = ()
     items: tuple[tuple[str, ItemState], ...] = ()
     ends: tuple[tuple[str, float], ...] = ()
     keys: tuple[RootKey, ...] = ()
+    super_users: tuple[SuperUser, ...] = ()  # replaced by id, or added
     shares_of: tuple[str, ...] = ()  # ids of items whose share is destroyed, when the rest is durable
 
 
@@ -62,8 +85,25 @@ class VaultStore(Protocol):
     Raises StorageError where it cannot write or read; then nothing was changed.
     """
 
-    async def seal(self, item: Item, share: bytes, grants: tuple[Grant, ...], event: VaultEvent) -> None:
-        """A new item with its share (as `shares` covers it), its grants and the event, all or nothing."""
+    async def seal(
+        self, item: Item, share: bytes, grants: tuple[Grant, ...], event: VaultEvent, posted: Posted = NOT_POSTED
+    ) -> None:
+        """A new item with its share (as `shares` covers it), its grants and the event, all or nothing.
+
+        Raises StorageError if there is an item of this origin already.
+        """
+        ...
+
+    async def put_links(self, *links: Link) -> None:
+        """Further ways to grants that are there."""
+        ...
+
+    async def link(self, token_hash: bytes) -> Link | None:
+        """The way whose id has this SHA-256."""
+        ...
+
+    async def of_origin(self, origin: bytes) -> Item | None:
+        """The item that was made of this message before."""
         ...
 
     async def record(self, *events: VaultEvent) -> int:
@@ -110,6 +150,10 @@ class VaultStore(Protocol):
         """All root keys there ever were, destroyed ones too."""
         ...
 
+    async def super_users(self) -> tuple[SuperUser, ...]:
+        """All leaves that were ever asked for, the newest first."""
+        ...
+
     async def head(self) -> LogHead:
         """The log as it stands."""
         ...
@@ -139,6 +183,42 @@ class VaultStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A mail to be sealed. `readers` and `hidden` (blind copies) are addresses as config/readers.reader_name has them.
+
+    `message_id` is the queue's: what was sealed of it before is found by that and the label.
+    """
+
+    message_id: str
+    label: str
+    owner: str
+    readers: tuple[str, ...]
+    hidden: tuple[str, ...] = ()
+    subject: str = ""
+    size: int | None = None
+
+
+class Containers(Protocol):
+    """Where sealed containers lie. A `place` is a name within it (`Item.place`)."""
+
+    def create(self, id: str) -> tuple[str, BinaryIO]:
+        """A new, empty container for the item of this id: its place, and the file. Raises StorageError."""
+        ...
+
+    def keep(self, file: BinaryIO) -> None:
+        """Close a container that was written; it survives a power cut when this returns. Raises StorageError."""
+        ...
+
+    def open(self, place: str) -> BinaryIO:
+        """A container to read, seekable. Raises StorageError."""
+        ...
+
+    def remove(self, place: str) -> None:
+        """Forget one, if it is there. Raises StorageError."""
+        ...
+
+
 class Shares(Protocol):
     """Covers the vault's shares with the key of the running epoch, so that an old backup opens nothing."""
 
@@ -148,6 +228,14 @@ class Shares(Protocol):
 
     def uncover(self, covered: bytes) -> bytes | None:
         """The share; None if the key of its epoch is gone. Raises MtaError for what was changed."""
+        ...
+
+
+class Auditor(Protocol):
+    """Whoever watches over the super user."""
+
+    async def tell(self, subject: str, paragraphs: tuple[str, ...]) -> None:
+        """Have a mail to the auditor queued; when this returns it is durable. Raises MtaError if it is not."""
         ...
 
 
@@ -163,6 +251,14 @@ class RootKeys(Protocol):
 
     async def close(self) -> None:
         """End what serves the keys."""
+        ...
+
+
+class IssuerKeys(Protocol):
+    """The keys by which other organisations' issuers sign tokens."""
+
+    async def keys(self, issuer: str, *, renewed: bool = False) -> tuple[Any, ...]:
+        """Each a rfc.jose.jwk.Jwk; `renewed`: ask again, if that was not done just now. Raises IssuerAway."""
         ...
 
 

@@ -10,18 +10,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from mta.config.certificates import Known, known_certificates
-from mta.config.contract import Configuration, Probing
-from mta.model.envelope import Envelope, Recipient
-from mta.model.message import NOTICE, Content, QueuedMessage, RecipientState
+from mta.config.contract import Probing
+from mta.model.message import QueuedMessage
 from mta.model.seen import Memory, Seen
 from mta.observe import events
 from mta.pipeline.probe import Findings, probe_all
 from mta.pipeline.site import Shard, Site
 from mta.policy.notify import postmaster_of
 from mta.policy.probe import Alarm, Look, alarms, all_targets, own_alarms, remember, together, unreachable
-from mta.policy.route import choose
 from mta.ports import SeenStore
-from mta.rfc.mime.note import Note, compose_note
+from mta.queue.letter import letter
 
 LOOK_EVERY = 0.5  # seconds between looks whether a round is due
 
@@ -98,34 +96,15 @@ def _ends(known: Iterable[Known]) -> list[tuple[str, str, str, float]]:
 
 
 def _letter(site: Site, told: Iterable[Alarm]) -> QueuedMessage:
-    """One mail to the postmaster, as the relay's other notices: from nobody, so that nothing comes back for it."""
-    configuration: Configuration = site.contract.configuration
-    server, now, id_ = configuration.server, site.clock.now(), site.ids.next()
-    postmaster = postmaster_of(server)
+    """One mail to the postmaster for all of a round."""
+    server = site.contract.configuration.server
     words = [f"{alarm.where}: {alarm.text} ({alarm.word})" for alarm in told]
     more = f" and {len(words) - 1} more" if len(words) > 1 else ""
-    note = Note(
-        id=id_,
-        hostname=server.hostname,
-        from_=postmaster.in_ascii,
-        to=postmaster.in_ascii,
-        date=now,
-        subject=f"Mail relay {server.hostname}: {words[0][:120]}{more}",
-        paragraphs=(
-            f"The mail relay {server.hostname} has looked at its partners' hosts and at its own certificates. "
-            "This is new since it looked last; it will not be told again while it lasts.",
-            *words,
-            "`mta probe --all` looks again, `mta certs list` tells what ends when.",
-        ),
+    paragraphs = (
+        f"The mail relay {server.hostname} has looked at its partners' hosts and at its own certificates. "
+        "This is new since it looked last; it will not be told again while it lasts.",
+        *words,
+        "`mta probe --all` looks again, `mta certs list` tells what ends when.",
     )
-    raw = compose_note(note)
-    return QueuedMessage(
-        id=id_,
-        envelope=Envelope(None, (Recipient(postmaster),), body="7BIT" if raw.isascii() else "8BITMIME", size=len(raw)),
-        content=Content(len(raw), raw),
-        prefix=b"",
-        received=now,
-        inbound=NOTICE,
-        states=(RecipientState(0, choose(site.contract.index, postmaster).connector.name, due=now),),
-        evidence={"notice": "alarm", "about": words[0][:200]},
-    )
+    subject = f"Mail relay {server.hostname}: {words[0][:120]}{more}"
+    return letter(site, postmaster_of(server), subject, paragraphs, {"notice": "alarm", "about": words[0][:200]})

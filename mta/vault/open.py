@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from mta.errors import KeyAway, MtaError, NotOpened, TdfError, TdfTampered
-from mta.model.protected import SHRED, Actor, Grant, Item, RootKey, VaultEvent
+from mta.model.protected import SHRED, Actor, Grant, Item, RootKey, SuperUser, VaultEvent
 from mta.model.rights import Right
 from mta.observe.vault_events import Operation, Result
 from mta.policy.reader import Asked, Permission, Refusal, judge
@@ -19,6 +19,7 @@ from mta.rfc.tdf.policy import is_bound, policy_digest, read_policy
 from mta.rfc.tdf.share import open_shares, read_two_shares
 from mta.vault.foreign import foreign_item, remember_foreign
 from mta.vault.seal import TWO_SHARES
+from mta.vault.super_user import leave_of, tell_of_opening
 from mta.vault.vault import Vault
 
 
@@ -26,7 +27,8 @@ from mta.vault.vault import Vault
 class OpenRequest:
     """The key access and the policy's text as they stand in the file, and who wants what.
 
-    `reader` is the proven address, as config/readers.reader_name gives it. `wants` must be among the rights.
+    `reader` is the proven address, as config/readers.reader_name gives it. `wants` must be among the rights. As
+    `super_user` opens whoever holds a leave (vault/super_user.py): then `reader` is that person.
     """
 
     access: KeyAccess
@@ -69,13 +71,16 @@ async def open_key(vault: Vault, request: OpenRequest) -> OpenedKey:
     if found is None:
         reason = "no item here was sealed with this wrapped key"
         raise await _refused(vault, None, request, Permission(refusal=Refusal.UNKNOWN_ITEM, reason=reason))
-    permission = _judge(vault, found, request)
+    leave = await leave_of(vault, request.reader) if request.super_user else None
+    permission = _judge(vault, found, request, leave)
     if not permission.allowed:
         raise await _refused(vault, found, request, permission)
     call = vault.new_id()
     told = _event(vault, found, request, Result.PERMITTED, call=call, permission=permission)
     entry = await vault.store.record(told)
     try:
+        if leave is not None:
+            await tell_of_opening(vault, leave, found.item.id, entry)
         content_key = await _unwrap(vault, found, request, call)
         if found.foreign:
             await remember_foreign(vault, found.item, found.grants, request.actor)
@@ -95,7 +100,7 @@ async def _find(vault: Vault, request: OpenRequest) -> _Found | None:
     return _Found(item, key, grants, foreign is not None) if item and key else None
 
 
-def _judge(vault: Vault, found: _Found, request: OpenRequest) -> Permission:
+def _judge(vault: Vault, found: _Found, request: OpenRequest, leave: SuperUser | None) -> Permission:
     if policy_digest(request.policy) != found.item.policy_digest:
         # Whoever opened the file once knows its content key and can bind a wider policy to it: not here.
         reason = "the policy is not the one the item was sealed with"
@@ -103,10 +108,13 @@ def _judge(vault: Vault, found: _Found, request: OpenRequest) -> Permission:
     if request.access.kid != found.key.id + (TWO_SHARES if found.item.revocation == SHRED else ""):
         reason = f"the key id beside the wrapped key is another than that of {found.item.id}"
         return Permission(refusal=Refusal.UNKNOWN_ITEM, reason=reason)
+    if request.super_user and leave is None:
+        reason = f"{request.reader} holds no leave to open as super user now"
+        return Permission(refusal=Refusal.NO_LEAVE, reason=reason)
     label = vault.protection.labels.get(found.item.label)
     if request.operation == Operation.REWRAP and label and label.demands_dpop and not request.proven_key:
         return Permission(refusal=Refusal.NOT_PROVEN, reason=f"the label {label.id} wants a proof of possession (DPoP)")
-    asked = Asked(request.reader, request.wants, vault.clock.now(), request.super_user)
+    asked = Asked(request.reader, request.wants, vault.clock.now(), leave is not None)
     return judge(found.item, found.grants, found.key.state, asked, vault.ours)
 
 

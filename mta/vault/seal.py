@@ -46,6 +46,7 @@ class SealRequest:
     parent: str = ""
     place: str = ""
     spelling: Spelling = Spelling.V4_3
+    id: str = ""  # of the item, if it has one already
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,30 @@ class _Secrets:
     uuid: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An item whose container is written, and that nobody remembers yet. `share` is covered."""
+
+    item: Item
+    share: bytes
+    grants: tuple[Grant, ...]
+    event: VaultEvent
+
+
 async def seal_item(vault: Vault, request: SealRequest, source: BinaryIO, out: BinaryIO) -> Item:
     """Write the container to `out`, then remember the item, its grants and the event, all or nothing.
 
     Raises MtaError if no root key is active, StorageError if it cannot be remembered: `out` is worth nothing then.
+    """
+    made = await write_sealed(vault, request, source, out)
+    await vault.store.seal(made.item, made.share, made.grants, made.event)
+    return made.item
+
+
+async def write_sealed(vault: Vault, request: SealRequest, source: BinaryIO, out: BinaryIO) -> Sealed:
+    """Write the container to `out`. It opens for nobody until `VaultStore.seal` remembers it.
+
+    Raises MtaError if no root key is active.
     """
     key, now = await vault.active_key(), vault.clock.now()
     secrets = _secrets(vault)
@@ -81,7 +102,7 @@ async def seal_item(vault: Vault, request: SealRequest, source: BinaryIO, out: B
     )
     sealed = await asyncio.to_thread(seal, source, out, order, request.size)
     item = Item(
-        id=vault.new_id(),
+        id=request.id or vault.new_id(),
         wrapped_digest=hashlib.sha256(wrapped).digest(),
         policy_digest=policy_digest(policy),
         uuid=str(secrets.uuid),
@@ -99,8 +120,7 @@ async def seal_item(vault: Vault, request: SealRequest, source: BinaryIO, out: B
         signed_policy=token,
     )
     event = VaultEvent(now, Operation.PROTECT, request.actor, Result.DONE, item=item.id, key=key.id)
-    await vault.store.seal(item, vault.shares.cover(secrets.shares.b), _grants(vault, request, item), event)
-    return item
+    return Sealed(item, vault.shares.cover(secrets.shares.b), _grants(vault, request, item), event)
 
 
 def _secrets(vault: Vault) -> _Secrets:

@@ -10,7 +10,7 @@ from mta.config.contract_protection import Protection
 from mta.errors import MtaError
 from mta.model.protected import KeyState, RootKey
 from mta.ports import Clock
-from mta.ports.vault import RootKeys, Shares, SigningKeys, VaultStore
+from mta.ports.vault import Auditor, Containers, RootKeys, Shares, SigningKeys, VaultStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,13 @@ class Vault:
     shares: Shares
     keys: RootKeys
     signing: SigningKeys
+    auditor: Auditor
     clock: Clock
     random: Callable[[int], bytes]
     protection: Protection
     url: str
     ours: frozenset[str]
+    containers: Containers
 
     def new_id(self) -> str:
         """128 random bits in base32: 26 letters and digits."""

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from mta.config.contract_protection import Portal
 from mta.errors import KasError
 from mta.observe.log import EventLog
+from mta.ports.vault import IssuerKeys
 from mta.vault.vault import Vault
 from mta.web.replay import ReplayCache
 
@@ -23,6 +24,7 @@ class Site:
     vault: Vault
     portal: Portal
     log: EventLog
+    issuers: IssuerKeys
     seen: ReplayCache = field(default_factory=ReplayCache)
 
     @property

@@ -14,7 +14,7 @@ import pytest
 
 from mta.adapters.vault_sqlite import open_vault
 from mta.errors import StorageError
-from mta.model.protected import Actor, Grant, Item, ItemState, KeyState, RootKey, VaultEvent
+from mta.model.protected import Actor, Grant, Item, ItemState, KeyState, RootKey, SuperUser, VaultEvent
 from mta.model.rights import expand
 from mta.observe.vault_events import Operation, Result
 from mta.ports.vault import Change, ItemFilter, VaultStore
@@ -262,3 +262,15 @@ async def test_salts_differ(opened: Open):
         await store.record(*(event() for _ in range(10)))
         assert len({entry.salt for entry in await store.entries(0, 10)}) == 10
         assert all(len(entry.salt) == 32 for entry in await store.entries(0, 10))
+
+
+async def test_leaves_of_the_super_user_are_kept_with_their_events(opened: Open):
+    first = SuperUser("leave1", "alice", "an audit", NOW, 3600.0)
+    second = replace(first, id="leave2", asked_at=NOW + 1)
+    async with opened() as store:
+        await store.change(Change((event(Operation.SUPER_USER),), super_users=(first, second)))
+        agreed = replace(first, approved_by="bob", begins=NOW + 2, ends=NOW + 3602)
+        await store.change(Change((event(Operation.SUPER_USER),), super_users=(agreed,)))
+    async with opened() as store:
+        assert await store.super_users() == (second, agreed)
+        assert (await store.head()).size == 2

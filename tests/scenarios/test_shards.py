@@ -177,3 +177,4 @@ def test_an_unreadable_queue_is_an_error_of_one_line_for_the_commands(tmp_path: 
     done = mta("serve", "--config", str(tmp_path / "connectors.yaml"))
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"mta: server.queue: the folder {tmp_path}/queue cannot be used")
+    assert (tmp_path / "queue").stat().st_mode & 0o077  # whatever that file is, it keeps its mode

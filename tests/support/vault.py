@@ -13,8 +13,9 @@ from pathlib import Path
 from mta.adapters.epochs import Epochs
 from mta.adapters.root_keys import PlacedRootKeys, new_root_key
 from mta.adapters.signing_keys import signing_keys
-from mta.adapters.vault_sqlite import open_vault
+from mta.adapters.vault_sqlite import FolderContainers, open_vault
 from mta.config.contract_protection import Client, Label, Protection
+from mta.errors import StorageError
 from mta.model.protected import Actor, Item, KeyState, RootKey, VaultEvent
 from mta.model.rights import Right, expand
 from mta.observe.vault_events import Operation, Result
@@ -68,12 +69,26 @@ def editor(subject: str = ALICE, *, administrator: bool = False) -> Editor:
 
 
 @dataclass(slots=True)
+class Auditor:
+    """Remembers what it is told, or cannot be reached."""
+
+    told: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    away: bool = False
+
+    async def tell(self, subject: str, paragraphs: tuple[str, ...]) -> None:
+        if self.away:
+            raise StorageError("the queue is full")
+        self.told.append((subject, paragraphs))
+
+
+@dataclass(slots=True)
 class World:
     """A vault with one root key, and what was sealed."""
 
     vault: Vault
     clock: Clock
     folder: Path
+    auditor: Auditor
     containers: dict[str, bytes] = field(default_factory=dict)
 
     async def seal(self, content: bytes = b"secret", readers: Sequence[str] = (BOB,), **more: object) -> Item:
@@ -116,20 +131,22 @@ class World:
 @contextlib.asynccontextmanager
 async def vault_world(folder: Path, *, clients: tuple[Client, ...] = ()) -> AsyncIterator[World]:
     """A vault whose root key r1 is active."""
-    clock = Clock()
+    clock, auditor = Clock(), Auditor()
     protection = Protection(str(folder), labels={LABEL.id: LABEL}, clients=clients)
     vault = Vault(
         store=open_vault(folder),
         shares=Epochs(folder / "epochs", secrets.token_bytes),
         keys=PlacedRootKeys(),
         signing=signing_keys(folder / "policy.key"),
+        auditor=auditor,
         clock=clock,
         random=secrets.token_bytes,
         protection=protection,
         url="https://portal.contoso.example/kas",
         ours=OURS,
+        containers=FolderContainers(folder),
     )
-    world = World(vault, clock, folder)
+    world = World(vault, clock, folder, auditor)
     if not await vault.store.root_keys():
         await world.add_key("r1", 1, KeyState.ACTIVE)
     try:

@@ -26,9 +26,12 @@ MAY_IMPORT = {
     "web": EVERYWHERE | {"rfc", "ports", "config", "policy", "queue", "vault"},
     "adapters": EVERYWHERE | {"rfc", "ports", "lane"},
     "worker": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline", "queue"},
-    "supervisor": EVERYWHERE | {"config"},
+    "role": EVERYWHERE | {"config"},
+    "plan": EVERYWHERE | {"config", "role"},
+    "supervisor": EVERYWHERE | {"config", "plan"},
     "app": EVERYWHERE
-    | {"rfc", "ports", "config", "policy", "pipeline", "queue", "adapters", "worker", "supervisor", "vault", "web"},
+    | {"rfc", "ports", "config", "policy", "pipeline", "queue", "adapters"}
+    | {"worker", "supervisor", "plan", "role", "vault", "web"},
     "cli": EVERYWHERE | {"rfc", "ports", "config", "policy", "pipeline", "queue", "app", "__init__", "vault"},
     "__main__": {"cli"},
     "__init__": set(),

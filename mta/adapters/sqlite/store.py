@@ -71,6 +71,11 @@ class SqliteQueueStore(WaitingRecipients):
         return self._writer.commits
 
     @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self._shard.folder
+
+    @property
     def alarms(self) -> list[str]:
         """What an administrator must know of: damage found, in words."""
         return self._alarms.texts

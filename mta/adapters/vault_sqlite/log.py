@@ -22,7 +22,7 @@ from mta.rfc.tlog.grow import append as grow
 from mta.rfc.tlog.merkle import HASH, leaf_hash
 from mta.rfc.tlog.tiles import WIDTH, Tile
 
-_OPENS = frozenset({Operation.OPEN, Operation.REWRAP})
+_OPENS = frozenset({Operation.OPEN, Operation.REWRAP, Operation.SUPER_USER})
 
 Random = Callable[[int], bytes]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from typing import Any
 
 import apsw
 
-from mta.model.protected import Grant, Item, ItemState, KeyState, RootKey
+from mta.model.protected import Grant, Item, ItemState, KeyState, RootKey, SuperUser
 from mta.model.rights import Right
-from mta.ports.vault import ItemFilter
+from mta.ports.vault import ItemFilter, Link
 
 _ITEM = (
     "id, wrapped, policy, uuid, kind, label, owner, name, root_key, created, not_after, state, revocation, size,"
@@ -18,6 +19,7 @@ _ITEM = (
 _GRANT = "id, item, reader, rights, granted_by, granted_at, not_after, revoked_at, hidden"
 _SOME = 500  # rows at a time
 _KEY = "id, place, spki, bits, state, created, changed, destroy_after, asked_by"
+_LEAVE = "id, asked_by, reason, asked_at, lasts, approved_by, begins, ends, ended_by, ended_at"
 
 
 def add_item(db: apsw.Connection, item: Item) -> None:
@@ -40,6 +42,18 @@ def put_grant(db: apsw.Connection, grant: Grant) -> None:
     db.execute(f"INSERT OR REPLACE INTO item_grant ({_GRANT}) VALUES ({_marks(values)})", values)  # noqa: S608
 
 
+def put_links(db: apsw.Connection, links: tuple[Link, ...]) -> None:
+    """Add ways to grants that are there."""
+    rows = ((one.token_hash, one.grant, one.item, one.created) for one in links)
+    db.executemany("INSERT INTO link (token_hash, grant_id, item, created) VALUES (?, ?, ?, ?)", rows)
+
+
+def link(db: apsw.Connection, token_hash: bytes) -> Link | None:
+    """The way whose id has this SHA-256."""
+    sql = "SELECT token_hash, grant_id, item, created FROM link WHERE token_hash = ?"
+    return next((Link(*row) for row in db.execute(sql, (token_hash,))), None)
+
+
 def put_key(db: apsw.Connection, key: RootKey) -> None:
     """Add a root key, or replace the one of its id."""
     values = (
@@ -47,6 +61,18 @@ def put_key(db: apsw.Connection, key: RootKey) -> None:
         key.asked_by,
     )
     db.execute(f"INSERT OR REPLACE INTO root_key ({_KEY}) VALUES ({_marks(values)})", values)  # noqa: S608
+
+
+def put_super_user(db: apsw.Connection, leave: SuperUser) -> None:
+    """Add a leave, or replace the one of its id."""
+    values = astuple(leave)
+    db.execute(f"INSERT OR REPLACE INTO super_user ({_LEAVE}) VALUES ({_marks(values)})", values)  # noqa: S608
+
+
+def super_users(db: apsw.Connection) -> tuple[SuperUser, ...]:
+    """All leaves, the newest first."""
+    rows: Any = db.execute(f"SELECT {_LEAVE} FROM super_user ORDER BY asked_at DESC, id")  # noqa: S608
+    return tuple(SuperUser(*row) for row in rows)
 
 
 def _marks(values: tuple[object, ...]) -> str:

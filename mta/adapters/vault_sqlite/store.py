@@ -15,8 +15,8 @@ import apsw
 from mta.adapters.sqlite.faults import storage_error
 from mta.adapters.vault_sqlite import files, log, rows
 from mta.adapters.vault_sqlite.committer import Committer
-from mta.model.protected import Grant, Item, RootKey, VaultEvent
-from mta.ports.vault import Change, ItemFilter, LogEntry, LogHead
+from mta.model.protected import Grant, Item, RootKey, SuperUser, VaultEvent
+from mta.ports.vault import NOT_POSTED, Change, ItemFilter, Link, LogEntry, LogHead, Posted
 
 T = TypeVar("T")
 Random = Callable[[int], bytes]
@@ -41,19 +41,37 @@ class SqliteVault:
         self._committer = Committer(writing, "vault-writer")
         self._reader = ThreadPoolExecutor(1, "vault-reader")
 
-    async def seal(self, item: Item, share: bytes, grants: tuple[Grant, ...], event: VaultEvent) -> None:
+    async def seal(
+        self, item: Item, share: bytes, grants: tuple[Grant, ...], event: VaultEvent, posted: Posted = NOT_POSTED
+    ) -> None:
         """A new item, all or nothing."""
 
         def remember(db: apsw.Connection) -> None:
             rows.add_item(db, item)
             for grant in grants:
                 rows.put_grant(db, grant)
+            rows.put_links(db, posted.links)
+            if posted.origin:
+                db.execute("INSERT INTO origin VALUES (?, ?)", (posted.origin, item.id))
             log.append(db, (event,), self._random)
 
         def keep(db: apsw.Connection) -> None:
             db.execute("INSERT INTO share VALUES (?, ?, ?)", (item.wrapped_digest, share, item.created))
 
         await self._committer.write(remember, keep if share else None)
+
+    async def put_links(self, *links: Link) -> None:
+        """Further ways to grants."""
+        await self._committer.write(lambda db: rows.put_links(db, links))
+
+    async def link(self, token_hash: bytes) -> Link | None:
+        """The way whose id has this SHA-256."""
+        return await self._vault(lambda db: rows.link(db, token_hash))
+
+    async def of_origin(self, origin: bytes) -> Item | None:
+        """The item that was made of this message before."""
+        where = "id = (SELECT item FROM origin WHERE digest = ?)"
+        return await self._vault(lambda db: rows.item_where(db, where, origin))
 
     async def record(self, *events: VaultEvent) -> int:
         """Write events; the number of the first."""
@@ -68,12 +86,15 @@ class SqliteVault:
     def _change(self, db: apsw.Connection, change: Change) -> list[bytes]:
         for grant in change.grants:
             rows.put_grant(db, grant)
+        rows.put_links(db, change.links)
         for id, state in change.items:
             db.execute("UPDATE item SET state = ? WHERE id = ?", (state.value, id))
         for id, end in change.ends:
             db.execute("UPDATE item SET not_after = ? WHERE id = ?", (end, id))
         for key in change.keys:
             rows.put_key(db, key)
+        for leave in change.super_users:
+            rows.put_super_user(db, leave)
         log.append(db, change.events, self._random)
         found = (db.execute("SELECT wrapped FROM item WHERE id = ?", (id,)).get for id in change.shares_of)
         return [digest for digest in found if digest is not None]
@@ -135,6 +156,10 @@ class SqliteVault:
     async def root_keys(self) -> tuple[RootKey, ...]:
         """All root keys."""
         return await self._vault(rows.root_keys)
+
+    async def super_users(self) -> tuple[SuperUser, ...]:
+        """All leaves of the super user."""
+        return await self._vault(rows.super_users)
 
     async def head(self) -> LogHead:
         """The log as it stands."""

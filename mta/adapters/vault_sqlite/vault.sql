@@ -36,6 +36,21 @@ CREATE TABLE item_grant (
 CREATE INDEX grant_item ON item_grant (item);
 CREATE INDEX grant_reader ON item_grant (reader, item);
 
+-- the way of a reader to a grant, in a notice: only the SHA-256 of its id is known here
+CREATE TABLE link (
+  token_hash BLOB PRIMARY KEY NOT NULL,
+  grant_id   TEXT NOT NULL REFERENCES item_grant (id),
+  item       TEXT NOT NULL REFERENCES item (id),
+  created    REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX link_item ON link (item);
+
+-- which queued message an item was made of, so that it is made once: SHA-256 of the message's id and the label
+CREATE TABLE origin (
+  digest BLOB PRIMARY KEY NOT NULL,
+  item   TEXT NOT NULL REFERENCES item (id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE root_key (
   id            TEXT PRIMARY KEY NOT NULL,
   place         TEXT NOT NULL,
@@ -46,6 +61,19 @@ CREATE TABLE root_key (
   changed       REAL NOT NULL,
   destroy_after REAL NOT NULL,
   asked_by      TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE super_user (                   -- leaves to open what is not for one
+  id          TEXT PRIMARY KEY NOT NULL,
+  asked_by    TEXT NOT NULL,
+  reason      TEXT NOT NULL,
+  asked_at    REAL NOT NULL,
+  lasts       REAL NOT NULL,
+  approved_by TEXT NOT NULL,
+  begins      REAL NOT NULL,
+  ends        REAL NOT NULL,
+  ended_by    TEXT NOT NULL,
+  ended_at    REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- the log: leaves are for ever, salt and story can be erased

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mta.errors import JoseError, KasError, KeyAway, MtaError, NotOpened, StorageError, TdfError
+from mta.errors import IssuerAway, JoseError, KasError, KeyAway, MtaError, NotOpened, StorageError, TdfError
 from mta.model.protected import Actor, RootKey
 from mta.model.rights import Right
 from mta.observe.vault_events import Operation
@@ -115,9 +115,11 @@ async def _asked(request: Request, kind: str) -> _Asked:
     site = site_of(request)
     url = f"{site.url}{request.url.path}"
     try:
-        caller = authenticate(site, request.headers, "POST", url)
+        caller = await authenticate(site, request.headers, "POST", url)
     except JoseError as error:
         raise KasError("unauthenticated", str(error)) from error
+    except IssuerAway as error:
+        raise KasError("unavailable", str(error)) from error
     body = unpacked(await read_body(request, MAX_BODY), request.headers.get("content-encoding", ""))
     now = site.vault.clock.now()
     rewrap = read_token(read_rewrap(body, kind), now, caller.key)

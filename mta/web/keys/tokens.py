@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
-from mta.config.contract_protection import Client
+from mta.config.contract_protection import Client, Issuer
+from mta.config.readers import reader_name
 from mta.errors import JoseError
 from mta.rfc.jose.algorithms import ALGORITHMS, PublicKey, signer
 from mta.rfc.jose.dpop import Proof, check_bound, verify_proof
 from mta.rfc.jose.dpop import Request as ProvenRequest
 from mta.rfc.jose.jwk import Jwk
+from mta.rfc.jose.jws import read_jws
 from mta.rfc.jose.jwt import ACCESS_TOKEN, Expected, make_token, verify_token
+from mta.rfc.smtp.address import AddressError
 from mta.web.site import Site
 
 LIFE = 300  # seconds
@@ -30,7 +33,7 @@ class Caller:
     key: PublicKey | None = None
 
 
-def authenticate(site: Site, headers: Mapping[str, str], method: str, url: str) -> Caller:
+async def authenticate(site: Site, headers: Mapping[str, str], method: str, url: str) -> Caller:
     """Whoever shows this token. Raises JoseError.
 
     With a DPoP header the proof must hold, whatever the scheme says: current clients send it beside `Bearer`.
@@ -41,12 +44,56 @@ def authenticate(site: Site, headers: Mapping[str, str], method: str, url: str) 
     proof = _proof(site, headers, ProvenRequest(method, url, site.vault.clock.now(), token.strip()))
     if scheme.lower() == "dpop" and proof is None:
         raise JoseError("a token of type DPoP without a proof")
-    claims = verify_token(token.strip(), (_own_key(site),), _expected(site))
+    issuer = _issuer_of(site, token.strip())
+    if issuer is None:
+        claims = verify_token(token.strip(), (_own_key(site),), _expected(site))
+        address, how = _address(claims), str(claims.get("amr", "token"))
+    else:
+        claims = await _foreign_claims(site, issuer, token.strip())
+        address, how = _vouched(issuer, claims), f"oidc {issuer.name}"
     check_bound(claims, proof)
-    address, how = claims.get("email"), claims.get("amr")
-    if not isinstance(address, str):
-        raise JoseError("a token without an address")
-    return Caller(address, how if isinstance(how, str) else "token", proof.key if proof else None)
+    return Caller(address, how, proof.key if proof else None)
+
+
+def _issuer_of(site: Site, token: str) -> Issuer | None:
+    """Which configured issuer the token names; nothing of it is believed yet."""
+    named = read_jws(token).claims().get("iss")
+    return next((one for one in site.vault.protection.identities if one.issuer == named), None)
+
+
+async def _foreign_claims(site: Site, issuer: Issuer, token: str) -> dict[str, Any]:
+    """The claims, by a key of the issuer's; once more with fresh keys, for it may have changed them."""
+    for renewed in (False, True):
+        keys = await site.issuers.keys(issuer.issuer, renewed=renewed)
+        for audience in (site.vault.url, issuer.client_id):
+            expected = Expected(issuer.issuer, audience, site.vault.clock.now())
+            try:
+                return verify_token(token, keys, expected)
+            except JoseError as error:
+                failed = error
+    raise failed
+
+
+def _address(claims: Mapping[str, Any]) -> str:
+    """The address of a token. Raises JoseError."""
+    address = claims.get("email")
+    try:
+        return reader_name(address) if isinstance(address, str) else ""
+    except AddressError:
+        raise JoseError("a token whose address is none") from None
+
+
+def _vouched(issuer: Issuer, claims: Mapping[str, Any]) -> str:
+    """An issuer is believed for addresses of its own domains, which it calls verified or says nothing of.
+
+    Everywhere else the claim may be whatever its user has typed in.
+    """
+    address = _address(claims)
+    if address.rpartition("@")[2] not in issuer.domains or address.startswith("@"):
+        raise JoseError(f"{issuer.name} does not vouch for {address or 'anybody'}")
+    if claims.get("email_verified", True) is not True:
+        raise JoseError(f"{issuer.name} has not verified {address}")
+    return address
 
 
 def _proof(site: Site, headers: Mapping[str, str], request: ProvenRequest) -> Proof | None:

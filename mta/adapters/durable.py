@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def make_folder(folder: Path, mode: int = 0o700) -> None:
             each.mkdir(mode=mode if each == folder else 0o777)
         except FileExistsError:
             if not each.is_dir():  # a file; else another process was faster
-                raise
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(each)) from None
     for each in {folder: None, **dict.fromkeys(missing)}:
         _sync_above(each, made=each in missing)
 

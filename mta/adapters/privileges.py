@@ -7,7 +7,6 @@ touches nothing there itself: it becomes the owner first, for a while (commands)
 from __future__ import annotations
 
 import contextlib
-import errno
 import grp
 import os
 import pwd
@@ -79,10 +78,7 @@ def make_private(folder: Path) -> None:
     """A folder that nobody but its owner may enter. Raises UsageError."""
     try:
         make_folder(folder)
-        mode = folder.stat().st_mode
-        if not stat.S_ISDIR(mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))  # a file of somebody's keeps its mode
-        if mode & 0o077:
+        if folder.stat().st_mode & 0o077:
             folder.chmod(0o700)
     except OSError as error:
         raise UsageError(f"server.queue: the folder {folder} cannot be used: {error.strerror}") from error

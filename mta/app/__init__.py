@@ -8,7 +8,7 @@ from mta.adapters.control import ask as ask_worker
 from mta.adapters.control import parts as worker_parts
 from mta.adapters.privileges import acting_for
 from mta.app.demo import make_demo_pki, open_mailbox
-from mta.app.folders import control_paths, open_offline, queue_folder, shard_folders
+from mta.app.folders import control_paths, in_house, open_offline, queue_folder, shard_folders
 from mta.app.in_force import Need, standing
 from mta.app.outside import SystemClock, chain_verifier, load, load_text, look_ups, resolver
 from mta.app.serve import serve
@@ -23,6 +23,7 @@ __all__ = [
     "ask_worker",
     "chain_verifier",
     "control_paths",
+    "in_house",
     "load",
     "load_text",
     "look_ups",

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mta.cli.ask import ask
+from mta.app import Need, acting_for, in_house
+from mta.cli.ask import ask, look
 from mta.cli.paint import octets
 from mta.errors import UsageError
 from mta.observe.log import printable
@@ -42,7 +43,7 @@ def rescue(options: RescueOptions) -> int:
     found: list[dict[str, Any]] = ask(options.config, request | more).get("bodies", [])
     if options.export:
         for body in found:
-            body["exported"] = _export(body, Path(options.export))
+            body["exported"] = _export(body, Path(options.export), options.config)
     if options.json:
         print(json.dumps({"bodies": found}, indent=2))
     else:
@@ -53,17 +54,24 @@ def rescue(options: RescueOptions) -> int:
     return 1 if not found or any(body.get("problem") for body in found) else 0
 
 
-def _export(body: dict[str, Any], folder: Path) -> str:
-    """A copy for the mail program of a person. Raises UsageError."""
-    path = folder / f"{body['id'] or body['name']}.eml"
+def _export(body: dict[str, Any], folder: Path, config: str) -> str:
+    """A copy for the mail program of a person, made with the rights of whoever the folder belongs to.
+
+    What is copied is read with those of the relay's user, who could have put a link, or another name, in its place.
+    Raises UsageError.
+    """
+    path = folder / f"{os.path.basename(body['id']) or body['name']}.eml"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "wb") as copy, open(body["path"], "rb") as content:
-            while piece := content.read(1 << 20):
-                copy.write(piece)
+        with in_house(look(config, Need.QUEUE)):
+            source = os.open(body["path"], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(source, "rb") as content, acting_for(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with open(descriptor, "wb") as copy:
+                while piece := content.read(1 << 20):
+                    copy.write(piece)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+        raise UsageError(f"{path} cannot be written: {error.strerror}: {error.filename}") from error
     return str(path)
 
 

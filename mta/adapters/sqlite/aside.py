@@ -2,12 +2,15 @@
 
 queue.db.corrupt-N, content.corrupt-N, envelope.corrupt-N   a queue that could not be read, or what no record names
 queue.db-wal.damaged-N                                      a log as it was before it was written anew
+setting-aside                                               which N is not finished: the next opening begins it again
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from mta.adapters.sqlite import wal
 from mta.adapters.sqlite.spool import remove
 
 DATABASE, LOG, CONTENT, ENVELOPE = "queue.db", "queue.db-wal", "content", "envelope"
+_UNFINISHED = "setting-aside"
 _OPEN_FILES = (
     "SELECT CAST(file AS BLOB) FROM message WHERE ended IS NULL AND file IS NOT NULL"
     " UNION ALL SELECT CAST(file AS BLOB) FROM form WHERE file IS NOT NULL"
@@ -43,11 +47,70 @@ def set_aside(folder: Path, *names: str) -> int:
     number = 1
     while any((folder / f"{name}.corrupt-{number}").exists() for name in (DATABASE, CONTENT, ENVELOPE)):
         number += 1
+    _move(folder, number, names)
+    return number
+
+
+def _move(folder: Path, number: int, names: Iterable[str]) -> None:
     for name in names:
         if (folder / name).exists():
             (folder / name).rename(_aside(folder, name, number))
     sync_folder(folder)
-    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A queue that is set aside under a number until a new one has what is sound of it, and why."""
+
+    number: int
+    why: str
+
+
+def begin_aside(folder: Path, why: str) -> Broken:
+    """Set a damaged queue aside. Until `finish_aside`, whoever opens the folder has to `resume_aside`."""
+    broken = Broken(set_aside(folder), why)
+    names = [name for name in (DATABASE, LOG, CONTENT, ENVELOPE) if (folder / name).exists()]
+    _note(folder, broken, names)
+    _move(folder, broken.number, names)
+    _note(folder, broken, [])
+    return broken
+
+
+def resume_aside(folder: Path) -> Broken | None:
+    """What a process that was ended in the middle of it had set aside; what it had of a new queue is undone."""
+    try:
+        raw = json.loads((folder / _UNFINISHED).read_bytes())
+        broken, names = Broken(int(raw["number"]), str(raw["why"])), list(map(str, raw["names"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    if names:
+        _move(folder, broken.number, names)
+        _note(folder, broken, [])
+    else:
+        for kind in (CONTENT, ENVELOPE):
+            _move_back(folder / kind, folder / f"{kind}.corrupt-{broken.number}")
+        for name in (LOG, DATABASE):
+            remove(folder / name)
+    return broken
+
+
+def finish_aside(folder: Path) -> None:
+    """The new queue has all of it that is sound, for good."""
+    if remove(folder / _UNFINISHED):
+        sync_folder(folder)
+
+
+def _note(folder: Path, broken: Broken, names: list[str]) -> None:
+    """`names` are still to be moved; none: they all are, and a new queue is begun."""
+    document = {"number": broken.number, "why": broken.why, "names": names}
+    _replace(folder / _UNFINISHED, json.dumps(document).encode())
+
+
+def _move_back(place: Path, aside: Path) -> None:
+    if place.is_dir() and aside.is_dir():
+        for path in place.iterdir():
+            path.rename(aside / path.name)
+        sync_folder(aside)
 
 
 def _aside(folder: Path, name: str, number: int) -> Path:
@@ -152,8 +215,22 @@ def remove_orphans(findings: Findings, db: apsw.Connection) -> None:
         for name in orphans - kept:
             remove(envelopes / name)
             remove(content / name)
-    for name in acknowledged - there:
-        remove(envelopes / name)
+    _follow(findings, acknowledged - there)
+
+
+def _follow(findings: Findings, names: set[str]) -> None:
+    """Envelopes of contents that are gone go, too: to those that were set aside by a process that was ended then."""
+    folder = findings.folder
+    places = [place for place in folder.glob(f"{CONTENT}.corrupt-*") if place.is_dir()] if names else []
+    for name in names:
+        beside = next((place for place in places if (place / name).exists()), None)
+        if beside is None:
+            remove(folder / ENVELOPE / name)
+            continue
+        place = beside.with_name(beside.name.replace(CONTENT, ENVELOPE, 1))
+        make_folder(place)
+        (folder / ENVELOPE / name).rename(place / name)
+        findings.found(f"{beside / name} is a body of acknowledged mail that was set aside; {_RESCUE}")
 
 
 def _named(db: apsw.Connection, sql: str) -> set[str]:

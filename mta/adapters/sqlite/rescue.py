@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,18 +39,24 @@ def bodies(folder: Path) -> Iterator[Body]:
     try:
         for place in sorted(folder.glob(f"{CONTENT}.corrupt-*")):
             kept = folder / place.name.replace(CONTENT, ENVELOPE, 1)
-            for path in sorted(place.iterdir(), key=lambda path: path.stat().st_mtime):
-                yield _body(path, envelopes.read(kept / path.name))
+            with os.scandir(place) as entries:  # a link there, or whatever else is no file, is nobody's mail
+                found = [(entry.stat(), entry.path) for entry in entries if entry.is_file(follow_symlinks=False)]
+            for status, path in sorted(found, key=lambda each: each[0].st_mtime):
+                yield _body(Path(path), status.st_size, envelopes.read(kept / os.path.basename(path)))
     except OSError as error:
         raise StorageError(f"what was set aside cannot be read: {error}") from error
 
 
-def _body(path: Path, kept: envelopes.Kept | None) -> Body:
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
+def _body(path: Path, size: int, kept: envelopes.Kept | None) -> Body:
+    """One that cannot be read (any more) keeps the others from nothing."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+        fault = verify(path, kept.size, kept.crc) if kept else ""
+    except (OSError, StorageError) as error:
+        return Body(path, size, b"", kept, str(error))
     end = head.find(b"\r\n\r\n")
-    fault = verify(path, kept.size, kept.crc) if kept else ""
-    return Body(path, path.stat().st_size, head if end < 0 else head[: end + 4], kept, fault)
+    return Body(path, size, head if end < 0 else head[: end + 4], kept, fault)
 
 
 async def take_back(store: QueueStore, body: Body, message: QueuedMessage) -> None:

@@ -20,12 +20,14 @@ from mta.adapters.sqlite.aside import (
     CONTENT,
     DATABASE,
     ENVELOPE,
-    LOG,
+    Broken,
     Findings,
+    begin_aside,
+    finish_aside,
     keep_old_bodies,
     mend_log,
     remove_orphans,
-    set_aside,
+    resume_aside,
 )
 from mta.adapters.sqlite.faults import DAMAGED, storage_error
 from mta.adapters.sqlite.mend import mend
@@ -58,17 +60,19 @@ def open_folder(folder: Path, tuning: Tuning) -> OpenShard:
     """Own and open a shard, making it if there is none. Raises ShardLocked, SchemaTooNew or StorageError."""
     content = folder / CONTENT
     try:
-        for place in (folder, content, folder / ENVELOPE):
-            _make(place)
+        _make(folder)
         lock = _lock(folder / _LOCK)
     except OSError as error:
         raise storage_error(error, f"use the folder {folder}") from error
     findings = Findings(folder)
     try:
+        broken = resume_aside(folder)
+        for place in (content, folder / ENVELOPE):
+            _make(place)
         mend_log(findings, tuning.page_size)
         keep_old_bodies(findings)
         _make(folder / ENVELOPE)
-        db = _open(findings, tuning)
+        db = _open(findings, tuning, broken)
         remove_orphans(findings, db)
     except (apsw.Error, OSError) as error:
         os.close(lock)
@@ -101,40 +105,42 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
-def _open(findings: Findings, tuning: Tuning) -> apsw.Connection:
+def _open(findings: Findings, tuning: Tuning, broken: Broken | None) -> apsw.Connection:
+    """`broken`: a damaged queue that was set aside before, of which nothing was taken over yet."""
     folder = findings.folder
     path = folder / DATABASE
-    _create(path)
-    try:
-        return _mended(path, tuning, findings)
-    except DAMAGED as error:
-        why = str(error)
-    number = set_aside(folder, DATABASE, LOG, CONTENT, ENVELOPE)
+    if broken is None:
+        _create(path)
+        try:
+            return _mended(path, tuning, findings)
+        except DAMAGED as error:
+            broken = begin_aside(folder, str(error))
     for place in (CONTENT, ENVELOPE):
         _make(folder / place)
     _create(path)
     db = _mended(path, tuning, findings)
     try:
-        _begin_again(findings, db, number, why)
+        _begin_again(findings, db, broken)
         findings.alarms += mend(db, tuning)
+        finish_aside(folder)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _begin_again(findings: Findings, db: apsw.Connection, number: int, why: str) -> None:
+def _begin_again(findings: Findings, db: apsw.Connection, broken: Broken) -> None:
     """A new queue in place of a damaged one, with all of its mail that is sound."""
     folder = findings.folder
-    aside, contents = f"{DATABASE}.corrupt-{number}", f"{CONTENT}.corrupt-{number}"
+    aside, contents = f"{DATABASE}.corrupt-{broken.number}", f"{CONTENT}.corrupt-{broken.number}"
     try:
         saved, lost = salvage(folder / aside, folder / contents, db, folder / CONTENT)
         told = f"{saved} messages of it are sound and go on, {lost} are not"
     except apsw.Error as error:
         told = f"nothing of it could be taken over ({error})"
     findings.found(
-        f"{folder / DATABASE} is damaged ({why}) and was set aside as {aside} with {contents}; a new queue was begun: "
-        f"{told}. Recover the rest with `sqlite3 {aside} .recover` and `mta queue rescue`, and check the disk"
+        f"{folder / DATABASE} is damaged ({broken.why}) and was set aside as {aside} with {contents}; a new queue was "
+        f"begun: {told}. Recover the rest with `sqlite3 {aside} .recover` and `mta queue rescue`, and check the disk"
     )
 
 

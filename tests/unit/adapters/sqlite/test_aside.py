@@ -11,7 +11,8 @@ from random import Random
 import apsw
 import pytest
 
-from mta.adapters.sqlite import SqliteQueueStore, envelopes, open_shard
+from mta.adapters.sqlite import SqliteQueueStore, envelopes, open_shard, rescue
+from mta.adapters.sqlite.work import Tuning
 from mta.model.message import QueuedMessage
 from mta.ports import QueueFilter
 from tests.support.mail import NOW, queued, settlement
@@ -187,3 +188,65 @@ async def test_a_damaged_definition_of_a_table_is_restored(tmp_path: Path, damag
     store = reopen(folder)
     assert store.alarms == []
     await store.close()
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+async def opened_after_kills(folder: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, SqliteQueueStore]:
+    """Killed before the rename with this number, twice, and opened then; how many renames there were before."""
+    rename, seen = Path.rename, 0
+
+    def dying(self: Path, target: Path) -> Path:
+        nonlocal seen
+        seen += 1
+        if seen == step:
+            raise Killed
+        return rename(self, target)
+
+    for _ in range(2):
+        seen = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", dying)
+            try:
+                await reopen(folder).close()
+            except Killed:
+                continue
+    return seen, reopen(folder)
+
+
+@pytest.mark.parametrize("step", range(1, 20))
+async def test_whoever_is_killed_while_a_damaged_queue_is_set_aside_begins_again(
+    tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "q"
+    await filled(folder)
+    await reopen(folder).close()
+    with (folder / "queue.db").open("r+b") as file:  # an index
+        file.seek(2 * Tuning().page_size)
+        file.write(b"\xff" * Tuning().page_size)
+    _, store = await opened_after_kills(folder, step, monkeypatch)
+    assert await delivered(store) == set(NAMES)
+    await store.close()
+    assert list(folder.glob("queue.db.corrupt-*"))
+
+
+@pytest.mark.parametrize("step", range(1, 6))
+@pytest.mark.parametrize("how", ["gone", "older"])
+async def test_whoever_is_killed_while_bodies_are_set_aside_keeps_them_with_their_envelopes(
+    tmp_path: Path, step: int, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "q"
+    await reopen(folder).close()
+    old = (folder / "queue.db").read_bytes()
+    shutil.rmtree(folder)
+    await settled(folder)
+    if how == "gone":
+        (folder / "queue.db").unlink()
+    else:
+        (folder / "queue.db").write_bytes(old)
+    _, store = await opened_after_kills(folder, step, monkeypatch)
+    await store.close()
+    told = {body.kept.id for body in rescue.bodies(folder) if body.kept}
+    assert told == LARGE

@@ -12,7 +12,9 @@ from pathlib import Path
 from cryptography import x509
 
 from mta.adapters.privileges import acting_for
+from mta.adapters.token_pool.pool import KeyMissing
 from mta.app.keys import token_key
+from mta.app.root_key_checks import Finding, examine_root_keys
 from mta.config.contract import TOKEN, Configuration
 from mta.config.load import Examination, examine
 from mta.config.problems import Path as Place
@@ -25,12 +27,12 @@ def examine_here(path: str) -> Examination:
     found = _examine(path)
     user = found.configuration.server.user if found.configuration else ""
     if not user:
-        return _with_tokens(found, path)
+        return _with_keys(found, path)
     if os.getuid() != 0:
-        return _with_tokens(_doubtful(found, path, user), path)
+        return _with_keys(_doubtful(found, path, user), path)
     try:
         with acting_for(Path(path).resolve().parent, user):
-            return _as_the_user(found, _with_tokens(_examine(path), path), user)
+            return _as_the_user(found, _with_keys(_examine(path), path), user)
     except UsageError as error:  # there is no such user
         return _with(found, path, [(("server", "user"), str(error), "make it, or name another")])
 
@@ -65,32 +67,44 @@ def _as_the_user(ours: Examination, theirs: Examination, user: str) -> Examinati
     )
 
 
-def _with_tokens(found: Examination, path: str) -> Examination:
-    """The keys in tokens are opened, as the relay does it before it signs."""
-    if found.configuration is None or found.configuration.server.pkcs11 is None:
+def _with_keys(found: Examination, path: str) -> Examination:
+    """The keys in tokens are opened, as the relay does it before it signs, and the root keys looked at."""
+    known = found.configuration
+    if known is None:
         return found
-    return _with(found, path, list(_token_faults(found.configuration)))
+    failed: set[str] = set()  # one fault a token is enough: each try with a wrong PIN brings it nearer to being locked
+    faults = [] if known.server.pkcs11 is None else list(_token_faults(known, failed))
+    roots = examine_root_keys(known, failed)
+    return _warned(_with(found, path, [*faults, *roots.problems]), path, roots.warnings)
 
 
-def _with(found: Examination, path: str, faults: list[tuple[Place, str, str]]) -> Examination:
+def _with(found: Examination, path: str, faults: list[Finding]) -> Examination:
     if not faults:
         return found
-    problems = [Problem(path, *found.marks.at(place), dotted(place), text, hint) for place, text, hint in faults]
-    return replace(found, configuration=None, problems=tuple(in_order((*found.problems, *problems))))
+    return replace(found, configuration=None, problems=tuple(in_order((*found.problems, *_told(found, path, faults)))))
 
 
-def _token_faults(known: Configuration) -> Iterator[tuple[Place, str, str]]:
-    """One fault a token is enough: each try with a wrong PIN brings it nearer to being locked."""
-    opened = token_key(known)
-    failed: set[str] = set()
+def _warned(found: Examination, path: str, doubts: list[Finding]) -> Examination:
+    return replace(found, warnings=tuple(in_order((*found.warnings, *_told(found, path, doubts)))))
+
+
+def _told(found: Examination, path: str, findings: list[Finding]) -> list[Problem]:
+    return [Problem(path, *found.marks.at(place), dotted(place), text, hint) for place, text, hint in findings]
+
+
+def _token_faults(known: Configuration, failed: set[str]) -> Iterator[Finding]:
+    """One fault a token; those that did not even open are added to `failed`."""
+    opened, told = token_key(known), set[str]()
     for place, uri, chain in _token_keys(known):
         token = uri.partition("token=")[2].partition(";")[0]
-        if token in failed:
+        if token in told:
             continue
         try:
             public = opened(uri).public_key()
         except MtaError as error:
-            failed.add(token)
+            told.add(token)
+            if not isinstance(error, KeyMissing):
+                failed.add(token)
             yield place, str(error), "tokens are reached by server.pkcs11: module, pin_file"
             continue
         if chain and public != x509.load_pem_x509_certificates(Path(chain).read_bytes())[0].public_key():

@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict
 
 from mta.app.certificates import certificates
+from mta.app.root_key_checks import root_key_rows
 from mta.cli.ask import look
 from mta.cli.paint import Paint, paint_for
 from mta.config.certificates import Known
@@ -16,7 +17,9 @@ from mta.config.certificates import Known
 def certs_list(config: str, days: int, json_output: bool) -> int:
     """Print all of them; 1 if something ends within `days`, or has ended. Raises ConfigurationError."""
     now = time.time()
-    known = sorted(certificates(look(config)), key=lambda each: (not each.not_after, each.not_after, each.where))
+    configuration = look(config)
+    named = [*certificates(configuration), *root_key_rows(configuration)]
+    known = sorted(named, key=lambda each: (not each.not_after, each.not_after, each.where))
     ending = [each for each in known if each.not_after and each.days_left(now) < days]
     if json_output:
         rows = [{**asdict(each), "days_left": each.days_left(now) if each.not_after else None} for each in known]

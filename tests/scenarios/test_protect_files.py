@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mta.cli.main import main
+from tests.support.commands import Ended, done, mta
 from tests.support.patience import patient
 
 CONFIG = """
@@ -37,47 +34,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What a command left."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def mta(folder: Path, *words: str) -> Ended:
-    """A command in this process: starting an interpreter for each costs more than all the rest."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
-    code = 0
-    with (
-        contextlib.chdir(folder),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setattr(sys, "argv", ["mta", *words])
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-    told = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
-    return Ended(code, *told)
-
-
 def by_process(folder: Path, *words: str) -> Ended:
     """The same by a process of its own, as people start it."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "mta", *words]
     ran = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=patient(60))
     return Ended(ran.returncode, ran.stdout, ran.stderr)
-
-
-def done(folder: Path, *words: str) -> str:
-    result = mta(folder, *words)
-    assert result.returncode == 0, result.stderr
-    assert "Traceback" not in result.stderr
-    return result.stdout
 
 
 def protect(folder: Path, *words: str) -> dict[str, Any]:

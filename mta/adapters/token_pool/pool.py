@@ -18,6 +18,10 @@ from mta.errors import KeyAway, MtaError, UsageError
 _REAPING = 2.0  # seconds that a killed process may take to end
 
 
+class KeyMissing(KeyAway):
+    """The token answers, and has no such key, or several."""
+
+
 class TokenRefused(MtaError):
     """The token answers, and will not do this with this key."""
 
@@ -223,4 +227,6 @@ def _value(answer: dict[str, Any]) -> Any:
         raise TokenRefused(answer["text"])
     if fault in (Fault.EXISTS, Fault.UNFIT):
         raise UsageError(answer["text"])
+    if fault == Fault.MISSING:
+        raise KeyMissing(answer["text"])
     raise KeyAway(answer["text"])

@@ -28,6 +28,7 @@ from mta.errors import ConfigurationError, UsageError
 from mta.model.address import Mailbox, ascii_lower
 from mta.model.attempt import Failure
 from mta.model.author import FromField
+from mta.model.foreign import Foreign
 from mta.model.session import SessionFacts
 from mta.model.tls import CertificateFacts, TlsFacts
 from mta.pipeline.authenticate import Incoming, LookUps, authenticate, header_fields, seen_by
@@ -35,6 +36,7 @@ from mta.pipeline.foresee import Prospect, foresee
 from mta.policy.discover import Wish, evidence
 from mta.policy.explain import Question, Seen, accepted, whose
 from mta.policy.explain import explain as answer
+from mta.rfc.irm.recognise import find_foreign
 from mta.rfc.mime.header import HeaderError
 from mta.rfc.mime.tls_required import says_no
 from mta.rfc.pkix.certificate import certificate_facts
@@ -162,7 +164,8 @@ def _question(options: ExplainOptions, configuration: Configuration) -> tuple[Qu
         message = incoming(raw, facts.client_ip, options.helo, sender, configuration.server.limits)
     except HeaderError as error:
         raise UsageError(f"--message {one_line(options.message)}: {error}") from error
-    return Question(facts, sender, recipients, message.author), message
+    foreign = find_foreign(message.content.beginning)
+    return Question(facts, sender, recipients, message.author, foreign=foreign), message
 
 
 def _mailbox(option: str, text: str) -> Mailbox:
@@ -217,6 +220,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     inbound = document["inbound"]
     yield f"inbound: {inbound['decision']} by connector {inbound['connector']} ({inbound['mode']})"
     yield from _outcome(inbound)
+    for part in inbound.get("foreign", ()):
+        yield f"  protected   by others: {Foreign(**part)}"
     yield from _losers(inbound)
     if found := inbound["authentication"]:
         yield ""

@@ -11,6 +11,7 @@ from typing import Any
 from mta.cli.ask import ask, since
 from mta.cli.paint import STATES, Paint, clock, duration, moment, octets, paint_for
 from mta.cli.screen import known_state
+from mta.model.foreign import Foreign
 from mta.observe import events
 
 _IN = "    "
@@ -87,6 +88,8 @@ def _accepted(message: dict[str, Any], now: float, paint: Paint) -> Iterator[str
         decision = paint("warn", f"enforced, it would have been: {would['decision']}")
         yield f"{_IN}{decision} {paint('dim', would['reply'])}"
         yield from (f"{_IN}  because {paint('dim', reason)}" for reason in would["reasons"])
+    for part in accepted.get("foreign", ()):
+        yield f"{_IN}holds {paint('warn', 'what others protect')}: {Foreign(**part)}"
     yield from _tls(accepted.get("tls", {}), "the client showed", now, paint)
     yield from _authentication(accepted.get("authentication", {}), accepted.get("reasons", ()), paint)
 

@@ -12,6 +12,7 @@ from mta.errors import StorageError
 from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField
 from mta.model.envelope import Envelope, Recipient
+from mta.model.foreign import Foreign
 from mta.model.frozen import frozen
 from mta.model.message import Content, HeaderBlock
 from mta.model.reply import Reply
@@ -26,10 +27,12 @@ from mta.pipeline.authenticate import (
 )
 from mta.pipeline.author import author_of
 from mta.pipeline.callout import CallOuts
+from mta.pipeline.foreign import foreign_in
 from mta.pipeline.site import Contract, Site
 from mta.policy.concerned import accept_for_author, concerned, judge_all
 from mta.policy.decision import Decision, Reason, Verdict
 from mta.policy.enforce import judge_header_from, judge_mail, judge_recipient
+from mta.policy.foreign import judge_foreign
 from mta.policy.identify import Identity, session
 from mta.policy.route import Route
 from mta.ports import Spool
@@ -108,6 +111,7 @@ class Judgement:
     authentication: AuthenticationFacts | None = None
     original: HeaderBlock | None = None  # as it was judged
     author: FromField | None = None
+    foreign: tuple[Foreign, ...] = ()  # parts under others' rights management
 
 
 async def judge_content(
@@ -137,7 +141,12 @@ async def judge_content(
         transaction.envelope = replace(transaction.envelope, tls="optional")
     author = await author_of(block, limits.header_addresses)
     incoming = Incoming(facts.client_ip, facts.helo, transaction.envelope.sender, content, block, author)
-    return await _judge_author(site, transaction, facts, incoming, spool)
+    judged = await _judge_author(site, transaction, facts, incoming, spool)
+    protection = transaction.contract.configuration.protection
+    found = await foreign_in(protection, content)
+    if protection is None or not found:
+        return judged
+    return replace(judged, foreign=found, decision=judge_foreign(judged.decision, found, protection.foreign))
 
 
 async def _judge_author(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from mta.model.envelope import Envelope
@@ -65,6 +65,7 @@ def evidence(
         "tls": tls_evidence(facts.tls),
         **({"tls_wish": transaction.envelope.tls} if transaction.envelope.tls else {}),
         **({"days_left": days_left(facts.tls.leaf, now)} if facts.tls and facts.tls.leaf else {}),
+        **({"foreign": [asdict(one) for one in judged.foreign]} if judged.foreign else {}),
         **({"from": author_evidence(judged.author)} if judged.author else {}),
         **_authentication(judged, prefix),
     }

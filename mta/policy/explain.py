@@ -6,7 +6,7 @@ Pure, and no judgement of its own: whatever live mail is decided by, decides her
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mta.config.contract import DEFAULT, Connector, HostPort, Outbound, Smime
@@ -16,6 +16,7 @@ from mta.model.attempt import Failure, Scope
 from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField
 from mta.model.directory import DirectoryAnswer
+from mta.model.foreign import Foreign
 from mta.model.session import SessionFacts
 from mta.model.tls import TlsLevel
 from mta.observe.trace import authentication_evidence
@@ -23,6 +24,7 @@ from mta.policy.concerned import accept_for_author, concerned, judge_all
 from mta.policy.decision import Decision, Verdict
 from mta.policy.deliver import requirement, unusable
 from mta.policy.enforce import judge_header_from, judge_mail, judge_recipient
+from mta.policy.foreign import judge_foreign
 from mta.policy.identify import Identity, can_identify, judge_proof, session
 from mta.policy.precedence import OFF
 from mta.policy.route import Destination, Route, destination
@@ -51,6 +53,7 @@ class Question:
     recipients: tuple[Mailbox, ...]
     from_field: FromField | None = None
     seen: tuple[Seen, ...] = ()
+    foreign: tuple[Foreign, ...] = ()  # its parts under others' rights management
 
 
 def whose(index: ConnectorIndex, question: Question, verifier: ChainVerifier, now: float) -> tuple[Connector, ...]:
@@ -70,6 +73,7 @@ def explain(index: ConnectorIndex, question: Question, verifier: ChainVerifier, 
     losers = _inbound_losers(index, question, chosen.connector, verifier, now)
     return {
         "inbound": _inbound(decisions, chosen)
+        | ({"foreign": [asdict(one) for one in question.foreign]} if question.foreign else {})
         | {"authentication": _authentication(question), "losers": [_loser(*pair) for pair in losers]},
         "recipients": [_recipient(index, identity, mailbox) for mailbox in question.recipients],
     }
@@ -97,6 +101,8 @@ def _inbound_decisions(
         header = accept_for_author(index, header, seen[0].facts, author)
     if seen and header.accepted:
         header = judge_all(index, [(one.connector, one.facts) for one in seen], author, header)
+    if protection := index.configuration.protection:
+        header = judge_foreign(header, question.foreign, protection.foreign)
     return (mail, header)
 
 

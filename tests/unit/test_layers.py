@@ -43,6 +43,7 @@ RFC_MAY_IMPORT = {
     "dsn": {"mime", "smtp"},
     "tlsrpt": {"mime"},
     "arf": {"mime"},
+    "irm": {"mime"},
     "dane": {"pkix"},
     "mime": {"smtp"},
     "pkix": {"idna"},

@@ -28,14 +28,14 @@ class Part:
     data: bytes
 
 
-def leaves(message: bytes) -> tuple[Part, ...]:
-    """The first leaves in order; none of a message whose structure is beyond bounds."""
+def leaves(message: bytes, most: int = MAX_PARTS) -> tuple[Part, ...]:
+    """The first `most` leaves in order; none of a message whose structure is beyond bounds."""
     try:
         block = scan_header(message, _HEADER)
         anatomy = scan_entity(message, block, parts=PARTS)
     except (HeaderError, StructureError):
         return ()
-    return tuple(_part(message, entity) for entity in leaves_of(anatomy.root)[:MAX_PARTS])
+    return tuple(_part(message, entity) for entity in leaves_of(anatomy.root)[:most])
 
 
 def _part(message: bytes, entity: Entity) -> Part:

@@ -7,6 +7,7 @@ import pytest
 from mta.adapters.pki import Authority
 from mta.cli.explain import ExplainOptions, explain
 from tests.support.dns_server import SERVFAIL, dns_server
+from tests.support.irm import mail, rpmsg
 
 YAML = """
 server:
@@ -45,6 +46,8 @@ def folder(tmp_path_factory):
     authority.issue_expired(dns_names=["mail.fabrikam.example"]).write(place, "expired")
     (place / "connectors.yaml").write_text(YAML)
     (place / "spoofed.eml").write_bytes(b"From: Bob <bob@fabrikam.example>\r\nSubject: hello\r\n\r\nText\r\n")
+    (place / "rpmsg.eml").write_bytes(mail(("message.rpmsg", "application/x-microsoft-rpmsg-message", rpmsg())))
+    (place / "refusing.yaml").write_text(YAML + "protection: {foreign: refuse}\n")
     (place / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     return place
 
@@ -237,3 +240,14 @@ def test_a_contract_in_audit_mode_is_not_told_as_none(folder, document):
     told = "; ".join(inbound["reasons"])
     assert "no connector claims" not in told
     assert "fabrikam claims fabrikam.example, but is in audit mode" in told
+
+
+def test_what_others_protect_is_told_with_what_its_licence_says(run, document, folder):
+    _, told = document(message="rpmsg.eml", sender="carol@elsewhere.example")
+    [part] = told["inbound"]["foreign"]
+    assert (part["kind"], part["owner"]) == ("rpmsg", "carol@fabrikam.example")
+    _, out, _ = run(message="rpmsg.eml", sender="carol@elsewhere.example")
+    assert "licences at https://rms.fabrikam.example/_wmcs/licensing" in out
+    status, told = document(message="rpmsg.eml", sender=EVE, config=str(folder / "refusing.yaml"))
+    assert status == 1
+    assert "foreign-protection" in str(told["inbound"]["reasons"])

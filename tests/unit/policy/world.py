@@ -16,6 +16,7 @@ from mta.config.contract import (
     InboundTls,
     Server,
 )
+from mta.config.contract_protection import Protection
 from mta.config.index import ConnectorIndex
 from mta.model.address import Mailbox
 from mta.model.author import FromField
@@ -120,10 +121,15 @@ STRANGER = facts()
 INSIDER = facts("10.1.2.3")
 
 
-def configuration(*connectors: Connector, domains: tuple[Domain, ...] = (CONTOSO,), server: Server = SERVER):
+def configuration(
+    *connectors: Connector,
+    domains: tuple[Domain, ...] = (CONTOSO,),
+    server: Server = SERVER,
+    protection: Protection | None = None,
+):
     """`internal`, `fabrikam` and `default`, each replaced by one of the same name if it is given; others are added."""
     chosen = {c.name: c for c in (INTERNAL, FABRIKAM, *connectors, DEFAULT)} | {c.name: c for c in connectors}
-    return Configuration(server, {domain.name: domain for domain in domains}, chosen)
+    return Configuration(server, {domain.name: domain for domain in domains}, chosen, protection=protection)
 
 
 def index(*connectors: Connector, domains: tuple[Domain, ...] = (CONTOSO,), server: Server = SERVER) -> ConnectorIndex:

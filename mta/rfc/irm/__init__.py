@@ -1,0 +1,1 @@
+"""Mail and files under the rights management of others (MS-OXORMMS, MS-OFFCRYPTO, PFILE): seen, never opened."""

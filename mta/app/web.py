@@ -18,6 +18,7 @@ from mta.errors import MtaError, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
 from mta.ports.vault import IssuerKeys
+from mta.vault.epochs import keep_epochs
 from mta.vault.expire import SYSTEM, expire, sweep
 from mta.vault.log import checkpoint
 from mta.vault.root_keys import prove_keys
@@ -129,6 +130,7 @@ async def _kept(vault: Vault, log: EventLog) -> AsyncIterator[None]:
         ("expire", _EXPIRE, expire),
         ("sweep", _SWEEP, sweep),
         ("root-keys", _PROVE, lambda vault: prove_keys(vault, SYSTEM)),
+        ("epochs", _SWEEP, keep_epochs),
     ]
     tasks = [asyncio.create_task(_again(name, pause, work, (vault, log))) for name, pause, work in chores]
     try:

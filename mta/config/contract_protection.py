@@ -96,6 +96,7 @@ class Protection:
     clients: tuple[Client, ...] = ()
     identities: tuple[Issuer, ...] = ()
     foreign: str = "pass"  # or hold, or refuse: mail protected by others' rights management
+    backup_window: float = 7 * 86_400.0  # seconds that the key of an epoch outlives it
     super_user: bool = False  # whether two persons may let one of them open everything for a while
     auditor: str = ""  # is told of every use of the super user
 

@@ -155,6 +155,7 @@ class ProtectionKeys(Keys):
     labels: dict[str, LabelKeys] = optional("Labels by their names.", {})
     identities: list[IdentityKeys] = optional("Other organisations' issuers, each for its own domains.", [])
     clients: list[ClientKeys] = optional("Programs that open for one address.", [])
+    backup_window: Duration = optional("How long a backup of the shares can be used.", 7 * 86_400.0)
     foreign: Literal["pass", "hold", "refuse"] = optional("Mail under others' rights management.", "pass")
     super_user: Switch = optional("Two persons may let one of them open everything for a while.", False)
     auditor: Address | None = optional("Who is told of every use of the super user; default: server.postmaster.")
@@ -184,6 +185,7 @@ def build_protection(keys: ProtectionKeys, files: Files, postmaster: str) -> Pro
             for n, one in enumerate(keys.clients)
         ),
         identities=tuple(Issuer(one.name, one.issuer, one.client_id, tuple(one.domains)) for one in keys.identities),
+        backup_window=keys.backup_window,
         foreign=keys.foreign,
         super_user=keys.super_user,
         auditor=str(keys.auditor) if keys.auditor else postmaster,

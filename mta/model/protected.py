@@ -90,6 +90,16 @@ class RootKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Epoch:
+    """A key that covers the vault's shares: begun, replaced by the next one, destroyed. Epoch seconds; 0: not yet."""
+
+    number: int
+    begun: float
+    replaced: float = 0.0
+    ended: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class SuperUser:
     """Leave to open what is not for one: asked for by one person, approved by another, over at `ends`.
 

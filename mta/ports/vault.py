@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
-from mta.model.protected import Grant, Item, ItemState, RootKey, SuperUser, VaultEvent
+from mta.model.protected import Epoch, Grant, Item, ItemState, RootKey, SuperUser, VaultEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class Change:
     items: tuple[tuple[str, ItemState], ...] = ()
     ends: tuple[tuple[str, float], ...] = ()
     keys: tuple[RootKey, ...] = ()
+    epochs: tuple[Epoch, ...] = ()  # replaced by number, or added
     super_users: tuple[SuperUser, ...] = ()  # replaced by id, or added
     shares_of: tuple[str, ...] = ()  # ids of items whose share is destroyed, when the rest is durable
 
@@ -148,6 +149,10 @@ class VaultStore(Protocol):
 
     async def root_keys(self) -> tuple[RootKey, ...]:
         """All root keys there ever were, destroyed ones too."""
+        ...
+
+    async def epochs(self) -> tuple[Epoch, ...]:
+        """All epochs that were ever begun, the oldest first."""
         ...
 
     async def super_users(self) -> tuple[SuperUser, ...]:
@@ -228,6 +233,26 @@ class Shares(Protocol):
 
     def uncover(self, covered: bytes) -> bytes | None:
         """The share; None if the key of its epoch is gone. Raises MtaError for what was changed."""
+        ...
+
+    def current(self) -> int:
+        """The number of the epoch that covers."""
+        ...
+
+    def numbers(self) -> list[int]:
+        """All epochs whose key is there, the oldest first."""
+        ...
+
+    def begin(self) -> int:
+        """Begin the next epoch, which covers from now on; its number."""
+        ...
+
+    def renew(self, covered: bytes) -> bytes | None:
+        """The share under the running epoch; None if it is there already, or its epoch is gone."""
+        ...
+
+    def end(self, number: int) -> None:
+        """Destroy the key of an epoch, if it is there."""
         ...
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from mta.model.protected import Grant, Item, ItemState, KeyState, RootKey, SuperUser
+from mta.model.protected import Epoch, Grant, Item, ItemState, KeyState, RootKey, SuperUser
 from mta.model.rights import Right
 from mta.ports.vault import ItemFilter, Link
 
@@ -61,6 +61,17 @@ def put_key(db: apsw.Connection, key: RootKey) -> None:
         key.asked_by,
     )
     db.execute(f"INSERT OR REPLACE INTO root_key ({_KEY}) VALUES ({_marks(values)})", values)  # noqa: S608
+
+
+def put_epoch(db: apsw.Connection, epoch: Epoch) -> None:
+    """Add an epoch, or replace the one of its number."""
+    db.execute("INSERT OR REPLACE INTO epoch (number, begun, replaced, ended) VALUES (?, ?, ?, ?)", astuple(epoch))
+
+
+def epochs(db: apsw.Connection) -> tuple[Epoch, ...]:
+    """All epochs, the oldest first."""
+    rows: Any = db.execute("SELECT number, begun, replaced, ended FROM epoch ORDER BY number")
+    return tuple(Epoch(*row) for row in rows)
 
 
 def put_super_user(db: apsw.Connection, leave: SuperUser) -> None:

@@ -15,7 +15,7 @@ import apsw
 from mta.adapters.sqlite.faults import storage_error
 from mta.adapters.vault_sqlite import files, log, rows
 from mta.adapters.vault_sqlite.committer import Committer
-from mta.model.protected import Grant, Item, RootKey, SuperUser, VaultEvent
+from mta.model.protected import Epoch, Grant, Item, RootKey, SuperUser, VaultEvent
 from mta.ports.vault import NOT_POSTED, Change, ItemFilter, Link, LogEntry, LogHead, Posted
 
 T = TypeVar("T")
@@ -93,6 +93,8 @@ class SqliteVault:
             db.execute("UPDATE item SET not_after = ? WHERE id = ?", (end, id))
         for key in change.keys:
             rows.put_key(db, key)
+        for epoch in change.epochs:
+            rows.put_epoch(db, epoch)
         for leave in change.super_users:
             rows.put_super_user(db, leave)
         log.append(db, change.events, self._random)
@@ -156,6 +158,10 @@ class SqliteVault:
     async def root_keys(self) -> tuple[RootKey, ...]:
         """All root keys."""
         return await self._vault(rows.root_keys)
+
+    async def epochs(self) -> tuple[Epoch, ...]:
+        """All epochs."""
+        return await self._vault(rows.epochs)
 
     async def super_users(self) -> tuple[SuperUser, ...]:
         """All leaves of the super user."""

@@ -63,6 +63,13 @@ CREATE TABLE root_key (
   asked_by      TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE epoch (                        -- keys that cover the shares: files of epochs/
+  number   INTEGER PRIMARY KEY,
+  begun    REAL NOT NULL,
+  replaced REAL NOT NULL,
+  ended    REAL NOT NULL
+) STRICT;
+
 CREATE TABLE super_user (                   -- leaves to open what is not for one
   id          TEXT PRIMARY KEY NOT NULL,
   asked_by    TEXT NOT NULL,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
 
 from mta.adapters.https_client import connector, hang_up, tls_context
 from mta.errors import TokenNotGiven
@@ -20,6 +21,7 @@ _BEFORE_ITS_END = 60.0  # seconds; of a short-lived token a tenth of its life
 _LARGEST = 1 << 17  # octets of an answer
 _MOST_KEPT = 1000
 _HIDDEN = "***"
+_MOST_OF_A_REASON = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,8 @@ class OAuthTokens:
 
 
 def _without(grant: AccessGrant, refresh: str, text: str) -> str:
-    """What an issuer says may repeat what it was sent."""
+    """What an issuer says may repeat what it was sent, as it was sent as well; of a long text the beginning is told."""
     for secret in (grant.client_secret, grant.refresh_token, refresh):
-        if secret:
-            text = text.replace(secret, _HIDDEN)
-    return text
+        for form_ in (secret, quote_plus(secret), quote(secret)) if secret else ():
+            text = text.replace(form_, _HIDDEN)
+    return text[:_MOST_OF_A_REASON]

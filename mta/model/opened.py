@@ -47,7 +47,8 @@ class OpenedMessage:
     innermost envelope held, with the signatures inside it still on it; None where nothing was decrypted.
 
     `header` is the protected header, `root` the header of the entity it was found in (None: there is none), `author`
-    the From in it, `differing` the names of its fields that say something else outside.
+    the From in it, `differing` the names of its fields that say something else outside. `closed`: nothing of the
+    payload can be read without a key, however it is wrapped.
     """
 
     layers: tuple[Layer, ...] = ()
@@ -59,6 +60,7 @@ class OpenedMessage:
     root: HeaderBlock | None = None
     author: FromField | None = None
     differing: tuple[str, ...] = ()
+    closed: bool = False
 
     @property
     def signatures(self) -> tuple[SignedOutcome, ...]:
@@ -73,7 +75,7 @@ class OpenedMessage:
     @property
     def signed_closed(self) -> bool:
         """Whether signatures are around ciphertext alone: who made them need not have known what is inside."""
-        return bool(self.signatures) and self.layers[-1].signed is None
+        return bool(self.signatures) and (self.layers[-1].signed is None or self.closed)
 
     @property
     def encrypted(self) -> bool:

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass, field
 
 _LIFETIME = 300.0  # seconds of a token whose answer does not say (§5.1 only recommends that it does)
-_MOST_OF_A_REASON = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ def form(client_id: str, client_secret: str, scope: str, refresh_token: str) -> 
 
 
 def read(status: int, body: bytes) -> Token | str:
-    """The token of an answer, or why there is none, in words without secrets."""
+    """The token of an answer, or why there is none, in words of ours and of the issuer, who may repeat secrets."""
     try:
         told = json.loads(body)
     except (ValueError, RecursionError):
@@ -59,4 +58,4 @@ def _error(status: int, told: dict[str, object]) -> str:
 
 
 def _shown(value: object) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())[:_MOST_OF_A_REASON]
+    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())

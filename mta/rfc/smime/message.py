@@ -23,6 +23,7 @@ from mta.rfc.mime.entity import AMBIGUITIES, IDENTITY, Anatomy, Entity, scan_ent
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
 from mta.rfc.mime.structure import StructureError
+from mta.rfc.smime.closed import is_closed
 from mta.rfc.smime.compressed import decompress
 from mta.rfc.smime.decrypt import DecryptionKey, decrypt
 from mta.rfc.smime.kind import SIGNATURE_TYPES, Kind, kind_of
@@ -48,10 +49,11 @@ def open_message(
     """
     outside = scan_header(raw, len(raw)) if block is None else block
     opening = _Opening(raw, outside, keys, known)
-    fault, reason = Fault.NONE, ""
+    fault, reason, closed = Fault.NONE, "", False
     try:
         while opening.take_off_layer():
             pass
+        closed = any(layer.signed for layer in opening.layers) and is_closed(opening.entity, opening.block)
     except _Stop as stop:
         fault, reason = stop.fault, str(stop)
     except StructureError as problem:
@@ -67,6 +69,7 @@ def open_message(
         root=opening.root,
         author=parse_from(opening.root, _FROM_TOKENS) if opening.root is not None else None,
         differing=differing(header, outside),
+        closed=closed,
     )
 
 

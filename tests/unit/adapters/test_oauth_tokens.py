@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, quote_plus
 
 import pytest
 
@@ -95,6 +95,23 @@ async def test_what_the_issuer_answers_is_told_without_the_secret(issuer: HttpPe
     with pytest.raises(TokenNotGiven, match=r"answered 401: invalid_client: \*\*\* is wrong"):
         await tokens().token(grant(issuer))
     assert SECRET not in repr(grant(issuer))
+
+
+@pytest.mark.parametrize("secret", [SECRET, "with space+plus/slash%", "ä-umlaut"])
+async def test_no_piece_of_a_secret_is_told_as_it_was_sent_or_where_a_long_text_is_cut(
+    issuer: HttpPeer, secret: str
+) -> None:
+    source = tokens()
+    for padding in range(240, 310, 3):
+        for told in (secret, quote_plus(secret), quote(secret)):
+            description = "x" * padding + " " + told
+            answer = json.dumps({"error": "invalid_client", "error_description": description}).encode()
+            issuer.answers["/token"] = lambda _, answer=answer: (401, answer)  # type: ignore[misc]
+            with pytest.raises(TokenNotGiven) as caught:
+                await source.token(replace(grant(issuer), client_secret=secret))
+            assert secret[:4] not in str(caught.value)
+            assert quote(secret)[:4] not in str(caught.value)
+            assert len(str(caught.value)) < 400
 
 
 async def test_no_redirect_carries_the_secret_away(issuer: HttpPeer) -> None:

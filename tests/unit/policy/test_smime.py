@@ -151,6 +151,53 @@ def test_who_signs_a_strangers_ciphertext_is_not_its_author(detached: bool, prof
     assert found.authenticated is (PROFILES[profile].authenticated and to == "berta")
 
 
+def entity(message: bytes) -> bytes:
+    """A message without its own header."""
+    block = scan_header(message, len(message))
+    fields = [message[field.start : field.end] for field in block.fields if field.name.startswith(b"content-")]
+    return b"".join((*fields, b"\r\n", message[block.body_start :]))
+
+
+def multipart(kind: bytes, *parts: bytes) -> bytes:
+    inside = b"".join(b"--q-q\r\n" + part + b"\r\n" for part in parts)
+    return b'Content-Type: multipart/%s; boundary="q-q"\r\n\r\n%s--q-q--\r\n' % (kind, inside)
+
+
+TEXT, BLANK = b"Content-Type: text/plain\r\n\r\nhello", b"Content-Type: text/plain\r\n\r\n \r\n"
+HTML = b"Content-Type: text/html\r\n\r\n<html><body><div style='x'>&nbsp;</div></body></html>"
+ATTACHED = b"Content-Type: message/rfc822\r\n\r\n"
+PGP = (
+    b'Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=p\r\n\r\n'
+    b"--p\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n"
+    b"--p\r\nContent-Type: application/octet-stream\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n--p--\r\n"
+)
+
+
+@pytest.mark.parametrize("detached", [True, False])
+@pytest.mark.parametrize(
+    ("nest", "word"),
+    [
+        (lambda closed: multipart(b"mixed", entity(closed)), "unsigned"),
+        (lambda closed: multipart(b"mixed", BLANK, entity(closed), HTML), "unsigned"),
+        (lambda closed: ATTACHED + closed, "unsigned"),
+        (lambda closed: multipart(b"digest", b"\r\n" + closed), "unsigned"),
+        (lambda closed: multipart(b"mixed", entity(sign(closed, anna()))), "unsigned"),
+        (lambda closed: multipart(b"mixed", entity(sign(closed, anna(), detached=False))), "unsigned"),
+        (lambda closed: multipart(b"alternative", TEXT, entity(closed)), "unsigned"),
+        (lambda closed: PGP, "unsigned"),
+        (lambda closed: b"Content-Type: text/plain\r\n\r\n-----BEGIN PGP MESSAGE-----\r\nx\r\n", "unsigned"),
+        (lambda closed: multipart(b"mixed", TEXT, ATTACHED + closed), "good"),  # forwarded, with a word of the signer's
+        (lambda closed: multipart(b"mixed", entity(sign(MESSAGE, anna(), detached=False))), "good"),
+        (lambda closed: multipart(b"mixed", BLANK), "good"),
+    ],
+)
+def test_nor_is_who_wraps_it_first(nest, word: str, detached: bool) -> None:  # type: ignore[no-untyped-def]
+    """Readers that decrypt a part show what is inside under the signature around it."""
+    found = judged(sign(HEADER + nest(encrypt(MESSAGE, berta())), anna(), detached=detached))
+    assert (found.result.value, found.good) == (word, word == "good")
+    assert [signer.is_author for signer in found.signers] == [found.good]
+
+
 @pytest.mark.parametrize(("who", "locked"), [("anna", "encrypted"), ("mallory", "not-the-author")])
 def test_thrice_wrapped_the_signature_inside_counts(who: str, locked: str) -> None:
     inner = sign(MESSAGE, anna())

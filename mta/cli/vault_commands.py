@@ -70,6 +70,38 @@ def open_(
     raise typer.Exit(run(OpenOptions(file, as_, out, config, super_user), json))
 
 
+Label = Annotated[str, typer.Argument(help="A label of the configuration.")]
+
+
+@label.command("list")
+def label_list(config: Config = _CONFIG, json: Json = False) -> None:
+    """All labels, the most confidential first."""
+    from mta.cli.labels import show_list
+
+    raise typer.Exit(show_list(config, json))
+
+
+@label.command("show")
+def label_show(label: Label, config: Config = _CONFIG, json: Json = False) -> None:
+    """One label: readers, end, marking, and which rights are enforced or only declared."""
+    from mta.cli.labels import show
+
+    raise typer.Exit(show(label, config, json))
+
+
+@label.command("explain")
+def label_explain(
+    label: Label,
+    to: Annotated[list[str] | None, typer.Option("--to", help="A reader it would be for.")] = None,
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """Who could do what with something of this label, and what holds them to it, right by right."""
+    from mta.cli.labels import explain
+
+    raise typer.Exit(explain(label, tuple(to or ()), config, json))
+
+
 @protected.command("list")
 def protected_list(
     owner: Annotated[str, typer.Option("--owner", help="Items of this address.")] = "",

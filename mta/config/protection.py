@@ -231,11 +231,31 @@ def check_protection(keys: ProtectionKeys, server: Server, connectors: frozenset
         if witness not in connectors:
             near = did_you_mean(witness, connectors)
             report.problem(("protection", "log", "witnesses", n), f"there is no connector {witness}", near)
+    _check_labels(keys, report)
     seen: set[str] = set()
     for n, client in enumerate(keys.clients):
         if client.id in seen:
             report.problem(("protection", "clients", n, "id"), f"the client {client.id} is given twice")
         seen.add(client.id)
+
+
+def _check_labels(keys: ProtectionKeys, report: Report) -> None:
+    """Warn of labels that promise more than they keep."""
+    if keys.labels and not keys.root_keys:
+        report.warning(("protection", "labels"), "there are labels, and no root key to seal with", "write root_keys")
+    ranks: dict[int, str] = {}
+    for id, label in keys.labels.items():
+        path: Path = ("protection", "labels", id)
+        if Right.EXPORT in label.rights and label.expires:
+            message = "its readers may have it in clear (EXPORT): what they took out does not expire"
+            report.warning((*path, "expires"), message, "encrypt-only and do-not-forward are without EXPORT")
+        if Right.OWNER in label.rights:
+            message = "each of its readers owns it (OWNER): may let others read it, and shred it"
+            report.warning((*path, "rights"), message, "co-author does everything else")
+        if label.rank and label.rank in ranks:
+            message = f"the rank {label.rank} is that of {ranks[label.rank]}, too: neither is more confidential"
+            report.warning((*path, "rank"), message, "give each a rank of its own")
+        ranks.setdefault(label.rank, id)
 
 
 def _check_root_keys(keys: ProtectionKeys, server: Server, report: Report) -> None:

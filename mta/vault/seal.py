@@ -10,6 +10,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
+from isal import isal_zlib
 
 from mta.config.contract_protection import Label
 from mta.model.protected import SHRED, Actor, Grant, Item, RootKey, VaultEvent
@@ -100,7 +101,7 @@ async def write_sealed(vault: Vault, request: SealRequest, source: BinaryIO, out
         policy_token=token,
         spelling=request.spelling,
     )
-    sealed = await asyncio.to_thread(seal, source, out, order, request.size)
+    sealed = await asyncio.to_thread(seal, source, out, order, request.size, isal_zlib.crc32)
     item = Item(
         id=request.id or vault.new_id(),
         wrapped_digest=hashlib.sha256(wrapped).digest(),

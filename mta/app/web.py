@@ -11,6 +11,7 @@ import pickle
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from mta.app.vault import open_vault
 from mta.config.contract import Configuration
@@ -23,6 +24,9 @@ from mta.vault.expire import SYSTEM, expire, sweep
 from mta.vault.log import checkpoint
 from mta.vault.root_keys import prove_keys
 from mta.vault.vault import Vault
+
+if TYPE_CHECKING:
+    from mta.web.portal.desk import Desk
 
 _MOST_CONNECTIONS = 2500
 _KEEP_ALIVE = 15  # seconds
@@ -78,7 +82,7 @@ async def _serve(configuration: Configuration, vault: Vault, sockets: list[socke
     assert portal is not None
     chain, key = portal.certificate or (None, None)
     settings = uvicorn.Config(
-        application(Site(vault, portal, log, _issuers(configuration, vault))),
+        application(Site(vault, portal, log, _issuers(configuration, vault), desk=_desk(configuration, vault, log))),
         lifespan="off",
         loop="uvloop",
         http="h11",
@@ -103,6 +107,17 @@ def _issuers(configuration: Configuration, vault: Vault) -> IssuerKeys:
 
     names = resolver(configuration)
     return IssuerKeySets(lambda: names, vault.clock)
+
+
+def _desk(configuration: Configuration, vault: Vault, log: EventLog) -> Desk:
+    """The readers' pages; their mail goes through the relay's own queue."""
+    from mta.app.courier import RelayCourier
+    from mta.web.portal.desk import House, open_desk
+
+    server = configuration.server
+    assert server.portal is not None
+    house = House(server.portal.url, server.hostname, server.postmaster, server.limits.message_size)
+    return open_desk(vault, house, RelayCourier(configuration), log)
 
 
 def bind_portal(configuration: Configuration) -> list[socket.socket]:

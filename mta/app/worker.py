@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mta.app.folders import shard_folders
+from mta.app.folders import queue_folder, shard_folders
 from mta.app.listeners import Listeners
 from mta.app.outside import load_text
 from mta.app.site import make_site, renew
@@ -225,11 +225,13 @@ async def _control(
     worker: Worker, daily: DailyReports, configuration: Configuration, number: int, in_force: dict[str, Any]
 ) -> asyncio.AbstractServer:
     from mta.adapters.control import serve_control
+    from mta.app.courier import FOLDER
     from mta.app.metrics import worker_samples
     from mta.app.reports import answer_reports
     from mta.app.rescue import answer_rescue
     from mta.queue.letter import LETTER, queue_letter
     from mta.queue.operations import answer
+    from mta.queue.portal import queue_code, take_answer
 
     async def handle(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         if str(request.get("command", "")).startswith("reports-"):
@@ -240,6 +242,10 @@ async def _control(
             told = await queue_letter(worker.site, worker.shards, request)
             worker.nudge()
             yield told
+        elif request.get("command") == "portal-code":
+            yield await queue_code(worker.relay, request)
+        elif request.get("command") == "portal-answer":
+            yield await take_answer(worker.relay, request, queue_folder(configuration) / FOLDER)
         elif request.get("command") == "configuration":
             yield dict(in_force)
         else:

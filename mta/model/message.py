@@ -9,8 +9,8 @@ from mta.model.envelope import Envelope
 from mta.model.frozen import frozen
 
 # The inbound connectors of what we write ourselves; no connector of the configuration may be called so.
-NOTICE, REPORT = "notice", "report"
-OUR_OWN = frozenset({NOTICE, REPORT})
+NOTICE, REPORT, PORTAL = "notice", "report", "portal"
+OUR_OWN = frozenset({NOTICE, REPORT, PORTAL})
 
 
 class HeaderField(NamedTuple):

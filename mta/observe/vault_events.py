@@ -10,6 +10,7 @@ class Operation(StrEnum):
 
     PROTECT = "protect"
     OPEN = "open"  # by page or command
+    READ = "read"  # once more, of what was opened in the same session
     REWRAP = "rewrap"  # a content key handed to a reader's program
     DOWNLOAD = "download"
     PRINT = "print"

@@ -50,7 +50,7 @@ def evidence(
     transaction: Transaction, facts: SessionFacts, judged: Judgement, prefix: bytes, now: float
 ) -> dict[str, Any]:
     """Who sent this under which contract and why that one, in JSON types."""
-    decision = transaction.decision
+    decision, connectors = transaction.decision, transaction.contract.configuration.connectors
     return {
         "client": facts.address,
         "helo": facts.helo,
@@ -61,7 +61,7 @@ def evidence(
         "mode": decision.mode,
         "reasons": [str(reason) for reason in decision.reasons],
         **({"would": would(decision)} if decision.would else {}),
-        "demanded": demanded(transaction.contract.configuration.connectors[decision.connector].inbound),
+        "demanded": demanded(connectors.get(decision.connector, transaction.identity.connector).inbound),
         "tls": tls_evidence(facts.tls),
         **({"tls_wish": transaction.envelope.tls} if transaction.envelope.tls else {}),
         **({"days_left": days_left(facts.tls.leaf, now)} if facts.tls and facts.tls.leaf else {}),

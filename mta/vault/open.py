@@ -7,7 +7,7 @@ root key opens its share -> the vault's share -> the content key. If the log can
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mta.errors import KeyAway, MtaError, NotOpened, TdfError, TdfTampered
 from mta.model.protected import SHRED, Actor, Grant, Item, RootKey, SuperUser, VaultEvent
@@ -67,14 +67,8 @@ async def open_key(vault: Vault, request: OpenRequest) -> OpenedKey:
     Raises NotOpened for what may not be, TdfTampered for what was changed, KeyAway where the root key cannot be
     reached now and StorageError where the log cannot be written: the last two mean `later`.
     """
-    found = await _find(vault, request)
-    if found is None:
-        reason = "no item here was sealed with this wrapped key"
-        raise await _refused(vault, None, request, Permission(refusal=Refusal.UNKNOWN_ITEM, reason=reason))
     leave = await leave_of(vault, request.reader) if request.super_user else None
-    permission = _judge(vault, found, request, leave)
-    if not permission.allowed:
-        raise await _refused(vault, found, request, permission)
+    found, permission = await _permitted(vault, request, leave)
     call = vault.new_id()
     told = _event(vault, found, request, Result.PERMITTED, call=call, permission=permission)
     entry = await vault.store.record(told)
@@ -88,6 +82,29 @@ async def open_key(vault: Vault, request: OpenRequest) -> OpenedKey:
         await vault.store.record(_event(vault, found, request, Result.FAILED, call=call, reason=_story(error)))
         raise
     return OpenedKey(content_key, found.item, permission.rights, entry)
+
+
+async def permit_again(vault: Vault, request: OpenRequest) -> tuple[frozenset[Right], int]:
+    """Leave to use a content key that is still at hand: judged anew, and written down as served from a cache.
+
+    The rights, and the number of the entry. Raises NotOpened, StorageError.
+    """
+    found, permission = await _permitted(vault, request, None)
+    told = _event(vault, found, request, Result.PERMITTED, permission=permission)
+    entry = await vault.store.record(replace(told, detail={**told.detail, "cache": "yes"}))
+    return permission.rights, entry
+
+
+async def _permitted(vault: Vault, request: OpenRequest, leave: SuperUser | None) -> tuple[_Found, Permission]:
+    """What is asked for, and by what leave. Raises NotOpened, once that is written down."""
+    found = await _find(vault, request)
+    if found is None:
+        reason = "no item here was sealed with this wrapped key"
+        raise await _refused(vault, None, request, Permission(refusal=Refusal.UNKNOWN_ITEM, reason=reason))
+    permission = _judge(vault, found, request, leave)
+    if not permission.allowed:
+        raise await _refused(vault, found, request, permission)
+    return found, permission
 
 
 async def _find(vault: Vault, request: OpenRequest) -> _Found | None:

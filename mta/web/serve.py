@@ -13,6 +13,7 @@ from mta.observe import events
 from mta.rfc.kas.refuse import http_error
 from mta.web.keys import access, wellknown
 from mta.web.log import tiles
+from mta.web.portal.routes import portal_routes
 from mta.web.security import SecureHeaders
 from mta.web.site import Site
 
@@ -23,7 +24,7 @@ _REALM = "/auth/realms/{realm}"  # where old clients expect a Keycloak
 def application(site: Site) -> Starlette:
     """The portal as an ASGI application."""
     app = Starlette(
-        routes=_routes(),
+        routes=[*_routes(), *(portal_routes() if site.desk else ())],
         middleware=[Middleware(SecureHeaders, secure=site.url.startswith("https://"))],
         exception_handlers={KasError: _kas_error, StorageError: _later, TlogError: _later, Exception: _defect},
     )

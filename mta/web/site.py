@@ -12,6 +12,7 @@ from mta.errors import KasError
 from mta.observe.log import EventLog
 from mta.ports.vault import IssuerKeys
 from mta.vault.vault import Vault
+from mta.web.portal.desk import Desk
 from mta.web.replay import ReplayCache
 
 _LONGEST_AGENT = 200
@@ -26,6 +27,7 @@ class Site:
     log: EventLog
     issuers: IssuerKeys
     seen: ReplayCache = field(default_factory=ReplayCache)
+    desk: Desk | None = None  # of the readers' pages
 
     @property
     def url(self) -> str:

@@ -43,10 +43,10 @@ def _part(message: bytes, entity: Entity) -> Part:
     for value in entity.header.values(b"content-disposition"):
         names[:0] = parse_content_type(b"x/" + uncommented(value).lstrip(b" \t\r\n")).all("filename")
     body = message[entity.body : entity.end]
-    return Part(entity.content_type.essence, next(iter(names), ""), _decoded(body, entity.encoding))
+    return Part(entity.content_type.essence, next(iter(names), ""), decoded(body, entity.encoding))
 
 
-def _decoded(body: bytes, encoding: str) -> bytes:
+def decoded(body: bytes, encoding: str) -> bytes:
     """Without the transfer encoding (RFC 2045 §6); what is no base64 at all stays as it is."""
     if encoding == "quoted-printable":
         return binascii.a2b_qp(body)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mta.rfc.mime.date import format_date
 from mta.rfc.mime.seven_bit import quoted_printable
 from mta.rfc.mime.text import address_value, fold, plain_line, wrap
+from mta.rfc.mime.words import encode_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +24,24 @@ class Note:
     date: float
     subject: str
     paragraphs: tuple[str, ...]
+    name: str = "Mail Delivery System"
+
+
+def _phrase(name: str) -> str:
+    """RFC 5322 §3.2.5: words of letters and spaces stand for themselves, everything else in quotes."""
+    if name.replace(" ", "").isascii() and name.replace(" ", "").isalnum():
+        return name
+    plain = plain_line(name).encode("ascii", "replace").decode("ascii").replace("\\", "?").replace('"', "'")
+    return f'"{plain}"'
 
 
 def compose_note(note: Note) -> bytes:
     """The message. Raises ValueError for an address that cannot stand in a header field."""
     body = "\r\n".join(wrap(paragraph, "") for paragraph in note.paragraphs)
     fields = (
-        ("From", f"Mail Delivery System <{address_value(note.from_)}>"),
+        ("From", f"{_phrase(note.name)} <{address_value(note.from_)}>"),
         ("To", f"<{address_value(note.to)}>"),
-        ("Subject", plain_line(note.subject)),
+        ("Subject", encode_words(plain_line(note.subject))),
         ("Date", format_date(note.date)),
         ("Message-ID", f"<{note.id}@{note.hostname}>"),
         ("Auto-Submitted", "auto-generated"),  # RFC 3834 §5

@@ -1,0 +1,272 @@
+"""Who a reader is: they type the address that the notice went to, and the code that was sent there.
+
+A link finds a grant and proves nothing. The code goes to the address of the grant, whatever was typed, and works in the
+browser session that asked for it. Whoever has no grant gets the same answers, in the same time: a challenge that no
+code solves. Challenges and sessions are in this process' memory alone; a restart asks everybody for a new code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address, ip_network
+
+from mta.config.readers import is_meant, reader_name
+from mta.model.address import ascii_lower
+from mta.model.protected import Grant, Item
+from mta.policy.pace import Pace
+from mta.rfc.smtp.address import AddressError
+from mta.vault.mail import reference
+from mta.vault.vault import Vault
+
+CODE_LIFE, TRIES, DIGITS = 600.0, 5, 8
+IDLE, LIFE = 1800.0, 28_800.0  # seconds of a session
+MOST_CHALLENGES, MOST_SESSIONS = 20_000, 20_000
+_MOST_CODES = 3  # of one challenge that are good at the same time
+_MOST_ITEMS = 50  # of one session
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What is remembered of a code."""
+
+    digest: bytes
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Somebody is to show that they read the mail of an address. Without a grant no code solves it."""
+
+    link: bytes
+    address: str
+    reference: str  # four letters, on the page, in the notice and in the mail with the code
+    until: float
+    grant: Grant | None = None
+    codes: tuple[Code, ...] = ()
+    wrong: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A code on its way to the address of a grant."""
+
+    to: str
+    code: str
+    reference: str
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """One reader of one item, for as long as the session lasts. `opened`: they have asked to see it."""
+
+    item: str
+    grant: str
+    reader: str
+    opened: bool = False
+
+
+@dataclass(slots=True)
+class Session:
+    """What a browser has proved."""
+
+    begun: float
+    seen: float
+    items: dict[str, Proven] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """How often, an hour: each counter has a name of its own."""
+
+    codes_of_link: Pace = field(default_factory=lambda: Pace(5, _HOUR))
+    codes_to_address: Pace = field(default_factory=lambda: Pace(30, _HOUR))
+    codes_of_network: Pace = field(default_factory=lambda: Pace(60, _HOUR))
+    wrong_of_link: Pace = field(default_factory=lambda: Pace(30, _HOUR))
+    wrong_of_network: Pace = field(default_factory=lambda: Pace(60, _HOUR))
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A challenge: the value of its cookie, and the code that is to be sent, if there is anybody to send it to."""
+
+    cookie: str
+    letter: Letter | None = None
+
+
+class Proofs:
+    """The challenges and sessions of one portal."""
+
+    def __init__(self, vault: Vault, paces: Paces | None = None) -> None:
+        self._vault = vault
+        self._paces = paces or Paces()
+        self._key = vault.random(32)
+        self._challenges: OrderedDict[bytes, Challenge] = OrderedDict()
+        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+
+    # --- the code
+
+    def may_start(self, network: str) -> bool:
+        """Whether this network may ask for one more code; counted. It says nothing of links and addresses."""
+        return self._paces.codes_of_network.take(network, self._vault.clock.now())
+
+    async def start(self, link: str, typed: str, cookie: str = "") -> Started:
+        """Begin, under a fresh cookie. A code that the same browser asked for before stays good.
+
+        Whoever calls must answer before the letter is sent, so that its way takes no time of the answer.
+        """
+        now, place = self._vault.clock.now(), _hash(link)
+        grant, item, letters = await self._granted(place, typed)
+        before = self._challenges.pop(_hash(cookie), None)
+        fresh = Challenge(place, _known(typed), letters, now + CODE_LIFE, grant)
+        if before is not None and _goes_on(before, fresh):
+            codes = tuple(code for code in before.codes if code.until > now)[1 - _MOST_CODES :]
+            fresh = replace(fresh, codes=codes, wrong=before.wrong)
+        code, letter = self._code(), None
+        address = _hash(grant.reader if grant else fresh.address).hex()
+        paced = self._paces.codes_of_link.allows(place.hex(), now) and self._paces.codes_to_address.take(address, now)
+        if paced and self._paces.codes_of_link.take(place.hex(), now):
+            fresh = replace(fresh, codes=(*fresh.codes, Code(self._digest(code), now + CODE_LIFE)))
+            if grant is not None and item is not None:
+                to = grant.reader if "@" in grant.reader[1:] else fresh.address
+                letter = Letter(to, code, fresh.reference, item)
+        value = self._token()
+        self._challenges[_hash(value)] = fresh
+        while len(self._challenges) > MOST_CHALLENGES:
+            self._challenges.popitem(last=False)
+        return Started(value, letter)
+
+    def reference(self, link: str, cookie: str) -> str:
+        """The four letters of a challenge, or nothing if this browser has none for the link."""
+        found = self._challenges.get(_hash(cookie))
+        return found.reference if found and found.link == _hash(link) and found.until > self._now() else ""
+
+    def answer(self, link: str, cookie: str, typed: str, network: str) -> Proven | None:
+        """Whether the code is right, for this link in this browser. The challenge is over then; five faults end it."""
+        now, place = self._now(), _hash(link)
+        found = self._challenges.get(_hash(cookie))
+        digest = self._digest("".join(character for character in typed[:64] if character.isdigit()))
+        codes = found.codes if found else ()
+        fits = [code for code in codes if hmac.compare_digest(code.digest, digest) and code.until > now]
+        paces = self._paces
+        free = paces.wrong_of_link.allows(place.hex(), now) and paces.wrong_of_network.allows(network, now)
+        good = bool(fits) and found is not None and found.link == place and found.wrong < TRIES and free
+        if found is not None and good:
+            del self._challenges[_hash(cookie)]
+            if found.grant is not None:
+                reader = found.grant.reader if "@" in found.grant.reader[1:] else found.address
+                return Proven(found.grant.item, found.grant.id, reader)
+        paces.wrong_of_link.take(place.hex(), now)
+        paces.wrong_of_network.take(network, now)
+        if found is not None and _hash(cookie) in self._challenges:
+            self._challenges[_hash(cookie)] = replace(found, wrong=found.wrong + 1)
+        return None
+
+    async def _granted(self, place: bytes, typed: str) -> tuple[Grant | None, Item | None, str]:
+        """The grant behind a link, if the typed address is one that it means, and four letters for every link.
+
+        The same look-ups whatever is found.
+        """
+        link = await self._vault.store.link(place)
+        item = await self._vault.store.item(link.item if link else "-")
+        grants = await self._vault.store.grants(link.item if link else "-")
+        address = _known(typed)
+        mine = (one for one in grants if link is not None and one.id == link.grant)
+        grant = next((one for one in mine if address and self._means(one, address)), None)
+        unknown = hmac.digest(self._key, place, "sha256").hex()
+        letters = reference(link.item if link else unknown)
+        return (grant, item, letters) if grant and item else (None, None, letters)
+
+    def _means(self, grant: Grant, address: str) -> bool:
+        """The code goes to the grant's own address, so the case of what was typed does no harm."""
+        same = ascii_lower(grant.reader) == ascii_lower(address)
+        return same or is_meant(grant.reader, address, self._vault.ours)
+
+    # --- the session
+
+    def log_in(self, proven: Proven, cookie: str = "") -> str:
+        """A session under a fresh name; what this browser had proved before goes along, its old name is over."""
+        now = self._now()
+        before = self._session(cookie)
+        self._sessions.pop(_hash(cookie), None)
+        items = dict(before.items) if before else {}
+        items.pop(proven.item, None)
+        while len(items) >= _MOST_ITEMS:
+            del items[next(iter(items))]
+        value = self._token()
+        begun = before.begun if before else now
+        self._sessions[_hash(value)] = Session(begun, now, {**items, proven.item: proven})
+        while len(self._sessions) > MOST_SESSIONS:
+            self._sessions.popitem(last=False)
+        return value
+
+    def proven(self, item: str, cookie: str) -> Proven | None:
+        """Who this browser has proved to be for an item; the session goes on."""
+        session = self._session(cookie)
+        if session is None or item not in session.items:
+            return None
+        session.seen = self._now()
+        return session.items[item]
+
+    def opened(self, item: str, cookie: str) -> None:
+        """They have asked to see it."""
+        session = self._session(cookie)
+        if session is not None and item in session.items:
+            session.items[item] = replace(session.items[item], opened=True)
+
+    def log_out(self, cookie: str) -> None:
+        """The session is over, here and not in the browser alone."""
+        self._sessions.pop(_hash(cookie), None)
+
+    def _session(self, cookie: str) -> Session | None:
+        place, now = _hash(cookie), self._now()
+        found = self._sessions.get(place)
+        if found is not None and not (now - found.seen < IDLE and now - found.begun < LIFE):
+            del self._sessions[place]
+            return None
+        return found
+
+    # --- secrets
+
+    def _now(self) -> float:
+        return self._vault.clock.now()
+
+    def _token(self) -> str:
+        return self._vault.new_id()
+
+    def _code(self) -> str:
+        return f"{int.from_bytes(self._vault.random(16), 'big') % 10**DIGITS:0{DIGITS}d}"
+
+    def _digest(self, code: str) -> bytes:
+        return hmac.digest(self._key, code.encode(), "sha256")
+
+
+def _goes_on(before: Challenge, fresh: Challenge) -> bool:
+    """Whether it is the same again: after five faults it is another, and its codes are over."""
+    return (before.link, before.address) == (fresh.link, fresh.address) and before.wrong < TRIES
+
+
+def network_of(ip: str) -> str:
+    """What counts as one network: 256 addresses of IPv4, a site's /48 of IPv6."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return "unknown"
+    return str(ip_network(f"{address}/{24 if address.version == 4 else 48}", strict=False))
+
+
+def _known(typed: str) -> str:
+    """An address as readers are kept, or nothing where it is none."""
+    try:
+        name = reader_name(typed.strip()[:320])
+    except AddressError:
+        return ""
+    return name if "@" in name[1:] else ""
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "replace")).digest()

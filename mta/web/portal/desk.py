@@ -1,0 +1,99 @@
+"""What the readers' pages work with: who has proved what, which keys are at hand, who carries mail."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from mta.errors import MtaError
+from mta.observe import events
+from mta.observe.log import EventLog
+from mta.policy.pace import Pace
+from mta.ports.portal import Courier
+from mta.rfc.mime.note import Note, compose_note
+from mta.vault.prove import Letter, Proofs
+from mta.vault.read import Readings
+from mta.vault.vault import Vault
+from mta.web.portal.words import Words
+
+_SECONDS_TO_SEND = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Who we are in mails of ours. `largest` is the limit of a message, in octets."""
+
+    url: str
+    hostname: str
+    postmaster: str
+    largest: int = 52_428_800
+
+    @property
+    def host(self) -> str:
+        """The name that readers see in the address of a page."""
+        return self.url.partition("://")[2].partition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The pages of one process."""
+
+    vault: Vault
+    house: House
+    courier: Courier
+    log: EventLog
+    proofs: Proofs
+    readings: Readings
+    answers: Pace = field(default_factory=lambda: Pace(20, 3600.0))  # of a reader to an item
+    _sending: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def secure(self) -> bool:
+        """Whether readers come by HTTPS."""
+        return self.house.url.startswith("https://")
+
+    def send(self, letter: Letter, t: Words) -> None:
+        """Send a code without waiting for it: how long that takes would tell that there is somebody to send it to."""
+        task = asyncio.get_running_loop().create_task(self._send(letter, t))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send(self, letter: Letter, t: Words) -> None:
+        try:
+            async with asyncio.timeout(_SECONDS_TO_SEND):
+                await self.courier.send_code(letter.to, self.code_mail(letter, t))
+        except (MtaError, TimeoutError) as error:
+            self.log.error(events.ALARM, what="portal.code", text=f"a code could not be sent: {error or 'no answer'}")
+        except Exception as error:  # nobody waits for this task
+            self.log.defect("portal.code", error)
+
+    def own_address(self, owner: str) -> str:
+        """Ours, in the owner's own domain where that is one of ours."""
+        domain = owner.rpartition("@")[2]
+        return f"postmaster@{domain}" if domain in self.vault.ours else self.house.postmaster
+
+    def code_mail(self, letter: Letter, t: Words) -> bytes:
+        """The mail with the code: from the sender's own domain where that is ours."""
+        host = self.house.host
+        paragraphs = (
+            t("mail.code", code=letter.code),
+            t("mail.why", owner=letter.item.owner, host=host, reference=letter.reference),
+            t("mail.not.you"),
+        )
+        return compose_note(
+            Note(
+                id=self.vault.new_id(),
+                hostname=self.house.hostname,
+                from_=self.own_address(letter.item.owner),
+                to=letter.to,
+                date=self.vault.clock.now(),
+                subject=t("mail.subject", reference=letter.reference),
+                paragraphs=paragraphs,
+                name=host,
+            )
+        )
+
+
+def open_desk(vault: Vault, house: House, courier: Courier, log: EventLog) -> Desk:
+    """A desk at which nobody has proved anything yet."""
+    return Desk(vault, house, courier, log, Proofs(vault), Readings(vault))

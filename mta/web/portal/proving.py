@@ -1,0 +1,76 @@
+"""The way to a session: /m/LINK, the address, the code. Nothing here says whether a link or an address is known."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mta.vault.prove import network_of
+from mta.web.portal.answers import (
+    CHALLENGE,
+    SESSION,
+    cookie,
+    desk_of,
+    form,
+    go,
+    is_ours,
+    page,
+    set_cookie,
+    told,
+    words_of,
+)
+from mta.web.site import client_ip
+
+
+def _link(request: Request) -> str:
+    return str(request.path_params["link"])
+
+
+async def address(request: Request) -> Response:
+    """GET /m/LINK: a form, the same for every link. Scanners may have it."""
+    return page(request, "address.html", link=_link(request))
+
+
+async def start(request: Request) -> Response:
+    """POST /m/LINK/start: a code goes to the address of the grant, if it is the one that was typed."""
+    if not is_ours(request):
+        return told(request, "foreign", 403)
+    desk, link = desk_of(request), _link(request)
+    if not desk.proofs.may_start(network_of(client_ip(request))):
+        return told(request, "busy", 429)
+    typed = (await form(request)).get("address", "")
+    started = await desk.proofs.start(link, typed, cookie(request, CHALLENGE))
+    if started.letter is not None:
+        desk.send(started.letter, words_of(request))
+    answer = go(f"/m/{link}/code")
+    set_cookie(request, answer, CHALLENGE, started.cookie)
+    return answer
+
+
+async def code_form(request: Request) -> Response:
+    """GET /m/LINK/code: the field for the code, in the browser that asked for one."""
+    link = _link(request)
+    reference = desk_of(request).proofs.reference(link, cookie(request, CHALLENGE))
+    if not reference:
+        return go(f"/m/{link}")
+    return page(request, "code.html", link=link, reference=reference, wrong=False)
+
+
+async def code(request: Request) -> Response:
+    """POST /m/LINK/code: the right code begins a session under a fresh name."""
+    if not is_ours(request):
+        return told(request, "foreign", 403)
+    desk, link, challenge = desk_of(request), _link(request), cookie(request, CHALLENGE)
+    typed = (await form(request)).get("code", "")
+    proven = desk.proofs.answer(link, challenge, typed, network_of(client_ip(request)))
+    if proven is None:
+        reference = desk.proofs.reference(link, challenge)
+        if not reference:
+            return go(f"/m/{link}")
+        return page(request, "code.html", 403, link=link, reference=reference, wrong=True)
+    before = cookie(request, SESSION)
+    desk.readings.forget(before)
+    answer = go(f"/v/{proven.item}")
+    set_cookie(request, answer, SESSION, desk.proofs.log_in(proven, before))
+    set_cookie(request, answer, CHALLENGE, "")
+    return answer

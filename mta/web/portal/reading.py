@@ -1,0 +1,242 @@
+"""What a proven reader sees of an item: /v/ITEM and what lies below it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from mta.errors import KeyAway, NotOpened, StorageError, TdfError, TlogError, UsageError
+from mta.model.rights import Right
+from mta.observe import events
+from mta.observe.vault_events import Operation
+from mta.policy.reader import Refusal
+from mta.rfc.mime.shown import Shown, ShownFile, show
+from mta.rfc.mime.words import decode_charset
+from mta.vault.prove import Proven
+from mta.vault.read import Read, Standing, Wish
+from mta.web.portal.answers import (
+    BODY_POLICY,
+    FILE_POLICY,
+    SESSION,
+    actor_of,
+    cookie,
+    desk_of,
+    file,
+    file_name,
+    go,
+    is_ours,
+    page,
+    set_cookie,
+    told,
+    words_of,
+)
+from mta.web.portal.clean import clean, picture_type
+from mta.web.portal.view import view_of
+from mta.web.site import site_of
+
+_MOST_PREVIEWED = 512 * 1024  # octets of a text that is shown
+_ENDED = {
+    Refusal.EXPIRED: ("expired", 410),
+    Refusal.SHREDDED: ("revoked", 410),
+    Refusal.REVOKED: ("revoked", 410),
+    Refusal.NO_GRANT: ("revoked", 410),
+    Refusal.KEY_DESTROYED: ("expired", 410),
+    Refusal.HELD: ("held", 503),
+    Refusal.KEY_HELD: ("held", 503),
+    Refusal.NO_RIGHT: ("right", 403),
+}
+Handler = Callable[[Request, Proven], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A page for readers who have proved who they are, and if `opened` have asked to see the message."""
+
+    handler: Handler
+    opened: bool = True
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer, or say why not: to others nothing, the same for every item."""
+        if request.method == "POST" and not is_ours(request):
+            return told(request, "foreign", 403)
+        item = str(request.path_params["item"])
+        who = desk_of(request).proofs.proven(item, cookie(request, SESSION))
+        if who is None:
+            return told(request, "prove", 403)
+        if self.opened and not who.opened:
+            return go(f"/v/{item}")
+        try:
+            return await self.handler(request, who)
+        except NotOpened as refused:
+            return await _refused(request, who, refused)
+        except (KeyAway, StorageError, TlogError) as error:
+            site_of(request).log.warning(events.WEB_LATER, reason=str(error))
+            return told(request, "later", 503)
+        except (TdfError, UsageError) as error:
+            site_of(request).log.error(events.ALARM, what="portal.item", text=str(error))
+            return told(request, "broken", 500)
+
+
+async def _refused(request: Request, who: Proven, refused: NotOpened) -> Response:
+    word, status = next((found for known, found in _ENDED.items() if known == refused.word), ("revoked", 410))
+    if status != 410:
+        return told(request, word, status, back=who.item if word == "right" else "")
+    ended = (await desk_of(request).readings.standing(who)).item
+    return told(request, word, status, ended=ended)
+
+
+async def standing_of(request: Request, who: Proven, wants: Right = Right.VIEW) -> Standing:
+    """How it stands with the item. Raises NotOpened if the reader may not do this now."""
+    standing = await desk_of(request).readings.standing(who, wants)
+    if standing.permission.refusal is not None:
+        raise NotOpened(standing.permission.refusal, standing.permission.reason)
+    return standing
+
+
+async def _read(
+    request: Request, who: Proven, operation: Operation = Operation.READ, wants: Right = Right.VIEW
+) -> Read:
+    wish = Wish(who, cookie(request, SESSION), operation, wants, actor_of(request, who.reader))
+    return await read_for(request, wish)
+
+
+async def read_for(request: Request, wish: Wish) -> Read:
+    """The message. Raises what `Readings.read` does."""
+    return await desk_of(request).readings.read(wish)
+
+
+async def item(request: Request, who: Proven) -> Response:
+    """GET /v/ITEM: the cover before it is opened, then the message."""
+    standing = await standing_of(request, who)
+    if not who.opened:
+        return page(request, "cover.html", item=standing.item, reader=who.reader, until=standing.until)
+    return await _message(request, who, standing, framed=True)
+
+
+async def text(request: Request, who: Proven) -> Response:
+    """GET /v/ITEM/text: the message as plain text."""
+    return await _message(request, who, await standing_of(request, who), framed=False)
+
+
+async def _message(request: Request, who: Proven, standing: Standing, *, framed: bool) -> Response:
+    read = await _read(request, who)
+    label = desk_of(request).vault.protection.labels.get(standing.item.label)
+    view = view_of(who, standing, read, label, words_of(request))
+    return page(request, "message.html", view=view.as_text() if not framed else view)
+
+
+async def open_item(request: Request, who: Proven) -> Response:
+    """POST /v/ITEM/open: this is what counts as opening it."""
+    await _read(request, who, Operation.OPEN)
+    desk_of(request).proofs.opened(who.item, cookie(request, SESSION))
+    return go(f"/v/{who.item}")
+
+
+async def body(request: Request, who: Proven) -> Response:
+    """GET /v/ITEM/body: the HTML of the message, for its frame."""
+    shown = show((await _read(request, who)).data)
+    safe = clean(shown.html, shown.files).html
+    html = (
+        f'<!doctype html><html><head><meta charset="utf-8"><title>{words_of(request)("body")}</title>'
+        "<style>body{font:16px/1.5 sans-serif;margin:12px;overflow-wrap:anywhere}img{max-width:100%}"
+        f"table{{max-width:100%}}@media print{{body{{display:none}}}}</style></head><body>{safe}</body></html>"
+    )
+    return HTMLResponse(html, headers={"Content-Security-Policy": BODY_POLICY})
+
+
+# --- files
+
+
+def _file(shown: Shown, request: Request) -> ShownFile:
+    number = int(request.path_params["number"])
+    if number >= len(shown.files):
+        raise NotOpened(Refusal.NO_RIGHT, "there is no such file")
+    return shown.files[number]
+
+
+async def attachment(request: Request, who: Proven) -> Response:
+    """GET /v/ITEM/a/N: the file as it came (EXPORT)."""
+    await standing_of(request, who, Right.EXPORT)
+    found = _file(show((await _read(request, who, Operation.DOWNLOAD, Right.EXPORT)).data), request)
+    return file(found.data, found.name)
+
+
+async def preview(request: Request, who: Proven) -> Response:
+    """GET /v/ITEM/p/N: a look at a picture or a text."""
+    standing = await standing_of(request, who)
+    read = await _read(request, who)
+    found = _file(show(read.data), request)
+    label = desk_of(request).vault.protection.labels.get(standing.item.label)
+    view = view_of(who, standing, read, label, words_of(request))
+    is_text = found.media_type == "text/plain" and len(found.data) <= _MOST_PREVIEWED
+    picture = bool(picture_type(found.data))
+    if not picture and not is_text:
+        raise NotOpened(Refusal.NO_RIGHT, "nothing is shown of this kind of file")
+    return page(
+        request,
+        "preview.html",
+        id=who.item,
+        name=found.name,
+        number=request.path_params["number"],
+        picture=picture,
+        text="" if picture else decode_charset(found.data, "utf-8"),
+        watermark=view.watermark,
+        may_print=view.may_print,
+    )
+
+
+async def picture(request: Request, who: Proven) -> Response:
+    """GET /v/ITEM/p/N/picture: a picture of a kind that cannot run anything."""
+    found = _file(show((await _read(request, who)).data), request)
+    kind = picture_type(found.data)
+    if not kind:
+        raise NotOpened(Refusal.NO_RIGHT, "this is no picture")
+    headers = {"Content-Security-Policy": FILE_POLICY, "Content-Disposition": "inline"}
+    return Response(found.data, headers=headers, media_type=kind)
+
+
+async def message_file(request: Request, who: Proven) -> Response:
+    """GET /v/ITEM/message.eml: the message as its author wrote it (EXPORT)."""
+    standing = await standing_of(request, who, Right.EXPORT)
+    read = await _read(request, who, Operation.DOWNLOAD, Right.EXPORT)
+    return file(read.data, f"{file_name(standing.item.name)}.eml")
+
+
+async def container(request: Request, who: Proven) -> Response:
+    """GET /v/ITEM/message.tdf: the sealed container; it opens where the reader may open it."""
+    standing = await standing_of(request, who)
+    desk = desk_of(request)
+    sealed = await desk.readings.container(standing.item)
+    actor = actor_of(request, who.reader)
+    await desk.readings.tell(Wish(who, "", Operation.DOWNLOAD, Right.VIEW, actor), form="tdf")
+    return file(sealed, f"{file_name(standing.item.name)}.eml.tdf")
+
+
+# --- the reader's own
+
+
+async def own_log(request: Request, who: Proven) -> Response:
+    """GET /v/ITEM/log: what was recorded of this reader."""
+    return page(request, "log.html", id=who.item, events=await desk_of(request).readings.own_log(who))
+
+
+async def receipt(request: Request, who: Proven) -> Response:
+    """GET /v/ITEM/receipt/SEQ: a proof that the entry stands in the log."""
+    number = int(request.path_params["number"])
+    proof = await desk_of(request).readings.own_receipt(who, number)
+    return file(proof, f"{number}.tlog-proof")
+
+
+async def log_out(request: Request) -> Response:
+    """POST /v/ITEM/logout: the session is over on this side, too."""
+    if not is_ours(request):
+        return told(request, "foreign", 403)
+    desk, session = desk_of(request), cookie(request, SESSION)
+    desk.proofs.log_out(session)
+    desk.readings.forget(session)
+    answer = told(request, "out", 200)
+    set_cookie(request, answer, SESSION, "")
+    return answer

@@ -11,9 +11,9 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
-from mta.adapters.token_pool.wire import pack, unpack
+from mta.adapters.token_pool.wire import Fault, pack, unpack
 
 _PROGRAM = (sys.executable, "-P", "-m", "mta.adapters.token_pool.process")
 _STARTING = 30.0  # seconds that an interpreter may take to begin, on a busy machine
@@ -38,8 +38,12 @@ class Gone(Exception):
     """The token process has ended."""
 
 
+class NotBegun(Gone):
+    """The token process has ended before it came to this request."""
+
+
 class Member(asyncio.Protocol):
-    """A token process and the socket to it."""
+    """A token process and the socket to it. It does one thing after the other; what comes next may be sent ahead."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -48,7 +52,8 @@ class Member(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._data = bytearray()
         self._number = 0
-        self._answer: asyncio.Future[dict[str, Any]] | None = None
+        self._awaited: dict[int, asyncio.Future[dict[str, Any]]] = {}  # by number, in the order of sending
+        self._between = False  # it ends, and has begun none of those that are awaited
 
     @classmethod
     async def start(cls, settings: MemberSettings) -> Self:
@@ -71,23 +76,37 @@ class Member(asyncio.Protocol):
         await asyncio.get_running_loop().create_connection(lambda: member, sock=ours)
         hello = {"module": settings.module, "pin": settings.pin, "writes": settings.writes, "log": settings.log}
         try:
-            await asyncio.wait_for(member._asked(0, hello), _STARTING)
+            await member._asked(hello, _STARTING)
         except (TimeoutError, Gone) as error:
             member.end()
             raise Gone from error
         return member
 
-    async def ask(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a request. Raises Gone."""
-        self._number += 1
-        return await self._asked(self._number, asked)
+    async def ask(self, asked: dict[str, Any], patience: float) -> dict[str, Any]:
+        """The answer to a request, `patience` seconds after what was sent before it is done.
 
-    async def _asked(self, number: int, frame: dict[str, Any]) -> dict[str, Any]:
+        Raises TimeoutError where the process hangs, which ends it, NotBegun or Gone where it has ended.
+        """
+        try:
+            return await self._asked(asked, patience)
+        except TimeoutError:
+            self._between = True
+            self.end()
+            raise
+
+    async def _asked(self, frame: dict[str, Any], patience: float) -> dict[str, Any]:
         if self.lost:
-            raise Gone
-        self._answer = asyncio.get_running_loop().create_future()
+            raise NotBegun
+        number, before = self._number, list(self._awaited.values())
+        self._number += 1
+        answer = self._awaited[number] = asyncio.get_running_loop().create_future()
         self._send({"n": number, **frame})
-        return await self._answer
+        try:
+            if before:
+                await asyncio.wait(before)  # they have deadlines of their own
+            return await asyncio.wait_for(answer, patience)
+        finally:
+            self._awaited.pop(number, None)
 
     def _send(self, frame: dict[str, Any]) -> None:
         assert self._transport is not None
@@ -102,22 +121,24 @@ class Member(asyncio.Protocol):
             self.process.kill()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102 - as its base
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
 
     def data_received(self, data: bytes) -> None:  # noqa: D102 - as its base
         self._data += data
         try:
             for frame in unpack(self._data):
-                if self._answer and not self._answer.done() and frame.get("n") == self._number:
-                    self._answer.set_result(frame)
+                self._between = frame.get("fault") == Fault.AWAY  # its last word
+                answer = self._awaited.get(frame.get("n", -1))
+                if answer and not answer.done():
+                    answer.set_result(frame)
         except ValueError:
             self.end()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102 - as its base
         self.lost = True
-        if self._answer and not self._answer.done():
-            self._answer.set_exception(Gone())
+        left = [answer for answer in self._awaited.values() if not answer.done()]
+        for number, answer in enumerate(left):
+            answer.set_exception(NotBegun() if number or self._between else Gone())
 
 
 def _environment() -> dict[str, str]:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mta.adapters.token_pool.health import Health
-from mta.adapters.token_pool.member import Gone, Member, MemberSettings
+from mta.adapters.token_pool.member import Gone, Member, MemberSettings, NotBegun
 from mta.adapters.token_pool.names import KeyName
 from mta.adapters.token_pool.wire import Fault
 from mta.errors import KeyAway, MtaError, UsageError
 
+_AHEAD = 2  # requests that a process is given at once: it need not wait for us between two
 _REAPING = 2.0  # seconds that a killed process may take to end
 
 
@@ -41,11 +42,13 @@ class PoolSettings:
     longest: float = 30.0
 
 
-@dataclass(slots=True)
-class _Seat:
-    """A place for one process; it is started when it is first needed."""
+@dataclass(slots=True, eq=False)
+class _Place:
+    """A place for one process, which is started when it is first needed. `busy`: requests that it was given."""
 
     member: Member | None = None
+    busy: int = 0
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,8 @@ class TokenPool:
 
     def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
-        self._idle: asyncio.LifoQueue[_Seat] = asyncio.LifoQueue()
-        for _ in range(settings.processes):
-            self._idle.put_nowait(_Seat())
+        self._places = [_Place() for _ in range(settings.processes)]
+        self._room = asyncio.Semaphore(settings.processes * _AHEAD)
         self._waiting = 0
         self._login = asyncio.Lock()  # one at a time: a wrong PIN is tried once
         self._health: dict[str, Health] = {}
@@ -89,12 +91,12 @@ class TokenPool:
         health = self._health_of(wish.name.token)
         health.admit(time.monotonic())
         try:
-            seat = await self._seat(wish)
+            place = await self._place(wish)
         except BaseException:
             health.unknown()
             raise
         # A request goes on without whoever asked: its answer must not be taken for the next one's.
-        task = asyncio.create_task(self._served(seat, wish, health))
+        task = asyncio.create_task(self._served(place, wish, health))
         self._under_way.add(task)
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)
@@ -109,37 +111,58 @@ class TokenPool:
         if not task.cancelled():
             task.exception()  # who asked may have left
 
-    async def _seat(self, wish: Wish) -> _Seat:
-        with contextlib.suppress(asyncio.QueueEmpty):
-            return self._idle.get_nowait()
+    async def _place(self, wish: Wish) -> _Place:
+        """The one that has least to do; of those that have nothing, one whose process is there."""
+        if self._room.locked():
+            await self._wait(wish)
+        else:
+            await self._room.acquire()
+        place = min(self._places, key=lambda one: (one.busy, one.member is None or one.member.lost))
+        place.busy += 1
+        return place
+
+    async def _wait(self, wish: Wish) -> None:
         if self._waiting >= self._settings.waiting:
             raise KeyAway(f"the token {wish.name.token} is busy: {self._waiting} requests wait already; try again")
         self._waiting += 1
         try:
-            return await asyncio.wait_for(self._idle.get(), self._settings.patience)
+            await asyncio.wait_for(self._room.acquire(), self._settings.patience)
         except TimeoutError:
             text = f"the token {wish.name.token} is busy: no process was free within {self._settings.patience:g} s"
             raise KeyAway(f"{text}; try again") from None
         finally:
             self._waiting -= 1
 
-    async def _served(self, seat: _Seat, wish: Wish, health: Health) -> Any:
+    async def _served(self, place: _Place, wish: Wish, health: Health) -> Any:
         try:
-            answer = await self._asked(seat, wish, health)
+            answer = await self._asked(place, wish, health)
         except KeyAway as error:
             if not health.wrong_pin:
                 health.bad(time.monotonic(), str(error))
             raise
         finally:
             health.unknown()
-            self._idle.put_nowait(seat)
+            place.busy -= 1
+            self._room.release()
         health.good()
         return _value(answer)
 
-    async def _asked(self, seat: _Seat, wish: Wish, health: Health) -> dict[str, Any]:
-        """The answer, asked for once more where the session was no longer good. Raises KeyAway."""
+    async def _asked(self, place: _Place, wish: Wish, health: Health) -> dict[str, Any]:
+        """The answer. A process that ended before it came to this request is no reason to fail. Raises KeyAway."""
+        try:
+            return await self._exchanged(place, wish, health)
+        except NotBegun:
+            if health.failures:
+                raise KeyAway(health.text) from None
+        try:
+            return await self._exchanged(place, wish, health)
+        except NotBegun:
+            raise KeyAway(f"the processes that reach the token {wish.name.token} end again and again") from None
+
+    async def _exchanged(self, place: _Place, wish: Wish, health: Health) -> dict[str, Any]:
+        """The answer, asked for once more where the session was no longer good. Raises KeyAway, NotBegun."""
         for again in (False, True):
-            member = seat.member = await self._running(seat, wish)
+            member = await self._running(place, wish)
             await self._log_in(member, wish, health)
             answer = await self._ask(member, wish.frame(again), wish)
             if answer.get("fault") != Fault.LOST:
@@ -147,10 +170,14 @@ class TokenPool:
             member.tokens.discard(wish.name.token)
         return answer
 
-    async def _running(self, seat: _Seat, wish: Wish) -> Member:
-        self._must_be_open()
-        if seat.member and not seat.member.lost:
-            return seat.member
+    async def _running(self, place: _Place, wish: Wish) -> Member:
+        async with place.starting:
+            self._must_be_open()
+            if place.member is None or place.member.lost:
+                place.member = await self._started(wish)
+            return place.member
+
+    async def _started(self, wish: Wish) -> Member:
         self._bury()
         try:
             member = await Member.start(self._settings.member)
@@ -176,6 +203,8 @@ class TokenPool:
         try:
             if health.wrong_pin:
                 raise KeyAway(health.wrong_pin)
+            if token in member.tokens:  # by another request of the same process
+                return
             answer = await self._ask(member, {**wish.frame(False), "do": "login"}, wish)
         finally:
             self._login.release()
@@ -187,14 +216,14 @@ class TokenPool:
 
     async def _ask(self, member: Member, frame: dict[str, Any], wish: Wish) -> dict[str, Any]:
         """One answer of a process, which is ended where it does not come, or where it says that it ends."""
+        patience = self._settings.patience
         try:
-            answer = await asyncio.wait_for(member.ask(frame), self._settings.patience)
+            answer = await member.ask(frame, patience)
         except TimeoutError:
-            member.end()
-            text = f"the token {wish.name.token} does not answer within {self._settings.patience:g} s"
-            raise KeyAway(text) from None
+            raise KeyAway(f"the token {wish.name.token} does not answer within {patience:g} s") from None
+        except NotBegun:
+            raise
         except Gone:
-            member.end()
             raise KeyAway(f"the process that reaches the token {wish.name.token} has ended") from None
         if answer.get("fault") == Fault.AWAY:
             member.end()

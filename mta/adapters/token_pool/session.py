@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 from typing import Any
 
 import pkcs11
@@ -24,6 +25,7 @@ from pkcs11.util.rsa import encode_rsa_public_key
 from mta.adapters.token_pool.names import KeyName
 from mta.adapters.token_pool.wire import Fault
 
+_PAUSES = (0.05, 0.2)  # seconds before a token that is not seen is looked for again
 _WRONG_PIN = (PinIncorrect, PinInvalid, PinLenRange, PinLocked, PinExpired)
 
 
@@ -46,13 +48,7 @@ class Module:
     def login(self, token: str) -> None:
         """A session of the token, a fresh one where there was one. Raises Trouble."""
         self.forget(token)
-        try:
-            found = pkcs11.lib(self._path).get_token(token_label=token)
-        except pkcs11.MultipleTokensReturned as error:
-            raise Trouble(Fault.MISSING, f"the module {self._path} has several tokens called {token}") from error
-        except (PKCS11Error, RuntimeError) as error:  # the latter: there is no such module
-            text = f"the module {self._path} reaches no token {token}: {words(error)}"
-            raise Trouble(Fault.AWAY, text) from error
+        found = self._token(token)
         try:
             self._sessions[token] = self._open(found)
         except _WRONG_PIN as error:
@@ -60,6 +56,22 @@ class Module:
             raise Trouble(Fault.PIN, text) from error
         except PKCS11Error as error:
             raise Trouble(Fault.AWAY, f"the token {token} does not answer: {words(error)}") from error
+
+    def _token(self, token: str) -> Any:
+        for pause in (*_PAUSES, None):
+            try:
+                return pkcs11.lib(self._path).get_token(token_label=token)
+            except pkcs11.MultipleTokensReturned as error:
+                text = f"the module {self._path} has several tokens called {token}"
+                raise Trouble(Fault.MISSING, text) from error
+            except (PKCS11Error, RuntimeError) as error:  # the latter: there is no such module
+                if pause is None or self._sessions or not isinstance(error, pkcs11.NoSuchToken):
+                    text = f"the module {self._path} reaches no token {token}: {words(error)}"
+                    raise Trouble(Fault.AWAY, text) from error
+            # SoftHSM sees no token in the instant in which another process logs in to it
+            time.sleep(pause)
+            pkcs11.lib(self._path).reinitialize()
+        raise AssertionError("not reached")
 
     def _open(self, token: Any) -> Any:
         try:

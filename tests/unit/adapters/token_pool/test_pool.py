@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from mta.adapters.token_pool.pool import PoolSettings, TokenPool, TokenRefused
 from mta.errors import KeyAway
@@ -85,14 +86,15 @@ async def test_a_full_queue_is_told_at_once(told: Told) -> None:
         await pool.do(told.wish("echo", "00"))
         [(pid, _, _), *_] = told.asked
         os.kill(pid, signal.SIGSTOP)
-        waiting = [asyncio.ensure_future(pool.do(told.wish("echo", f"0{n}"))) for n in range(4)]
+        # two are with the process, the others wait
+        waiting = [asyncio.ensure_future(pool.do(told.wish("echo", f"0{n}"))) for n in range(5)]
         await asyncio.sleep(0)
         begin = time.monotonic()
         with pytest.raises(KeyAway, match="is busy: 3 requests wait already; try again"):
             await pool.do(told.wish("echo", "09"))
         assert time.monotonic() - begin < PATIENCE / 4
         os.kill(pid, signal.SIGCONT)
-        assert await asyncio.gather(*waiting) == ["00", "01", "02", "03"]
+        assert await asyncio.gather(*waiting) == [f"0{n}" for n in range(5)]
 
 
 async def test_a_hung_process_is_killed_and_the_token_rests_and_is_used_again(told: Told) -> None:
@@ -142,6 +144,24 @@ async def test_a_process_that_ended_while_idle_costs_no_request(told: Told) -> N
             assert time.monotonic() < end
             await asyncio.sleep(0.01)
         assert await pool.do(told.wish("pid")) != first
+
+
+@pytest.mark.parametrize("how", ["die", "away", "hang"])
+async def test_what_was_sent_behind_a_request_that_ends_its_process_is_asked_anew(told: Told, how: str) -> None:
+    async with pool_of(told.settings(processes=1, patience=0.4, pause=0.01)) as pool:
+        await pool.do(told.wish("echo", "00", token="other"))
+        ended = asyncio.ensure_future(outcome(pool.do(told.wish(how))))
+        await asyncio.sleep(0)
+        assert await pool.do(told.wish("echo", "bb", token="other")) == "bb"
+        assert "done" not in await ended
+
+
+async def test_of_what_was_sent_behind_a_request_to_a_token_that_hangs_nothing_hangs_again(told: Told) -> None:
+    async with pool_of(told.settings(processes=1, patience=0.3, pause=60)) as pool:
+        await pool.do(told.wish("echo", "00"))
+        results = await asyncio.gather(*(outcome(pool.do(told.wish("hang"))) for _ in range(2)))
+    assert all("does not answer within" in text for text in results)
+    assert sum(do == "hang" for _, do, _ in told.asked) == 1
 
 
 async def test_a_lost_session_is_opened_anew_and_the_request_asked_once_more(told: Told) -> None:
@@ -209,3 +229,11 @@ async def test_a_program_that_cannot_be_started_is_a_token_away(told: Told) -> N
         async with pool_of(settings) as pool:
             with pytest.raises(KeyAway, match="can be started"):
                 await pool.do(told.wish("pid"))
+
+
+def test_it_works_on_the_loop_of_uvloop(told: Told) -> None:
+    async def work() -> Any:
+        async with pool_of(told.settings(processes=1)) as pool:
+            return await pool.do(told.wish("echo", "aa"))
+
+    assert uvloop.run(work()) == "aa"

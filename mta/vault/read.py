@@ -132,6 +132,21 @@ class Readings:
         )
         return await self._vault.store.record(event)
 
+    async def note_refusal(self, wish: Wish, standing: Standing) -> None:
+        """Write down what was refused before a key was asked for."""
+        permission = standing.permission
+        event = VaultEvent(
+            self._vault.clock.now(),
+            wish.operation,
+            wish.actor,
+            Result.REFUSED,
+            f"{permission.refusal}: {permission.reason}",
+            wish.who.item,
+            key=standing.item.key,
+            detail={"reader": wish.who.reader, "wants": wish.wants.value},
+        )
+        await self._vault.store.record(event)
+
     async def own_log(self, who: Proven) -> list[dict[str, Any]]:
         """What this reader did with the item, oldest first."""
         entries = await self._vault.store.entries_of(who.item, _MOST_ENTRIES)
@@ -141,7 +156,7 @@ class Readings:
     async def own_receipt(self, who: Proven, number: int) -> bytes:
         """The receipt of an entry of this reader's. Raises NotOpened for everybody else's."""
         if all(event["seq"] != number for event in await self.own_log(who)):
-            raise NotOpened(Refusal.NO_GRANT, "this entry is of another reader")
+            raise NotOpened(Refusal.NO_RIGHT, "this entry is of another reader")
         return await receipt(self._vault, number)
 
     def forget(self, session: str) -> None:

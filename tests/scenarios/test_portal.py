@@ -6,16 +6,20 @@ import email
 import email.policy
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.support.portal import ALICE, BOB, CAROL, EVE, PNG, Browser, Portal, running_portal
+from tests.support.portal import ALICE, BOB, CAROL, CONFIG, EVE, PNG, Browser, Portal, running_portal
 from tests.support.running_mta import until
 
 TEXT = b"From: Alice <alice@contoso.example>\r\nTo: bob@fabrikam.example\r\nCc: carol@fabrikam.example\r\n" + (
     b"Subject: =?utf-8?B?R3LDvMOfZQ==?= from here\r\nDate: Mon, 30 Nov 2026 10:00:00 +0000\r\n"
     b"Message-ID: <1@contoso.example>\r\n\r\nThe plan is secret.\r\n"
 )
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def rich(html: str, name: str = "plan.txt") -> bytes:
@@ -92,7 +96,7 @@ def test_the_log_of_the_reader_has_receipts(portal: Portal):
     status, receipt = browser.get(f"/v/{mail.item}/receipt/{numbers[0]}")
     assert (status, receipt.splitlines()[0]) == (200, "c2sp.org/tlog-proof@v1")
     foreign = next(event["seq"] for event in portal.log(mail.item) if event.get("subject") == CAROL)
-    assert browser.get(f"/v/{mail.item}/receipt/{foreign}")[0] == 410
+    assert browser.get(f"/v/{mail.item}/receipt/{foreign}")[0] == 403
 
 
 def test_files_come_out_with_the_right_alone(portal: Portal):
@@ -123,7 +127,7 @@ def test_files_come_out_with_the_right_alone(portal: Portal):
     status, sealed, _ = browser.ask("GET", f"/v/{closed.item}/message.tdf")
     assert (status, sealed[:2]) == (200, b"PK")
     downloads = [event["result"] for event in portal.log(closed.item) if event["op"] == "download"]
-    assert downloads == ["permitted"]
+    assert downloads == ["refused", "refused", "permitted"]
 
 
 XSS = [
@@ -404,6 +408,22 @@ def test_every_page_is_small_bare_and_stays_out_of_caches(portal: Portal):
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'")
+
+
+def test_cookies_of_a_portal_by_https(tmp_path: Path):
+    text = CONFIG.replace('"http://localhost:{web}"', '"https://portal.contoso.example", proxy: ["127.0.0.1/32"]')
+    with running_portal(tmp_path, text) as portal:
+        link = portal.mail(TEXT).links[BOB]
+        browser = portal.browser(Origin="https://portal.contoso.example")
+        _, _, headers = browser.ask("POST", f"/m/{link}/start", b"address=bob%40fabrikam.example", FORM)
+        cookie = headers["set-cookie"]
+        assert cookie.startswith("__Host-mc=")
+        assert {"HttpOnly", "Secure", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
+        assert headers["strict-transport-security"].startswith("max-age=")
+        status, _, place = browser.post(f"/m/{link}/code", code=portal.code(BOB))
+        assert (status, place[:3]) == (303, "/v/")
+        assert list(browser.cookies) == ["__Host-ms"]
+        assert browser.get(place)[0] == 200
 
 
 def test_german(portal: Portal):

@@ -48,6 +48,7 @@ _ENDED = {
     Refusal.KEY_HELD: ("held", 503),
     Refusal.NO_RIGHT: ("right", 403),
 }
+_FOR = {Right.EXPORT: Operation.DOWNLOAD, Right.REPLY: Operation.REPLY}  # what is asked for with a right
 Handler = Callable[[Request, Proven], Awaitable[Response]]
 
 
@@ -89,9 +90,12 @@ async def _refused(request: Request, who: Proven, refused: NotOpened) -> Respons
 
 
 async def standing_of(request: Request, who: Proven, wants: Right = Right.VIEW) -> Standing:
-    """How it stands with the item. Raises NotOpened if the reader may not do this now."""
-    standing = await desk_of(request).readings.standing(who, wants)
+    """How it stands with the item. Raises NotOpened, once it is written down, if the reader may not do this now."""
+    readings = desk_of(request).readings
+    standing = await readings.standing(who, wants)
     if standing.permission.refusal is not None:
+        operation = _FOR.get(wants, Operation.READ)
+        await readings.note_refusal(Wish(who, "", operation, wants, actor_of(request, who.reader)), standing)
         raise NotOpened(standing.permission.refusal, standing.permission.reason)
     return standing
 

@@ -12,6 +12,7 @@ from mta.config.contract import Configuration
 from mta.config.index import ConnectorIndex
 from mta.observe.log import EventLog
 from mta.pipeline.site import Contract, MessageIds, Site
+from mta.ports.vault import MailVault
 
 
 def make_site(contract: Contract, log: EventLog) -> Site:
@@ -31,6 +32,7 @@ def make_site(contract: Contract, log: EventLog) -> Site:
         key_ring=key_ring(configuration),
         policies=sts_policies(configuration, names),
     )
+    site.mail_vault = _portal_mail(configuration)
     site.access_tokens = OAuthTokens(lambda: site.resolver, clock)
     take_over(site, None)
     return site
@@ -51,3 +53,13 @@ def renew(site: Site, fresh: Contract) -> None:
     site.keys = key_provider(known)
     site.key_ring = key_ring(known)
     site.policies = sts_policies(known, site.resolver)
+    site.mail_vault = _portal_mail(known)
+
+
+def _portal_mail(configuration: Configuration) -> MailVault | None:
+    """What it needs is loaded where something is protected only."""
+    if configuration.protection is None:
+        return None
+    from mta.app.vault import portal_mail
+
+    return portal_mail(configuration)

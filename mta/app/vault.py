@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from mta.app.auditor import QueuedAuditor
 from mta.app.outside import SystemClock
 from mta.config.contract import Configuration
 from mta.config.contract_protection import Protection
-from mta.errors import UsageError
-from mta.ports.vault import RootKeys
+from mta.errors import MtaError, UsageError
+from mta.ports.vault import Deposited, MailVault, Post, RootKeys
+from mta.vault.mail import protect_message
+from mta.vault.notice import Notice, compose_notice
 from mta.vault.vault import Vault
+
+_IDLE = 30.0  # seconds without mail until the vault's files are let go of
 
 
 @contextlib.asynccontextmanager
@@ -48,6 +54,67 @@ async def open_vault(configuration: Configuration, token_log: str = "") -> Async
     finally:
         await keys.close()
         await store.close()
+
+
+class PortalMail:
+    """ports.vault.MailVault: the vault is opened with the first mail, and closed when no mail has come for a while."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._opening = asyncio.Lock()
+        self._open: contextlib.AsyncExitStack | None = None
+        self._vault: Vault | None = None
+        self._users = 0
+        self._closing: asyncio.TimerHandle | None = None
+        self._closers: set[asyncio.Task[None]] = set()
+
+    async def deposit(self, post: Post, source: Callable[[], BinaryIO]) -> Deposited:
+        """Seal a mail and write its notices."""
+        portal = self._configuration.server.portal
+        if portal is None:
+            raise MtaError("there is no server.portal any more")
+        async with self._used() as vault:
+            sealed = await protect_message(vault, post, source)
+            label = vault.protection.labels[post.label]
+            notices = {
+                one.id: compose_notice(Notice(post, sealed.item, label, one, sealed.links[one.reader], portal.url))
+                for one in post.invitations
+                if one.reader in sealed.links
+            }
+            return Deposited(sealed.item.id, notices)
+
+    @contextlib.asynccontextmanager
+    async def _used(self) -> AsyncIterator[Vault]:
+        self._users += 1
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+        try:
+            yield await self._opened()
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._closing = asyncio.get_running_loop().call_later(_IDLE, self._end)
+
+    async def _opened(self) -> Vault:
+        async with self._opening:
+            if self._vault is None:
+                stack = contextlib.AsyncExitStack()
+                self._vault = await stack.enter_async_context(open_vault(self._configuration))
+                self._open = stack
+            return self._vault
+
+    def _end(self) -> None:
+        stack, self._open, self._vault, self._closing = self._open, None, None, None
+        if stack is not None:
+            task = asyncio.get_running_loop().create_task(stack.aclose())
+            self._closers.add(task)
+            task.add_done_callback(self._closers.discard)
+
+
+def portal_mail(configuration: Configuration) -> MailVault | None:
+    """Where mail for the portal goes; None where nothing is protected."""
+    return PortalMail(configuration) if configuration.protection is not None else None
 
 
 def protection_of(configuration: Configuration) -> Protection:

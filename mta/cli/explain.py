@@ -17,6 +17,7 @@ from typing import Any
 from mta.app import Need, SystemClock, chain_verifier, look_ups
 from mta.app.probe import looking_site
 from mta.cli.ask import look
+from mta.cli.explain_protect import add_protect, protect_lines
 from mta.cli.explain_smime import Letter, add_smime, smime_lines
 from mta.cli.message import incoming
 from mta.cli.trace import published_lines
@@ -78,7 +79,9 @@ def explain(options: ExplainOptions) -> int:
         if message is not None:
             question = replace(question, seen=asyncio.run(_authenticated(index, question, message, options)))
         document = answer(index, question, verifier, now)
-        add_smime(configuration, document, _letter(document, question, message))
+        letter = _letter(document, question, message)
+        add_smime(configuration, document, letter)
+        add_protect(configuration, document, letter)
     except ConfigurationError as error:
         return _cannot(*error.problems)
     except UsageError as error:
@@ -239,6 +242,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
             yield f"  would be    {_level(recipient['tls']['would'])}"
         yield from _ahead(recipient["tls"])
         yield from smime_lines(recipient["smime"])
+        yield from protect_lines(recipient["protect"])
         yield from _losers(recipient)
 
 

@@ -88,12 +88,13 @@ async def _copy(
         found = answer_document(mailbox, answer)
         told = {key: found[key] for key in ("status", "detail", "certificate", "others", "sources")}
     own, author = await asyncio.to_thread(signing_identity, site, smime, letter.author, letter.inbound)
-    told |= copy_document(smime, _found(letter), author, answer)
+    told |= copy_document(smime, found_in(letter), author, answer)
     told["signer"] = certificate_document(own.certificate) if own and told["signs"] else None
     return told
 
 
-def _found(letter: Letter) -> Found:
+def found_in(letter: Letter) -> Found:
+    """What the message is; plain where it is not known."""
     if letter.raw is None:
         return Found(Kind.PLAIN)
     block = scan_header(letter.raw, len(letter.raw))

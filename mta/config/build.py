@@ -15,6 +15,7 @@ from mta.config.protection import build_portal
 from mta.config.schema_authentication import AuthenticationKeys
 from mta.config.schema_limits import limits
 from mta.config.smime import build_own, build_pkcs11, build_smime
+from mta.config.triggers import build_protect
 from mta.config.values import ValueFault, domain_name
 from mta.model.address import Mailbox
 from mta.model.tls import HARD, OFF, SOFT, Revocation, TlsLevel, TrustAnchors
@@ -274,6 +275,7 @@ def _outbound(keys: schema.OutboundKeys, shop: Workshop, path: Path) -> contract
         dkim=keys.dkim,
         arc=keys.arc,
         smime=build_smime(keys.smime, (shop.report, (*path, "smime"))),
+        protect=build_protect(keys.protect),
     )
 
 

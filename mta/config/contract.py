@@ -290,6 +290,14 @@ class Smime:
 
 
 @dataclass(frozen=True, slots=True)
+class Protect:
+    """When mail goes to the portal instead: `never`, `triggers`, `unencrypted` or `always`, and with which label."""
+
+    when: str = "never"
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Outbound:
     """What mail going out under this connector is promised. `hosts` empty: by MX."""
 
@@ -301,8 +309,14 @@ class Outbound:
     dkim: str = "auto"  # or `off`: mail of our domains leaves unsigned
     arc: str = "off"  # or `seal`: what was judged on arrival leaves under our seal
     smime: Smime = field(default_factory=Smime)
+    protect: Protect = field(default_factory=Protect)
     broken: str = ""  # what is wrong with its files: nothing leaves under it until that is mended
     audited: Outbound | None = None  # of a connector in audit mode (policy/route.py): what its contract says
+
+    @property
+    def may_protect(self) -> bool:
+        """Whether any mail ever goes to the portal."""
+        return self.protect.when != "never" or self.smime.without_certificate == "portal"
 
 
 @dataclass(frozen=True, slots=True)

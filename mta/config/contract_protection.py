@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
+from re import Pattern
 from types import MappingProxyType
 
 from mta.config.frozen import parts
@@ -38,12 +39,27 @@ class Label:
     second_channel: str = "none"
     marking: Marking = field(default_factory=Marking)
     demands_dpop: bool = False  # programs get a content key only with a proof of possession (RFC 9449)
+    show_subject: bool = False  # the notice bears the mail's own subject
+    language: str = "en"  # of notices
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", MappingProxyType(dict(self.names)))
 
     def __reduce__(self) -> tuple[object, ...]:
         return parts(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A mark of mail that is to be protected; what is set must all hold. Names of header fields are in lower case."""
+
+    label: str
+    subject: str = ""  # a tag in it, which is taken out
+    header: tuple[tuple[str, str], ...] = ()
+    sensitivity: str = ""
+    words: tuple[str, ...] = ()  # one of them
+    pattern: Pattern[str] | None = None
+    size: int | None = None  # octets, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +109,7 @@ class Protection:
     signing_key: str = ""
     witnesses: tuple[str, ...] = ()
     labels: Mapping[str, Label] = field(default_factory=dict)
+    triggers: tuple[Trigger, ...] = ()  # the first that matches decides
     clients: tuple[Client, ...] = ()
     identities: tuple[Issuer, ...] = ()
     foreign: str = "pass"  # or hold, or refuse: mail protected by others' rights management

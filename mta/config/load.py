@@ -20,6 +20,7 @@ from mta.config.problems import Marks, Problem, Report, in_order
 from mta.config.protection import build_protection
 from mta.config.schema import Settings
 from mta.config.semantics import Plan, check
+from mta.config.triggers import with_labels
 from mta.config.validate import validate
 from mta.config.values import ValueFault, domain_name
 from mta.config.watch import Stamp
@@ -151,6 +152,7 @@ def _plan(settings: Settings, named: frozenset[str], shop: build.Workshop) -> Pl
             report.problem(("connectors", name), message, "choose another name", key=True)
     server = None if ("server",) in report.damaged else build.build_server(settings.server, shop)
     domains, connectors = build.build_domains(settings, shop), build.build_connectors(settings, shop)
+    connectors = with_labels(connectors, settings.protection.labels if settings.protection else {})
     static = build_static(settings.connectors, connectors, shop.files, report)
     return Plan(
         settings=settings,

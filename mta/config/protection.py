@@ -26,6 +26,7 @@ from mta.config.schema_words import (
     Text,
     optional,
 )
+from mta.config.triggers import TriggerKeys, build_trigger, check_triggers
 from mta.model.rights import SETS, Right, expand
 from mta.rfc.smtp.address import AddressError
 
@@ -120,6 +121,8 @@ class LabelKeys(Keys):
     second_channel: Literal["none"] = optional("A second proof of who the reader is.", "none")
     require_pop: Switch = optional("Programs must prove that they own their token (DPoP, RFC 9449).", False)
     marking: MarkingKeys = optional("Texts that go onto what is shown.", MarkingKeys())
+    show_subject: Switch = optional("Notices bear the subject of the mail; else only its label.", False)
+    language: Literal["en", "de"] = optional("The language of notices.", "en")
 
 
 class LogWitnessKeys(Keys):
@@ -154,6 +157,7 @@ class ProtectionKeys(Keys):
     log: LogWitnessKeys = optional("The log of every use of keys.", LogWitnessKeys())
     labels: dict[str, LabelKeys] = optional("Labels by their names.", {})
     identities: list[IdentityKeys] = optional("Other organisations' issuers, each for its own domains.", [])
+    triggers: list[TriggerKeys] = optional("Marks of mail that is to be protected; the first that matches decides.", [])
     clients: list[ClientKeys] = optional("Programs that open for one address.", [])
     backup_window: Duration = optional("How long a backup of the shares can be used.", 7 * 86_400.0)
     foreign: Literal["pass", "hold", "refuse"] = optional("Mail under others' rights management.", "pass")
@@ -178,6 +182,7 @@ def build_protection(keys: ProtectionKeys, files: Files, postmaster: str) -> Pro
         signing_key=files.resolve(keys.signing_key),
         witnesses=tuple(keys.log.witnesses),
         labels={id: _label(id, one) for id, one in keys.labels.items()},
+        triggers=tuple(map(build_trigger, keys.triggers)),
         clients=tuple(
             Client(
                 one.id, files.password(one.secret_file, ("protection", "clients", n, "secret_file")), str(one.address)
@@ -212,6 +217,8 @@ def _label(id: str, keys: LabelKeys) -> Label:
         second_channel=keys.second_channel,
         marking=Marking(keys.marking.header, keys.marking.footer, keys.marking.watermark),
         demands_dpop=keys.require_pop,
+        show_subject=keys.show_subject,
+        language=keys.language,
     )
 
 
@@ -227,6 +234,7 @@ def build_portal(keys: PortalKeys, files: Files) -> Portal:
 def check_protection(keys: ProtectionKeys, server: Server, connectors: frozenset[str], report: Report) -> None:
     """Report what cannot be meant: names given twice, keys in tokens nobody reaches, witnesses that are no partners."""
     _check_root_keys(keys, server, report)
+    check_triggers(keys.triggers, keys.labels, report)
     for n, witness in enumerate(keys.log.witnesses):
         if witness not in connectors:
             near = did_you_mean(witness, connectors)

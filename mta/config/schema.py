@@ -41,6 +41,7 @@ from mta.config.schema_words import (
     optional,
     word_or_object,
 )
+from mta.config.triggers import ProtectKeys
 
 DEFAULT_LISTEN = "127.0.0.1:2525"
 
@@ -267,6 +268,7 @@ class OutboundKeys(Keys):
     dkim: Literal["auto", "off"] = optional("`auto` signs mail of our domains that have keys; `off` never.", "auto")
     arc: Literal["off", "seal"] = optional("`seal`: mail that was judged on arrival leaves with an ARC seal.", "off")
     smime: SmimeKeys = optional("How mail is signed and encrypted.", SmimeKeys())
+    protect: ProtectKeys = optional("When mail goes to the portal instead, sealed in the vault.", ProtectKeys())
 
 
 class ModeKeys(Keys):

@@ -43,9 +43,9 @@ class SmimeKeys(Keys):
     encrypt: Literal["never", "when-possible", "required"] = optional(
         "`required`: nothing leaves in clear; `when-possible`: who has a certificate gets it encrypted.", "never"
     )
-    without_certificate: Literal["reject", "hold", "tls"] = optional(
+    without_certificate: Literal["reject", "hold", "tls", "portal"] = optional(
         "What becomes of mail that must be encrypted to somebody without a certificate: back to the sender, held until "
-        "there is one, or `tls`: verified TLS is enough.",
+        "there is one, `tls`: verified TLS is enough, or `portal`: sealed in the vault, the recipient gets a notice.",
         "reject",
     )
     identity: Literal["any", "sender", "domain"] = optional(

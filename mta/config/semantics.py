@@ -17,6 +17,7 @@ from mta.config.semantics_connector import check_connector
 from mta.config.semantics_directory import check_directory
 from mta.config.semantics_reports import check_reports
 from mta.config.semantics_smime import check_tokens
+from mta.config.triggers import check_protect
 
 _OFTEN = 3600.0  # seconds between two looks at a partner's hosts
 
@@ -46,6 +47,10 @@ def check(plan: Plan, report: Report) -> None:
     for name, connector in plan.connectors.items():
         if name in plan.settings.connectors:
             check_connector(connector, plan.settings.connectors[name], report)
+    labels = plan.settings.protection.labels if plan.settings.protection else None
+    if report.intact(("protection",)):
+        for connector in plan.connectors.values():
+            check_protect(connector, labels, plan.server, report)
     check_directory(plan.directory, plan.settings.directory, plan.server, report)
     if plan.server:
         if report.intact(("server", "listen")):  # else the default would stand for what could not be read

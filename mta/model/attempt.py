@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from mta.model.frozen import frozen
-from mta.model.message import NewForm
+from mta.model.message import NewForm, QueuedMessage
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts
 
@@ -84,3 +84,4 @@ class DeliveryResult:
     forms: tuple[NewForm, ...] = ()  # made for this attempt
     protection: tuple[tuple[tuple[int, ...], Mapping[str, object]], ...] = ()  # what S/MIME did, for which recipients
     reached: bool | None = None
+    notices: tuple[QueuedMessage, ...] = ()  # of mail that went to the portal: they are queued with the fates

@@ -94,7 +94,8 @@ class Outbound:
         index = self._site.contract.index
         route = choose(index, Mailbox("", waiting.domain, waiting.domain))
         connector = connector_now(index.configuration, waiting.connector, route.connector)
-        if connector is None or (connector.outbound.smime.protects and not waiting.attempts):
+        looked_at = connector is None or connector.outbound.smime.protects or connector.outbound.may_protect
+        if connector is None or (looked_at and not waiting.attempts):
             return None
         return connector.name, destination(connector.outbound, route.own, waiting.domain)
 
@@ -183,6 +184,8 @@ class Outbound:
         leaving = await transform(self._site, self._protector, job, shard.store.spool)
         left: list[tuple[Part, DeliveryResult]] = []
         try:
+            if leaving.served is not None and await self._settle(shard, job, leaving.served):
+                self.on_waiting()
             for part in leaving.parts:
                 taken = partial(self._taken, shard, job, part)
                 result = await self._deliver(part.job, taken)

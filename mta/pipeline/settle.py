@@ -47,17 +47,18 @@ async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> 
         Event(now, events.NOTICE_SENT, {"kind": notice.kind, "to": str(notice.to), "id": notice.id}, notice.indices)
         for notice, _ in notices
     )
+    history.extend(_told(now, job, notice) for notice in result.notices)
     settlement = Settlement(
         message_id=job.message.id,
         at=now,
         fates=fates,
         events=tuple(history),
-        notices=tuple(queued for _, queued in notices),
+        notices=(*(queued for _, queued in notices), *result.notices),
         forms=policy.forms_to_keep(result, fates),
     )
     await write(site, shard, settlement)
     aside(site.log, f"log of {job.message.id}", partial(_log, site, job, groups, result))
-    return bool(notices) or any(fate.state == State.QUEUED for fate in fates)
+    return bool(settlement.notices) or any(fate.state == State.QUEUED for fate in fates)
 
 
 async def settle_held(
@@ -92,7 +93,7 @@ async def settle_bare(site: Site, shard: Shard, job: Job, result: DeliveryResult
     note = "defect: this attempt could not be recorded in full; the log has the whole story"
     fates = tuple(
         RecipientFate(one.index, State.QUEUED, note, due=due)
-        if one.failure
+        if one.failure or result.notices  # its notice is lost: the item is found again
         else RecipientFate(one.index, State.DELIVERED, f"{note}; the next hop said {one.reply.code}")
         for one in result.recipients
     )
@@ -134,6 +135,15 @@ async def write(site: Site, shard: Shard, settlement: Settlement) -> None:
             told = {"message": settlement.message_id, "error": str(error)}
             aside(site.log, "log", partial(site.log.error, events.SETTLEMENT_NOT_STORED, **told))
             await asyncio.sleep(_AGAIN_AFTER)
+
+
+def _told(now: float, job: Job, notice: QueuedMessage) -> Event:
+    """That a recipient of mail at the portal is told so."""
+    to = notice.envelope.recipients[0].mailbox
+    places = tuple(
+        state.index for state in job.recipients if job.message.envelope.recipients[state.index].mailbox == to
+    )
+    return Event(now, events.NOTICE_SENT, {"kind": notice.evidence["notice"], "to": str(to), "id": notice.id}, places)
 
 
 def _grouped(fates: tuple[RecipientFate, ...]) -> list[tuple[RecipientFate, ...]]:

@@ -30,6 +30,7 @@ from mta.ports import (
     Resolver,
     StsPolicies,
 )
+from mta.ports.vault import MailVault
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Site:
     policies: StsPolicies = field(default_factory=NoPolicies)
     key_ring: KeyRing = field(default_factory=NoKeyRing)
     access_tokens: AccessTokens = field(default_factory=NoAccessTokens)
+    mail_vault: MailVault | None = None  # None: nothing is protected
 
 
 @dataclass(frozen=True, slots=True)

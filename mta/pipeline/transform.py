@@ -6,13 +6,16 @@ S/MIME has made is kept with the queue if it has to be sent again (ports: `NewFo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from mta.config.contract import Connector
 from mta.errors import MtaError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.message import Content, Form, NewForm, RecipientState
 from mta.model.reply import Reply
+from mta.pipeline import portal
 from mta.pipeline.deliver import Job
 from mta.pipeline.protect import LARGE, Made, Protector, fingerprint, not_done
 from mta.pipeline.sign import sign
@@ -48,6 +51,7 @@ class Leaving:
     parts: tuple[Part, ...]
     refused: tuple[RecipientResult, ...] = ()
     release: Callable[[], None] | None = None  # gives room to the next large message in clear
+    served: DeliveryResult | None = None  # of recipients that went to the portal: to be settled before anything leaves
 
     def together(self, results: Sequence[DeliveryResult]) -> DeliveryResult:
         """One result of what came of each part, in their order."""
@@ -68,6 +72,18 @@ class Leaving:
             tuple((part.places, part.detail) for part in self.parts if part.detail is not None),
         )
 
+    def with_(self, more: Leaving, connector: Connector) -> Leaving:
+        """Both, what leaves going by `connector`."""
+        parts = tuple(replace(part, job=replace(part.job, connector=connector)) for part in more.parts)
+        releases = [each.release for each in (self, more) if each.release is not None]
+
+        def release() -> None:
+            for one in releases:
+                one()
+
+        refused = (*self.refused, *more.refused)
+        return Leaving((*self.parts, *parts), refused, release if releases else None)
+
     async def forget(self) -> None:
         """Let go of large forms that the queue has not taken over, and of what is in memory. To be called once."""
         if self.release is not None:
@@ -87,7 +103,49 @@ def _moved(host: int | None, before: int, result: DeliveryResult) -> int | None:
 async def transform(site: Site, protector: Protector, job: Job, new_spool: Callable[[], Spool]) -> Leaving:
     """The job as it leaves: whole, or in the parts whose bytes differ. Large ones go to a `new_spool`."""
     if failure := unusable(job.connector.outbound):
-        return Leaving((), tuple(RecipientResult(each.index, failure.reply, failure, None) for each in job.recipients))
+        return _nothing(job, failure)
+    if portal.may_concern(site, job.connector, job.message):
+        return await _protected(site, protector, job, new_spool)
+    if portal.is_notice(job.message):
+        return await _signed(site, job, (Part(job),))
+    return await _as_ever(site, protector, job, new_spool)
+
+
+async def _protected(site: Site, protector: Protector, job: Job, new_spool: Callable[[], Spool]) -> Leaving:
+    """Of mail that may be for the portal: what goes there is there when this returns, and leaves by no other way."""
+    try:
+        plan = await _planned(site, job)
+    except StorageError as error:
+        return _nothing(job, _no_room(error))
+    if plan is None:
+        return await _as_ever(site, protector, job, new_spool)
+    leaving = Leaving(())
+    try:
+        for asked in plan.jobs:
+            leaving = leaving.with_(await _as_ever(site, protector, asked, new_spool), job.connector)
+        ways, refused = portal.sorted_out(plan, leaving.refused, job)
+        ways = {**plan.to_vault, **ways}
+        if not ways:
+            return leaving
+        served = await portal.serve(site, job, plan.wish, ways)
+    except BaseException:
+        await leaving.forget()
+        raise
+    return replace(leaving, refused=(*refused, *served.refused), served=served.result)
+
+
+async def _planned(site: Site, job: Job) -> portal.Plan | None:
+    """What is protected of a job; a large message is read by a thread."""
+    if job.message.content.size <= LARGE:
+        return portal.plan(site, job)
+    return await asyncio.to_thread(portal.plan, site, job)
+
+
+def _nothing(job: Job, failure: Failure) -> Leaving:
+    return Leaving((), tuple(RecipientResult(each.index, failure.reply, failure, None) for each in job.recipients))
+
+
+async def _as_ever(site: Site, protector: Protector, job: Job, new_spool: Callable[[], Spool]) -> Leaving:
     if not job.connector.outbound.smime.protects and not any(state.form for state in job.recipients):
         return await _opened(site, protector, job)
     parts, fresh = _made_before(job)

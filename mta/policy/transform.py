@@ -16,6 +16,7 @@ from mta.model.directory import Candidate, DirectoryAnswer, DirectoryStatus
 from mta.model.reply import Reply
 from mta.rfc.smime.kind import Kind
 
+PORTAL = "smime-portal"  # the reason's word of a copy that goes to the portal
 NO_CERTIFICATE = "smime-no-certificate"  # the reason's word of mail that is held until there is one
 
 
@@ -58,10 +59,12 @@ def copy_for(smime: Smime, found: Found, author: Author, answer: DirectoryAnswer
     if sealed:
         return Copy(note=f"{found.kind.value} by its author, passed as it is")
     signed_before = passes and found.proven and found.kind in (Kind.SIGNED, Kind.OPAQUE, Kind.PGP_SIGNED)
+    encrypting = _encrypting(smime, answer)
+    if isinstance(encrypting, Failure) and to_portal(encrypting):
+        return encrypting  # nothing of it leaves, so nothing has to be signed
     signing = Copy(note=f"{found.kind.value} by its author") if signed_before else _signing(smime, author)
     if isinstance(signing, Failure):
         return signing
-    encrypting = _encrypting(smime, answer)
     if isinstance(encrypting, Failure):
         return encrypting
     note = "; ".join(filter(None, (signing.note, encrypting.note)))
@@ -97,6 +100,8 @@ def _encrypting(smime: Smime, answer: DirectoryAnswer | None) -> Copy | Failure:
     if smime.without_certificate == "hold":
         text = "Held until there is a certificate of the recipient"
         return Failure(Scope.CONTRACT, Reply(450, "4.7.5", (text,)), f"{NO_CERTIFICATE}: {story}", False, local=True)
+    if smime.without_certificate == "portal":
+        return _portal(story)
     return _refused(NO_CERTIFICATE, story, "Encryption is required, and no certificate of the recipient is known")
 
 
@@ -106,9 +111,21 @@ def not_transformable(smime: Smime, copy: Copy, word: str, text: str) -> Failure
     Readers could see different things in it, so a signature would say nothing, and encryption hide it from filters.
     """
     demanded = (copy.sign and smime.sign == "always") or (copy.certificate is not None and smime.encrypt == "required")
+    if demanded and smime.without_certificate == "portal" and smime.encrypt == "required":
+        return _portal(f"{word}: {text}")
     if demanded:
         return _refused("smime-structure", f"{word}: {text}", f"The message cannot be protected: {text}")
     return f"as it came: {text} ({word})"
+
+
+def to_portal(failure: Failure) -> bool:
+    """Whether a copy does not leave because it goes to the portal."""
+    return failure.reason.startswith(f"{PORTAL}: ")
+
+
+def _portal(story: str) -> Failure:
+    """Where nobody takes it to the portal (mail of the relay itself, a vault that is gone) it goes back."""
+    return _refused(PORTAL, story, "Encryption is required, and no certificate of the recipient is known")
 
 
 def _waits(word: str, story: str) -> Failure:

@@ -65,7 +65,7 @@ def token_hash(link: str) -> bytes:
 
 
 def reference(item: str) -> str:
-    """Four letters that stand in the notice and on the page, so that a person sees that they belong together."""
+    """Four letters in the notice, by which sender and reader speak of the message."""
     digest = hashlib.sha256(f"reference {item}".encode()).digest()
     letters = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # without I and O, which look like digits
     return "".join(letters[octet % len(letters)] for octet in digest[:4])

@@ -124,7 +124,7 @@ SCHEMA = [
         connectors(f"a: {{{PARTNER}, outbound: {{dane: auto}}}}"),
         [
             "3:77: connectors.a.outbound.dane: unknown key"
-            " (known here: route, tls, client_certificate, auth, port, dkim, arc, smime)"
+            " (known here: route, tls, client_certificate, auth, port, dkim, arc, smime, protect)"
         ],
     ),
 ]

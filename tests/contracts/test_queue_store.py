@@ -454,6 +454,18 @@ async def test_it_finds_the_same_in_a_history_too_long_for_one_look(
         assert ids(await assorted.search(which)) == undelivered
 
 
+@pytest.mark.parametrize("domain", ["bücher.example", "BÜCHER.Example", "xn--bcher-kva.example", "bücher.example."])
+async def test_a_domain_is_found_in_either_of_its_forms(store: QueueStore, domain: str) -> None:
+    await store.enqueue(queued("u", "bert@bücher.example", sender="jürgen@xn--bcher-kva.example"))
+    await store.enqueue(queued("other", "bert@bucher.example"))
+    for which in (
+        QueueFilter(recipient=domain),
+        QueueFilter(recipient=f"bert@{domain}"),
+        QueueFilter(sender=f"jürgen@{domain}"),
+    ):
+        assert ids(await store.search(which)) == ["u"]
+
+
 async def test_search_heeds_its_limit(assorted: QueueStore) -> None:
     assert ids(await assorted.search(QueueFilter(limit=2))) == ["aa1", "ab1"]
 

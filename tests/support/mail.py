@@ -8,6 +8,7 @@ from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.ports import Event, RecipientFate, Settlement
+from mta.rfc.idna.encode import a_labels
 
 NOW = 1_800_000_000.0
 BODY = b"From: alice@fabrikam.example\r\nSubject: hello\r\n\r\nbody\r\n"
@@ -16,7 +17,7 @@ BODY = b"From: alice@fabrikam.example\r\nSubject: hello\r\n\r\nbody\r\n"
 def mailbox(text: str) -> Mailbox:
     """An address from `local@domain`."""
     local, _, domain = text.rpartition("@")
-    return Mailbox(local, domain, domain.lower())
+    return Mailbox(local, domain, a_labels(domain))
 
 
 def queued(

@@ -28,6 +28,7 @@ from mta.errors import StorageError
 from mta.model.address import ascii_lower, unquoted
 from mta.model.message import Content, Form, QueuedMessage
 from mta.ports import Event, QueueFilter, TraceRecord
+from mta.rfc.idna.encode import a_labels
 
 Claims = Mapping[int, Set[int]]  # seq -> places of claimed recipients
 
@@ -212,10 +213,19 @@ def _address(column: str, text: str) -> tuple[str, tuple[object, ...]]:
     if text == "<>":
         return f"{column} = ?", ("",)
     local, at, domain = text.removeprefix("<").removesuffix(">").rpartition("@")
-    domain = ascii_lower(domain)
+    domain = _domain(domain)
     if not at or not local:
         return f"{column} >= ? AND {column} < ?", (f"{domain}@", f"{domain}A")  # "A" follows "@"
     return f"{column} = ?", (f"{domain}@{ascii_lower(unquoted(local))}",)
+
+
+def _domain(text: str) -> str:
+    """As it stands there: in A-labels, whichever a person writes; and without the dot at the end."""
+    text = text.removesuffix(".")
+    try:
+        return a_labels(text)
+    except ValueError:
+        return ascii_lower(text)
 
 
 def narrowest(work: Work, given: tuple[Condition, ...]) -> Condition | None:

@@ -19,6 +19,8 @@ _PACKAGES = {
     "strace": "strace",
     "nmap": "nmap",
     "testssl": "testssl.sh",
+    "node": "nodejs",
+    "npm": "npm",
 }
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 

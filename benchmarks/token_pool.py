@@ -31,7 +31,7 @@ from mta.rfc.tdf.share import OAEP
 from tests.support.softhsm import LABEL, PIN, SoftHsm, soft_hsm
 
 PROCESSES, TARGET = 2, 0.7
-AT_ONCE = 8  # requests under way
+AT_ONCE = 12  # requests under way
 
 BARE = """
 import sys, time, pkcs11

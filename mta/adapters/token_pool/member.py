@@ -99,12 +99,14 @@ class Member(asyncio.Protocol):
             raise NotBegun
         number, before = self._number, list(self._awaited.values())
         self._number += 1
-        answer = self._awaited[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._awaited[number] = answer
         self._send({"n": number, **frame})
         try:
             if before:
                 await asyncio.wait(before)  # they have deadlines of their own
-            return await asyncio.wait_for(answer, patience)
+            async with asyncio.timeout(patience):
+                return await answer
         finally:
             self._awaited.pop(number, None)
 

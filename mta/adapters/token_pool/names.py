@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from mta.errors import MtaError
@@ -22,6 +23,7 @@ class KeyName:
         return self.label or f"%{(self.id or b'').hex()}"
 
 
+@lru_cache(64)
 def parse_uri(uri: str) -> KeyName:
     """The attributes of a `pkcs11:` URI that name a key (RFC 7512 §2.3). Raises MtaError."""
     known: dict[str, bytes] = {}

@@ -15,7 +15,7 @@ from mta.adapters.token_pool.names import KeyName
 from mta.adapters.token_pool.wire import Fault
 from mta.errors import KeyAway, MtaError, UsageError
 
-_AHEAD = 2  # requests that a process is given at once: it need not wait for us between two
+AHEAD = 4  # requests that a process is given at once: it need not wait for us between two
 _REAPING = 2.0  # seconds that a killed process may take to end
 
 
@@ -74,7 +74,7 @@ class TokenPool:
     def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
         self._places = [_Place() for _ in range(settings.processes)]
-        self._room = asyncio.Semaphore(settings.processes * _AHEAD)
+        self._room = asyncio.Semaphore(settings.processes * AHEAD)
         self._waiting = 0
         self._login = asyncio.Lock()  # one at a time: a wrong PIN is tried once
         self._health: dict[str, Health] = {}

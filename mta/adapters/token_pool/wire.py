@@ -6,11 +6,12 @@ key must have, or empty), and what the work needs. Answer: `n` and `value`, or `
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 from mta.errors import LocalProtocolError
 
@@ -33,7 +34,7 @@ class Fault(StrEnum):
 
 def pack(frame: dict[str, Any]) -> bytes:
     """A frame as it is sent."""
-    body = json.dumps(frame, separators=(",", ":")).encode()
+    body = to_json(frame)
     if len(body) > MOST:
         raise LocalProtocolError(f"a frame of {len(body)} octets for a token process")
     return len(body).to_bytes(_HEAD) + body
@@ -54,7 +55,7 @@ def unpack(data: bytearray) -> list[dict[str, Any]]:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    found = json.loads(body)
+    found = from_json(body)
     if not isinstance(found, dict):
         raise ValueError("a frame that is no object")  # noqa: TRY004 - as for one that is no JSON
     return found

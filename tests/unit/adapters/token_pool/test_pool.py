@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from mta.adapters.token_pool.pool import PoolSettings, TokenPool, TokenRefused
+from mta.adapters.token_pool.pool import AHEAD, PoolSettings, TokenPool, TokenRefused
 from mta.errors import KeyAway
 from tests.support.patience import PATIENCE
 from tests.support.token_processes import Told
@@ -86,15 +86,15 @@ async def test_a_full_queue_is_told_at_once(told: Told) -> None:
         await pool.do(told.wish("echo", "00"))
         [(pid, _, _), *_] = told.asked
         os.kill(pid, signal.SIGSTOP)
-        # two are with the process, the others wait
-        waiting = [asyncio.ensure_future(pool.do(told.wish("echo", f"0{n}"))) for n in range(5)]
+        count = AHEAD + 3  # those that are with the process, and those that wait
+        waiting = [asyncio.ensure_future(pool.do(told.wish("echo", f"0{n}"))) for n in range(count)]
         await asyncio.sleep(0)
         begin = time.monotonic()
         with pytest.raises(KeyAway, match="is busy: 3 requests wait already; try again"):
             await pool.do(told.wish("echo", "09"))
         assert time.monotonic() - begin < PATIENCE / 4
         os.kill(pid, signal.SIGCONT)
-        assert await asyncio.gather(*waiting) == [f"0{n}" for n in range(5)]
+        assert await asyncio.gather(*waiting) == [f"0{n}" for n in range(count)]
 
 
 async def test_a_hung_process_is_killed_and_the_token_rests_and_is_used_again(told: Told) -> None:

@@ -64,4 +64,5 @@ lock:                    ## renew requirements.lock from pyproject.toml (needs p
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf .venv certs var
+	rm -rf .venv var
+	[ ! -d certs ] || find certs -mindepth 1 -not -path certs/README.md -delete

@@ -237,15 +237,10 @@ def published_lines(published: dict[str, Any]) -> Iterator[str]:
 def _outlook(message: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
     for recipient in message["recipients"]:
         state = paint(STATES.get(recipient["state"], "dim"), recipient["state"])
-        attempts = max(recipient["attempts"], _made(message, recipient["address"]))
+        attempts = recipient["attempts"]
         tried = f"{attempts} attempt{'s' if attempts != 1 else ''}"
         ahead = _ahead(message["id"], recipient, now)
         yield f"  {paint('name', recipient['address'])} is {state} after {tried}; {ahead}"
-
-
-def _made(message: dict[str, Any], address: str) -> int:
-    """Attempts in the history: those that a person asked for do not count for the pauses, but were made."""
-    return sum("attempts" in event and address in event["recipients"] for event in message["events"])
 
 
 def _ahead(id_: str, recipient: dict[str, Any], now: float) -> str:

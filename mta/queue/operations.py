@@ -136,8 +136,11 @@ def _recipient_document(message: QueuedMessage, state: RecipientState) -> dict[s
 def trace_document(record: TraceRecord) -> dict[str, Any]:
     """A message with its whole history."""
     addresses = [str(recipient.mailbox) for recipient in record.message.envelope.recipients]
+    document = message_document(record.message)
+    for state, shown in zip(record.message.states, document["recipients"], strict=True):
+        shown["attempts"] = max(state.attempts, _made(record, state.index))
     return {
-        **message_document(record.message),
+        **document,
         "accepted": record.message.evidence,
         "events": [
             {
@@ -149,3 +152,10 @@ def trace_document(record: TraceRecord) -> dict[str, Any]:
             for event in record.events
         ],
     }
+
+
+def _made(record: TraceRecord, index: int) -> int:
+    """Attempts in the history: those that a person asked for do not count for the pauses, but were made."""
+    return sum(
+        "attempts" in event.detail and (not event.recipients or index in event.recipients) for event in record.events
+    )

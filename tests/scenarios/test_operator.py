@@ -70,6 +70,10 @@ def test_mail_waits_is_shown_and_goes_out_at_the_administrators_word(relay: Runn
         peer.wait_for(3)
         until(lambda: waiting(relay) == [])
     assert "is delivered after 2 attempts" in relay.command("trace", first["id"], check=True).stdout
+    [told] = relay.ask("trace", first["id"])["messages"]
+    assert [recipient["attempts"] for recipient in told["recipients"]] == [
+        2
+    ]  # one asked for by hand is an attempt, too
 
 
 def test_held_mail_stays_until_it_is_released_and_deleted_mail_is_gone(relay: RunningMta, partner: int) -> None:

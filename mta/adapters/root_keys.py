@@ -87,8 +87,13 @@ class PlacedRootKeys:
 
 def load_root_key(path: Path) -> rsa.RSAPrivateKey:
     """The RSA key in a PEM file of mode 0600. Raises MtaError."""
+    return parse_root_key(read_private(path), path)
+
+
+def parse_root_key(pem: bytes, path: Path) -> rsa.RSAPrivateKey:
+    """The RSA key in what was read from this file. Raises MtaError."""
     try:
-        key = load_pem_private_key(read_private(path), None)
+        key = load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise MtaError(f"{path} holds no PEM private key without a passphrase") from error
     if not isinstance(key, rsa.RSAPrivateKey) or key.public_key().public_numbers().e != _EXPONENT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,27 +38,43 @@ def _file_made(path: Path, bits: int) -> bytes:
     return spki
 
 
-async def take_key(configuration: Configuration, place: RootKeyPlace, source: Path | None) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What was read from a file that a key comes from, with the rights of whoever gives the command."""
+
+    path: Path
+    pem: bytes = field(repr=False)
+
+
+def read_key(path: Path) -> Brought:
+    """The PEM file of a key that is to be brought into its place. Raises MtaError."""
+    from mta.adapters.private_files import read_private
+
+    return Brought(path, read_private(path))
+
+
+async def take_key(configuration: Configuration, place: RootKeyPlace, source: Brought | None) -> bytes:
     """Bring a key into its place, or take it as it lies there; its public half, DER. Raises UsageError, MtaError.
 
     What cannot be a root key is refused before anything is written.
     """
-    from mta.adapters.private_files import read_private, write_private
-    from mta.adapters.root_keys import load_root_key, spki
+    from mta.adapters.private_files import write_private
+    from mta.adapters.root_keys import load_root_key, parse_root_key, spki
 
     if source is None and place.place.startswith(TOKEN):
         async with token_maker(configuration, writes=False) as tokens:
             found = await tokens.take(place.place)
         root_key_bits(found)
         return found
-    key = load_root_key(source or Path(place.place))
+    key = load_root_key(Path(place.place)) if source is None else parse_root_key(source.pem, source.path)
     public = spki(key.public_key())
     root_key_bits(public)
     if source is not None and place.place.startswith(TOKEN):
         async with token_maker(configuration) as tokens:
             return await tokens.bring(place.place, key)
     if source is not None:
-        write_private(Path(place.place), read_private(source), replace=False)
+        Path(place.place).parent.mkdir(parents=True, exist_ok=True)
+        write_private(Path(place.place), source.pem, replace=False)
     return public
 
 

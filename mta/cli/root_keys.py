@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mta.app import load
-from mta.app.root_keys import place_key, remove_key, take_key
+from mta.app.root_keys import place_key, read_key, remove_key, take_key
 from mta.app.vault import places_of, protection_of
 from mta.cli.protected import with_vault
 from mta.cli.vault_words import administrator, stamp
@@ -43,11 +43,12 @@ def create(id: str, bits: int, config: str, json_output: bool) -> int:
 def take_over(id: str, file: str, config: str, json_output: bool) -> int:
     """Take over a key that was made elsewhere: out of a file, or as it lies in its place already. Raises UsageError."""
     configuration, place = load(config), _place(config, id)
+    source = read_key(Path(file)) if file else None
 
     async def work(vault: Vault) -> RootKey:
         if await vault.root_key(id):
             raise UsageError(f"there is a root key {id} already; an id stays with one key for ever")
-        spki = await take_key(configuration, place, Path(file) if file else None)
+        spki = await take_key(configuration, place, source)
         return await add_key(vault, (id, place.place), spki, Operation.KEY_IMPORT, administrator())
 
     return _shown(with_vault(config, work), json_output, places_of(configuration))

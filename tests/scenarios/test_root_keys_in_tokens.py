@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -213,3 +215,29 @@ def test_a_key_that_lies_in_the_token_is_taken_over(folder: Path, hsm: SoftHsm) 
     done(folder, "keys", "root", "import", "r1")
     protect(folder, "one.tdf")
     assert opens(folder, "one.tdf")
+
+
+@needs(root=True)
+def test_root_works_in_a_token_with_the_rights_of_the_relays_user(
+    folder: Path, hsm: SoftHsm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What root makes for the user belongs to the user, and what root brings the user need not be able to read."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        house = Path(name)
+        shutil.copytree(folder, house / "home")
+        shutil.copytree(hsm.folder, house / "hsm")
+        conf = (house / "hsm" / "softhsm2.conf").read_text().replace(str(hsm.folder), str(house / "hsm"))
+        (house / "hsm" / "softhsm2.conf").write_text(conf)
+        config = house / "home" / "connectors.yaml"
+        config.write_text(config.read_text().replace("pkcs11:", "user: nobody, pkcs11:", 1))
+        for path in (house, *house.rglob("*")):
+            os.chown(path, 65534, 65534)
+        monkeypatch.setenv("SOFTHSM2_CONF", str(house / "hsm" / "softhsm2.conf"))
+        write_key(tmp_path / "outside.pem")
+        os.chmod(tmp_path, 0o700)
+        done(house / "home", "keys", "root", "create", "r1")
+        done(house / "home", "keys", "root", "import", "r2", "--file", str(tmp_path / "outside.pem"))
+        done(house / "home", "keys", "root", "selftest")
+        made = objects(SoftHsm(house / "hsm", hsm.module))
+        assert len(made) == 4
+        assert {path.stat().st_uid for path in (*made, *(house / "home" / "var").rglob("*"))} == {65534}

@@ -17,6 +17,7 @@ from typing import Any
 from mta.app import Need, SystemClock, chain_verifier, look_ups
 from mta.app.probe import looking_site
 from mta.cli.ask import look
+from mta.cli.explain_items import item_lines, protected_parts
 from mta.cli.explain_protect import add_protect, protect_lines
 from mta.cli.explain_smime import Letter, add_smime, smime_lines
 from mta.cli.message import incoming
@@ -80,6 +81,8 @@ def explain(options: ExplainOptions) -> int:
             question = replace(question, seen=asyncio.run(_authenticated(index, question, message, options)))
         document = answer(index, question, verifier, now)
         letter = _letter(document, question, message)
+        if message is not None and (items := protected_parts(configuration, message.content.beginning)):
+            document["items"] = items
         add_smime(configuration, document, letter)
         add_protect(configuration, document, letter)
     except ConfigurationError as error:
@@ -229,6 +232,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     if found := inbound["authentication"]:
         yield ""
         yield from facts_in_words(found)
+    yield from item_lines(document)
     for recipient in document["recipients"]:
         yield ""
         yield f"to {recipient['address']}: {recipient['decision']}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.test_protect_files import BOB, done, mta
+from tests.support.irm import mail
 
 CONFIG = """
 server: {hostname: mx.contoso.example}
@@ -75,3 +76,24 @@ def test_check_warns_of_labels_that_promise_too_much(folder: Path, old: str, new
     assert old in CONFIG
     (folder / "connectors.yaml").write_text(CONFIG.replace(old, new))
     assert told in warned()
+
+
+def test_explain_tells_of_the_items_that_a_message_carries(folder: Path):
+    (folder / "plan.txt").write_bytes(b"the plan\n")
+    done(folder, "keys", "root", "create", "r1")
+    words = ("protect", "plan.txt", "--label", "confidential", "--to", BOB, "--json")
+    item = json.loads(done(folder, *words))["item"]
+    ours = (folder / "plan.txt.tdf").read_bytes()
+    (folder / "letter.eml").write_bytes(mail(("plan.txt.tdf", "application/octet-stream", ours)))
+    asked = ("explain", "--from", "a@elsewhere.example", "--to", "b@contoso.example", "--client-ip", "192.0.2.1")
+    told = json.loads(done(folder, *asked, "--message", "letter.eml", "--json"))
+    [found] = told["items"]
+    assert (found["item"], found["state"], found["label"]) == (item, "live", "confidential")
+    assert BOB in found["readers"]
+    done(folder, "protected", "shred", item)
+    assert f"item {item}, shredded, label confidential" in done(folder, *asked, "--message", "letter.eml")
+
+    (folder / "connectors.yaml").write_text(CONFIG.replace("protection:", "protection:\n  store: sqlite:var/other"))
+    told = json.loads(done(folder, *asked, "--message", "letter.eml", "--json"))
+    assert told["items"] == [{"name": "plan.txt.tdf", "ours": False}]
+    assert not (folder / "var/other").exists()

@@ -163,7 +163,9 @@ def _event(event: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
 
 
 def _protection(copy: dict[str, Any], paint: Paint) -> Iterator[str]:
-    """What S/MIME did to the copy of some recipients."""
+    """What S/MIME or the vault did with the copy of some recipients."""
+    if item := copy.get("item"):
+        yield f"{_IN}{paint('good', 'sealed')} as item {paint('name', item)}, label {copy['label']}: {copy['why']}"
     signed, readers = copy.get("signed"), copy.get("encrypted", ())
     if signed:
         digest = paint("dim", signed["sha256"])

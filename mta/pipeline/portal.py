@@ -19,7 +19,7 @@ from mta.errors import MtaError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
 from mta.model.author import FromField
 from mta.model.envelope import Envelope
-from mta.model.message import NOTICE, OUR_OWN, Content, HeaderBlock, QueuedMessage, RecipientState
+from mta.model.message import NOTICE, REPORT, Content, HeaderBlock, QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.pipeline.author import author_of
 from mta.pipeline.deliver import Job
@@ -74,8 +74,12 @@ class Served:
 
 
 def is_notice(message: QueuedMessage) -> bool:
-    """Whether this is our own notice of a mail at the portal: it leaves as it is, and is never protected again."""
-    return message.inbound == NOTICE and message.evidence.get("notice") == PORTAL_NOTICE
+    """Whether this is our own notice of a mail at the portal, or a code for its pages.
+
+    It leaves as it is, over the line that the contract demands: its reader has no certificate, or would not be there.
+    """
+    evidence = message.evidence
+    return message.inbound == NOTICE and (evidence.get("notice") == PORTAL_NOTICE or "portal" in evidence)
 
 
 def may_concern(site: Site, connector: Connector, message: QueuedMessage) -> bool:
@@ -83,7 +87,7 @@ def may_concern(site: Site, connector: Connector, message: QueuedMessage) -> boo
     return (
         connector.outbound.may_protect
         and site.contract.configuration.protection is not None
-        and message.inbound not in OUR_OWN
+        and message.inbound not in (NOTICE, REPORT)  # an answer of a reader is protected like the mail it answers
     )
 
 

@@ -102,6 +102,7 @@ def test_a_stranger_gets_a_notice_and_the_vault_has_the_mail(tmp_path: Path):
         [event] = [e for e in here.ours.trace(id_)["events"] if e["event"] == "delivery.delivered"]
         assert {one["item"] for one in event["protection"]} == {item["item"]}
         assert event["protection"][0]["way"] == "portal"
+        assert f"sealed as item {item['item']}, label confidential" in here.command("trace", id_)
 
 
 def test_a_tag_decides_is_taken_out_and_the_label_says_language_and_subject(tmp_path: Path):

@@ -12,6 +12,7 @@ import base64
 import contextlib
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mta.errors import NotOpened, StorageError, Unanswered
 from mta.ports.portal import Answer
 
 FOLDER = "portal"  # beside the shards
+_OLD = 3600.0  # seconds
 
 
 class RelayCourier:
@@ -43,6 +45,7 @@ class RelayCourier:
         folder = queue_folder(self._configuration) / FOLDER
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
+            _forget_old(folder)
             descriptor, path = tempfile.mkstemp(".eml", dir=folder)
             with open(descriptor, "wb") as file:
                 file.write(answer.data)
@@ -70,3 +73,12 @@ class RelayCourier:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
                 return ask(path, request)
         raise Unanswered("no worker of the relay is running: the portal's mail cannot be sent")
+
+
+def _forget_old(folder: Path) -> None:
+    """What a process left that died between writing and handing over; nobody was told that it was sent."""
+    before = time.time() - _OLD
+    for path in folder.glob("*.eml"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < before:
+                path.unlink()

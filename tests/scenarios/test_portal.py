@@ -168,6 +168,7 @@ def test_html_of_a_message_runs_and_loads_nothing(portal: Portal):
     for word in (b"<script", b"onerror=", b"onload=", b"onfocus", b"javascript:", b"<form", b"<meta http", b"<base"):
         assert word not in body.lower()
     assert b"evil.example" not in body
+    assert b"@media print" not in body  # PRINT was granted
     page = browser.get(f"/v/{mail.item}")[1]
     assert "&lt;script&gt;alert(1)" in page
     assert "<script" not in page

@@ -141,12 +141,14 @@ async def open_item(request: Request, who: Proven) -> Response:
 
 async def body(request: Request, who: Proven) -> Response:
     """GET /v/ITEM/body: the HTML of the message, for its frame."""
-    shown = show((await _read(request, who)).data)
+    read = await _read(request, who)
+    shown = show(read.data)
     safe = clean(shown.html, shown.files).html
+    unprinted = "" if Right.PRINT in read.rights else "@media print{body{display:none}}"
     html = (
         f'<!doctype html><html><head><meta charset="utf-8"><title>{words_of(request)("body")}</title>'
         "<style>body{font:16px/1.5 sans-serif;margin:12px;overflow-wrap:anywhere}img{max-width:100%}"
-        f"table{{max-width:100%}}@media print{{body{{display:none}}}}</style></head><body>{safe}</body></html>"
+        f"table{{max-width:100%}}{unprinted}</style></head><body>{safe}</body></html>"
     )
     return HTMLResponse(html, headers={"Content-Security-Policy": BODY_POLICY})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import re
+import smtplib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,36 @@ def test_link_address_code_open_read(portal: Portal):
     assert [(one["subject"], one["method"], one["result"]) for one in opened] == [(BOB, "code", "permitted")]
     again = [event for event in portal.log(mail.item) if event["op"] == "read"]
     assert [one["cache"] for one in again] == ["yes"]  # the key of the opening, once more
+
+
+def test_from_the_sender_to_the_reader_and_back(tmp_path: Path):
+    """Nothing of the message is in clear on the way; the answer comes back to the sender's own system."""
+    text = CONFIG.replace("tls: {level: none}", "tls: {level: none}, protect: {when: triggers, label: closed}")
+    text = text.replace("connectors:", 'connectors:\n  internal: {relay: true, inbound: {networks: ["127.0.0.1/32"]}}')
+    text += '  triggers: [{subject: "[secure]", label: closed}]\n'
+    with running_portal(tmp_path, text) as portal:
+        with smtplib.SMTP("127.0.0.1", portal.relay.port) as client:
+            client.sendmail(ALICE, [BOB], TEXT.replace(b"Subject: ", b"Subject: [secure] "))
+        notice = until(lambda: [one for one in portal.sink.messages if one.recipients == (BOB,)])[0].data
+        assert b"plan is secret" not in notice
+        found = re.search(rb"/m/([a-z2-7]{26})", notice.replace(b"=\r\n", b""))
+        assert found
+        browser, link = portal.browser(), found[1].decode()
+        browser.post(f"/m/{link}/start", address=BOB)
+        page = browser.get(f"/m/{link}/code")[1]
+        letters = re.search(r'class="reference">([A-Z]{4})<', page)
+        assert letters
+        assert letters[1].encode() in notice  # notice, page and code say the same four letters
+        _, _, place = browser.post(f"/m/{link}/code", code=portal.code(BOB))
+        browser.post(f"{place}/open")
+        page = browser.get(place)[1]
+        assert "The plan is secret." in page
+        assert "[secure]" not in page
+        body, headers = multipart([("text", "", b"Understood.")])
+        assert browser.ask("POST", f"{place}/reply", body, headers)[0] == 303
+        answer = until(lambda: [one for one in portal.sink.messages if one.recipients == (ALICE,)])[0]
+        assert b"Understood." in answer.data
+        assert b"In-Reply-To: <1@contoso.example>" in answer.data
 
 
 def test_the_log_of_the_reader_has_receipts(portal: Portal):

@@ -18,14 +18,17 @@ _PARAMETER = re.compile(rb';\s*+([^\s=;"]++)\s*+=\s*+(?:"([^"\\]*+(?:\\.[^"\\]*+
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _SPACE = rb"(?:[ \t\r\n]++|\([^()\\\";=]*+\))*"  # with comments in which nobody sees anything else
 _NAME = rb"[!#$%&'*+.^_`{|}~0-9A-Za-z-]++"
-_VALUE = rb'(?:"[^"\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*+"|[^\x00-\x20\x7f-\xff()\\";=]*+)'
-# Parameters and nothing else: nothing behind a value, no control, no `=` in a value without quotes, nothing escaped
+_VALUE = rb'(?:"[^"\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*+"|(?!\')[^\x00-\x20\x7f-\xff()\\";=]*+)'
+# Parameters and nothing else: nothing behind a value, no control, no `=` in a value without quotes, nothing escaped,
+# nothing that begins as if in single quotes, which are quotes to some readers
 _PLAIN_PARAMETERS = re.compile(
     rb"(?:%b;%b%b[ \t\r\n]*+=[ \t\r\n]*+%b)*%b;?%b" % (_SPACE, _SPACE, _NAME, _VALUE, _SPACE, _SPACE)
 )
-# Many readers take a comment beside it for a part of the name or of the value; a boundary without quotes is a token
+# Many readers take a comment beside it for a part of the name or of the value; a boundary without quotes is a token;
+# some take single quotes off, some leave a fold within it
 _PLAIN_BOUNDARY = re.compile(
-    rb";[ \t\r\n]*+boundary[ \t\r\n]*+=[ \t\r\n]*+(?:\"[^\"]*+\"|[!#$%&'*+.^_`{|}~0-9A-Za-z-]++)[ \t\r\n]*+(?=;|\Z)",
+    rb";[ \t\r\n]*+boundary[ \t\r\n]*+=[ \t\r\n]*+"
+    rb"(?:\"(?!')[^\"\r\n]*+\"|(?!')[!#$%&'*+.^_`{|}~0-9A-Za-z-]++)[ \t\r\n]*+(?=;|\Z)",
     re.IGNORECASE,
 )
 # RFC 2046 §5.1.1: one to seventy of these, the last one no space
@@ -120,6 +123,8 @@ def _doubtful_multipart(value: bytes, names: list[str]) -> str:
         return "several-boundaries"
     if not any(text for name, text in parameters(value) if name == b"boundary"):
         return "no-boundary" if "boundary" not in names else "odd-boundary"
+    if b"=?" in value and b"?=" in value:  # an encoded word: some readers decode it, and take what is inside
+        return "odd-boundary"
     plain = _PLAIN_BOUNDARY.search(value)
     boundary = next(text for name, text in parameters(value) if name == b"boundary")
     if plain is None or not _BOUNDARY.fullmatch(boundary):

@@ -92,6 +92,19 @@ def test_a_part_may_have_no_header_and_no_body() -> None:
         ("odd-boundary", b"Content-Type: multipart/mixed; boundary=b (c)\r\n\r\n--b\r\n\r\n--b--\r\n"),
         ("odd-boundary", b"Content-Type: multipart/mixed; boundary=%s\r\n\r\n" % (b"x" * 71)),
         ("odd-boundary", b'Content-Type: multipart/mixed; boundary="b"\r\n junk\r\n\r\n--b\r\n\r\n--b--\r\n'),
+        ("odd-boundary", b"Content-Type: multipart/mixed; %s\r\n\r\n--b\r\n\r\n--b--\r\n" % b"boundary='b'"),
+        ("odd-boundary", b"Content-Type: multipart/mixed; %s\r\n\r\n--b\r\n\r\n--b--\r\n" % b"boundary=\"'b'\""),
+        ("odd-boundary", b"Content-Type: multipart/mixed; %s\r\n\r\n--b\r\n\r\n--b--\r\n" % b"x=';boundary=b'"),
+        (
+            "odd-boundary",
+            b"Content-Type: multipart/mixed; %s\r\n\r\n--b\r\n\r\n--b--\r\n" % b'boundary="=?us-ascii?q?b?="',
+        ),
+        (
+            "odd-boundary",
+            b"Content-Type: multipart/mixed; %s\r\n\r\n--b\r\n\r\n--b--\r\n"
+            % b'boundary=b; name="=?utf-8?q?=3Bbound=61ry=3Da?="',
+        ),
+        ("odd-boundary", b"Content-Type: multipart/mixed; %s\r\n\r\n--b\r\n\r\n--b--\r\n" % b'boundary="a\r\n b"'),
         ("reused-boundary", TOP + b"--b\r\n" + TOP.replace(b"=b", b"=b--") + b"--b--\r\n\r\n--b----\r\n--b--\r\n"),
         ("reused-boundary", TOP + b"--b\r\n" + TOP + b"--b\r\n\r\n--b--\r\n--b--\r\n"),
         ("missing-end", TOP + b"--b\r\n\r\nx\r\n"),

@@ -58,7 +58,8 @@ async def send(request: Request, who: Proven) -> Response:
     standing = await standing_of(request, who, Right.REPLY)
     desk, t, to = desk_of(request), words_of(request), standing.item.owner
     size = request.headers.get("content-length", "")
-    if not size.isdecimal() or int(size) > largest(desk):
+    files_may_come = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+    if not size.isdecimal() or int(size) > (largest(desk) if files_may_come else _LONGEST_TEXT):
         return _form(request, who, to, t("reply.large", limit=largest(desk) // 1_000_000))
     try:
         async with request.form(max_files=_MOST_FILES, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_TEXT) as fields:

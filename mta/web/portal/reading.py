@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -128,7 +129,7 @@ async def text(request: Request, who: Proven) -> Response:
 async def _message(request: Request, who: Proven, standing: Standing, *, framed: bool) -> Response:
     read = await _read(request, who)
     label = desk_of(request).vault.protection.labels.get(standing.item.label)
-    view = view_of(who, standing, read, label, words_of(request))
+    view = await asyncio.to_thread(view_of, who, standing, read, label, words_of(request))
     return page(request, "message.html", view=view.as_text() if not framed else view)
 
 
@@ -142,8 +143,7 @@ async def open_item(request: Request, who: Proven) -> Response:
 async def body(request: Request, who: Proven) -> Response:
     """GET /v/ITEM/body: the HTML of the message, for its frame."""
     read = await _read(request, who)
-    shown = show(read.data)
-    safe = clean(shown.html, shown.files).html
+    safe = await asyncio.to_thread(_safe, read.data)
     unprinted = "" if Right.PRINT in read.rights else "@media print{body{display:none}}"
     html = (
         f'<!doctype html><html><head><meta charset="utf-8"><title>{words_of(request)("body")}</title>'
@@ -151,6 +151,11 @@ async def body(request: Request, who: Proven) -> Response:
         f"table{{max-width:100%}}{unprinted}</style></head><body>{safe}</body></html>"
     )
     return HTMLResponse(html, headers={"Content-Security-Policy": BODY_POLICY})
+
+
+def _safe(message: bytes) -> str:
+    shown = show(message)
+    return clean(shown.html, shown.files).html
 
 
 # --- files

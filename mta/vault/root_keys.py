@@ -35,8 +35,9 @@ async def add_key(vault: Vault, place: tuple[str, str], spki: bytes, operation: 
     state = KeyState.ARCHIVED if any(key.state == KeyState.ACTIVE for key in known) else KeyState.ACTIVE
     now = vault.clock.now()
     key = RootKey(id, where, spki, root_key_bits(spki), state, now, now)
-    await prove(vault, key)
-    event = _event(vault, operation, actor, key)
+    call = vault.new_id()
+    await prove(vault, key, call)
+    event = replace(_event(vault, operation, actor, key), call=call)
     await vault.store.change(Change((event,), keys=(key,)))
     return key
 
@@ -53,24 +54,26 @@ def root_key_bits(spki: bytes) -> int:
     return public.key_size
 
 
-async def prove(vault: Vault, key: RootKey) -> None:
-    """Seal something to the public half and open it where the key is. Raises KeyAway, MtaError."""
+async def prove(vault: Vault, key: RootKey, call: str) -> None:
+    """Seal something to the public half and open it where the key is, by this call. Raises KeyAway, MtaError."""
     public, probe = load_der_public_key(key.spki), vault.random(_PROBE)
     assert isinstance(public, RSAPublicKey)
-    opened = await vault.keys.unwrap(key, public.encrypt(probe, OAEP), vault.new_id())
+    opened = await vault.keys.unwrap(key, public.encrypt(probe, OAEP), call)
     if opened != probe:
         raise MtaError(f"the root key {key.id} in {key.place} does not open what was sealed to its public half")
 
 
 async def selftest(vault: Vault, key: RootKey, actor: Actor) -> str:
     """Prove a key and write down what came of it; empty, or what is the matter."""
+    call = vault.new_id()
     try:
-        await prove(vault, key)
+        await prove(vault, key, call)
         fault = ""
     except (KeyAway, MtaError) as error:
         fault = str(error)
     result = Result.FAILED if fault else Result.DONE
-    await vault.store.record(replace(_event(vault, Operation.KEY_SELFTEST, actor, key), result=result, reason=fault))
+    told = _event(vault, Operation.KEY_SELFTEST, actor, key)
+    await vault.store.record(replace(told, result=result, reason=fault, call=call))
     return fault
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from mta.adapters.private_files import read_private, write_private
@@ -30,7 +32,13 @@ def signing_keys(path: Path) -> SigningKeys:
     log = next((key for key in keys if isinstance(key, Ed25519PrivateKey)), None)
     if policy is None or log is None or not isinstance(policy.curve, SECP256R1):
         raise MtaError(f"{path} must hold an ECDSA key of P-256 and an Ed25519 key")
-    return SigningKeys(policy, log, thumbprint(policy.public_key())[:16])
+    return SigningKeys(policy, log, thumbprint(policy.public_key())[:16], _witness(log))
+
+
+def _witness(log: Ed25519PrivateKey) -> Ed25519PrivateKey:
+    """A key of its own for cosignatures, out of the log's: one key has one purpose, and the file stays as it is."""
+    seed = HKDF(SHA256(), 32, salt=None, info=b"mta tlog witness").derive(log.private_bytes_raw())
+    return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def _make(path: Path) -> None:

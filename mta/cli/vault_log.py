@@ -19,6 +19,7 @@ from mta.rfc.tlog.proof import read_receipt, verify_receipt
 from mta.vault import log
 from mta.vault.history import told
 from mta.vault.vault import Vault
+from mta.vault.witness import witness_key
 
 _PAGE = 1000
 
@@ -29,10 +30,20 @@ def head(config: str, json_output: bool) -> int:
     async def work(vault: Vault) -> dict[str, Any]:
         note, now = await log.checkpoint(vault), await vault.store.head()
         root = base64.b64encode(now.root).decode()
-        return {"size": now.size, "root": root, "key": str(log.log_key(vault)), "checkpoint": note}
+        return {
+            "size": now.size,
+            "root": root,
+            "key": str(log.log_key(vault)),
+            "witness_key": str(witness_key(vault)),
+            "checkpoint": note,
+        }
 
     document = with_vault(config, work)
-    print(json.dumps(document, indent=2) if json_output else f"{document['checkpoint']}\nkey {document['key']}")
+    print(
+        json.dumps(document, indent=2)
+        if json_output
+        else f"{document['checkpoint']}\nkey {document['key']}\nwitness key {document['witness_key']}"
+    )
     return 0
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from mta.config.frozen import parts
 from mta.model.rights import Right
+from mta.rfc.tlog.note import VerifierKey
 
 RECIPIENTS = "recipients"
 
@@ -108,6 +109,7 @@ class Protection:
     root_keys: tuple[RootKeyPlace, ...] = ()
     signing_key: str = ""
     witnesses: tuple[str, ...] = ()
+    witnessed_logs: tuple[VerifierKey, ...] = ()  # partners' logs, whose checkpoints we cosign
     labels: Mapping[str, Label] = field(default_factory=dict)
     triggers: tuple[Trigger, ...] = ()  # the first that matches decides
     clients: tuple[Client, ...] = ()

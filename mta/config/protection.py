@@ -27,8 +27,10 @@ from mta.config.schema_words import (
     optional,
 )
 from mta.config.triggers import TriggerKeys, build_trigger, check_triggers
+from mta.errors import TlogError
 from mta.model.rights import SETS, Right, expand
 from mta.rfc.smtp.address import AddressError
+from mta.rfc.tlog.note import KeyType, VerifierKey, read_key
 
 TOKEN = "pkcs11:"  # noqa: S105 - how the URI of a token's key begins
 _LOOPBACK = ("127.", "::1")
@@ -125,10 +127,25 @@ class LabelKeys(Keys):
     language: Literal["en", "de"] = optional("The language of notices.", "en")
 
 
+def _log_key(value: object) -> VerifierKey:
+    given = values.text(value, "the key of a log, NAME+ID+BASE64")
+    try:
+        key = read_key(given)
+    except TlogError as error:
+        raise values.ValueFault(str(error), "`mta log head` of the partner shows it") from None
+    if key.type is not KeyType.ED25519:
+        raise values.ValueFault(f"{key.name} is the key of a witness, not of a log")
+    return key
+
+
+LogKey = Annotated[VerifierKey, PlainValidator(_log_key), WithJsonSchema({"type": "string"})]
+
+
 class LogWitnessKeys(Keys):
     """The log of every use of keys."""
 
     witnesses: list[Text] = optional("Connectors whose relays countersign the log.", [])
+    cosign: list[LogKey] = optional("Keys of partners' logs that we countersign.", [])
 
 
 class ClientKeys(Keys):
@@ -181,6 +198,7 @@ def build_protection(keys: ProtectionKeys, files: Files, postmaster: str) -> Pro
         root_keys=tuple(_root_key(one, files) for one in keys.root_keys),
         signing_key=files.resolve(keys.signing_key),
         witnesses=tuple(keys.log.witnesses),
+        witnessed_logs=tuple(keys.log.cosign),
         labels={id: _label(id, one) for id, one in keys.labels.items()},
         triggers=tuple(map(build_trigger, keys.triggers)),
         clients=tuple(

@@ -22,6 +22,9 @@ class ItemFilter:
     limit: int = 1000
 
 
+Seen = tuple[int, bytes]  # size and root of a partner's log
+
+
 @dataclass(frozen=True, slots=True)
 class LogHead:
     """How long the log is, its root (RFC 6962 §2.1) and the last signed checkpoint, empty before the first."""
@@ -165,6 +168,17 @@ class VaultStore(Protocol):
 
     async def put_checkpoint(self, size: int, note: str) -> None:
         """Keep a signed checkpoint of this size. Raises StorageError if a larger one was kept already."""
+        ...
+
+    async def witnessed(self) -> dict[str, Seen]:
+        """The newest checkpoints of partners' logs that we cosigned, by origin."""
+        ...
+
+    async def put_witnessed(self, origin: str, before: Seen | None, after: Seen) -> bool:
+        """Remember a checkpoint before it is cosigned; False, and nothing, if `before` is no longer the newest.
+
+        None: there is none yet.
+        """
         ...
 
     async def entries(self, start: int, limit: int) -> list[LogEntry]:
@@ -328,3 +342,4 @@ class SigningKeys:
     policy: Any
     log: Any
     id: str  # of the policy key: the beginning of its thumbprint (RFC 7638)
+    witness: Any  # Ed25519, for cosignatures on partners' checkpoints

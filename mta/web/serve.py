@@ -12,7 +12,7 @@ from mta.errors import KasError, StorageError, TlogError
 from mta.observe import events
 from mta.rfc.kas.refuse import http_error
 from mta.web.keys import access, wellknown
-from mta.web.log import tiles
+from mta.web.log import tiles, witness
 from mta.web.portal.routes import portal_routes
 from mta.web.security import SecureHeaders
 from mta.web.site import Site
@@ -57,6 +57,7 @@ def _routes() -> list[Route]:
         Route("/jwks", wellknown.jwks, methods=get),
         Route("/log/checkpoint", tiles.checkpoint, methods=get),
         Route("/log/tile/{path:path}", tiles.tile, methods=get),
+        Route("/log/add-checkpoint", witness.add_checkpoint, methods=post),
         Route("/healthz", _health, methods=get),
     ]
 

@@ -274,3 +274,14 @@ async def test_leaves_of_the_super_user_are_kept_with_their_events(opened: Open)
     async with opened() as store:
         assert await store.super_users() == (second, agreed)
         assert (await store.head()).size == 2
+
+
+async def test_a_partners_checkpoint_follows_the_one_before_or_not_at_all(opened: Open):
+    one, two = (1, b"1" * 32), (2, b"2" * 32)
+    async with opened() as store:
+        assert await store.put_witnessed("a/log", None, one)
+        assert not await store.put_witnessed("a/log", None, two)
+        assert await store.put_witnessed("b/log", None, two)
+    async with opened() as store:
+        assert await store.witnessed() == {"a/log": one, "b/log": two}
+        assert await store.put_witnessed("a/log", one, two)

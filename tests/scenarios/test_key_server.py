@@ -15,7 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mta.rfc.tdf.open import read_protected
 from mta.rfc.tdf.policy import bind, read_policy, write_policy
-from tests.support.key_server import BOB, EVE, REWRAP, Client, KeyServer, packed, running_key_server
+from mta.rfc.tlog.checkpoint import cosignatures
+from mta.rfc.tlog.note import read_key, read_note
+from mta.rfc.tlog.witness import AddCheckpoint, write_request
+from tests.support.key_server import BOB, CONFIG, EVE, REWRAP, Client, KeyServer, packed, running_key_server
 from tests.support.running_mta import until
 
 FORBIDDEN, BAD = "desc = forbidden", "desc = bad request"
@@ -214,3 +217,26 @@ def test_two_relays_restarted_keep_their_log(tmp_path: Path):
         container, _ = first.protect(b"x")
         assert Client(first).open(container) == b"x"
         assert first.command("log", "verify")["ok"]
+
+
+def test_a_partners_log_is_countersigned_over_http(tmp_path: Path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        folder.mkdir()
+    with running_key_server(theirs) as partner:
+        partner.protect(b"x")
+        head = partner.command("log", "head")
+        text = CONFIG.replace("protection:\n", f"protection:\n  log: {{cosign: ['{head['key']}']}}\n")
+        with running_key_server(ours, text) as us:
+            asked = write_request(AddCheckpoint(0, (), head["checkpoint"].encode()))
+            status, body, _ = us.ask("POST", "/log/add-checkpoint", asked)
+            assert status == 200, body
+            note = read_note(head["checkpoint"].encode() + body)
+            key = read_key(us.command("log", "head")["witness_key"])
+            assert list(cosignatures(note, [key])) == [key]
+            status, body, headers = us.ask("POST", "/log/add-checkpoint", asked)
+            assert (status, body.decode().strip()) == (409, str(head["size"]))
+            assert headers["content-type"].startswith("text/x.tlog.size")
+            assert us.ask("POST", "/log/add-checkpoint", b"hello")[0] == 400
+            status, _, _ = partner.ask("POST", "/log/add-checkpoint", asked)
+            assert status == 404

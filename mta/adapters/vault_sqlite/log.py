@@ -14,7 +14,7 @@ import apsw
 from mta.errors import StorageError
 from mta.model.protected import VaultEvent
 from mta.observe.vault_events import Operation, Result
-from mta.ports.vault import LogEntry, LogHead
+from mta.ports.vault import LogEntry, LogHead, Seen
 from mta.rfc.json.canonical import canonical
 from mta.rfc.tlog.event import SALT, entry_of
 from mta.rfc.tlog.grow import Frontier
@@ -64,6 +64,20 @@ def put_checkpoint(db: apsw.Connection, size: int, note: str) -> None:
     if newest is not None and size < newest:
         raise StorageError(f"a checkpoint of size {newest} was signed already; one of {size} would be another log")
     db.execute("INSERT OR REPLACE INTO checkpoint VALUES (?, ?)", (size, note))
+
+
+def witnessed(db: apsw.Connection) -> dict[str, Seen]:
+    """The newest checkpoints of partners' logs."""
+    rows: Any = db.execute("SELECT origin, size, root FROM witnessed")
+    return {origin: (size, root) for origin, size, root in rows}
+
+
+def put_witnessed(db: apsw.Connection, origin: str, before: Seen | None, after: Seen) -> bool:
+    """The next one, if `before` is still the newest."""
+    if witnessed(db).get(origin) != before:
+        return False
+    db.execute("INSERT OR REPLACE INTO witnessed VALUES (?, ?, ?)", (origin, *after))
+    return True
 
 
 def entries(db: apsw.Connection, start: int, limit: int) -> list[LogEntry]:

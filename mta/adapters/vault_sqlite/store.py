@@ -16,7 +16,7 @@ from mta.adapters.sqlite.faults import storage_error
 from mta.adapters.vault_sqlite import files, log, rows
 from mta.adapters.vault_sqlite.committer import Committer
 from mta.model.protected import Epoch, Grant, Item, RootKey, SuperUser, VaultEvent
-from mta.ports.vault import NOT_POSTED, Change, ItemFilter, Link, LogEntry, LogHead, Posted
+from mta.ports.vault import NOT_POSTED, Change, ItemFilter, Link, LogEntry, LogHead, Posted, Seen
 
 T = TypeVar("T")
 Random = Callable[[int], bytes]
@@ -174,6 +174,14 @@ class SqliteVault:
     async def put_checkpoint(self, size: int, note: str) -> None:
         """Keep a signed checkpoint."""
         await self._committer.write(lambda db: log.put_checkpoint(db, size, note))
+
+    async def witnessed(self) -> dict[str, Seen]:
+        """What we cosigned last of each partner's log."""
+        return await self._vault(log.witnessed)
+
+    async def put_witnessed(self, origin: str, before: Seen | None, after: Seen) -> bool:
+        """Remember a partner's checkpoint."""
+        return bool(await self._committer.write(lambda db: log.put_witnessed(db, origin, before, after)))
 
     async def entries(self, start: int, limit: int) -> list[LogEntry]:
         """The log from number `start`."""

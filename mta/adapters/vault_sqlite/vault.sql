@@ -111,3 +111,9 @@ CREATE TABLE checkpoint (
   size INTEGER PRIMARY KEY,
   note TEXT NOT NULL
 ) STRICT;
+
+CREATE TABLE witnessed (                    -- partners' logs: the newest checkpoint of each that we cosigned
+  origin TEXT PRIMARY KEY NOT NULL,
+  size   INTEGER NOT NULL,
+  root   BLOB NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -16,7 +16,8 @@ from pathlib import Path
 from tests.scenarios.test_protect_files import done
 from tests.support.client import client
 from tests.support.outgoing import ALICE, Outgoing, outgoing
-from tests.support.running_mta import until
+from tests.support.portal import CONFIG, running_portal
+from tests.support.running_mta import mta, until
 from tests.support.smtp_peer import Script, SmtpPeer, smtp_peer
 
 BOB, CAROL, EVE = "bob@fabrikam.example", "carol@fabrikam.example", "eve@fabrikam.example"
@@ -218,3 +219,33 @@ def test_a_large_mail_goes_there_from_its_file(tmp_path: Path):
         whole = MAIL.replace(b"Bcc: eve@fabrikam.example\r\n", b"").replace(b"[secure] ", b"") + body
         assert out.read_bytes() == whole
         assert not [one for one in (tmp_path / "queue").rglob("*") if one.is_file() and one.stat().st_size > 1 << 20]
+
+
+def test_from_the_notice_to_the_message_in_a_browser_and_nothing_on_the_way_was_in_clear(tmp_path: Path):
+    made = mta("keys", "dkim", "new", "contoso.example", "s1", "--out", str(tmp_path / "s1.key"), cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    text = CONFIG.replace(
+        "connectors:\n", "connectors:\n  internal: {relay: true, inbound: {networks: [127.0.0.0/8]}}\n"
+    )
+    text = text.replace("tls: {level: none}}", "tls: {level: none}, protect: {when: always, label: open}}")
+    home = '{deliver_to: ["127.0.0.1:{sink}"]'
+    text = text.replace(home, f"{home}, dkim: [{{selector: s1, key: s1.key}}]")
+    with running_portal(tmp_path, text) as portal:
+        with client(portal.relay.port) as session:
+            assert session.say(f"MAIL FROM:<{ALICE}>").startswith("250")
+            assert session.say(f"RCPT TO:<{BOB}>").startswith("250")
+            assert session.say("DATA").startswith("354")
+            session.smtp.send(MAIL + b".\r\n")
+            assert session.smtp.getreply()[0] == 250
+        [notice] = portal.sink.wait_for(1)
+        assert b"d=contoso.example" in notice.data.partition(b"\r\n\r\n")[0]
+        _, plain, _ = text_of(notice.data)
+        [link] = re.findall(r"/m/([a-z2-7]{26})", plain)
+        browser = portal.browser()
+        assert browser.get(f"/m/{link}")[0] == 200
+        assert browser.post(f"/m/{link}/start", address=BOB)[0] == 303
+        status, _, place = browser.post(f"/m/{link}/code", code=portal.code(BOB))
+        assert status == 303
+        assert browser.post(f"{place}/open")[0] == 303
+        assert SECRET.decode() in browser.get(f"{place}/body")[1] + browser.get(place)[1]
+        assert not any(SECRET in one.data for one in portal.sink.messages)

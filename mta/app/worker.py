@@ -197,16 +197,18 @@ def within_means(configuration: Configuration, descriptors: int) -> Configuratio
 
 def _shards(orders: Orders, configuration: Configuration, log: EventLog) -> tuple[Any, ...]:
     """This worker's own shard, and every one whose number has no worker any more."""
-    from mta.adapters.sqlite import open_shard
+    from mta.adapters.sqlite import Tuning, open_shard
     from mta.pipeline.site import Shard
 
     loop = asyncio.get_running_loop()
+    tuning = Tuning(overwrites=configuration.protection is not None)
     folders = shard_folders(configuration)
     mine = [number for number in folders if number % orders.workers == orders.worker]
     shards = []
     for number in sorted(mine, key=lambda number: number != orders.worker):
         try:
-            store = open_shard(folders[number], loop=loop, alarm=functools.partial(_alarm, log, number))
+            alarm = functools.partial(_alarm, log, number)
+            store = open_shard(folders[number], loop=loop, tuning=tuning, alarm=alarm)
         except ShardLocked:
             if number == orders.worker:
                 raise

@@ -104,6 +104,8 @@ def test_a_stranger_gets_a_notice_and_the_vault_has_the_mail(tmp_path: Path):
         assert {one["item"] for one in event["protection"]} == {item["item"]}
         assert event["protection"][0]["way"] == "portal"
         assert f"sealed as item {item['item']}, label confidential" in here.command("trace", id_)
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".eml"]
+    assert not [path for path in files if SECRET in path.read_bytes()]  # nor in the queue, once it has ended
 
 
 def test_a_tag_decides_is_taken_out_and_the_label_says_language_and_subject(tmp_path: Path):

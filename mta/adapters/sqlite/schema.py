@@ -109,6 +109,7 @@ def _drive(db: apsw.Connection, tuning: Tuning) -> None:
         f"journal_size_limit = {tuning.page_size * tuning.checkpoint_pages * 2}",
         "temp_store = MEMORY",
         "trusted_schema = OFF",
+        f"secure_delete = {'ON' if tuning.overwrites else 'OFF'}",
     ):
         db.execute(f"PRAGMA {pragma}")
 

@@ -24,6 +24,7 @@ class Tuning:
     check_up_to: int = 128 * 1024 * 1024  # files up to this size are read through and checked when opened
     largest_blob: int = 1024 * 1024  # a larger content becomes a file
     reserve: int = 32 * 1024 * 1024  # free space that new mail must leave: settling what is here needs some
+    overwrites: bool = False  # what is deleted is overwritten: no content outlives its delivery in the file
     vfs: str | None = None  # SQLite's name of another file layer; tests break disks with it
 
 

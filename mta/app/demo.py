@@ -9,8 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mta.config.contract import HostPort, KeyPair
+from mta.config.contract import Configuration, HostPort, KeyPair
 from mta.errors import UsageError
+from mta.model.protected import Actor
+from mta.observe.vault_events import Operation
+from mta.vault.root_keys import add_key
 
 
 def make_demo_pki(folder: str) -> bool:
@@ -20,6 +23,25 @@ def make_demo_pki(folder: str) -> bool:
 
     with acting_for(folder):
         return ensure_demo_pki(Path(folder), time.time())
+
+
+def make_demo_root_key(configuration: Configuration) -> None:
+    """Make the first root key that the configuration names, unless there is one. Raises MtaError."""
+    from mta.adapters.privileges import acting_for
+    from mta.app.root_keys import place_key
+    from mta.app.vault import open_vault, protection_of
+
+    async def make() -> None:
+        async with open_vault(configuration) as vault:
+            if places and not await vault.store.root_keys():
+                spki = await place_key(configuration, places[0], 2048)
+                place = (places[0].id, places[0].place)
+                await add_key(vault, place, spki, Operation.KEY_CREATE, Actor("mta demo", "console"))
+
+    if configuration.protection is not None:
+        places = configuration.protection.root_keys
+        with acting_for(protection_of(configuration).store):
+            asyncio.run(make())
 
 
 async def open_mailbox(

@@ -24,7 +24,7 @@ from tests.support.patience import PATIENCE, patient
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 MTA = (sys.executable, "-m", "mta")
-PORTS = (2525, 4650, 2625, 3525)
+PORTS = (2525, 4650, 2625, 3525, 8443)
 LINE = re.compile(r"^# (?P<title>.+)\n(?P<command>swaks .+)\n# -> (?P<expect>.+)$", re.MULTILINE)
 LINES = [found.group("title", "command", "expect") for found in LINE.finditer(README)]
 

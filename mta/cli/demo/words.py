@@ -30,6 +30,11 @@ TRIES = (
         "250 2.0.0 Queued as",
     ),
     Try(
+        "to somebody without a certificate: they get a notice (in var/mailboxes), whose link opens the page",
+        "swaks --server 127.0.0.1:2525 -tls --from alice@contoso.example --to guest@fabrikam.example",
+        "250 2.0.0 Queued as",
+    ),
+    Try(
         "Fabrikam writes to Contoso and shows its certificate",
         f"{_TO_US} {_BOB} -tls --tls-cert certs/mail.fabrikam.example.pem --tls-key certs/mail.fabrikam.example.key",
         "250 2.0.0 Queued as",

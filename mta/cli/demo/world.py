@@ -11,12 +11,14 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from mta.app import acting_for, load, make_demo_pki
+from mta.app.demo import make_demo_root_key
 from mta.config.contract import Configuration, HostPort, KeyPair
 from mta.errors import UsageError
 
 OURS, PARTNER = "contoso.example", "fabrikam.example"
 _PORT = re.compile(r"127\.0\.0\.1:(\d+)")
-_RELAY, _IMPLICIT, _MAILBOX, _PARTNER_RELAY, _PARTNER_MAILBOX = 2525, 4650, 2625, 3525, 3625  # of the two templates
+# of the two templates
+_RELAY, _IMPLICIT, _MAILBOX, _PARTNER_RELAY, _PARTNER_MAILBOX, _PORTAL = 2525, 4650, 2625, 3525, 3625, 8443
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def free_ports(count: int) -> list[int]:
 
 def scratch(folder: Path) -> Path:
     """Contoso's configuration in a temporary folder, on ports nobody uses; its path."""
-    wanted = (_RELAY, _IMPLICIT, _MAILBOX, _PARTNER_RELAY)
+    wanted = (_RELAY, _IMPLICIT, _MAILBOX, _PARTNER_RELAY, _PORTAL)
     ports = dict(zip(wanted, free_ports(len(wanted)), strict=True))
     config = folder / "connectors.yaml"
     config.write_text(with_ports(template("contoso"), ports), encoding="utf-8")
@@ -96,6 +98,7 @@ def prepare(config: Path) -> World:
     certs, var = folder / "certs", folder / "var"
     made = make_demo_pki(str(certs))
     known = load(str(config))
+    make_demo_root_key(known)
     listener = next((one for one in known.server.listen if one.tls == "starttls" and not one.proxy), None)
     if listener is None:
         raise UsageError(f"{config}: the demo needs a listener with STARTTLS")
@@ -108,6 +111,7 @@ def prepare(config: Path) -> World:
         _MAILBOX: mailbox.port,
         _PARTNER_RELAY: partner_relay.port,
         _PARTNER_MAILBOX: partner_mailbox.port,
+        **({_PORTAL: known.server.portal.port} if known.server.portal else {}),
     }
     partner_config = _write_partner(var / "fabrikam", ports)
     return World(

@@ -7,13 +7,16 @@ import os
 import re
 import shutil
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -137,10 +140,40 @@ def test_a_line_of_the_readme_gives_what_it_promises(demo: Demo, title: str, com
 
 
 @pytest.mark.xdist_group("demo")
+def test_a_guest_without_a_certificate_reads_in_the_portal(demo: Demo) -> None:
+    """Notice, address, code, open: also where the contract encrypts everything, the code must get through."""
+    with smtplib.SMTP("127.0.0.1", demo.ports[2525], timeout=patient(20)) as client:
+        client.sendmail(
+            "alice@contoso.example", ["guest@fabrikam.example"], "Subject: the plan\r\n\r\nfor you alone\r\n"
+        )
+    mailbox = demo.folder / "var/mailboxes/fabrikam.example"
+
+    def found(pattern: str) -> list[str]:
+        texts = (path.read_text() for path in sorted(mailbox.glob("*.eml")))
+        return [match[1] for text in texts for match in re.finditer(pattern, text)]
+
+    until(lambda: bool(found(r"(http://127\.0\.0\.1:\d+/m/[a-z2-7]{26})")), demo.text)
+    link = found(r"(http://127\.0\.0\.1:\d+/m/[a-z2-7]{26})")[-1]
+    base, opener = link.partition("/m/")[0], urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+
+    def post(url: str, **form: str) -> tuple[str, str]:
+        request = urllib.request.Request(url, urlencode(form).encode(), {"Origin": base})
+        with opener.open(request, timeout=patient(20)) as answer:
+            return answer.geturl(), answer.read().decode()
+
+    post(f"{link}/start", address="guest@fabrikam.example")
+    until(lambda: bool(found(r"\b(\d{8}|\d{4} \d{4})\r?\n")), demo.text)
+    place, _ = post(f"{link}/code", code=found(r"\b(\d{8}|\d{4} \d{4})\r?\n")[-1])
+    post(f"{place}/open")
+    with opener.open(f"{place}/text", timeout=patient(20)) as answer:
+        assert "for you alone" in answer.read().decode()
+
+
+@pytest.mark.xdist_group("demo")
 def test_the_demos_files_are_where_the_readme_says_and_keys_are_private(demo: Demo) -> None:
     assert list((demo.folder / "var/mailboxes/fabrikam.example").glob("*.eml"))
     keys = list((demo.folder / "certs").glob("*.key"))
-    assert len(keys) == 5
+    assert len(keys) == 7
     assert {key.stat().st_mode & 0o777 for key in keys} == {0o600}
 
 

@@ -232,6 +232,7 @@ def test_packed_bodies() -> None:
         (b"body", "br", "unimplemented"),
         (b"body", "gzip, gzip", "unimplemented"),
     ],
+    ids=["bomb", "long", "cut off", "something behind", "no gzip", "nothing", "another", "twice"],
 )
 def test_bombs_and_other_encodings(data: bytes, encoding: str, code: str) -> None:
     with pytest.raises(KasError) as told:

@@ -26,11 +26,14 @@ from mta.vault.root_keys import prove_keys
 from mta.vault.vault import Vault
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from mta.web.portal.desk import Desk
 
 _MOST_CONNECTIONS = 2500
 _KEEP_ALIVE = 15  # seconds
 _DRAIN = 20  # seconds that requests under way are given at the end
+_FIRST_REQUEST = 2.0  # seconds for the first request of a connection that was taken at the end
 _MAX_HEAD = 32_768  # octets of a request line with its headers
 
 # seconds between two turns of what time demands
@@ -72,6 +75,20 @@ async def _until_told() -> None:
     await told.wait()
 
 
+def _unhurried(settings: uvicorn.Config) -> uvicorn.Server:
+    """A server that at its end first takes no more connections, and hears those out that have just come."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for server in self.servers:
+                server.close()
+            await asyncio.sleep(_FIRST_REQUEST)
+            await super().shutdown(sockets)
+
+    return Server(settings)
+
+
 async def _serve(configuration: Configuration, vault: Vault, sockets: list[socket.socket], log: EventLog) -> None:
     import uvicorn
 
@@ -98,7 +115,7 @@ async def _serve(configuration: Configuration, vault: Vault, sockets: list[socke
         ssl_keyfile=key,
     )
     log.info(events.WEB_READY, pid=os.getpid(), url=portal.url, listen=[str(one.getsockname()[:2]) for one in sockets])
-    await uvicorn.Server(settings).serve(sockets)
+    await _unhurried(settings).serve(sockets)
 
 
 def _issuers(configuration: Configuration, vault: Vault) -> IssuerKeys:

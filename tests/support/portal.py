@@ -120,7 +120,7 @@ class Portal:
         """The newest code that came for an address."""
 
         def newest() -> str:
-            found = [m for m in self.sink.messages if m.recipients == (to,)]
+            found = [m for m in self.sink.messages if m.recipients == (to,) and m.sender in ("", "<>")]
             codes = [match[1] for m in found if (match := re.search(rb"(?<!\d)(\d{8})(?!\d)", _body(m.data)))]
             return codes[-1].decode() if len(codes) > self.counts.get(to, 0) else ""
 

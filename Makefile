@@ -21,7 +21,7 @@ CLOCK_UNITS := $(addprefix tests/unit/, rfc/pkix/test_crl.py rfc/pkix/test_ocsp.
 	policy/test_revocation.py policy/test_sts.py policy/test_report.py queue/test_reports.py)
 SHIFTED = env LD_PRELOAD=$(FAKETIME_LIBRARY) FAKETIME=+$(1)d DONT_FAKE_MONOTONIC=1 \
 	PYTHONPATH=$(CURDIR)/tests/support/shifted \
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -p no:cacheprovider -k "not pkits"
+	$(BIN)/pytest -q -n auto --dist loadgroup -p no:cacheprovider -k "not pkits"
 FAKETIME_LIBRARY = $(firstword $(wildcard /usr/lib/*/faketime/libfaketimeMT.so.1))
 
 .PHONY: run test test-long test-clock check format lock clean
@@ -29,14 +29,11 @@ FAKETIME_LIBRARY = $(firstword $(wildcard /usr/lib/*/faketime/libfaketimeMT.so.1
 run: $(STAMP)            ## the relay and a partner on loopback, with a throw-away PKI under certs/
 	$(BIN)/mta demo --config connectors.yaml
 
-# Half of the suite waits for other processes and for the disk: one worker more than there are processors.
-WORKERS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
-
 test: $(STAMP)           ## the whole suite
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest -q -n auto --dist loadgroup
 
 test-long: $(STAMP)      ## the same, with many more invented examples
-	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q -n auto --dist loadgroup
 
 test-clock: $(STAMP)     ## what knows dates, as it will be in 45 and in 400 days (needs Debian's faketime)
 	@test -n "$(FAKETIME_LIBRARY)" || { echo "apt-get install faketime"; exit 1; }

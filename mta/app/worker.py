@@ -125,6 +125,7 @@ async def _build(orders: Orders) -> Any:
     from mta.adapters.process import raise_descriptors
     from mta.app.probe import probing_chore
     from mta.app.reports import daily_reports, report_chores, report_spool
+    from mta.app.second_opinion import Sampler
     from mta.config.index import ConnectorIndex
     from mta.pipeline.intake import Intake
     from mta.pipeline.site import Contract
@@ -162,6 +163,7 @@ async def _build(orders: Orders) -> Any:
     shards = _shards(orders, configuration, log)
     spool = report_spool(configuration)
     site.arrivals = Intake(site, spool).offer
+    site.second_opinion = Sampler(site).offer
 
     @functools.cache
     def daily(worker: Worker) -> DailyReports:

@@ -176,6 +176,9 @@ def verify(
     mail_from: Annotated[str, typer.Option("--mail-from", help="Envelope sender; <> for the null sender.")] = "",
     nameserver: Annotated[str, typer.Option("--nameserver", help="HOST:PORT to ask instead of the usual.")] = "",
     now: Annotated[float | None, typer.Option("--now", help="Judge as of this epoch second.")] = None,
+    second_opinion: Annotated[
+        bool, typer.Option("--second-opinion", help="Also say what dkimpy and authres make of it, and why they differ.")
+    ] = False,
     config: Config = _CONFIG,
     json: Json = False,
 ) -> None:
@@ -183,7 +186,7 @@ def verify(
     from mta.cli.verify import VerifyOptions
     from mta.cli.verify import verify as run
 
-    raise typer.Exit(run(VerifyOptions(ip, helo, mail_from, nameserver, now, config, json)))
+    raise typer.Exit(run(VerifyOptions(ip, helo, mail_from, nameserver, now, config, json, second_opinion)))
 
 
 @app.command()

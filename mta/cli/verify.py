@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ from mta.model.address import Mailbox, ascii_lower
 from mta.model.auth import AuthenticationFacts
 from mta.observe.trace import authentication_evidence
 from mta.pipeline.authenticate import Incoming, LookUps, authenticate_message
+from mta.policy.second_opinion import Comparison, differences
 from mta.ports import Clock
 from mta.rfc.authres.write import authentication_results
 from mta.rfc.smtp.address import AddressError, parse_mailbox
+
+Judged = tuple[AuthenticationFacts, tuple[Comparison, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class VerifyOptions:
     now: float | None
     config: str
     json_output: bool
+    second_opinion: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +63,23 @@ def verify(options: VerifyOptions) -> int:
     client = _address(options.ip) if options.ip else None
     message = incoming(raw, client, options.helo, _sender(options.mail_from), limits)
     clock: Clock = FixedClock(time.time() if options.now is None else options.now)
-    facts = asyncio.run(_judge(message, options, server, clock))
+    facts, compared = asyncio.run(_judge(message, options, server, clock))
     field = authentication_results(server.authserv_id, facts, mail_from=str(message.sender or ""), client=options.ip)
     document = {**authentication_evidence(facts), "authentication_results": field.decode("utf-8", "replace").strip()}
+    if options.second_opinion:
+        document["second_opinion"] = opinion_evidence(compared)
     print(json.dumps(document, indent=2) if options.json_output else _in_words(document))
     return 0
 
 
-async def _judge(message: Incoming, options: VerifyOptions, server: Server, clock: Clock) -> AuthenticationFacts:
+async def _judge(message: Incoming, options: VerifyOptions, server: Server, clock: Clock) -> Judged:
     resolver = look_ups(server, options.nameserver)
-    return await authenticate_message(message, LookUps(resolver, clock, server.hostname))
+    facts = await authenticate_message(message, LookUps(resolver, clock, server.hostname))
+    if not options.second_opinion:
+        return facts, ()
+    from mta.app.second_opinion import Asked, ask  # with dkimpy and authres, which nothing else here needs
+
+    return facts, await ask(resolver, Asked(message.block.raw, facts, server.authserv_id, clock.now()))
 
 
 def _server(options: VerifyOptions) -> Server:
@@ -104,9 +115,27 @@ def _sender(text: str) -> Mailbox | None:
         return Mailbox(local, domain, ascii_lower(domain))
 
 
+def opinion_evidence(compared: tuple[Comparison, ...]) -> dict[str, Any]:
+    """Ours beside theirs, as JSON."""
+    verdicts = [{**asdict(one), "story": one.story} for one in compared]
+    return {"differences": len(differences(compared)), "verdicts": verdicts}
+
+
 def _in_words(document: dict[str, Any]) -> str:
     results: str = document["authentication_results"]
-    return "\n".join((*facts_in_words(document), "", results))
+    opinion = opinion_in_words(document["second_opinion"]) if "second_opinion" in document else []
+    return "\n".join((*facts_in_words(document), *opinion, "", results))
+
+
+def opinion_in_words(opinion: dict[str, Any]) -> list[str]:
+    """Both verdicts a line, under each difference where it comes from."""
+    lines = ["", "second opinion (dkimpy, authres)"]
+    for one in opinion["verdicts"]:
+        sign = "differs" if one["cause"] else "agrees"
+        lines.append(f"{one['subject']:5} {sign:9} {one['ours'] or '-'} / {one['theirs'] or '-'}  {one['name']}")
+        lines += [f"      {one['cause']}: {one['story']}"] if one["cause"] else []
+        lines += [f"      in its words: {one['reason']}"] if one["cause"] and one["reason"] else []
+    return [line.rstrip() for line in lines]
 
 
 def facts_in_words(document: dict[str, Any]) -> list[str]:

@@ -49,6 +49,7 @@ def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
         mta_sts=contract.StsFetching(_anchors(keys.mta_sts.ca, shop, ("server", "mta_sts", "ca")), keys.mta_sts.port),
         trace_keep=keys.trace.keep,
         received_spf=keys.received_spf,
+        second_opinion=keys.second_opinion,
         arc=build_sealing_key(keys.arc, shop.files, (shop.report, ("server", "arc"))) if keys.arc else None,
         log_format=keys.log.format,
         pkcs11=build_pkcs11(keys.pkcs11, shop.files, (shop.report, ("server", "pkcs11"))) if keys.pkcs11 else None,

@@ -122,6 +122,7 @@ class Server:
     mta_sts: StsFetching = StsFetching()
     trace_keep: float = 2_592_000.0  # 30 days
     received_spf: bool = False  # also write Received-SPF (RFC 7208 §9.1)
+    second_opinion: float = 0.0  # the share of authenticated mail that dkimpy judges, too
     arc: SealingKey | None = None  # what seals, where a connector wants it
     log_format: str = "auto"  # json, text, or by whether standard error is a terminal
     reports: Reports = field(default_factory=Reports)

@@ -32,6 +32,7 @@ from mta.config.schema_words import (
     NextHop,
     PinText,
     Port,
+    Share,
     Store,
     Switch,
     Text,
@@ -124,6 +125,7 @@ class ServerKeys(Keys):
     limits: LimitsModel = optional("Limits, all with defaults.", LimitsModel())
     trace: TraceKeys = optional("The history of messages.", TraceKeys())
     received_spf: Switch = optional("Also write Received-SPF fields (RFC 7208 §9.1).", False)
+    second_opinion: Share = optional("The share of authenticated mail that dkimpy judges, too, for the log.", 0.0)
     arc: SealKeys | None = optional("What seals with ARC the mail of connectors that say `arc: seal`.")
     log: LogKeys = optional("The log on standard error.", LogKeys())
     reports: ReportsKeys | None = optional("Daily reports; without the object nothing is counted.")

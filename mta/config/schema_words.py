@@ -106,6 +106,7 @@ Store = Annotated[str, PlainValidator(_store), _text_schema("^sqlite:.")]
 AuthservId = Annotated[str, PlainValidator(_authserv_id), _text_schema()]
 TokenUrl = Annotated[str, PlainValidator(values.token_url), _text_schema("^https?://")]
 Switch = Annotated[bool, Field(strict=True)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]  # 0.01: one of a hundred
 
 
 def optional(description: str, default: Any = None, **more: Any) -> Any:

@@ -66,6 +66,11 @@ REPORT_FAILED = "report.failed"
 REPORT_RECEIVED = "report.received"  # of somebody else
 REPORT_UNREAD = "report.unread"
 REPORT_COUNTS_LOST = "report.counts-lost"
+
+# samples of mail that other verifiers judged, too
+OPINION_AGREES = "second-opinion.agrees"
+OPINION_DIFFERS = "second-opinion.differs"
+OPINION_SKIPPED = "second-opinion.skipped"
 # recipients' certificates
 DIRECTORY_ANSWER = "directory.answer"  # which certificate, of which source, or why none
 DIRECTORY_DOWN = "directory.source-down"

@@ -49,6 +49,10 @@ NOT_STORED = Family("mta_storage_failures_total", "Messages or settlements that 
 ALARMS = Family("mta_alarms_total", "Alarms raised, by their word.", ("alarm",))
 DEFECTS = Family("mta_defects_total", "Faults of this program, each with a traceback in the log.")
 RELOADS = Family("mta_reloads_total", "New configurations and certificates, taken over or refused.", ("result",))
+OPINIONS = Family(
+    "mta_second_opinions_total",
+    "Sampled messages: `agrees`, `skipped`, or the word of the first cause for which dkimpy differs.", ("result",),
+)  # fmt: skip
 WORKER_DEATHS = Family("mta_worker_deaths_total", "Worker processes that died and were started again.")
 
 QUEUE = Family("mta_queue_recipients", "Recipients in the queue by their state.", ("state",), "gauge")
@@ -116,6 +120,9 @@ _COUNTED: dict[str, Count] = {
     events.ALARM: _one(ALARMS, _field("alarm")),
     events.SHARD_ALARM: _one(ALARMS, lambda _: "queue-damaged"),
     events.CONNECTOR_BROKEN: _one(ALARMS, lambda _: "connector-broken"),
+    events.OPINION_AGREES: _one(OPINIONS, lambda _: "agrees"),
+    events.OPINION_SKIPPED: _one(OPINIONS, lambda _: "skipped"),
+    events.OPINION_DIFFERS: _one(OPINIONS, _field("cause")),
     events.DEFECT: _one(DEFECTS),
 }
 _OF_THE_SUPERVISOR: dict[str, Count] = {

@@ -173,6 +173,7 @@ class RelaySession:
         reply = await self._store(facts, transaction, message)
         if reply.positive:
             aside(self._site.log, f"counts of {message.id}", partial(self._count, transaction, judged, report))
+            self._sample(message.id, content, judged)
         return reply
 
     async def _judge(self, facts: SessionFacts, content: Content, spools: Spools) -> tuple[Judgement, bytes] | Reply:
@@ -197,6 +198,12 @@ class RelaySession:
         message_judged(self._site, judged.authentication, judged.decision, transaction.recipients)
         if report and self._site.arrivals is not None:
             self._site.arrivals(report)
+
+    def _sample(self, identifier: str, content: Content, judged: Judgement) -> None:
+        """Offer the message for a second opinion, as it came."""
+        offer, facts = self._site.second_opinion, judged.authentication
+        if offer is not None and facts is not None and content.data is not None:
+            aside(self._site.log, f"second opinion of {identifier}", partial(offer, identifier, content.data, facts))
 
     async def _store(self, facts: SessionFacts, transaction: Transaction, message: QueuedMessage) -> Reply:
         relay = self._relay

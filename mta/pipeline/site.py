@@ -11,6 +11,7 @@ from random import Random
 from mta.config.contract import Configuration
 from mta.config.index import ConnectorIndex
 from mta.errors import TokenNotGiven
+from mta.model.auth import AuthenticationFacts
 from mta.observe.log import EventLog
 from mta.pipeline.counts import ReportCounts
 from mta.pipeline.directory import NoDirectory, NoJudge
@@ -98,6 +99,7 @@ class Site:
     keys: KeyProvider
     reports: ReportCounts = field(default_factory=ReportCounts)
     arrivals: Callable[[bytes], None] | None = None  # takes messages that bring reports of others
+    second_opinion: Callable[[str, bytes, AuthenticationFacts], None] | None = None  # may have others judge a message
     directory: CertificateDirectory = field(default_factory=NoDirectory)
     judge: CertificateJudge = field(default_factory=NoJudge)
     policies: StsPolicies = field(default_factory=NoPolicies)

@@ -13,16 +13,25 @@ import pytest
 from mta.cli.verify import VerifyOptions, verify
 from mta.errors import UsageError
 from tests.support.dns_server import dns_server
+from tests.support.signatures import DOMAIN, MESSAGE, NOW, ed25519_key, ed25519_signer, record, signed
 
-ZONE = {("a.example", "TXT"): ['"v=spf1 ip4:192.0.2.1 -all"'], ("null.example", "MX"): ["0 ."]}
+KEY = record(ed25519_key()).decode()
+ZONE = {
+    ("a.example", "TXT"): ['"v=spf1 ip4:192.0.2.1 -all"'],
+    ("null.example", "MX"): ["0 ."],
+    (f"e._domainkey.{DOMAIN}", "TXT"): [f'"{KEY}"'],
+}
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    def call(raw: bytes, mail_from: str = "", ip: str = "192.0.2.1", *, json_output: bool = True) -> Any:
+    def call(
+        raw: bytes, mail_from: str = "", ip: str = "192.0.2.1", *, json_output: bool = True, second: bool = False
+    ) -> Any:
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(raw)))
         with dns_server(ZONE) as (host, port):
-            options = VerifyOptions(ip, "h.example", mail_from, f"{host}:{port}", 1.8e9, "no-such.yaml", json_output)
+            server = f"{host}:{port}"
+            options = VerifyOptions(ip, "h.example", mail_from, server, NOW, "no-such.yaml", json_output, second)
             assert verify(options) == 0
         printed = capsys.readouterr().out
         return json.loads(printed) if json_output else printed
@@ -65,3 +74,24 @@ def test_a_sender_who_takes_no_mail_is_told_in_words(run: Any) -> None:
     assert "mx    -         fail      null.example  null.example publishes a null MX" in text
     assert "dkim  -         none      the message is not signed" in text
     assert text.rstrip().splitlines()[-1].startswith("\t")
+
+
+def test_the_second_opinion_stands_beside_ours(run: Any) -> None:
+    raw = signed(MESSAGE, ed25519_signer())
+    found = run(raw, second=True)["second_opinion"]
+    assert found["differences"] == 0
+    assert [(one["subject"], one["ours"], one["theirs"], one["cause"]) for one in found["verdicts"]][:2] == [
+        ("dkim", "pass", "pass", None),
+        ("arc", "none", "none", None),
+    ]
+    sha1 = raw.replace(b"a=ed25519-sha256", b"a=rsa-sha1")
+    assert "second_opinion" not in run(sha1)
+    text = run(sha1, json_output=False, second=True)
+    assert f"dkim  agrees    permerror / fail  e._domainkey.{DOMAIN}" in text
+
+
+def test_a_difference_is_told_in_words(run: Any) -> None:
+    text = run(b"X-\xc3\xa4: 1\r\n" + signed(MESSAGE, ed25519_signer()), json_output=False, second=True)
+    assert f"dkim  differs   pass / error  e._domainkey.{DOMAIN}" in text
+    assert "not-read: dkimpy or authres could not read it" in text
+    assert "in its words: MessageFormatError" in text

@@ -417,3 +417,11 @@ def test_sealing_without_a_key_a_key_without_sealing_and_odd_keys_are_told(tmp_p
     assert warned(SEALED + SEALS, tmp_path) == [
         "server.arc.key: few who verify ARC know Ed25519: to them the chain is broken"
     ]
+
+
+def test_second_opinion_is_a_share():
+    assert built(SERVER).server.second_opinion == 0.0
+    assert built("server: {hostname: a.example, second_opinion: 0.01}").server.second_opinion == 0.01
+    assert built("server: {hostname: a.example, second_opinion: 1}").server.second_opinion == 1.0
+    for wrong in ("-0.1", "1.1", "true", "often", ".nan", "1%"):
+        assert len(lines(examined(f"server: {{hostname: a.example, second_opinion: {wrong}}}"))) == 1

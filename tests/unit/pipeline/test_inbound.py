@@ -12,11 +12,14 @@ import pytest
 
 from mta.config.contract import Inbound
 from mta.errors import StorageError, StorageFull
+from mta.model.auth import AuthenticationFacts, AuthResult, SpfOutcome
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content
 from mta.model.reply import Reply
 from mta.observe.log import EventLog
 from mta.pipeline import inbound
+from mta.pipeline.accept import Judgement
+from mta.policy.decision import Decision, Verdict
 from tests.unit.pipeline.inbound_world import HEADER, MESSAGE, World, spooled
 from tests.unit.policy.world import CONTOSO, FABRIKAM, INSIDER, PARTNER, STRANGER, demanding, facts, mailbox
 
@@ -415,3 +418,25 @@ async def test_a_large_message_that_cannot_be_written_anew_is_let_go_of(tmp_path
 async def test_a_first_line_that_would_continue_our_received_is_refused(first: bytes) -> None:
     answer = await World().send(first + b"with: x\r\n" + MESSAGE)
     assert str(answer) == "554 5.6.0 Message header not accepted"
+
+
+async def test_what_was_judged_is_offered_for_a_second_opinion_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    offered: list[tuple[object, ...]] = []
+    found = AuthenticationFacts(SpfOutcome(AuthResult.NONE), SpfOutcome(AuthResult.NONE))
+
+    async def judge(*_: object) -> Judgement:
+        return Judgement(Decision(Verdict.ACCEPT, "default"), Content(7, b"cut off"), authentication=found)
+
+    monkeypatch.setattr("mta.pipeline.inbound.judge_content", judge)
+    world.site.second_opinion = lambda identifier, raw, seen: offered.append(
+        (raw, seen, [message.id for message in world.store.taken] == [identifier])
+    )
+    assert (await world.send()).positive
+    assert offered == [(MESSAGE, found, True)]  # behind the commit
+    world.site.second_opinion = lambda *_: 1 / 0
+    assert (await world.send()).positive
+    world.store.trouble = StorageError("full")
+    world.site.second_opinion = lambda *found: offered.append(found)
+    assert not (await world.send()).positive
+    assert len(offered) == 1

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 smime = typer.Typer(
-    name="smime", help="Sign, encrypt, decrypt and verify a message on standard input.", no_args_is_help=True
+    name="smime", help="Sign, encrypt, decrypt, verify and inspect a message on standard input.", no_args_is_help=True
 )
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -104,3 +104,11 @@ def smime_verify(
     """Say what the signatures are worth; exit 1 unless the author has signed and is believed."""
     whom = {"trust": tuple(trust or ()), "lists": tuple(crl or ()), "revocation": revocation, "config": config}
     _run("verify", cert=cert, key=key, password_file=password_file, now=now, json_output=json, **whom)
+
+
+@smime.command("inspect")
+def smime_inspect(json: Json = False) -> None:
+    """Show each layer, recipient, algorithm, attribute and certificate of CMS, or of a message that carries some."""
+    from mta.cli.smime_inspect import run
+
+    raise typer.Exit(run(json))

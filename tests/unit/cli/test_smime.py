@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from mta.cli.main import app
 from mta.errors import UsageError
+from mta.rfc.smime.inspect import cms_in
 from tests.support.corpora import corpus, files
 from tests.support.smime import person, root
 from tests.support.smime_mail import MESSAGE as SIGNED_BY_ANNA
@@ -255,3 +256,33 @@ def test_an_odd_message_is_neither_signed_nor_encrypted(smime: Smime) -> None:
     assert (result.exit_code, result.stdout_bytes) == (1, b"")
     assert "duplicate-content-type" in result.stderr
     assert document(smime("sign", *ALICE, "--json", message=odd))["result"] == "duplicate-content-type"
+
+
+def test_inspect_takes_cms_in_every_clothing(smime: Smime) -> None:
+    """DER, PEM, base64, and messages with and without their CRLF."""
+    message = sign(SIGNED_BY_ANNA, person("p256"))
+    [der] = cms_in(message)
+    text = base64.encodebytes(der)
+    armor = b"-----BEGIN PKCS7-----\n" + text + b"-----END PKCS7-----\n"
+    for given in (der, text, armor, b"-----BEGIN CMS-----\n" + text + b"-----END CMS-----\n", message):
+        for form in (given, given.replace(b"\r\n", b"\n")) if given is message else (given,):
+            done = smime("inspect", "--json", message=form)
+            [tree] = json.loads(done.stdout)
+            assert (done.exit_code, tree["content_type"], tree["octets"]) == (0, "signed-data", len(der))
+
+
+def test_inspect_shows_people_a_tree(smime: Smime) -> None:
+    shown = smime("inspect", message=sign(SIGNED_BY_ANNA, person("p256"))).stdout.splitlines()
+    assert shown[:2] == ["layer: 1", "content_type: signed-data"]
+    assert "      subject: Common Name: anna" in shown
+    assert "          rfc822_name: anna@contoso.example" in shown
+
+
+def test_inspect_says_what_it_expected(smime: Smime) -> None:
+    for nothing in (b"", b"hello, world", MESSAGE):
+        with pytest.raises(UsageError, match="CMS"):
+            smime("inspect", message=nothing)
+    with pytest.raises(UsageError, match="base64"):
+        smime("inspect", message=b"MIIB=x")
+    done = smime("inspect", message=b"\x30\x80\x06\x03\x2a")
+    assert (done.exit_code, done.stdout) == (1, "unreadable: cut off: a part is longer than what it lies in\n")

@@ -76,7 +76,7 @@ class RecipientState:
 
     index: int
     connector: str  # the outbound connector chosen at RCPT
-    state: str = "queued"  # queue/lifecycle.py names the states and their legal moves
+    state: str = "queued"  # model/lifecycle.py names the states and their legal moves
     due: float = 0.0  # epoch seconds of the next attempt
     attempts: int = 0
     reason: str = ""  # the last thing that was said about it

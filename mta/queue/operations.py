@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from mta.errors import UsageError
+from mta.model.lifecycle import DELETED, HELD, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
 from mta.observe import events
 from mta.pipeline.site import Shard
 from mta.ports import QueueCommand, QueueFilter, TraceRecord
-from mta.queue.lifecycle import DELETED, HELD, QUEUED
 
 # command -> (event, the state it leads to, the states it is for, the reason it leaves)
 _CHANGES = {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,9 @@ import pytest
 
 from mta.adapters.sqlite import open_shard
 from mta.errors import LocalProtocolError
+from mta.model import lifecycle
 from mta.model.envelope import Envelope, Recipient
+from mta.model.lifecycle import HELD, QUEUED, STATES
 from mta.model.message import Content, NewForm, QueuedMessage, RecipientState
 from mta.ports import Event, Postponement, QueueCommand, QueueFilter, QueueStore, RecipientFate
 from tests.support.mail import BODY, NOW, mailbox, queued, settlement
@@ -321,6 +325,27 @@ async def test_an_operators_command_leaves_the_claim_of_an_attempt_under_way(sto
     retry = RecipientFate(0, "queued", "by hand", due=NOW, counted=False)
     await store.settle(settlement("m1", retry, by_operator=True))
     assert await store.claim(LATER, 10) == []
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["attempt", "command"])
+@pytest.mark.parametrize(("old", "new"), list(itertools.product(sorted(STATES), sorted(STATES))))
+async def test_every_move_is_the_lifecycles(store: QueueStore, old: str, new: str, counted: bool) -> None:
+    """The table of model/lifecycle.py, told once more by what the store has written: state, counters, end."""
+    two = (RecipientState(0, "default", state=QUEUED, due=LATER), RecipientState(1, "default", state=HELD, due=LATER))
+    await store.enqueue(queued("m1", "bob@contoso.example", "eve@contoso.example", states=two))
+    await store.settle(settlement("m1", RecipientFate(0, old, "first", due=LATER, counted=False)))
+    await store.settle(settlement("m1", RecipientFate(0, new, "then", due=LATER, counted=counted)))
+    expected = lifecycle.after(old, new, by_attempt=counted)
+    [record] = await store.trace(QueueFilter(id="m1"))
+    first = record.message.states[0]
+    assert (first.state, first.reason) == ((old, "first") if expected is None else (expected, "then"))
+    assert (await store.counts()).states == Counter([first.state, HELD])
+
+
+async def test_an_end_that_is_no_state_is_refused(store: QueueStore) -> None:
+    await store.enqueue(queued("m1"))
+    with pytest.raises(LocalProtocolError, match="no state 'lost'"):
+        await store.settle(settlement("m1", RecipientFate(0, "lost", "")))
 
 
 @pytest.mark.parametrize(("outcome", "after"), [("queued", "held"), ("delivered", "delivered"), ("failed", "failed")])

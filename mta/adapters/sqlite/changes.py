@@ -9,10 +9,11 @@ import apsw
 from mta.adapters.sqlite import envelopes
 from mta.adapters.sqlite.damage import HANDLE
 from mta.adapters.sqlite.rows import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, Incoming, IncomingForm, plain
+from mta.adapters.sqlite.states import ENDS_FROM_QUEUED, IS_OPEN
 from mta.adapters.sqlite.work import Work
 from mta.errors import LocalProtocolError
 from mta.model.frozen import frozen
-from mta.model.lifecycle import FINAL, HELD, OPEN, QUEUED, STATES
+from mta.model.lifecycle import FINAL, QUEUED, STATES, after
 from mta.ports import RecipientFate, Settlement
 
 OCTETS = "octets"  # the counter of undelivered content; every other counter is a state
@@ -25,10 +26,10 @@ _UPDATE_RECIPIENT = (
     "UPDATE recipient SET state = ?, reason = ?, due = ?, attempts = attempts + ?, warned = warned OR ?"
     " WHERE message = ? AND idx = ?"
 )
-_UPDATE_QUEUED = f"{_UPDATE_RECIPIENT} AND state = 'queued'"
+_UPDATE_QUEUED = f"{_UPDATE_RECIPIENT} AND {ENDS_FROM_QUEUED}"
 _END_IF_NONE_IS_OPEN = (
-    "UPDATE message SET ended = ?1 WHERE seq = ?2 AND ended IS NULL AND NOT EXISTS"
-    " (SELECT 1 FROM recipient WHERE message = ?2 AND state IN ('queued', 'held'))"
+    "UPDATE message SET ended = ?1 WHERE seq = ?2 AND ended IS NULL AND NOT EXISTS"  # noqa: S608
+    f" (SELECT 1 FROM recipient WHERE message = ?2 AND {IS_OPEN})"
     " RETURNING size, file, EXISTS (SELECT 1 FROM form WHERE message = ?2)"
 )
 _IS_NUMBERED = "SELECT 1 FROM message WHERE seq = ? AND id = ?"
@@ -37,10 +38,10 @@ _INSERT_FORM = (
     " VALUES (?1, (SELECT coalesce(max(n), 0) + 1 FROM form WHERE message = ?1), ?2, ?3, ?4, ?5, ?6, ?7) RETURNING n"
 )
 _ENDED = (  # `ended` is not believed where a recipient is open: a damaged row may say anything
-    "SELECT seq FROM message m WHERE ended < ? AND NOT EXISTS"
-    " (SELECT 1 FROM recipient WHERE message = m.seq AND state IN ('queued', 'held')) ORDER BY ended LIMIT ?"
+    "SELECT seq FROM message m WHERE ended < ? AND NOT EXISTS"  # noqa: S608
+    f" (SELECT 1 FROM recipient WHERE message = m.seq AND {IS_OPEN}) ORDER BY ended LIMIT ?"
 )
-_TAKE_FORM = "UPDATE recipient SET form = ? WHERE message = ? AND idx = ? AND state IN ('queued', 'held')"
+_TAKE_FORM = f"UPDATE recipient SET form = ? WHERE message = ? AND idx = ? AND {IS_OPEN}"  # noqa: S608
 
 
 def insert_message(work: Work, incoming: Incoming) -> int:
@@ -123,15 +124,14 @@ def _apply_fate(work: Work, seq: int, fate: RecipientFate, settlement: Settlemen
             f"message {settlement.message_id} has no recipient {fate.index}, or there is no state {state!r}"
         )
     old = row[0]
-    if old not in OPEN:
+    new = after(old, state, by_attempt=fate.counted)
+    if new is None:
         return False  # an operator deleted it while an attempt was under way
-    if old == HELD and state == QUEUED and fate.counted:
-        state = HELD  # an attempt under way when the operator said `hold` does not lift it
-    db.execute(_UPDATE_RECIPIENT, (state, *values))
-    if old != state:
+    db.execute(_UPDATE_RECIPIENT, (new, *values))
+    if old != new:
         work.count(old, -1)
-        work.count(state, 1)
-    return state not in OPEN
+        work.count(new, 1)
+    return new in FINAL
 
 
 def _append_events(work: Work, seq: int, events: tuple[tuple[object, ...], ...]) -> None:

@@ -16,23 +16,23 @@ from mta.adapters.sqlite.claims import Numbers
 from mta.adapters.sqlite.damage import PLACES, quarantine, shown
 from mta.adapters.sqlite.queries import NEVER, record
 from mta.adapters.sqlite.rows import address_key
+from mta.adapters.sqlite.states import IS_NO_STATE, IS_OPEN, IS_QUEUED
 from mta.adapters.sqlite.work import Tuning, Work
-from mta.model.lifecycle import STATES
+from mta.model.lifecycle import HELD
 from mta.observe import events
 from mta.ports import Event
 
 _NAMED = 20  # messages in one alarm
 # What PRAGMA integrity_check says of rows and indexes; everything else is about the structure of the file.
 _OF_ROWS = re.compile(r"row \d+ missing from index|wrong # of entries in index|non-unique entry in index|NULL value in")
-_STATES = ", ".join(f"'{state}'" for state in sorted(STATES))
-_OPEN = "SELECT 1 FROM recipient WHERE message = m.seq AND state IN ('queued', 'held')"
+_OPEN = f"SELECT 1 FROM recipient WHERE message = m.seq AND {IS_OPEN}"  # noqa: S608
 _UNREADABLE = (
     "SELECT DISTINCT message FROM recipient WHERE typeof(message) = 'integer' AND (typeof(idx) <> 'integer'"  # noqa: S608
-    f" OR idx NOT BETWEEN 0 AND {PLACES - 1} OR state NOT IN ({_STATES}) OR (state = 'queued'"
+    f" OR idx NOT BETWEEN 0 AND {PLACES - 1} OR {IS_NO_STATE} OR ({IS_QUEUED}"
     f" AND (due IS NULL OR typeof(due) NOT IN ('real', 'integer') OR due > {NEVER})))"
 )
 _WITHOUT_MESSAGE = (
-    "SELECT DISTINCT message FROM recipient r WHERE state IN ('queued', 'held') AND typeof(message) = 'integer'"
+    f"SELECT DISTINCT message FROM recipient r WHERE {IS_OPEN} AND typeof(message) = 'integer'"  # noqa: S608
     " AND NOT EXISTS (SELECT 1 FROM message WHERE seq = r.message)"
 )
 _ENDED_TOO_EARLY = f"UPDATE message AS m SET ended = NULL WHERE ended IS NOT NULL AND EXISTS ({_OPEN})"  # noqa: S608
@@ -41,8 +41,8 @@ _WITHOUT_RECIPIENTS = (
     " AND json_array_length(envelope, '$.recipients') > (SELECT count(*) FROM recipient WHERE message = m.seq)))"
 )
 _LOST = (
-    "INSERT OR IGNORE INTO recipient (message, idx, connector, state, due, attempts, warned, reason, address)"
-    " VALUES (?, ?, '', 'held', 0.0, 0, 0, ?, ?)"
+    "INSERT OR IGNORE INTO recipient (message, idx, connector, state, due, attempts, warned, reason, address)"  # noqa: S608
+    f" VALUES (?, ?, '', '{HELD}', 0.0, 0, 0, ?, ?)"
 )
 _TWICE = (
     "SELECT seq FROM message NOT INDEXED"
@@ -56,7 +56,7 @@ _COUNTERS = (
     "SELECT CAST(name AS BLOB), CASE typeof(value) WHEN 'integer' THEN value END FROM counter"
     " WHERE value <> 0 OR name = 'octets'"
 )
-_SETTLED = "SELECT 1 FROM recipient WHERE message = ? AND state IN ('queued', 'held')"
+_SETTLED = f"SELECT 1 FROM recipient WHERE message = ? AND {IS_OPEN}"  # noqa: S608
 
 
 def mend(db: apsw.Connection, tuning: Tuning) -> list[str]:

@@ -22,6 +22,7 @@ from mta.adapters.sqlite.rows import (
     plain,
     recipient_in,
 )
+from mta.adapters.sqlite.states import IS_QUEUED
 from mta.adapters.sqlite.work import Work
 from mta.adapters.sqlite.writer import Writer
 from mta.errors import StorageError
@@ -34,24 +35,24 @@ Claims = Mapping[int, Set[int]]  # seq -> places of claimed recipients
 
 ARE_NUMBERS = "typeof(message) = 'integer' AND typeof(idx) = 'integer'"  # of a damaged row they need not be
 _DUE = (
-    "SELECT due, message, idx FROM recipient WHERE state = 'queued' AND due <= ?"  # noqa: S608
+    f"SELECT due, message, idx FROM recipient WHERE {IS_QUEUED} AND due <= ?"  # noqa: S608
     f" AND {ARE_NUMBERS} ORDER BY due, message, idx"
 )
 _EARLIEST = (
-    "SELECT due, message, idx FROM recipient WHERE state = 'queued' AND typeof(due) IN ('real', 'integer')"  # noqa: S608
+    f"SELECT due, message, idx FROM recipient WHERE {IS_QUEUED} AND typeof(due) IN ('real', 'integer')"  # noqa: S608
     f" AND {ARE_NUMBERS} ORDER BY due, message, idx"
 )
 NEVER = 1e11  # epoch seconds, in the year 5138: a row that says so is damaged, like one whose time is no number
 _NEVER_DUE = (
-    "SELECT message FROM (SELECT message, idx FROM recipient WHERE state = 'queued' AND due > ?"  # noqa: S608
-    " UNION ALL SELECT message, idx FROM recipient WHERE state = 'queued' AND due IS NULL)"
+    f"SELECT message FROM (SELECT message, idx FROM recipient WHERE {IS_QUEUED} AND due > ?"  # noqa: S608
+    f" UNION ALL SELECT message, idx FROM recipient WHERE {IS_QUEUED} AND due IS NULL)"
     f" WHERE {ARE_NUMBERS} LIMIT 9"
 )
 _MESSAGE = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE seq = ?"  # noqa: S608
 _RECIPIENTS = f"SELECT {STATE_COLUMNS} FROM recipient WHERE message = ? ORDER BY idx"  # noqa: S608
 _DUE_RECIPIENTS = (
     f"SELECT {STATE_COLUMNS} FROM recipient"  # noqa: S608
-    " WHERE message = ? AND state = 'queued' AND due <= ? ORDER BY idx"
+    f" WHERE message = ? AND {IS_QUEUED} AND due <= ? ORDER BY idx"
 )
 _FORM = "SELECT n, size, file, head_size, crc, detail, data FROM form WHERE message = ? AND n = ?"
 _EVENTS = "SELECT at, name, recipients, detail FROM event WHERE message = ? ORDER BY id"

@@ -8,6 +8,7 @@ from functools import partial
 from mta.adapters.sqlite.claims import Claims as Claimed
 from mta.adapters.sqlite.queries import ARE_NUMBERS, NEVER, Claims
 from mta.adapters.sqlite.rows import plain
+from mta.adapters.sqlite.states import IS_QUEUED
 from mta.adapters.sqlite.work import Work
 from mta.adapters.sqlite.writer import Writer
 from mta.ports import Postponement, WaitingRecipient
@@ -15,15 +16,15 @@ from mta.ports import Postponement, WaitingRecipient
 # Texts as blobs: a damaged one is not believed, and found when its message is claimed.
 _WAITING = (
     "SELECT message, idx, due, CAST(connector AS BLOB), CAST(address AS BLOB), attempts, warned FROM recipient"  # noqa: S608
-    f" WHERE state = 'queued' AND due <= ? AND {ARE_NUMBERS} ORDER BY due, message, idx"
+    f" WHERE {IS_QUEUED} AND due <= ? AND {ARE_NUMBERS} ORDER BY due, message, idx"
 )
 _OF_MESSAGE = "SELECT received, CAST(sender AS BLOB), instr(envelope, ?) FROM message WHERE seq = ?"
 _WISH = '"tls":'  # a key of the envelope's JSON; inside a value its quotes would be escaped
 _POSTPONE = (
-    "UPDATE recipient SET due = ?, reason = ?, attempts = attempts + 1"
-    " WHERE message = ? AND idx = ? AND state = 'queued' AND due = ?"
+    "UPDATE recipient SET due = ?, reason = ?, attempts = attempts + 1"  # noqa: S608
+    f" WHERE message = ? AND idx = ? AND {IS_QUEUED} AND due = ?"
 )
-_TOO_FAR = "state = 'queued' AND due > ?1 AND due < ?3 AND (attempts > 0 OR due > ?2)"
+_TOO_FAR = f"{IS_QUEUED} AND due > ?1 AND due < ?3 AND (attempts > 0 OR due > ?2)"
 _ANY_TOO_FAR = f"SELECT EXISTS (SELECT 1 FROM recipient WHERE {_TOO_FAR})"  # noqa: S608
 _HASTEN = f"UPDATE recipient SET due = ?4 WHERE {_TOO_FAR}"  # noqa: S608
 

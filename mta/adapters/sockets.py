@@ -9,6 +9,8 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 from mta.errors import UsageError
 
@@ -160,3 +162,10 @@ class Doorman:
                 loop.add_reader(bound, self._answer, bound, clear)
 
         loop.call_later(_SHORT_OF_DESCRIPTORS, again)
+
+
+def plain_ip(text: Any) -> IPv4Address | IPv6Address:
+    """An address; one that is IPv4 mapped into IPv6 is the IPv4 address it means, a zone is dropped."""
+    address = ip_address(str(text).partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address

@@ -10,13 +10,13 @@ import gc
 import json
 import os
 import pickle
-import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mta.app.contracts import Contracts
 from mta.app.folders import queue_folder, shard_folders
 from mta.app.listeners import Listeners
 from mta.app.outside import load_text
@@ -28,14 +28,12 @@ from mta.observe.log import EventLog, capture_libraries
 from mta.observe.metrics import Metrics
 
 if TYPE_CHECKING:
-    from mta.pipeline.site import Contract
+    from mta.queue.chores import Chore
     from mta.queue.reports import DailyReports
-    from mta.worker import Worker
+    from mta.worker import Parts, Worker
 
-_DESCRIPTORS_KEPT = 64  # for the queue, listeners, the log, outbound connections
 _DIRECTORY_EVERY = 60.0  # seconds between looks at folders of certificates, whether anybody asks or not
 _POLICIES_EVERY = 3600.0  # seconds between two looks at MTA-STS policies that grow old
-_DESCRIPTORS_OF_A_SESSION = 2  # its socket, and the file of a large message
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,60 +104,21 @@ async def _work(orders: Orders, told: Iterator[bytes]) -> None:
         parts.site.log.gather_with(None)
 
 
-def _undisturbing(load: Callable[[], Contract]) -> Contract:
-    """Read a configuration in a thread while sessions go on: they get their turn ten times as often as usual.
-
-    What is read is no garbage: to go through it again and again while it grows would only stop everyone.
-    """
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(usual / 10)
-    gc.disable()
-    try:
-        return load()
-    finally:
-        gc.enable()
-        sys.setswitchinterval(usual)
-
-
-async def _build(orders: Orders) -> Any:
-    from mta.adapters.process import raise_descriptors
-    from mta.app.probe import probing_chore
-    from mta.app.reports import daily_reports, report_chores, report_spool
+async def _build(orders: Orders) -> Parts:
+    """Everything that the worker runs, plugged together from what it was ordered."""
+    from mta.app.reports import daily_reports, report_spool
     from mta.app.second_opinion import Sampler
-    from mta.config.index import ConnectorIndex
     from mta.pipeline.intake import Intake
-    from mta.pipeline.site import Contract
-    from mta.queue.chores import Chore
     from mta.worker import Parts
 
     configuration = orders.configuration()
     log = EventLog(2, configuration.server.log_format, worker=orders.worker)
     log.metrics = Metrics()
     capture_libraries(log)
-    generation = iter(range(1, sys.maxsize))
-
-    descriptors = raise_descriptors()
-
-    def contract_of(known: Configuration) -> Contract:
-        able = within_means(known, descriptors)
-        return Contract(able, ConnectorIndex(able), next(generation))
-
-    in_force: dict[str, Any] = {"text": orders.text, "since": time.time()}
-
-    def load_new(text: str) -> Contract:
-        found = _undisturbing(lambda: contract_of(load_text(text, orders.config)))
-        in_force.update(text=text, since=time.time())
-        return found
-
-    contract = contract_of(configuration)
+    contracts = Contracts(orders)
+    contract = contracts.make(configuration)
     site = make_site(contract, log)
     listening = Listeners(orders.sockets, orders.listen, contract, log)
-
-    policies_chore = Chore("mta-sts", _POLICIES_EVERY, lambda: site.policies.renew(), alone=True)
-
-    def ready() -> None:
-        os.write(orders.report, b"+")
-
     shards = _shards(orders, configuration, log)
     spool = report_spool(configuration)
     site.arrivals = Intake(site, spool).offer
@@ -173,28 +132,32 @@ async def _build(orders: Orders) -> Any:
         site=site,
         shards=shards,
         listening=listening,
-        load=load_new,
+        load=contracts.load,
         renew=functools.partial(renew, site),
-        control=lambda worker: _control(worker, daily(worker), configuration, orders.worker, in_force),
-        ready=ready,
-        chores=lambda worker: (
-            *report_chores(daily(worker)),
-            policies_chore,
-            Chore("certificates", _DIRECTORY_EVERY, lambda: site.directory.refresh(), at_once=True),
-            probing_chore(site, shards[0], worker.wake),
-        ),
+        control=lambda worker: _control(worker, daily(worker), configuration, orders.worker, contracts.in_force),
+        ready=functools.partial(_tell_ready, orders.report),
+        chores=lambda worker: _chores(worker, daily(worker)),
         first=orders.worker == 0,
     )
 
 
-def within_means(configuration: Configuration, descriptors: int) -> Configuration:
-    """At most as many sessions as descriptors can serve: one too many hears 421, instead of being cut off."""
-    most = max(1, (descriptors - _DESCRIPTORS_KEPT) // _DESCRIPTORS_OF_A_SESSION)
-    server = configuration.server
-    if server.limits.connections <= most:
-        return configuration
-    limits = replace(server.limits, connections=most)
-    return replace(configuration, server=replace(server, limits=limits))
+def _chores(worker: Worker, daily: DailyReports) -> tuple[Chore, ...]:
+    """What a worker does beside the mail."""
+    from mta.app.probe import probing_chore
+    from mta.app.reports import report_chores
+    from mta.queue.chores import Chore
+
+    site = worker.site
+    return (
+        *report_chores(daily),
+        Chore("mta-sts", _POLICIES_EVERY, lambda: site.policies.renew(), alone=True),
+        Chore("certificates", _DIRECTORY_EVERY, lambda: site.directory.refresh(), at_once=True),
+        probing_chore(site, worker.shards[0], worker.wake),
+    )
+
+
+def _tell_ready(descriptor: int) -> None:
+    os.write(descriptor, b"+")
 
 
 def _shards(orders: Orders, configuration: Configuration, log: EventLog) -> tuple[Any, ...]:

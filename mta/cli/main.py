@@ -9,6 +9,9 @@ import typer
 
 from mta import __version__
 from mta.cli.connectors import connectors
+from mta.cli.directory_commands import directory
+from mta.cli.queue_commands import From, Limit, Since, Status, To, queue
+from mta.cli.report_commands import reports
 from mta.cli.screen import run_command, show_everything
 from mta.cli.smime_commands import smime
 from mta.cli.vault_commands import register
@@ -21,9 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-queue = typer.Typer(name="queue", help="Look at the queue of the live relay and change it.", no_args_is_help=True)
 app.add_typer(queue)
-reports = typer.Typer(name="reports", help="Daily reports, ours and those of others.", no_args_is_help=True)
 app.add_typer(reports)
 app.add_typer(smime)
 keys = typer.Typer(name="keys", help="Make and show keys of our own.", no_args_is_help=True)
@@ -36,8 +37,6 @@ dkim = typer.Typer(name="dkim", help="Keys that sign mail of our domains.", no_a
 keys.add_typer(dkim)
 sts = typer.Typer(name="sts", help="Our own MTA-STS policies.", no_args_is_help=True)
 app.add_typer(sts)
-
-directory = typer.Typer(name="directory", help="Certificates of recipients.", no_args_is_help=True)
 app.add_typer(directory)
 app.add_typer(connectors)
 
@@ -205,17 +204,6 @@ def probe(
     raise typer.Exit(run(ProbeOptions(config, whom, all, send, days, json)))
 
 
-Id = Annotated[str, typer.Argument(help="Id of a message, or its beginning.")]
-Connector = Annotated[str, typer.Option("--connector", help="Recipients of this outbound connector.")]
-To = Annotated[str, typer.Option("--to", help="Recipient address or domain.")]
-From = Annotated[str, typer.Option("--from", help="Sender address or domain.")]
-Status = Annotated[str, typer.Option("--status", help="queued, held, delivered, relayed, failed, expired, deleted.")]
-Since = Annotated[str, typer.Option("--since", help="Not older than this: 30m, 4h, 2d, or 2026-11-23T10:00.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many messages.")]
-Note = Annotated[str, typer.Option("--note", help="Why; kept in the message's history.")]
-All = Annotated[bool, typer.Option("--all", help="Every message that waits.")]
-
-
 @app.command()
 def trace(
     id: Annotated[str, typer.Argument(help="Id of a message, or its beginning.")] = "",
@@ -232,81 +220,6 @@ def trace(
 
     request = {"id": id, "sender": sender, "recipient": to, "since": since, "state": status, "limit": limit}
     raise typer.Exit(run(config, request, json))
-
-
-def _queue(command: str, config: str, json: bool, **request: object) -> None:
-    from mta.cli.queue import queue as run
-
-    raise typer.Exit(run(config, {"command": command, **request}, json))
-
-
-@queue.command("list")
-def queue_list(
-    connector: Connector = "",
-    to: To = "",
-    sender: From = "",
-    status: Status = "",
-    limit: Limit = 1000,
-    config: Config = _CONFIG,
-    json: Json = False,
-) -> None:
-    """Messages that wait, oldest first."""
-    _queue("list", config, json, connector=connector, recipient=to, sender=sender, state=status, limit=limit)
-
-
-@queue.command("show")
-def queue_show(id: Id, config: Config = _CONFIG, json: Json = False) -> None:
-    """One message with its history."""
-    from mta.cli.trace import trace as run
-
-    raise typer.Exit(run(config, {"id": id}, json))
-
-
-def _change(command: str, text: str) -> None:
-    def change(
-        id: Annotated[str, typer.Argument(help="Id of a message, or its beginning.")] = "",
-        connector: Connector = "",
-        to: To = "",
-        sender: From = "",
-        status: Status = "",
-        all: All = False,
-        note: Note = "",
-        config: Config = _CONFIG,
-        json: Json = False,
-    ) -> None:
-        request = {"id": id, "connector": connector, "recipient": to, "sender": sender, "state": status}
-        _queue(command, config, json, **request, all=all, note=note, limit=1 << 62)
-
-    change.__doc__ = text
-    queue.command(command)(change)
-
-
-_change("hold", "Deliver no more until released.")
-_change("release", "Let held mail go on its way.")
-_change("retry", "Try now, held or not.")
-_change("delete", "Remove from the queue; the sender is not told.")
-
-
-@queue.command("rescue")
-def queue_rescue(
-    names: Annotated[list[str] | None, typer.Argument(help="Bodies, by file name or id of the message.")] = None,
-    requeue: Annotated[bool, typer.Option("--requeue", help="Queue them again.")] = False,
-    export: Annotated[str, typer.Option("--export", help="Copy them into this folder as .eml files.")] = "",
-    sender: Annotated[str, typer.Option("--from", help="With --requeue: the envelope's sender, or <>.")] = "",
-    to: Annotated[list[str] | None, typer.Option("--to", help="With --requeue: a recipient (repeatable).")] = None,
-    all: Annotated[bool, typer.Option("--all", help="With --requeue: every one whose envelope is known.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Also what the queue or its history has already.")] = False,
-    damaged: Annotated[bool, typer.Option("--damaged", help="Also what is not as it came.")] = False,
-    config: Config = _CONFIG,
-    json: Json = False,
-) -> None:
-    """Mail that lies beside the queue since it was damaged: look at it, copy it, send it."""
-    from mta.cli.rescue import RescueOptions, rescue
-
-    options = RescueOptions(
-        config, tuple(names or ()), requeue, export, sender, tuple(to or ()), all, again, damaged, json
-    )
-    raise typer.Exit(rescue(options))
 
 
 @certs.command("list")
@@ -349,50 +262,6 @@ def dkim_show(config: Config = _CONFIG, json: Json = False) -> None:
     raise typer.Exit(run(config, json))
 
 
-@reports.command("list")
-def reports_list(config: Config = _CONFIG, json: Json = False) -> None:
-    """All reports that are kept: composed, sent, received."""
-    from mta.cli.reports import show_list as run
-
-    raise typer.Exit(run(config, json))
-
-
-@reports.command("show")
-def reports_show(
-    wanted: Annotated[str, typer.Argument(metavar="ID|DOMAIN", help="The id of a report, or the domain it is about.")],
-    config: Config = _CONFIG,
-    json: Json = False,
-) -> None:
-    """A report in full."""
-    from mta.cli.reports import show as run
-
-    raise typer.Exit(run(config, wanted, json))
-
-
-@reports.command("import")
-def reports_import(
-    file: Annotated[str, typer.Argument(help="A message, or a report, packed or not; - for standard input.")],
-    config: Config = _CONFIG,
-    json: Json = False,
-) -> None:
-    """Read a report that somebody sent about us, and keep it."""
-    from mta.cli.reports import take_in as run
-
-    raise typer.Exit(run(config, file, json))
-
-
-@reports.command("send")
-def reports_send(
-    day: Annotated[str, typer.Option("--day", help="A day like 2026-11-25 (UTC), yesterday or today.")] = "yesterday",
-    config: Config = _CONFIG,
-    json: Json = False,
-) -> None:
-    """Make and send the reports of a day now, without waiting for the night."""
-    from mta.cli.reports import send as run
-
-    raise typer.Exit(run(config, day, json))
-
-
 @sts.command("policy")
 def sts_policy(
     domains: Annotated[list[str] | None, typer.Argument(help="Domains of ours; without any all of them.")] = None,
@@ -411,65 +280,3 @@ def sts_policy(
 
     options = PolicyOptions(config, tuple(domains or ()), mode, tuple(mx or ()), max_age)
     raise typer.Exit(policy(options, json))
-
-
-Which = Annotated[str, typer.Argument(help="An address, or a domain; without it all.")]
-
-
-@directory.command("lookup")
-def directory_lookup(
-    address: Annotated[str, typer.Argument(help="The recipient.")], config: Config = _CONFIG, json: Json = False
-) -> None:
-    """Which certificate mail to this address would be encrypted to, and why no other."""
-    from mta.cli.directory import lookup as run
-
-    raise typer.Exit(run(config, address, json))
-
-
-@directory.command("list")
-def directory_list(
-    which: Which = "",
-    pending: Annotated[bool, typer.Option("--pending", help="Only those that wait for approval.")] = False,
-    config: Config = _CONFIG,
-    json: Json = False,
-) -> None:
-    """The certificates in folders and those learned from signed mail; files that cannot be used."""
-    from mta.cli.directory_store import show as run
-
-    raise typer.Exit(run(config, which, pending, json))
-
-
-@directory.command("approve")
-def directory_approve(
-    address: Annotated[str, typer.Argument(help="Whose certificate.")],
-    digest: Annotated[str, typer.Argument(help="Its SHA-256, or the beginning, where there are several.")] = "",
-    reject: Annotated[bool, typer.Option("--reject", help="Never use it.")] = False,
-    config: Config = _CONFIG,
-    json: Json = False,
-) -> None:
-    """Let a certificate be used that was learned from signed mail."""
-    from mta.cli.directory_store import approve as run
-
-    raise typer.Exit(run(config, address, digest, reject=reject, json_output=json))
-
-
-@directory.command("import")
-def directory_import(
-    files: Annotated[list[str], typer.Argument(help="PEM, DER or PKCS #7; - is standard input.")],
-    address: Annotated[str, typer.Option("--address", help="For whom: an address or @domain.")] = "",
-    config: Config = _CONFIG,
-    json: Json = False,
-) -> None:
-    """Copy certificates into the first folder of the directory."""
-    from mta.cli.directory_store import Import
-    from mta.cli.directory_store import take_in as run
-
-    raise typer.Exit(run(Import(tuple(files), address, config), json))
-
-
-@directory.command("export")
-def directory_export(which: Which = "", config: Config = _CONFIG) -> None:
-    """Print certificates as PEM: of an address the one that would be used, else all that are kept."""
-    from mta.cli.directory_store import export as run
-
-    raise typer.Exit(run(config, which))

@@ -8,6 +8,7 @@ from typing import Literal
 from mta.config import contract, schema
 from mta.config.contract import ANY_RECIPIENT, DEFAULT, VERIFY_RECIPIENT
 from mta.config.contract_limits import Reports
+from mta.config.contract_server import Probing, StsFetching
 from mta.config.dkim import build_keys, build_sealing_key, in_force
 from mta.config.files import SYSTEM, Files
 from mta.config.problems import Path, Report
@@ -46,7 +47,7 @@ def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
         workers=max(1, shop.cpus) if isinstance(keys.workers, str) else keys.workers,
         nameservers=tuple(keys.dns.nameservers),
         trust_ad=keys.dns.trust_ad,
-        mta_sts=contract.StsFetching(_anchors(keys.mta_sts.ca, shop, ("server", "mta_sts", "ca")), keys.mta_sts.port),
+        mta_sts=StsFetching(_anchors(keys.mta_sts.ca, shop, ("server", "mta_sts", "ca")), keys.mta_sts.port),
         trace_keep=keys.trace.keep,
         received_spf=keys.received_spf,
         second_opinion=keys.second_opinion,
@@ -55,7 +56,7 @@ def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
         pkcs11=build_pkcs11(keys.pkcs11, shop.files, (shop.report, ("server", "pkcs11"))) if keys.pkcs11 else None,
         watch=0.0 if keys.watch == "off" else keys.watch,
         metrics=keys.metrics.address if keys.metrics else None,
-        probing=contract.Probing(keys.probe.every, keys.probe.warn) if keys.probe else None,
+        probing=Probing(keys.probe.every, keys.probe.warn) if keys.probe else None,
         portal=build_portal(keys.portal, shop.files) if keys.portal else None,
         reports=_reports(keys),
         limits=limits(keys.limits),

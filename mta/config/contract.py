@@ -13,6 +13,7 @@ from types import MappingProxyType
 from mta.config.contract_directory import Directory
 from mta.config.contract_limits import Limits, Reports
 from mta.config.contract_protection import Portal, Protection
+from mta.config.contract_server import Pkcs11, Probing, StsFetching
 from mta.config.frozen import parts
 from mta.model.tls import NO_REVOCATION, Pin, Revocation, TlsLevel, TrustAnchors
 from mta.ports.access import AccessGrant
@@ -78,34 +79,6 @@ class SealingKey:
 
 
 @dataclass(frozen=True, slots=True)
-class StsFetching:
-    """How MTA-STS policies are fetched; `ca` vouches for policy hosts and for the hosts they name (None: system)."""
-
-    ca: TrustAnchors | None = None
-    port: int = 443
-
-
-@dataclass(frozen=True, slots=True)
-class Probing:
-    """How often partners' hosts are looked at, and how many seconds before the end of a certificate is warned."""
-
-    every: float = 86_400.0
-    warn: float = 1_209_600.0  # 14 days
-
-
-@dataclass(frozen=True, slots=True)
-class Pkcs11:
-    """`server.pkcs11`: the module (a shared library) that reaches our tokens, and the PIN that opens them.
-
-    `processes`: how many at most open with root keys side by side.
-    """
-
-    module: str
-    pin: str = field(repr=False)
-    processes: int = 2
-
-
-@dataclass(frozen=True, slots=True)
 class Server:
     """The `server` object."""
 
@@ -119,7 +92,7 @@ class Server:
     workers: int = 1
     nameservers: tuple[HostPort, ...] = ()  # empty: the system's
     trust_ad: bool = False
-    mta_sts: StsFetching = StsFetching()
+    mta_sts: StsFetching = field(default_factory=StsFetching)
     trace_keep: float = 2_592_000.0  # 30 days
     received_spf: bool = False  # also write Received-SPF (RFC 7208 §9.1)
     second_opinion: float = 0.0  # the share of authenticated mail that dkimpy judges, too
@@ -135,8 +108,7 @@ class Server:
 
 
 TOKEN = "pkcs11:"  # noqa: S105 - how the URI of a token's key begins
-ANY_RECIPIENT = "any"
-VERIFY_RECIPIENT = "verify"
+ANY_RECIPIENT, VERIFY_RECIPIENT = "any", "verify"
 
 
 @dataclass(frozen=True, slots=True)

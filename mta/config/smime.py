@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from mta.config.contract import TOKEN, KeyPair, OwnSmime, Pkcs11, Smime
+from mta.config.contract import TOKEN, KeyPair, OwnSmime, Smime
+from mta.config.contract_server import Pkcs11
 from mta.config.files import Files
 from mta.config.problems import Path, Report
 from mta.config.schema_smime import OwnPairKeys, OwnSmimeKeys, Pkcs11Keys, SmimeKeys

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from mta.config.certificates import Known, known_certificates
-from mta.config.contract import Probing
+from mta.config.contract_server import Probing
 from mta.model.message import QueuedMessage
 from mta.model.seen import Memory, Seen
 from mta.observe import events

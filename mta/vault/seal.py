@@ -91,16 +91,7 @@ async def write_sealed(vault: Vault, request: SealRequest, source: BinaryIO, out
     wrapped = seal_shares(_public(key), secrets.shares, secrets.content_key, secrets.uuid, policy)
     end = request.not_after or (now + request.label.expires if request.label.expires else 0.0)
     token = _policy_token(vault, request, (policy, wrapped), now, end)
-    order = SealOrder(
-        content_key=secrets.content_key,
-        nonce=secrets.nonce,
-        policy=policy,
-        key=WrappedKey(vault.url, key.id + TWO_SHARES, wrapped),
-        name=request.name,
-        mime_type=request.mime_type,
-        policy_token=token,
-        spelling=request.spelling,
-    )
+    order = _order(request, secrets, WrappedKey(vault.url, key.id + TWO_SHARES, wrapped), policy, token)
     sealed = await asyncio.to_thread(seal, source, out, order, request.size, isal_zlib.crc32)
     item = Item(
         id=request.id or vault.new_id(),
@@ -122,6 +113,19 @@ async def write_sealed(vault: Vault, request: SealRequest, source: BinaryIO, out
     )
     event = VaultEvent(now, Operation.PROTECT, request.actor, Result.DONE, item=item.id, key=key.id)
     return Sealed(item, vault.shares.cover(secrets.shares.b), _grants(vault, request, item), event)
+
+
+def _order(request: SealRequest, secrets: _Secrets, key: WrappedKey, policy: str, token: str) -> SealOrder:
+    return SealOrder(
+        content_key=secrets.content_key,
+        nonce=secrets.nonce,
+        policy=policy,
+        key=key,
+        name=request.name,
+        mime_type=request.mime_type,
+        policy_token=token,
+        spelling=request.spelling,
+    )
 
 
 def _secrets(vault: Vault) -> _Secrets:

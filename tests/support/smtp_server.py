@@ -308,7 +308,7 @@ async def serving(receiver: FakeReceiver | None = None, **limits: Any) -> AsyncI
         assert not defects, defects
         await asyncio.sleep(0)
         assert all(one._task is None or one._task.done() for one in made), "a task was left"
-        assert all(one._timer is None for one in made if one.transport.is_closing()), "a timer was left"
+        assert all(one._deadline._timer is None for one in made if one.transport.is_closing()), "a timer was left"
     finally:
         listener.close()
         os.close(read_end)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mta.adapters.smtp_server.content import Arrived, ContentFault, receive_content
 from mta.adapters.smtp_server.settings import ServerSettings
-from mta.adapters.smtp_server.stream import ClientStream
+from mta.adapters.smtp_server.stream import ClientStream, Hangup
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
 from mta.model.reply import Reply
@@ -48,14 +48,6 @@ _BAD_RECIPIENT = Reply(501, "5.1.3", ("Syntax error in recipient address",))
 _ALREADY_TLS = Reply(503, "5.5.1", ("TLS is already active",))
 _TOO_MANY_ERRORS = Reply(421, "4.7.0", ("Too many errors",))
 _EARLY = Reply(554, "5.5.0", ("Commands sent before the reply that permits them",))
-
-
-class Hangup(Exception):
-    """End the connection; what is to be said has been queued."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Commands:

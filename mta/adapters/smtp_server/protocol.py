@@ -10,14 +10,16 @@ import asyncio
 import secrets
 from collections import Counter
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address
 from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP
 
-from mta.adapters.smtp_server.commands import Commands, Hangup
+from mta.adapters.smtp_server.commands import Commands
+from mta.adapters.smtp_server.deadline import Deadline
 from mta.adapters.smtp_server.settings import ServerSettings
-from mta.adapters.smtp_server.stream import ClientStream, LineTooLong, StreamEnded
+from mta.adapters.smtp_server.stream import ClientStream, Hangup, LineTooLong, StreamEnded
+from mta.adapters.sockets import plain_ip
 from mta.adapters.tls.layer import start_server_tls
 from mta.errors import TlsFailed
 from mta.model.reply import Reply
@@ -58,8 +60,7 @@ class SmtpServerProtocol(Commands, SMTP):
         self.transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
         self._blocked: asyncio.Future[None] | None = None  # until the client has read some of our replies
-        self._deadline: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(self.loop, self._timed_out)
         self._task: asyncio.Task[None] | None = None
         self._reason = ""
         self._closing = False
@@ -104,7 +105,7 @@ class SmtpServerProtocol(Commands, SMTP):
         self._closing = True
         self.stream.end()
         self.resume_writing()
-        self._stop_timer()
+        self._deadline.stop()
         if self._finished:
             self._open_connections.discard(self)
 
@@ -181,12 +182,12 @@ class SmtpServerProtocol(Commands, SMTP):
         try:
             line = await self.stream.line(self.settings.command_length)
         except LineTooLong as error:
-            self._deadline = None
+            self.clear_deadline()
             await self.mistake(_LINE_TOO_LONG, "")
             if error.bare:
                 raise Hangup("bare LF in a command") from None
             return
-        self._deadline = None
+        self.clear_deadline()
         try:
             command = parse_command(line, self.settings.command_length)
         except CommandError as error:
@@ -253,7 +254,7 @@ class SmtpServerProtocol(Commands, SMTP):
         except ProxyError as error:
             self.log.warning(events.SESSION_REFUSED, session=self.facts.session_id, reason=f"PROXY: {error}")
             raise Hangup(f"PROXY: {error}") from None
-        self._deadline = None
+        self.clear_deadline()
         await self.stream.exactly(parsed.length)
         if parsed.source is not None:
             self.facts = replace(self.facts, client_ip=plain_ip(parsed.source), client_port=parsed.source_port)
@@ -270,7 +271,7 @@ class SmtpServerProtocol(Commands, SMTP):
         if self._blocked is not None:
             self.set_deadline(self.settings.command_timeout)
             await self._blocked
-            self._deadline = None
+            self.clear_deadline()
 
     def _write(self) -> None:
         if self._outgoing and self.transport is not None:
@@ -278,33 +279,18 @@ class SmtpServerProtocol(Commands, SMTP):
                 self.transport.write(b"".join(self._outgoing))
             self._outgoing.clear()
 
-    # --- time -----------------------------------------------------------------------------------------------------
-
     def set_deadline(self, seconds: float) -> None:
-        """The client has this long; the timer is moved lazily, not once a command."""
-        self._deadline = self.loop.time() + seconds
-        if self._timer is None or self._timer.when() > self._deadline:
-            self._stop_timer()
-            self._timer = self.loop.call_at(self._deadline, self._on_timer)
+        """The client has this long."""
+        self._deadline.set(seconds)
 
     def clear_deadline(self) -> None:
         """It is our turn."""
-        self._deadline = None
+        self._deadline.clear()
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        if self._deadline is None or self._closing:
-            return
-        if self.loop.time() < self._deadline:
-            self._timer = self.loop.call_at(self._deadline, self._on_timer)
-            return
-        self._reason = "timeout"
-        self._hang_up(_TIMEOUT)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _timed_out(self) -> None:
+        if not self._closing:
+            self._reason = "timeout"
+            self._hang_up(_TIMEOUT)
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -335,7 +321,7 @@ class SmtpServerProtocol(Commands, SMTP):
             self.transport.close()
 
     def _finish(self) -> None:
-        self._stop_timer()
+        self._deadline.stop()
         try:
             if self.mail_session is not None:
                 self.mail_session.closed(self.facts, self._reason)
@@ -356,16 +342,9 @@ class SmtpServerProtocol(Commands, SMTP):
             self.stream.end()
             transport.write_eof()
             transport.resume_reading()
-            self._timer = self.loop.call_later(_LINGER, transport.abort)
+            self._deadline.then(_LINGER, transport.abort)
             return
         self._open_connections.discard(self)
         transport.close()
         if transport.get_write_buffer_size():  # whoever does not read must not keep a descriptor for ever
-            self._timer = self.loop.call_later(_LINGER, transport.abort)
-
-
-def plain_ip(text: Any) -> IPv4Address | IPv6Address:
-    """An address; one that is IPv4 mapped into IPv6 is the IPv4 address it means, a zone is dropped."""
-    address = ip_address(str(text).partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped or address
+            self._deadline.then(_LINGER, transport.abort)

@@ -12,6 +12,14 @@ HIGH_WATER = 128 * 1024  # octets held before the transport is told to stop read
 LOW_WATER = 32 * 1024
 
 
+class Hangup(Exception):
+    """End the connection; what is to be said has been queued."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class StreamEnded(Exception):
     """The client has closed its side."""
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from mta.adapters.sqlite import changes, queries
+from mta.adapters.sqlite.conditions import WINDOW, conditions, narrowest, recipients_meant
 from mta.adapters.sqlite.rows import plain, to_json
 from mta.adapters.sqlite.work import Work
 from mta.adapters.sqlite.writer import Writer
@@ -63,10 +64,10 @@ def _step(work: Work, command: QueueCommand, after: int, until: int, limit: int)
 
 def _next(work: Work, command: QueueCommand, between: tuple[int, int], limit: int) -> tuple[list[int], int | None]:
     """The next undelivered messages that the filter finds, and where to go on."""
-    given = queries.conditions(command.which)
+    given = conditions(command.which)
     where = " AND ".join(condition.sql for condition in given) or "1"
     values = tuple(value for condition in given for value in condition.values)
-    narrow = queries.narrowest(work, given)
+    narrow = narrowest(work, given)
     if narrow:
         sql = (
             f"SELECT seq FROM message m WHERE seq IN ({narrow.driver}) AND seq > ? AND seq <= ?"  # noqa: S608
@@ -79,11 +80,11 @@ def _next(work: Work, command: QueueCommand, between: tuple[int, int], limit: in
         " WHERE ended IS NULL AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
     )
     sql = f"SELECT seq, {where} FROM ({window}) m ORDER BY seq"  # noqa: S608
-    looked: list[Any] = work.db.execute(sql, (*values, *between, queries.WINDOW)).fetchall()
+    looked: list[Any] = work.db.execute(sql, (*values, *between, WINDOW)).fetchall()
     found = [seq for seq, wanted in looked if wanted]
     if len(found) > limit:
         return found[:limit], found[limit - 1]
-    return found, looked[-1][0] if len(looked) == queries.WINDOW else None
+    return found, looked[-1][0] if len(looked) == WINDOW else None
 
 
 def _bounded(work: Work, seqs: list[int]) -> list[int]:
@@ -99,7 +100,7 @@ def _bounded(work: Work, seqs: list[int]) -> list[int]:
 
 
 def _carry_out(work: Work, command: QueueCommand, seqs: list[int]) -> list[str]:
-    given = queries.recipients_meant(command.which)
+    given = recipients_meant(command.which)
     open_states = f"state IN ({', '.join('?' * len(command.meant))})"
     where = " AND ".join((f"message IN {_THESE}", open_states, *(condition.sql for condition in given)))
     values = (json.dumps(seqs), *command.meant, *(value for condition in given for value in condition.values))

@@ -12,24 +12,22 @@ from zlib import crc32
 
 import apsw
 
-from mta.adapters.sqlite.damage import HANDLE, history, shown
+from mta.adapters.sqlite.conditions import WINDOW, Condition, conditions, narrowest
+from mta.adapters.sqlite.damage import history, shown
 from mta.adapters.sqlite.rows import (
     MESSAGE_COLUMNS,
     STATE_COLUMNS,
     StoredContent,
     event_in,
     message_in,
-    plain,
     recipient_in,
 )
 from mta.adapters.sqlite.states import IS_QUEUED
 from mta.adapters.sqlite.work import Work
 from mta.adapters.sqlite.writer import Writer
 from mta.errors import StorageError
-from mta.model.address import ascii_lower, unquoted
 from mta.model.message import Content, Form, QueuedMessage
 from mta.ports import Event, QueueFilter, TraceRecord
-from mta.rfc.idna.encode import a_labels
 
 Claims = Mapping[int, Set[int]]  # seq -> places of claimed recipients
 
@@ -173,82 +171,6 @@ def without_bytes(stored: StoredContent) -> Content:
 
 _LOAD = 50  # messages loaded in one go
 FARTHEST = (1 << 63) - 1
-WINDOW = 2000  # messages looked at in one go where no index answers, so that commits get in between
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One condition over `m` (message). `driver` selects the same messages by an index, where there is one."""
-
-    sql: str
-    values: tuple[object, ...]
-    driver: str = ""
-
-
-def conditions(which: QueueFilter) -> tuple[Condition, ...]:
-    """Every condition that is set, all of which must hold."""
-    parts: list[Condition] = []
-    if which.id and (handle := HANDLE.match(which.id)):
-        parts.append(Condition("seq = ?", (int(handle[1]),), "SELECT ?"))
-    elif which.id:
-        sql = "id >= ? AND id < ?"
-        parts.append(Condition(sql, (which.id, which.id + "\U0010ffff"), f"SELECT seq FROM message WHERE {sql}"))  # noqa: S608
-    if which.sender:
-        sql, values = _address("sender", which.sender)
-        parts.append(Condition(sql, values, f"SELECT seq FROM message WHERE {sql}"))  # noqa: S608
-    for one in recipients_meant(which):
-        driver = f"SELECT message FROM recipient WHERE {one.sql}" if one.sql.startswith("address") else ""  # noqa: S608
-        parts.append(Condition(_any_recipient(one.sql), one.values, driver))
-    if which.since:
-        parts.append(Condition("received >= ?", (which.since,)))
-    return tuple(parts)
-
-
-def _any_recipient(sql: str) -> str:
-    return f"EXISTS (SELECT 1 FROM recipient WHERE message = m.seq AND {sql})"  # noqa: S608
-
-
-def _address(column: str, text: str) -> tuple[str, tuple[object, ...]]:
-    """`bob@x.example`, `x.example`, or `<>` for the null sender."""
-    text = plain(text.strip())
-    if text == "<>":
-        return f"{column} = ?", ("",)
-    local, at, domain = text.removeprefix("<").removesuffix(">").rpartition("@")
-    domain = _domain(domain)
-    if not at or not local:
-        return f"{column} >= ? AND {column} < ?", (f"{domain}@", f"{domain}A")  # "A" follows "@"
-    return f"{column} = ?", (f"{domain}@{ascii_lower(unquoted(local))}",)
-
-
-def _domain(text: str) -> str:
-    """As it stands there: in A-labels, whichever a person writes; and without the dot at the end."""
-    text = text.removesuffix(".")
-    try:
-        return a_labels(text)
-    except ValueError:
-        return ascii_lower(text)
-
-
-def narrowest(work: Work, given: tuple[Condition, ...]) -> Condition | None:
-    """One whose index leaves so few messages that each can be judged in one step."""
-    for condition in given:
-        if condition.driver:
-            sql = f"SELECT count(*) FROM ({condition.driver} LIMIT ?)"  # noqa: S608
-            if work.db.execute(sql, (*condition.values, WINDOW + 1)).get <= WINDOW:
-                return condition
-    return None
-
-
-def recipients_meant(which: QueueFilter) -> tuple[Condition, ...]:
-    """What a recipient of a message must be, too, where the filter speaks of recipients."""
-    parts: list[Condition] = []
-    if which.recipient:
-        parts.append(Condition(*_address("address", which.recipient)))
-    if which.connector:
-        parts.append(Condition("connector = ?", (plain(which.connector),)))
-    if which.state:
-        parts.append(Condition("state = ?", (plain(which.state),)))
-    return tuple(parts)
 
 
 @dataclass(frozen=True, slots=True)

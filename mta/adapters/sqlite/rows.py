@@ -210,3 +210,10 @@ def event_in(row: tuple[Any, ...]) -> Event:
     if not isinstance(event.detail, dict) or not all(type(place) is int and place >= 0 for place in event.recipients):
         return Event(event.at, str(name), {"damaged": f"recipients {recipients}, detail {detail}"})
     return event
+
+
+def give_back(*taken: Incoming | IncomingForm) -> None:
+    """Let go of the spool files of what is not written after all."""
+    for incoming in taken:
+        if incoming.spool:
+            incoming.spool.give_back()

@@ -13,7 +13,7 @@ from mta.adapters.sqlite import changes, commands, damage, queries
 from mta.adapters.sqlite.alarms import Alarms
 from mta.adapters.sqlite.claims import Claims
 from mta.adapters.sqlite.faults import Unreadable
-from mta.adapters.sqlite.rows import Incoming, IncomingForm, StoredContent, event_out, prepare, prepare_form
+from mta.adapters.sqlite.rows import Incoming, IncomingForm, StoredContent, event_out, give_back, prepare, prepare_form
 from mta.adapters.sqlite.shard import OpenShard, open_folder
 from mta.adapters.sqlite.spool import FileSpool, Room, pieces, read_head, verify
 from mta.adapters.sqlite.waiting import WaitingRecipients
@@ -116,7 +116,7 @@ class SqliteQueueStore(WaitingRecipients):
                 self._abandoned((incoming,), failed=work.exception() is not None)
             raise
         except BaseException:
-            _give_back(incoming)
+            give_back(incoming)
             raise
 
     def _is_small(self, content: Content) -> bool:
@@ -182,7 +182,7 @@ class SqliteQueueStore(WaitingRecipients):
             for form in settlement.forms:
                 forms.append(await self._prepare_form(form, settlement.message_id))
         except BaseException:
-            _give_back(*notices, *forms)
+            give_back(*notices, *forms)
             raise
         seq = self._claims.number(settlement.message_id)
         return changes.Change(settlement, history, tuple(notices), tuple(forms), seq)
@@ -194,7 +194,7 @@ class SqliteQueueStore(WaitingRecipients):
     def _abandoned(self, incoming: tuple[Incoming | IncomingForm, ...], failed: bool) -> None:
         for one in incoming:
             if failed:
-                _give_back(one)
+                give_back(one)
             elif isinstance(one, Incoming):
                 self._claims.release(one.id)
 
@@ -285,7 +285,7 @@ class SqliteQueueStore(WaitingRecipients):
                 self._abandoned(incoming, failed=work.exception() is not None)
             raise
         except BaseException:
-            _give_back(*incoming)
+            give_back(*incoming)
             raise
 
     def _settled(self, settlement: Settlement, seq: int) -> None:
@@ -345,9 +345,3 @@ class SqliteQueueStore(WaitingRecipients):
         await self._writer.close()
         self._files.shutdown()
         self._shard.unlock()
-
-
-def _give_back(*taken: Incoming | IncomingForm) -> None:
-    for incoming in taken:
-        if incoming.spool:
-            incoming.spool.give_back()

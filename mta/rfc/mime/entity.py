@@ -17,13 +17,12 @@ from dataclasses import dataclass, field
 from mta.model.frozen import frozen
 from mta.model.message import HeaderBlock
 from mta.rfc.mime.content_type import ATTACHED_MESSAGE, OPAQUE, PLAIN_TEXT, ContentType, read_encoding, read_type
-from mta.rfc.mime.header import scan_header
-from mta.rfc.mime.structure import Open, StructureError, Walk
+from mta.rfc.mime.line_ends import line_ends
+from mta.rfc.mime.structure import Open, StructureError, Walk, bounded_header
 
 NESTING = 100
 PARTS = 10_000
 BOUNDARY_LENGTH = 2048
-HEADER_LINES = 20_000
 IDENTITY = frozenset({"7bit", "8bit", "binary"})  # RFC 2045 §6.2: the body stands there as it is
 _ENCODINGS = IDENTITY | {"base64", "quoted-printable"}
 
@@ -86,7 +85,7 @@ def scan_entity(
     Raises StructureError for what is nested too deep, has more than `parts` parts, or a boundary or header beyond all
     bounds.
     """
-    block = _header(raw) if block is None else block
+    block = bounded_header(raw) if block is None else block
     fields = _read_fields(block, block.body_start)
     if not fields.has_parts:
         return _of_a_leaf(raw, block, fields)
@@ -192,7 +191,7 @@ class _Builder(Walk):
     def look(self, start: int, stop: int, body: int) -> bytes | None:
         """Read a part's header; where it goes on behind a line of dashes, its fields are those before that line."""
         node = self.chain[-1]
-        block = _header(bytes(self.content[start:stop]))
+        block = bounded_header(bytes(self.content[start:stop]))
         if start != node.start:
             values = block.values(b"content-type")
             return values[0] if values and not self.outside_only else None
@@ -338,28 +337,5 @@ def _read_fields(block: HeaderBlock, size: int) -> _Fields:
     return _Fields(kind if content_type is not OPAQUE else None, content_type, encoding or "7bit", tuple(doubts))
 
 
-def _line_ends(content: bytes, root: Entity) -> tuple[str, ...]:
-    """NUL, and CR or LF alone, anywhere but in the body of a binary part (RFC 2045 §2.9)."""
-    rest = content.replace(b"\r\n", b"")  # to look for them in what is left is far quicker than to count them
-    if b"\r" not in rest and b"\n" not in rest and b"\0" not in rest:
-        return ()
-    found = _odd_signs(content)
-    within = [_odd_signs(content[leaf.body : leaf.end]) for leaf in leaves(root) if leaf.encoding == "binary"]
-    words = zip(("bare-cr", "bare-lf", "nul"), found, *within, strict=True)
-    return tuple(word for word, count, *binary in words if count > sum(binary))
-
-
-def _odd_signs(content: bytes) -> tuple[int, int, int]:
-    """How many CR without LF, LF without CR and NUL there are."""
-    pairs = content.count(b"\r\n")
-    nul = content.count(b"\0") if b"\0" in content else 0
-    return content.count(b"\r") - pairs, content.count(b"\n") - pairs, nul
-
-
-def _header(raw: bytes) -> HeaderBlock:
-    """The header at the beginning of `raw`, unless it is so long that its fields alone would fill the memory."""
-    if raw.count(b"\n") > HEADER_LINES:  # seldom: look closer
-        end = min((at for at in (raw.find(b"\n\r\n"), raw.find(b"\n\n")) if at >= 0), default=len(raw))
-        if raw.count(b"\n", 0, end) > HEADER_LINES:
-            raise StructureError("header", f"a header has more than {HEADER_LINES} lines")
-    return scan_header(raw, len(raw))
+def _line_ends(raw: bytes, root: Entity) -> tuple[str, ...]:
+    return line_ends(raw, (raw[leaf.body : leaf.end] for leaf in leaves(root) if leaf.encoding == "binary"))

@@ -17,7 +17,10 @@ from dataclasses import dataclass, field
 from mta.errors import MtaError
 from mta.model.message import HeaderBlock
 from mta.rfc.mime.content_type import parameters
+from mta.rfc.mime.header import scan_header
 from mta.rfc.mime.parameters import uncommented
+
+HEADER_LINES = 20_000  # of one header
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
@@ -185,3 +188,12 @@ class Walk:
             match = _EMPTY_LINE.search(self.content, start)
             self._empty_line = match.span() if match else (len(self.content), len(self.content))
         return self._empty_line[1]
+
+
+def bounded_header(raw: bytes) -> HeaderBlock:
+    """The header at the beginning of `raw`, unless it is so long that its fields alone would fill the memory."""
+    if raw.count(b"\n") > HEADER_LINES:  # seldom: look closer
+        end = min((at for at in (raw.find(b"\n\r\n"), raw.find(b"\n\n")) if at >= 0), default=len(raw))
+        if raw.count(b"\n", 0, end) > HEADER_LINES:
+            raise StructureError("header", f"a header has more than {HEADER_LINES} lines")
+    return scan_header(raw, len(raw))

@@ -160,7 +160,7 @@ class Sealer:
         hexadecimal = self._order.spelling is Spelling.V4_2
         tags = bytes(self._tags)
         hashes = tags.hex().encode() if hexadecimal else tags
-        body = _body(self._order, hashes, self._count, self._last)
+        body = _body(self._order, _integrity(self._order, hashes, self._count, self._last))
         body["assertions"] = [
             write_assertion(statement, self._order.content_key, hashes, hexadecimal)
             for statement in (*_own_statements(self._order, self._size, body), *self._order.statements)
@@ -199,8 +199,8 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _body(order: SealOrder, hashes: bytes, count: int, last: int) -> dict[str, Any]:
-    """The manifest without its assertions. Each segment tells both its sizes: some readers know no defaults."""
+def _integrity(order: SealOrder, hashes: bytes, count: int, last: int) -> dict[str, Any]:
+    """The segments under one signature. Each tells both its sizes: some readers know no defaults."""
     width = len(hashes) // count
     root = hmac.digest(order.content_key, hashes, "sha256")
     full = order.segment_size
@@ -212,7 +212,7 @@ def _body(order: SealOrder, hashes: bytes, count: int, last: int) -> dict[str, A
         }
         for place in range(count)
     ]
-    integrity = {
+    return {
         "rootSignature": {
             "alg": "HS256",
             "sig": _base64(root.hex().encode() if order.spelling is Spelling.V4_2 else root),
@@ -222,6 +222,10 @@ def _body(order: SealOrder, hashes: bytes, count: int, last: int) -> dict[str, A
         "encryptedSegmentSizeDefault": full + OVERHEAD,
         "segments": segments,
     }
+
+
+def _body(order: SealOrder, integrity: dict[str, Any]) -> dict[str, Any]:
+    """The manifest without its assertions."""
     version = {"schemaVersion": "4.3.0"} if order.spelling is Spelling.V4_3 else {}  # without it readers expect 4.2
     return {
         **version,

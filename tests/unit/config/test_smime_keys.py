@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.contract import KeyPair, Pkcs11, Smime
+from mta.config.contract import KeyPair, Smime
+from mta.config.contract_server import Pkcs11
 from mta.rfc.smime.profile import PROFILES
 from tests.unit.config.support import SERVER, built, examined, issue, lines
 

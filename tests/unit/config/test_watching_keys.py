@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mta.config.contract import HostPort, Probing, Server
+from mta.config.contract import HostPort, Server
+from mta.config.contract_server import Probing
 from tests.unit.config.support import built, examined, lines
 
 SERVER = "server: {hostname: a.example, "

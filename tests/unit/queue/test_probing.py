@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mta.config.contract import Probing
+from mta.config.contract_server import Probing
 from mta.config.index import ConnectorIndex
 from mta.model.seen import Memory
 from mta.pipeline.site import Contract

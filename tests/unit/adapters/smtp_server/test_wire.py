@@ -341,8 +341,8 @@ async def test_data_that_arrives_with_the_timeout_is_not_taken() -> None:
         client.write(MESSAGE)
         await asyncio.sleep(0.02)
         connection = await waiting(server)
-        connection._deadline = 0.0
-        connection._on_timer()
+        connection._deadline._at = 0.0
+        connection._deadline._ring()
         connection.data_received(b".\r\n")
         assert await client.codes() == [421]
         await server.idle()

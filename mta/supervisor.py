@@ -33,7 +33,8 @@ _LONGEST_START = 30.0  # a worker that takes longer is absent as well
 _FAILURES = 2  # starts in a row that came to nothing: from then on clients are told so
 _GRACE = 5.0  # seconds beyond shutdown_timeout before a worker is killed
 _SETTLE = 1.0  # seconds, at the most, that changed files are given to come to rest
-_REST = 10.0  # times as long as a reload took nothing is looked at
+# After a reload, files are left alone for ten times as long as it took: reloads get a tenth of the time at most.
+_PAUSE_FACTOR = 10.0
 _MENDED_BY_TIME = 60.0  # seconds between looks at what no change of a file would mend
 _UNWATCHED = 5.0  # seconds between looks whether watching was switched on
 
@@ -222,12 +223,13 @@ class Supervisor:
 
     async def _watch(self) -> None:
         """Renewed certificates, keys, lists and connectors.yaml itself are taken over without being told."""
-        rest = 0.0
+        pause_after = 0.0
         while True:
-            pause = self._loaded.configuration.server.watch
-            await asyncio.sleep(max(rest, min(pause, _SETTLE) if self._files.restless else pause or _UNWATCHED))
-            rest = 0.0
-            if not pause:
+            every = self._loaded.configuration.server.watch
+            next_look = min(every, _SETTLE) if self._files.being_written else every or _UNWATCHED
+            await asyncio.sleep(max(pause_after, next_look))
+            pause_after = 0.0
+            if not every:
                 continue
             changed = await asyncio.to_thread(self._files.changed)
             if not changed and self._told.broken and time.monotonic() - self._looked > _MENDED_BY_TIME:
@@ -236,7 +238,7 @@ class Supervisor:
                 self._log.info(events.FILES_CHANGED, files=list(changed))
                 begun = time.monotonic()
                 await self._reload_checked()
-                rest = _REST * (time.monotonic() - begun)  # however often files change, mail comes first
+                pause_after = _PAUSE_FACTOR * (time.monotonic() - begun)
 
     async def _look_at_broken(self) -> None:
         """What is not valid yet, or was so by a wrong clock, becomes so without a file having changed."""

@@ -39,8 +39,8 @@ class FileWatch:
         self._seen = self._known
 
     @property
-    def restless(self) -> bool:
-        """Whether the last look found a change that may not be finished."""
+    def being_written(self) -> bool:
+        """Whether files had changed at the last look: somebody may still be writing them."""
         return self._seen != self._known
 
     def changed(self) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ CONTRACT_CHANGED = Failure(
     local=True,
 )
 _NOT_JUDGED = TlsJudgement(None, "")
-_JUDGEMENT_KEPT = 60.0  # seconds: dates are looked at again after this
+_JUDGE_AGAIN = 60.0  # seconds; then the certificate of an idle connection is judged again: it may have expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Hops:
         return None
 
     def _still_satisfies(self, hop: Hop, now: float) -> bool:
-        if now - hop.judged < _JUDGEMENT_KEPT:
+        if now - hop.judged < _JUDGE_AGAIN:
             return True
         judgement = judge_tls(hop.key.requirement, hop.connection.tls, self._site.verifier, self._site.clock.now())
         hop.judgement, hop.judged = judgement, now

@@ -52,7 +52,7 @@ class Outbound:
         self._lanes: dict[LaneKey, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: dict[str, int] = {}  # message id -> jobs not settled
-        self._doubtful: set[str] = set()  # of these: an administrator may have held or deleted them meanwhile
+        self._to_compare: set[str] = set()  # ids: somebody changed the queue since these were claimed
         self._octets = 0
         self.draining = False
         self.on_waiting: Callable[[], None] = lambda: None
@@ -87,7 +87,7 @@ class Outbound:
 
     def look_again(self) -> None:
         """The queue was changed by hand: what waits in a lane is compared with the store before it is sent."""
-        self._doubtful = set(self._open)
+        self._to_compare = set(self._open)
 
     def lane_of(self, waiting: WaitingRecipient) -> LaneKey | None:
         """Where a waiting recipient would go; None: that is found out when it is claimed."""
@@ -159,7 +159,7 @@ class Outbound:
         """One job to its end; raises nothing but CancelledError, for the lane goes on with the next."""
         waiting = False
         try:
-            if job.message.id in self._doubtful:
+            if job.message.id in self._to_compare:
                 job = await self._still_wanted(shard, job)
             down = self.downs.admit(job)
             if down and job.recipients:
@@ -274,7 +274,7 @@ class Outbound:
             self._open[message.id] = left
         else:
             del self._open[message.id]
-            self._doubtful.discard(message.id)
+            self._to_compare.discard(message.id)
             self._octets -= _held(message)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:

@@ -87,9 +87,11 @@ def judge_all(
     from_: FromField,
     accepted: Decision,
 ) -> Decision:
-    """The strictest of what these connectors make of what each of them sees; `accepted` is what the claims came to.
+    """Several connectors may be concerned by one message; the strictest decision of those that enforce counts.
 
-    A connector in audit mode changes nothing: what it would have decided is told.
+    `judged` has each connector with the results of SPF, DKIM, DMARC and ARC as it sees them. `accepted` is the decision
+    so far, and the answer if no connector objects. Connectors in audit mode decide nothing: the first that would have
+    refused is told in `Decision.would`.
     """
     decisions = [judge_authentication(index, connector, facts, from_) for connector, facts in judged]
     in_force = [decision for decision in decisions if decision.mode != "audit"]

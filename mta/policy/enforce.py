@@ -64,9 +64,9 @@ def judge_mail(
     """
     hearing = _Hearing(index, facts, identity, verifier, now)
     domain = sender.ascii_domain if sender else ""
-    claimant, binding = claimed(index, domain, MAIL_FROM), _binding(index, domain, MAIL_FROM)
-    effective = _mail(hearing, binding, sender)
-    if binding is claimant and identity.enforced is identity:
+    claimant, in_force = claimed(index, domain, MAIL_FROM), _enforcing_claimant(index, domain, MAIL_FROM)
+    effective = _mail(hearing, in_force, sender)
+    if in_force is claimant and identity.enforced is identity:
         return effective
     return with_audit(effective, _mail(hearing.enforced, _enforcing(claimant), sender))
 
@@ -114,8 +114,12 @@ def claimed(index: ConnectorIndex, domain: str, by: str) -> Connector | None:
     return _claims(index.claim(domain), by) if domain else None
 
 
-def _binding(index: ConnectorIndex, domain: str, by: str) -> Connector | None:
-    """The connector whose claim is in force: one that audits does not stand before a shorter match that enforces."""
+def _enforcing_claimant(index: ConnectorIndex, domain: str, by: str) -> Connector | None:
+    """The connector that enforces a claim on this domain, None if nobody does.
+
+    The longest match may be in audit mode, and refuses nothing. Then the next shorter match that enforces counts, as if
+    the one in audit mode were not there.
+    """
     claimant = index.claim(domain) if domain else None
     while claimant is not None and claimant.audits:
         domain = domain.partition(".")[2]
@@ -174,7 +178,7 @@ class _Claim:
 
 
 def _claim_in_force(index: ConnectorIndex, from_: FromField) -> _Claim:
-    pairs = ((_binding(index, domain, HEADER_FROM), domain) for domain in from_.domains)
+    pairs = ((_enforcing_claimant(index, domain, HEADER_FROM), domain) for domain in from_.domains)
     return _claim_of(pairs, from_, (c for c in _claiming(index, from_) if not c.audits))
 
 

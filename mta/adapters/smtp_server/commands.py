@@ -23,7 +23,7 @@ _EXTENSIONS = frozenset({"SIZE", "8BITMIME", "SMTPUTF8", "DSN"})  # that carry p
 _INSIDE_TLS = _EXTENSIONS | {"REQUIRETLS"}  # RFC 8689 §2: offered there alone
 _NONE: frozenset[str] = frozenset()
 _TAKES_NO_MORE = 452  # RFC 5321 §4.5.3.1.10: the client sends the rest in a further transaction
-_OVERSHOOT = 1000  # recipients beyond the limit, between two messages, that are no errors
+_UNCOUNTED = 1000  # recipients of a message beyond the limit: each is refused, but none counts as an error
 _OF_HTTP = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT"})
 _ALONE = frozenset({"EHLO", "HELO", "STARTTLS", "DATA"})  # RFC 2920 §3.1: the last of a group
 
@@ -128,7 +128,7 @@ class Commands:
 
     async def _refuse(self, reply: Reply) -> None:
         """Say a no that was decided: it counts as an error, but for those that a long list of recipients earns."""
-        if reply.code == _TAKES_NO_MORE and self._spared < _OVERSHOOT:
+        if reply.code == _TAKES_NO_MORE and self._spared < _UNCOUNTED:
             self._spared += 1
             self.reply(reply)
             return

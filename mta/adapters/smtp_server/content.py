@@ -27,8 +27,10 @@ _FATAL = (
     DataFault.NUL,
 )  # two readers might see two messages: nothing behind it is believed
 _NO_STORAGE = Reply(452, "4.3.1", ("Insufficient system storage, try again later",))
-_PATIENCE = 2  # times the size limit that a faulty message is read on for its end,
-_AND_MORE = 1_048_576  # and so many octets
+# A message that was refused in the middle is read to its end, so that the client hears why; but no more of it than
+# twice the size limit and a mebibyte.
+_READ_ON_FACTOR = 2
+_READ_ON_OCTETS = 1_048_576
 _PIECES = 512  # pieces held at most; then they become one
 
 
@@ -99,7 +101,7 @@ async def receive_content(commands: Commands) -> Arrived:
     reader = DataReader(settings.message_size, settings.line_length)
     sink = Arrived(commands)
     begun, received = time.monotonic(), 0
-    bearable = _PATIENCE * settings.message_size + _AND_MORE
+    bearable = _READ_ON_FACTOR * settings.message_size + _READ_ON_OCTETS
     try:
         while not reader.done:
             commands.set_deadline(_patience(commands, begun, received))

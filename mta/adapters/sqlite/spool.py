@@ -130,8 +130,9 @@ class FileSpool:
                 os.close(descriptor)
 
 
-_ENOUGH = 2  # times the reserve: with so much space free,
-_SURE_FOR = 0.05  # seconds pass until we look again
+# Where twice the reserve is free, the disk is not asked again for 50 ms: it cannot fill up in that time.
+_PLENTY_FACTOR = 2
+_ASK_AGAIN = 0.05  # seconds
 
 
 class Room:
@@ -160,8 +161,8 @@ class Room:
         except OSError as error:
             raise storage_error(error, "look for free space") from error
         free = disk.f_bavail * disk.f_frsize
-        if free > _ENOUGH * self._reserve:
-            self._sure_until = time.monotonic() + _SURE_FOR
+        if free > _PLENTY_FACTOR * self._reserve:
+            self._sure_until = time.monotonic() + _ASK_AGAIN
             return
         if free < self._reserve and free + await self._spare() < self._reserve:
             raise StorageFull(

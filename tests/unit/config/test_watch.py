@@ -36,10 +36,10 @@ def test_a_change_is_told_once_it_rests_and_once_only(tmp_path: Path, change: Ca
     other.write_text("one")
     watch = FileWatch({str(file): stamp(str(file)) for file in (path, other)})
     assert watch.changed() == ()
-    assert not watch.restless
+    assert not watch.being_written
     change(path)
     assert watch.changed() == ()
-    assert watch.restless
+    assert watch.being_written
     assert watch.changed() == (str(path),)
     watch.take({str(path): stamp(str(path))})
     assert (watch.changed(), watch.changed()) == ((), ())

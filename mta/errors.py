@@ -14,7 +14,6 @@ MtaError
 ├── ConnectFailed          the peer could not be reached
 ├── TlsFailed              the handshake did not come about
 ├── ContractChanged        a reload came before a message was sent: nothing was taken, it goes by the new contract
-├── DnsTemporary           a look-up could not be answered now
 ├── PolicyNotFetched       an MTA-STS policy could not be had from its host
 ├── SmimeError             S/MIME that cannot be written for this certificate or key, or cannot be read at all
 │   └── SmimeUnsupported   an algorithm that is not known here
@@ -111,10 +110,6 @@ class TlsFailed(MtaError):
 
 class ContractChanged(MtaError):
     """The configuration was exchanged while a message was on its way out. No final dot was sent."""
-
-
-class DnsTemporary(MtaError):
-    """A look-up could not be answered now (SERVFAIL, timeout, bogus)."""
 
 
 class PolicyNotFetched(MtaError):

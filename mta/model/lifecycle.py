@@ -47,11 +47,6 @@ FINAL: Final = frozenset(state for state, moves in BY_COMMAND.items() if not mov
 OPEN: Final = STATES - FINAL
 
 
-def is_final(state: str) -> bool:
-    """Whether nothing more happens to a recipient in this state."""
-    return state in FINAL
-
-
 def after(old: str, wanted: str, *, by_attempt: bool) -> str | None:
     """The state of a recipient in `old` that is to become `wanted`; None: it stays as it is, for it has come to an end.
 

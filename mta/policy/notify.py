@@ -30,7 +30,7 @@ from mta.model.reply import Reply
 from mta.policy.settle import explain, in_words, lifetime_of, peer_of, said_by_peer
 from mta.ports import RecipientFate
 from mta.rfc.dsn import compose as dsn
-from mta.rfc.dsn.compose import FULL, HEADERS, NOTHING, Report, ReportedRecipient
+from mta.rfc.dsn.compose import FULL, HEADERS, NOTHING, ReportedRecipient, StatusReport
 from mta.rfc.smtp.address import parse_mailbox
 
 _TIME_IS_UP = "4.4.7"  # RFC 3463 §3.5: delivery time expired
@@ -118,7 +118,7 @@ class Notice:
     kind: str
     to: Mailbox
     indices: tuple[int, ...]
-    report: Report
+    report: StatusReport
     tls: str = ""  # of the original, where it demands TLS
 
     def envelope(self, raw: bytes) -> Envelope:
@@ -210,7 +210,7 @@ def _notice(occasion: Occasion, kind: str, fates: tuple[RecipientFate, ...], ser
     message = occasion.message
     to = addressee(message, server)
     lifetime = in_words(lifetime_of(message, server.limits))
-    report = Report(
+    report = StatusReport(
         id=id_,
         reporting_mta=server.hostname,
         from_=postmaster_of(server).in_ascii,

@@ -11,7 +11,7 @@ from mta.config.contract_limits import Reports
 from mta.model.reporting import TlsReportFacts
 from mta.rfc.dmarc import report as dmarc
 from mta.rfc.dmarc.parse import DmarcRecord
-from mta.rfc.dmarc.report import MAX_ROWS, PublishedPolicy, Report, ReportMetadata, ReportRow
+from mta.rfc.dmarc.report import MAX_ROWS, AggregateReport, PublishedPolicy, ReportMetadata, ReportRow
 from mta.rfc.mime.attach import Attachment, Letter, compose_letter
 from mta.rfc.mime.date import format_date
 from mta.rfc.tlsrpt import report as tlsrpt
@@ -54,7 +54,7 @@ def submitter_of(reports: Reports) -> str:
 
 def dmarc_report(
     about: Subject, rows: Mapping[ReportRow, int], record: DmarcRecord, reports: Reports
-) -> tuple[Report, bytes]:
+) -> tuple[AggregateReport, bytes]:
     """The report and its XML; of more rows than a mail can carry the busiest."""
     chosen = dict(Counter(rows).most_common(MAX_ROWS))
     errors = (f"{len(rows) - len(chosen)} rows are left out",) if len(chosen) < len(rows) else ()
@@ -66,7 +66,7 @@ def dmarc_report(
         end=about.end,
         errors=errors,
     )
-    report = Report(metadata, PublishedPolicy.of(about.domain, record), chosen)
+    report = AggregateReport(metadata, PublishedPolicy.of(about.domain, record), chosen)
     return report, dmarc.compose_report(report)
 
 

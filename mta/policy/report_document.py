@@ -10,20 +10,20 @@ from typing import Any
 
 from mta.policy.report_day import DMARC, TLS
 from mta.rfc.arf.parse import FeedbackReport
-from mta.rfc.dmarc.report import Report, ReportRow
+from mta.rfc.dmarc.report import AggregateReport, ReportRow
 from mta.rfc.tlsrpt.report import TlsReport
 
 ARF = "arf"
 
 
-def document(report: Report | TlsReport | FeedbackReport) -> dict[str, Any]:
+def document(report: AggregateReport | TlsReport | FeedbackReport) -> dict[str, Any]:
     """The report: who tells about whom and when, the sums, and all of it."""
     if isinstance(report, FeedbackReport):
         return feedback_document(report)
-    return dmarc_document(report) if isinstance(report, Report) else tls_document(report)
+    return dmarc_document(report) if isinstance(report, AggregateReport) else tls_document(report)
 
 
-def dmarc_document(report: Report) -> dict[str, Any]:
+def dmarc_document(report: AggregateReport) -> dict[str, Any]:
     """An aggregate report."""
     total = sum(report.rows.values())
     passed = sum(count for row, count in report.rows.items() if row.dkim_aligned or row.spf_aligned)

@@ -8,7 +8,7 @@ from mta.errors import MtaError
 from mta.rfc.arf.parse import MEDIA_TYPE as FEEDBACK
 from mta.rfc.arf.parse import FeedbackReport
 from mta.rfc.arf.parse import parse_report as parse_feedback
-from mta.rfc.dmarc.report import Report
+from mta.rfc.dmarc.report import AggregateReport
 from mta.rfc.dmarc.report_parse import parse_report as parse_dmarc
 from mta.rfc.mime.detach import Part, leaves
 from mta.rfc.mime.unpack import unpack
@@ -21,7 +21,7 @@ _TYPES = ("application/tlsrpt", "application/tlsrpt+json", "application/tlsrpt+g
 _ENDINGS = (".xml", ".xml.gz", ".json", ".json.gz", ".zip", ".gz")
 
 
-Known = Report | TlsReport | FeedbackReport
+Known = AggregateReport | TlsReport | FeedbackReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import yaml
 
-from mta.rfc.dkim.sign import local_signer
 from tests.support.client import Tls, send
 from tests.support.dns_server import dns_server
 from tests.support.moment import EPOCH
 from tests.support.pki import Authority
 from tests.support.running_mta import running_mta
-from tests.support.signatures import ed25519_key, record, signed
+from tests.support.signatures import ed25519_key, local_signer, record, signed
 from tests.support.smtp_peer import smtp_peer
 
 BOB, ALICE = "bob@fabrikam.example", "alice@contoso.example"

@@ -21,7 +21,7 @@ from mta.model.reporting import TlsReportFacts
 from mta.pipeline.counts import day_of, written
 from mta.policy.report_day import iso_day
 from mta.policy.report_read import read_reports
-from mta.rfc.dmarc.report import Report
+from mta.rfc.dmarc.report import AggregateReport
 from mta.rfc.tlsrpt.report import TlsReport
 from tests.support.client import send
 from tests.support.dns_server import DnsServer, dns_server
@@ -145,7 +145,7 @@ def test_a_days_traffic_is_reported_to_whom_asks(
         assert ours.verified(arrived["dmarc@fabrikam.example"], tlsrpt=False)
         assert ours.verified(arrived["tls@fabrikam.example"], tlsrpt=True)
         [dmarc] = read_reports(arrived["dmarc@fabrikam.example"].data).reports
-        assert isinstance(dmarc, Report)
+        assert isinstance(dmarc, AggregateReport)
         assert dmarc.policy.domain == "fabrikam.example"
         [(row, count)] = dmarc.rows.items()
         assert (row.source, row.header_from, row.disposition, count) == ("127.0.0.1", "fabrikam.example", "none", 1)

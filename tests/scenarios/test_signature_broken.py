@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mta.rfc.dkim.sign import local_signer
 from tests.support.client import send
 from tests.support.dns_server import dns_server
 from tests.support.moment import EPOCH
 from tests.support.running_mta import running_mta
-from tests.support.signatures import ed25519_key, record, signed
+from tests.support.signatures import ed25519_key, local_signer, record, signed
 from tests.support.smime import root
 from tests.support.smime_mail import MESSAGE, berta, encrypt
 from tests.support.smtp_peer import smtp_peer

@@ -102,3 +102,9 @@ def with_key_algorithm(certificate: bytes, old: bytes, new: bytes) -> bytes:
     assert algorithm == old
     fields[6] = der.sequence(new, bits)
     return der.sequence(der.sequence(*fields), *(child.raw for child in rest))
+
+
+def certificates_only(*certificates: bytes) -> bytes:
+    """Signed data that nobody signs and that carries certificates (RFC 8551 §3.8)."""
+    parts = (der.integer(1), der.set_of([]), der.sequence(der.oid(names.DATA)), der.explicit(0, *sorted(certificates)))
+    return der.sequence(der.oid(names.SIGNED_DATA), der.explicit(0, der.sequence(*parts, der.set_of([]))))

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from mta.model.auth import DkimOutcome
 from mta.rfc.dkim.body import AuthMessage, body_hashes
 from mta.rfc.dkim.canonicalize import Headers
 from mta.rfc.dkim.check import check
-from mta.rfc.dkim.sign import BODY, Signer, local_signer, sign
+from mta.rfc.dkim.sign import BODY, Signer, sign
 from mta.rfc.mime.header import scan_header
 from tests.support.fake_resolver import FakeResolver
 
@@ -49,6 +52,14 @@ def public(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
 def record(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
     kind = b"rsa" if isinstance(key, rsa.RSAPrivateKey) else b"ed25519"
     return b"v=DKIM1; k=" + kind + b"; p=" + public(key)
+
+
+def local_signer(domain: str, selector: str, key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> Signer:
+    """A signer whose key is in memory."""
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return Signer(domain, selector, "ed25519-sha256", key.sign)
+    padding, hashed = PKCS1v15(), Prehashed(SHA256())
+    return Signer(domain, selector, "rsa-sha256", lambda digest: key.sign(digest, padding, hashed))
 
 
 def rsa_signer() -> Signer:

@@ -26,7 +26,6 @@ def test_an_error_is_told_and_the_next_is_done() -> None:
     with pytest.raises(ZeroDivisionError):
         lane.submit(lambda: 1 // 0).result(PATIENCE)
     assert lane.submit(lambda: 7).result(PATIENCE) == 7
-    assert lane.busy_for == 0
 
 
 def test_what_nobody_waits_for_is_not_begun() -> None:

@@ -11,12 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from cryptography.hazmat.primitives.hashes import SHA256
-
 from mta.rfc.dkim.body import BodyRequest
 from mta.rfc.dkim.canonicalize import Canonicalization, Headers, relaxed_field
 from mta.rfc.dkim.parse import TagError, domain_of
@@ -52,14 +46,6 @@ class Signer:
         for value, name, labels in ((self.domain, "d", 2), (self.selector, "s", 1)):
             if domain_of(value.encode(), name, labels) != value.lower():
                 raise TagError(f"{name}={value} must be written in A-labels")
-
-
-def local_signer(domain: str, selector: str, key: RSAPrivateKey | Ed25519PrivateKey) -> Signer:
-    """A signer whose key is in our memory. Raises TagError if the names are none."""
-    if isinstance(key, Ed25519PrivateKey):
-        return Signer(domain, selector, "ed25519-sha256", key.sign)
-    padding, hashed = PKCS1v15(), Prehashed(SHA256())
-    return Signer(domain, selector, "rsa-sha256", lambda digest: key.sign(digest, padding, hashed))
 
 
 def sign(headers: Headers, body_hash: bytes, signer: Signer, now: float, expires: float | None = None) -> bytes:

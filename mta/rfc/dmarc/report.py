@@ -73,7 +73,7 @@ class ReportRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class AggregateReport:
     """A whole report."""
 
     metadata: ReportMetadata
@@ -113,12 +113,12 @@ def _rank(outcome: DkimOutcome, author: str) -> int:
     return 1 if related else 2
 
 
-def compose_report(report: Report, generator: str = "mta") -> bytes:
+def compose_report(report: AggregateReport, generator: str = "mta") -> bytes:
     """The XML document (RFC 9990 appendix A)."""
     return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', *_document(report, generator), ""]).encode()
 
 
-def _document(report: Report, generator: str) -> Iterator[str]:
+def _document(report: AggregateReport, generator: str) -> Iterator[str]:
     metadata, policy = report.metadata, report.policy
     yield f'<feedback xmlns="{NAMESPACE}">'
     yield "<version>1.0</version>"

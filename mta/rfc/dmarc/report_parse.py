@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from mta.errors import MtaError
-from mta.rfc.dmarc.report import MAX_SIGNATURES, PublishedPolicy, Report, ReportMetadata, ReportRow
+from mta.rfc.dmarc.report import MAX_SIGNATURES, AggregateReport, PublishedPolicy, ReportMetadata, ReportRow
 
 MAX_XML = 10 * 1024 * 1024  # octets, unpacked
 MAX_ROWS = 100_000
@@ -23,7 +23,7 @@ class ReportError(MtaError):
     """A report that cannot be read; says why."""
 
 
-def parse_report(xml: bytes) -> Report:
+def parse_report(xml: bytes) -> AggregateReport:
     """A report of either namespace. Raises ReportError; no document type, so no entity is ever expanded.
 
     It is read record by record: no more than one of them, and the rows, are in memory.
@@ -33,7 +33,7 @@ def parse_report(xml: bytes) -> Report:
     whole = _Node("", children=reading.whole)
     metadata, policy = whole.child("report_metadata"), whole.child("policy_published")
     span = metadata.child("date_range")
-    return Report(
+    return AggregateReport(
         ReportMetadata(
             metadata.text("org_name"),
             metadata.text("email"),

@@ -50,7 +50,7 @@ class ReportedRecipient:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StatusReport:
     """A whole notification. `id` makes Message-ID and boundary; `returned` is `full`, `headers` or `none`.
 
     `to` and `from_` are bare addresses, `envid` is ENVID as it travelled (xtext); `date` and `arrival` epoch seconds.
@@ -80,7 +80,7 @@ class Report:
         return not (self.to + self.from_ + self.reporting_mta).isascii()
 
 
-def compose(report: Report, original: bytes = b"") -> bytes:
+def compose(report: StatusReport, original: bytes = b"") -> bytes:
     """The notification as bytes ending in CRLF, no line above 998 octets, no bare CR or LF.
 
     `original` is the message that is reported on; only its header is needed unless `report.returned` is `full`.
@@ -103,13 +103,13 @@ def compose(report: Report, original: bytes = b"") -> bytes:
     )
 
 
-def _content_type(report: Report, boundary: bytes) -> bytes:
+def _content_type(report: StatusReport, boundary: bytes) -> bytes:
     # RFC 6522 §3: report-type is the subtype of the second part.
     kind = b"global-delivery-status" if report.global_ else b"delivery-status"
     return b"Content-Type: multipart/report; report-type=" + kind + b';\r\n\tboundary="' + boundary + b'"\r\n'
 
 
-def _header(report: Report) -> bytes:
+def _header(report: StatusReport) -> bytes:
     lines = (
         ("From", f"Mail Delivery System <{address_value(report.from_)}>"),
         ("To", f"<{address_value(report.to)}>"),
@@ -122,7 +122,7 @@ def _header(report: Report) -> bytes:
     return b"".join(fold(name, header_value(value)) for name, value in lines)
 
 
-def _human_part(report: Report) -> bytes:
+def _human_part(report: StatusReport) -> bytes:
     blocks = [wrap(report.introduction, "")]
     blocks += [_told(recipient) for recipient in report.recipients]
     blocks.append(f"Reporting server: {plain_line(report.reporting_mta)}\r\nReport: {plain_line(report.id)}\r\n")
@@ -147,7 +147,7 @@ def _told(recipient: ReportedRecipient) -> str:
     return "".join(lines)
 
 
-def _status_part(report: Report) -> bytes:
+def _status_part(report: StatusReport) -> bytes:
     blocks = [_message_fields(report)]
     blocks += [_recipient_fields(recipient, report.global_) for recipient in report.recipients]
     body = b"\r\n".join(blocks)
@@ -160,7 +160,7 @@ def _status_part(report: Report) -> bytes:
     )
 
 
-def _message_fields(report: Report) -> bytes:
+def _message_fields(report: StatusReport) -> bytes:
     """RFC 3464 §2.2."""
     fields = []
     if envid := _decoded(report.envid):
@@ -226,7 +226,7 @@ def _decoded(xtext: str) -> str:
     return text if printable(text) == text else ""
 
 
-def _original_part(report: Report, original: bytes) -> bytes:
+def _original_part(report: StatusReport, original: bytes) -> bytes:
     if report.returned == FULL and _returnable(original):
         kind = "message/global" if report.global_ else "message/rfc822"
         body = original if original.endswith(b"\r\n") else original + b"\r\n"
@@ -253,7 +253,7 @@ def _header_of(original: bytes) -> bytes:
     return head if head.endswith(b"\r\n") else head + b"\r\n"
 
 
-def _boundary(report: Report, parts: list[bytes]) -> bytes:
+def _boundary(report: StatusReport, parts: list[bytes]) -> bytes:
     """A boundary that no part contains, made from the report's own id."""
     # RFC 2046 §5.1.1: boundary delimiters must not appear within the encapsulated material.
     for number in range(len(parts) + 1000):

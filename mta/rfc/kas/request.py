@@ -6,7 +6,6 @@ token is an envelope with times; with it, it must hold.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import zlib
 from collections.abc import Mapping
@@ -174,17 +173,3 @@ def _text(value: Mapping[str, Any], name: str, limit: int) -> str:
     if not isinstance(found, str) or len(found) > limit:
         raise KasError("invalid_argument", f"{name} is no text of at most {limit} characters")
     return found
-
-
-def read_obligations(header: str) -> tuple[str, ...]:
-    """The obligations that a client says it keeps (`X-Rewrap-Additional-Context`); "" is none. Raises KasError."""
-    if not header:
-        return ()
-    try:
-        value = _object(base64.b64decode(header.encode("ascii"), validate=True))
-        names = value["obligations"]["fulfillableFQNs"]
-    except (ValueError, KeyError, TypeError):
-        raise KasError("invalid_argument", "the additional context cannot be read") from None
-    if not isinstance(names, list) or len(names) > MAX_KEYS or not all(isinstance(name, str) for name in names):
-        raise KasError("invalid_argument", "the additional context cannot be read")
-    return tuple(names)

@@ -122,11 +122,6 @@ def _bag(certificates: Iterable[bytes]) -> bytes:
     return der.explicit(0, *ordered) if ordered else b""
 
 
-def certificates_only(certificates: Sequence[bytes]) -> bytes:
-    """A ContentInfo that nobody signs and that carries certificates (RFC 8551 §3.8)."""
-    return _content_info(_VERSION_1 + der.set_of([]), None, _bag(set(certificates)) + der.set_of([]))
-
-
 _SIGNED_DATA, _DATA = der.oid(SIGNED_DATA), der.oid(DATA)
 
 

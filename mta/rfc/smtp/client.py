@@ -139,10 +139,6 @@ class SmtpClient:
         self._say("AUTH", exchange.state, exchange.command)
         self._secrets = list(exchange.responses)
 
-    def rset(self) -> None:
-        """RSET outside a transaction: a sign of life."""
-        self._say("RSET", State.RSET, b"RSET")
-
     def quit(self) -> None:
         """QUIT; after its reply the client is closed."""
         self._say("QUIT", State.QUIT, b"QUIT")

@@ -6,16 +6,10 @@ import re
 
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*")
 _ESCAPE = re.compile(r"\+([0-9A-Fa-f]{2})")
-_UNSAFE = re.compile(rb"[^!-*,-<>-~]")
 
 
 class XtextError(ValueError):
     """Not xtext."""
-
-
-def encode_xtext(value: bytes) -> str:
-    """`value` in xtext; what is not a visible ASCII character, and `+` and `=`, becomes `+HH`."""
-    return _UNSAFE.sub(lambda found: b"+%02X" % found[0][0], value).decode("ascii")
 
 
 def decode_xtext(text: str) -> bytes:

@@ -19,13 +19,13 @@ from mta.config.contract import Authentication, Connector, Inbound
 from mta.rfc.authres.parse import AuthenticationResults, parse_results
 from mta.rfc.dkim.body import body_hashes
 from mta.rfc.dkim.canonicalize import Headers
-from mta.rfc.dkim.sign import BODY, local_signer, sign
+from mta.rfc.dkim.sign import BODY, sign
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
 from mta.rfc.smtp.address import AddressError, parse_path
 from mta.rfc.smtp.command import CommandError, parse_command, path_of
 from tests.support.fake_resolver import FakeResolver
-from tests.support.signatures import NOW, auth_message, record, rsa_key
+from tests.support.signatures import NOW, auth_message, local_signer, record, rsa_key
 from tests.unit.pipeline.inbound_world import World
 from tests.unit.policy.world import STRANGER
 

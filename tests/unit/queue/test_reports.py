@@ -27,7 +27,7 @@ from mta.policy.report_read import read_reports
 from mta.ports import Posted
 from mta.queue.report_delivery import Delivery, is_due
 from mta.queue.reports import DailyReports
-from mta.rfc.dmarc.report import Report, ReportRow
+from mta.rfc.dmarc.report import AggregateReport, ReportRow
 from mta.rfc.tlsrpt.report import TlsReport
 from tests.support.fake_resolver import TEMPORARY, FakeResolver
 from tests.unit.policy.world import SERVER, VERIFIER, configuration
@@ -150,7 +150,7 @@ async def test_a_day_that_has_ended_is_reported_once(tmp_path: Path) -> None:
     assert sorted(mails) == ["dmarc@b.example", "tls@b.example"]
     [dmarc] = read_reports(mails["dmarc@b.example"].content.data or b"").reports
     [tls] = read_reports(mails["tls@b.example"].content.data or b"").reports
-    assert isinstance(dmarc, Report)
+    assert isinstance(dmarc, AggregateReport)
     assert isinstance(tls, TlsReport)
     assert (dmarc.metadata.begin, dmarc.metadata.end) == (MIDNIGHT, MIDNIGHT + DAY - 1) == (tls.begin, tls.end)
     assert dict(dmarc.rows) == {ROW: 1}

@@ -18,7 +18,7 @@ from mta.rfc.arc.verify import body_requests as arc_requests
 from mta.rfc.dkim.body import AuthMessage, body_hashes
 from mta.rfc.dkim.canonicalize import Headers
 from mta.rfc.dkim.check import check as check_dkim
-from mta.rfc.dkim.sign import BODY, Signer, local_signer
+from mta.rfc.dkim.sign import BODY, Signer
 from mta.rfc.dkim.verify import body_requests as dkim_requests
 from tests.support.fake_resolver import TEMPORARY, FakeResolver
 from tests.support.patience import cpu
@@ -27,6 +27,7 @@ from tests.support.signatures import (
     NOW,
     auth_message,
     ed25519_key,
+    local_signer,
     pem,
     published,
     record,

@@ -17,10 +17,10 @@ from mta.rfc.arc.check import check
 from mta.rfc.arc.seal import Sealing, seal
 from mta.rfc.dkim.body import body_hashes
 from mta.rfc.dkim.canonicalize import Headers
-from mta.rfc.dkim.sign import BODY, local_signer
+from mta.rfc.dkim.sign import BODY
 from mta.rfc.mime.header import scan_header
 from tests.support.corpora import corpus, files
-from tests.support.signatures import auth_message, resolver_of
+from tests.support.signatures import auth_message, local_signer, resolver_of
 
 # The suite writes '' where a chain was sealed as failed; RFC 8617 §5.2, step 2, calls that fail.
 STATES = {None: AuthResult.NONE, "None": AuthResult.NONE, "Pass": AuthResult.PASS, "Fail": AuthResult.FAIL}

@@ -15,7 +15,7 @@ from mta.ports import DnsStatus, TxtAnswer
 from mta.rfc.dkim.canonicalize import Canonicalization, Headers, Unsigned
 from mta.rfc.dkim.check import check
 from mta.rfc.dkim.parse import parse_tags
-from mta.rfc.dkim.sign import Signer, local_signer
+from mta.rfc.dkim.sign import Signer
 from mta.rfc.dkim.write import insert_signature
 from tests.support.fake_resolver import TEMPORARY, FakeResolver
 from tests.support.patience import PATIENCE, cpu
@@ -27,6 +27,7 @@ from tests.support.signatures import (
     ed25519_key,
     ed25519_signer,
     judged,
+    local_signer,
     pem,
     public,
     published,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mta.model.auth import AuthResult
 from mta.rfc.dkim.canonicalize import Headers
 from mta.rfc.dkim.parse import TagError, parse_tags
-from mta.rfc.dkim.sign import Signer, local_signer, sign
+from mta.rfc.dkim.sign import Signer, sign
 from mta.rfc.mime.header import scan_header
 from tests.support.signatures import (
     DOMAIN,
@@ -21,6 +21,7 @@ from tests.support.signatures import (
     ed25519_key,
     ed25519_signer,
     judged,
+    local_signer,
     pem,
     published,
     rsa_key,

@@ -21,8 +21,8 @@ from mta.policy.report_document import dmarc_document
 from mta.policy.report_read import read_reports
 from mta.rfc.dmarc.parse import parse_record
 from mta.rfc.dmarc.report import (
+    AggregateReport,
     PublishedPolicy,
-    Report,
     ReportMetadata,
     ReportRow,
     compose_report,
@@ -47,8 +47,8 @@ FACTS = AuthenticationFacts(
 def test_a_report_that_is_written_is_read_again() -> None:
     rows = Counter([row_of(FACTS, "192.0.2.1", "none")] * 3)
     rows[ReportRow("2001:db8::1", "none", False, False, "x.b.example", override=("local_policy", "a < b & c"))] = 1
-    report = Report(METADATA, POLICY, rows)
-    assert parse_report(compose_report(report)) == Report(
+    report = AggregateReport(METADATA, POLICY, rows)
+    assert parse_report(compose_report(report)) == AggregateReport(
         METADATA, PublishedPolicy("b.example", "reject", "quarantine", "", "s", "r", "1", True), dict(rows)
     )
 
@@ -57,7 +57,7 @@ def test_every_reason_of_a_row_is_kept() -> None:
     """RFC 9990 §3.1.1.9: there may be several."""
     reasons = (("mailing_list", "l"), ("local_policy", "arc=pass"), ("other", ""))
     row = ReportRow("192.0.2.1", "none", False, False, "b.example", override=reasons[0], further_overrides=reasons[1:])
-    written = compose_report(Report(METADATA, POLICY, {row: 2}))
+    written = compose_report(AggregateReport(METADATA, POLICY, {row: 2}))
     assert written.count(b"<reason>") == 3
     [known] = dmarc_document(parse_report(written))["report"]["rows"]
     assert [(each["type"], each["comment"]) for each in known["overrides"]] == list(reasons)
@@ -138,7 +138,7 @@ def test_a_pass_under_a_policy_that_asks_for_nothing_is_none() -> None:
 
 
 def test_a_report_without_namespace_is_read() -> None:
-    xml = compose_report(Report(METADATA, POLICY, {row_of(FACTS, "192.0.2.1", "none"): 1}))
+    xml = compose_report(AggregateReport(METADATA, POLICY, {row_of(FACTS, "192.0.2.1", "none"): 1}))
     old = xml.replace(b' xmlns="urn:ietf:params:xml:ns:dmarc-2.0"', b"")
     assert old != xml
     assert parse_report(old) == parse_report(xml)
@@ -185,7 +185,7 @@ def test_the_reports_of_others_are_read_as_the_corpus_tells() -> None:
     for path in sources:
         found = read_reports(path.read_bytes())
         [report] = found.reports
-        assert isinstance(report, Report)
+        assert isinstance(report, AggregateReport)
         assert found.problems == ()
         document = told(path)
         metadata, policy = document["report_metadata"], document["policy_published"]
@@ -226,7 +226,7 @@ def assert_row(row: ReportRow, count: int, record: dict[str, Any]) -> None:
 def test_no_text_breaks_out_of_its_element(texts: list[str]) -> None:
     a, b, c, d, e, f, g = texts
     row = ReportRow("192.0.2.1", "none", True, False, a, b, c, ((d, e, "pass"),), (f, "fail"), ("other", g))
-    parsed = parse_report(compose_report(Report(METADATA, POLICY, {row: 7})))
+    parsed = parse_report(compose_report(AggregateReport(METADATA, POLICY, {row: 7})))
     assert list(parsed.rows.values()) == [7]
     assert [len(one.dkim) for one in parsed.rows] == [1]
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.rfc.dsn.compose import Report, ReportedRecipient, compose
+from mta.rfc.dsn.compose import ReportedRecipient, StatusReport, compose
 
 NOW = 1_767_604_987.0
 ORIGINAL = (
@@ -31,7 +31,7 @@ BOB = ReportedRecipient(
     last_attempt=NOW,
     retry_until=NOW + 60,
 )
-REPORT = Report(
+REPORT = StatusReport(
     "4Zq8",
     "mx.contoso.example",
     "postmaster@contoso.example",

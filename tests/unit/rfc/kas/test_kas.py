@@ -26,7 +26,6 @@ from mta.rfc.kas.request import (
     JSON,
     PROTO,
     RewrapRequest,
-    read_obligations,
     read_public_key,
     read_rewrap,
     read_token,
@@ -238,26 +237,6 @@ def test_bombs_and_other_encodings(data: bytes, encoding: str, code: str) -> Non
     with pytest.raises(KasError) as told:
         unpacked(data, encoding, limit=1000)
     assert told.value.code == code
-
-
-def context(value: Any) -> str:
-    return base64.b64encode(json.dumps(value).encode()).decode()
-
-
-def test_obligations_of_the_client() -> None:
-    names = ["https://contoso.example/obl/print/value/deny"]
-    assert read_obligations("") == ()
-    assert read_obligations(context({"obligations": {"fulfillableFQNs": names}})) == tuple(names)
-    for bad in (
-        "!",
-        context([]),
-        context({}),
-        context({"obligations": {"fulfillableFQNs": [1]}}),
-        context({"obligations": 1}),
-        "é",
-    ):
-        with pytest.raises(KasError):
-            read_obligations(bad)
 
 
 # --- answers ---

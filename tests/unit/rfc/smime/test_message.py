@@ -15,7 +15,7 @@ from mta.model.smime import SignatureStatus
 from mta.rfc.mime.entity import scan_entity
 from mta.rfc.mime.header import scan_header
 from mta.rfc.smime.message import MAX_LAYERS, decrypted_message, open_message
-from mta.rfc.smime.sign import certificates_only
+from tests.support.cms_forge import certificates_only
 from tests.support.corpora import files
 from tests.support.smime_mail import (
     CONTENT,
@@ -323,7 +323,7 @@ def test_compressed_content_is_unpacked_wherever_it_lies() -> None:
 
 
 def test_certificates_alone_are_no_signature() -> None:
-    found = opened(HEADER + p7m(certificates_only([anna().der]), "signed-data"))
+    found = opened(HEADER + p7m(certificates_only(anna().der), "signed-data"))
     assert (found.fault, found.layers) == (Fault.NONE, ())
 
 

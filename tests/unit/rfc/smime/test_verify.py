@@ -12,10 +12,18 @@ from mta.rfc.smime import algorithms as names
 from mta.rfc.smime import der
 from mta.rfc.smime.party import party
 from mta.rfc.smime.profile import PROFILES, with_words
-from mta.rfc.smime.sign import SigningIdentity, certificates_only, prepare_signer, signed_data
+from mta.rfc.smime.sign import SigningIdentity, prepare_signer, signed_data
 from mta.rfc.smime.signed_data import MAX_CERTIFICATES, MAX_SIGNERS
 from mta.rfc.smime.verify import verify_signed_data
-from tests.support.cms_forge import SHA256, Forgery, attribute, content_type, message_digest, with_key_algorithm
+from tests.support.cms_forge import (
+    SHA256,
+    Forgery,
+    attribute,
+    certificates_only,
+    content_type,
+    message_digest,
+    with_key_algorithm,
+)
 from tests.support.smime import ENTITY, NOW, issue, person
 
 GOOD, BAD, UNSUPPORTED = SignatureStatus.GOOD, SignatureStatus.BAD, SignatureStatus.UNSUPPORTED
@@ -271,7 +279,7 @@ def test_signers_and_certificates_are_bounded() -> None:
 
 
 def test_what_nobody_signed_is_not_good() -> None:
-    outcome = verify_signed_data(certificates_only([person("rsa").der, person("p256").der]), None)
+    outcome = verify_signed_data(certificates_only(person("rsa").der, person("p256").der), None)
     assert not outcome.good
     assert outcome.reason == "nobody signed it"
     assert set(outcome.certificates) == {person("rsa").der, person("p256").der}

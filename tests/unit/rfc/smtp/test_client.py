@@ -424,7 +424,6 @@ def test_an_error_names_the_phase_in_which_it_happened() -> None:
 SAY: dict[str, Callable[[SmtpClient], object]] = {
     "starttls": lambda c: c.starttls(),
     "auth": lambda c: c.authenticate(sasl.plain("u", "p")),
-    "rset": lambda c: c.rset(),
     "ehlo": lambda c: c.ehlo("me"),
     "helo": lambda c: c.helo("me"),
     "mail": lambda c: c.begin(envelope(), CARGO),
@@ -432,7 +431,6 @@ SAY: dict[str, Callable[[SmtpClient], object]] = {
 WRONG = [
     ("starttls", b"354 go\r\n"),
     ("auth", b"334 go\r\n"),
-    ("rset", b"550 no\r\n"),
     ("ehlo", b"354 go\r\n"),
     ("helo", b"334 go\r\n"),
     ("mail", b"354 go\r\n"),
@@ -454,7 +452,7 @@ def test_a_reply_of_the_wrong_class_breaks_the_protocol(command: str, wire: byte
 def test_no_command_may_be_said_while_a_reply_is_awaited(command: str) -> None:
     client = ready("PIPELINING", implicit_tls=True)
     client.secure = command != "starttls"
-    client.rset()
+    client.quit()
     with pytest.raises(LocalProtocolError):
         SAY[command](client)
 

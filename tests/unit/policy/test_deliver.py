@@ -7,11 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.config.contract import HostPort, Outbound, OutboundTls
-from mta.model.attempt import Scope
+from mta.model.attempt import Failure, Scope
 from mta.model.reply import Reply
 from mta.model.tls import TlsLevel
 from mta.policy.certificate import SYSTEM
-from mta.policy.deliver import TlsRequirement, judge_offer, judge_tls, may_authenticate, requirement
+from mta.policy.deliver import (
+    TlsRequirement,
+    judge_audit,
+    judge_offer,
+    judge_tls,
+    may_authenticate,
+    requirement,
+    strictest,
+    unusable,
+)
 from mta.policy.route import Destination
 from tests.unit.policy.test_identify import LEAVES
 from tests.unit.policy.world import (
@@ -253,3 +262,55 @@ def test_the_verdict_tells_a_failure_by_its_sign(needed, seen):
 
 def test_a_certificate_of_the_world_is_the_one_that_is_expected():
     assert judge_tls(VERIFIED_NAME, tls(CERTIFICATE), VERIFIER, NOW).failure is None
+
+
+AUDITED = Outbound(tls=OutboundTls(level=VERIFIED, names=NAME, ca=FABRIKAM_CA))
+LENIENT = Outbound(tls=OutboundTls(level=OPPORTUNISTIC))
+
+
+def test_of_a_contract_in_audit_mode_both_are_told_what_is_demanded_and_what_would_be() -> None:
+    needed = strictest(replace(LENIENT, audited=AUDITED), MX, HOST)
+    assert isinstance(needed, TlsRequirement)
+    assert (needed.level, needed.would) == (OPPORTUNISTIC, strictest(AUDITED, MX, HOST))
+    broken = strictest(replace(LENIENT, audited=replace(AUDITED, broken="no such file")), MX, HOST)
+    assert isinstance(broken, TlsRequirement)
+    assert isinstance(broken.would, Failure)
+    assert broken.would.reason == "contract-broken: no such file"
+    assert strictest(LENIENT, MX, HOST) == replace(needed, would=None)
+
+
+def test_a_broken_contract_is_our_own_word_and_passes() -> None:
+    """Nobody said it to us, so no bounce may quote it as the peer's; and a file can be mended."""
+    failure = unusable(replace(AUDITED, broken="no such file"))
+    assert failure is not None
+    assert (failure.scope, failure.permanent, failure.local) == (Scope.DESTINATION, False, True)
+    assert str(failure.reply).startswith("450 4.3.5")
+    assert unusable(AUDITED) is None
+
+
+def test_an_audit_says_what_the_contract_would_have_said() -> None:
+    shown = tls(CERTIFICATE)
+    assert judge_audit(TlsRequirement(ENCRYPTED), shown, VERIFIER, NOW) is None
+    good = TlsRequirement(ENCRYPTED, would=TlsRequirement(VERIFIED, NAME, FABRIKAM_CA))
+    bad = replace(good, would=TlsRequirement(VERIFIED, NAME, OTHER_CA))
+    assert judge_audit(good, shown, VERIFIER, NOW) == judge_tls(good.would, shown, VERIFIER, NOW)  # type: ignore[arg-type]
+    found = judge_audit(bad, shown, VERIFIER, NOW)
+    assert found is not None
+    assert found.failure is not None
+
+
+def test_a_password_goes_to_who_an_audited_contract_has_verified_and_to_nobody_else() -> None:
+    shown = tls(CERTIFICATE)
+    good = TlsRequirement(ENCRYPTED, would=TlsRequirement(VERIFIED, NAME, FABRIKAM_CA))
+    bad = replace(good, would=TlsRequirement(VERIFIED, NAME, OTHER_CA))
+    for needed, allowed in ((good, True), (bad, False)):
+        judgement = judge_tls(needed, shown, VERIFIER, NOW)
+        audit = judge_audit(needed, shown, VERIFIER, NOW)
+        assert may_authenticate(needed, judgement, audit) == allowed
+        assert not may_authenticate(needed, judgement, None)
+
+
+def test_the_oldest_version_that_is_allowed_is_no_fault() -> None:
+    needed = TlsRequirement(VERIFIED, NAME, FABRIKAM_CA, min_version="1.3")
+    assert judge_tls(needed, tls(CERTIFICATE), VERIFIER, NOW).failure is None
+    assert judge_tls(needed, tls(CERTIFICATE, version="1.2"), VERIFIER, NOW).verdict == "tls=outdated!verified"

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.config.contract import Connector, Inbound
+from mta.model.session import SessionFacts
 from mta.policy.certificate import CertificateDemand, judge_certificate
-from mta.policy.identify import Identity, can_identify, judge_proof, session, version
+from mta.policy.identify import Identity, can_identify, demanded, judge_proof, session, version
 from tests.unit.policy.world import (
     ANY_USAGE,
     CERTIFICATE,
@@ -68,6 +69,7 @@ PROOFS = [
     ("TLS is demanded, session in clear", want(), facts(), ["no-tls"]),
     ("TLS is demanded and there", want(), facts(tls=tls()), []),
     ("TLS 1.3 is demanded, 1.2 used", want(min_version="1.3"), facts(tls=OLD), ["tls-version"]),
+    ("TLS 1.2 is demanded, 1.2 used", want(min_version="1.2"), facts(tls=OLD), []),
     ("TLS 1.2 is demanded, 1.3 used", want(min_version="1.2"), facts(tls=tls()), []),
     ("optional TLS judges no version", want(required=False), facts(tls=tls(version="1.0")), []),
     ("a version nobody knows is too old", want(), facts(tls=tls(version="?")), ["tls-version"]),
@@ -317,3 +319,71 @@ def test_only_a_proven_enforced_relay_connector_relays(inbound, seen, relay, mod
 )
 def test_versions_compare_as_numbers(older, newer):
     assert version(older) < version(newer)
+
+
+NETWORK = networks("198.51.100.0/24")
+BROKEN = Connector("broken", relay=True, inbound=Inbound(networks=NETWORK, broken="ca.pem is no certificate"))
+
+
+@pytest.mark.parametrize(
+    ("connector", "undecided"),
+    [
+        (BROKEN, True),  # nothing lasting is wrong: it may be the peer's connector once the file is mended
+        (replace(BROKEN, mode="audit"), False),  # whose verdict is not awaited
+        (replace(BROKEN, inbound=replace(BROKEN.inbound, tls=demanding())), False),  # no TLS: that lasts
+        (replace(BROKEN, inbound=replace(BROKEN.inbound, broken="")), False),  # it is the peer's
+    ],
+    ids=["broken", "audit", "lasting", "whole"],
+)
+def test_only_what_may_still_be_proven_is_undecided(connector: Connector, undecided: bool) -> None:
+    found = session(index(connector), facts(), VERIFIER, NOW)
+    assert (found.undecided is not None) == undecided
+
+
+@pytest.mark.parametrize("combine", ["all", "any"])
+@pytest.mark.parametrize(
+    ("wanted", "seen", "expected"),
+    [
+        (want(ca=CA, nets=NEAR), facts(tls=tls()), ["no-certificate"]),
+        (want(ca=CA, nets=NEAR), shows(), ["contract-broken"]),
+        (want(nets=NEAR), facts(tls=tls()), ["contract-broken"]),
+        (want(nets=FAR_AWAY), facts(tls=tls()), ["network"]),
+        (want(ca=CA, nets=FAR_AWAY), facts(tls=tls()), ["no-certificate", "network"]),
+        (want(ca=CA, nets=NEAR), facts(), ["no-tls", "no-certificate"]),
+    ],
+    ids=["no-certificate", "shown", "none-wanted", "network", "both", "clear"],
+)
+def test_of_a_broken_contract_only_what_is_wrong_without_its_files_lasts(
+    wanted: Inbound, seen: SessionFacts, expected: list[str], combine: str
+) -> None:
+    """With `combine: any` the certificate may prove what the network does not, and the other way round."""
+    lasting = [word for word in expected if word == "no-tls"] or ["contract-broken"]
+    found = proof(replace(wanted, combine=combine, broken="ca.pem is no certificate"), seen)
+    assert found == (expected if combine == "all" else lasting)
+
+
+@pytest.mark.parametrize(
+    ("relay", "own_inbound", "domains", "identifies"),
+    [
+        (False, False, (), False),
+        (False, True, (), True),
+        (False, True, ("fabrikam.example",), False),
+        (False, False, ("fabrikam.example",), False),
+        (True, False, ("fabrikam.example",), True),
+    ],
+)
+def test_without_a_claim_a_session_is_a_relays_or_of_a_connector_without_domains(
+    relay: bool, own_inbound: bool, domains: tuple[str, ...], identifies: bool
+) -> None:
+    connector = Connector("x", domains=domains, relay=relay, own_inbound=own_inbound, inbound=Inbound(networks=NETWORK))
+    assert can_identify(connector) == identifies
+    assert not can_identify(replace(connector, inbound=Inbound()))
+    assert not can_identify(replace(connector, name="default"))
+
+
+def test_what_is_demanded_is_told_in_words() -> None:
+    assert demanded(Inbound()) == "nothing"
+    assert demanded(want()) == "TLS 1.2 or newer"
+    both = want(nets=NEAR, ca=CA)
+    assert " and an address of its networks" in demanded(both)
+    assert " or an address of its networks" in demanded(replace(both, combine="any"))

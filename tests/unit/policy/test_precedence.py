@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from mta.policy.precedence import (
 from mta.policy.route import Destination
 from mta.policy.sts import NO_POLICY, StsFinding, about_host
 from mta.ports import TlsaRecord
-from tests.unit.policy.world import GOOD_PIN
+from tests.unit.policy.world import GOOD_PIN, OTHER_CA
 
 NONE, OPPORTUNISTIC, ENCRYPTED, VERIFIED, PINNED = TlsLevel
 MX, HOST = Destination("mx", "fabrikam.example"), HostPort("mx1.fabrikam.example", 25)
@@ -277,3 +278,16 @@ def test_the_page_shows_what_each_finding_says() -> None:
     ):
         shown = [row[1:] for row in table(heading, "opportunistic", "mandatory")]
         assert shown == [[said["opportunistic"].value, said["mandatory"].value] for said in says]
+
+
+def test_hosts_under_a_policy_are_judged_by_the_authorities_for_policies() -> None:
+    found = Findings(sts=replace(NAMED, anchors=OTHER_CA))
+    needed = strictest(outbound(OPPORTUNISTIC), MX, HOST, found)
+    assert isinstance(needed, TlsRequirement)
+    assert needed.webpki == CertificateDemand((HOST.host.lower(),), OTHER_CA)
+
+
+def test_what_is_returned_for_requiretls_is_our_own_word() -> None:
+    returned = strictest(outbound(NONE), HOSTS, HOST, Findings(), Wish(required=True))
+    assert isinstance(returned, Failure)
+    assert (returned.local, returned.permanent) == (True, True)

@@ -15,6 +15,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class FileReportSpool:
         self._folder = folder
         self._bounds = bounds or Bounds()
         self._sizes: dict[str, int] = {}  # of shelves, as far as this process knows
+        self._counting = threading.Lock()
 
     # --- counts
 
@@ -118,7 +120,7 @@ class FileReportSpool:
         return tuple(
             (folder.name, path.name)
             for folder in self._days_of(shelf)
-            for path in sorted(folder.iterdir())
+            for path in _within(folder)
             if _NAME.fullmatch(path.name)
         )
 
@@ -145,11 +147,12 @@ class FileReportSpool:
             raise StorageFull(f"{self._folder}: less than {self._bounds.free} octets of the disk are free")
 
     def _grow(self, shelf: str, size: int) -> None:
-        if shelf not in self._sizes:
-            self._sizes[shelf] = sum(path.stat().st_size for path in (self._folder / shelf).rglob("*"))
-        if self._sizes[shelf] + size > self._bounds.shelf:
-            raise StorageFull(f"{self._folder / shelf} holds {self._sizes[shelf]} octets: no more are kept")
-        self._sizes[shelf] += size
+        with self._counting:
+            if shelf not in self._sizes:
+                self._sizes[shelf] = sum(map(_size, (self._folder / shelf).rglob("*")))
+            if self._sizes[shelf] + size > self._bounds.shelf:
+                raise StorageFull(f"{self._folder / shelf} holds {self._sizes[shelf]} octets: no more are kept")
+            self._sizes[shelf] += size
 
     def _private(self, path: str, flags: int) -> int:
         return os.open(path, flags | os.O_CLOEXEC, 0o600)
@@ -166,10 +169,22 @@ class FileReportSpool:
         return self._folder / shelf / _day(day) / _name(name)
 
     def _days_of(self, shelf: str) -> list[Path]:
-        folder = self._folder / shelf
-        if not folder.is_dir():
-            return []
-        return sorted(path for path in folder.iterdir() if path.is_dir() and _DAY.fullmatch(path.name))
+        return [path for path in _within(self._folder / shelf) if path.is_dir() and _DAY.fullmatch(path.name)]
+
+
+def _within(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []  # never made, or forgotten while the shelf was looked through
+
+
+def _size(path: Path) -> int:
+    try:
+        status = path.stat()
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
+    except FileNotFoundError:
+        return 0  # another thread, or another process, has just given it its name, or forgotten it
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,43 @@ def test_a_name_never_leaves_its_folder(tmp_path: Path, name: str) -> None:
         FileReportSpool(tmp_path).put("sent", f"{DAY}/..", "a", b"")
     with pytest.raises(StorageError):
         FileReportSpool(tmp_path).get("../sent", DAY, "a")
+
+
+def test_a_file_that_goes_while_the_shelf_is_counted_is_counted_as_nothing(tmp_path: Path, vanishing: set[str]) -> None:
+    """What another thread writes has a name for a moment only."""
+    FileReportSpool(tmp_path).put("sent", DAY, "before", b"1234567")
+    (tmp_path / "sent" / DAY / ".going.1.2").write_bytes(b"12")
+    vanishing.add(".going.1.2")
+    spool = FileReportSpool(tmp_path, Bounds(shelf=10))
+    spool.put("sent", DAY, "a", b"123")
+    with pytest.raises(StorageFull):
+        spool.put("sent", DAY, "b", b"1")
+
+
+def test_a_day_that_is_forgotten_while_the_shelf_is_read_has_no_files(tmp_path: Path, vanishing: set[str]) -> None:
+    spool = FileReportSpool(tmp_path)
+    spool.put("sent", DAY, "a", b"1")
+    spool.put("sent", "2026-11-25", "b", b"2")
+    vanishing.add(DAY)
+    assert spool.names("sent") == (("2026-11-25", "b"),)
+
+
+@pytest.fixture
+def vanishing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names that a folder's list still has, and that are gone when they are asked about."""
+    names: set[str] = set()
+    real_stat, real_iterdir = Path.stat, Path.iterdir
+
+    def asked(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path.name in names and not os.path.isdir(path):
+            raise FileNotFoundError(2, os.strerror(2), str(path))
+        return real_stat(path, follow_symlinks=follow_symlinks)
+
+    def listed(path: Path) -> Iterator[Path]:
+        if path.name in names:
+            raise FileNotFoundError(2, os.strerror(2), str(path))
+        return real_iterdir(path)
+
+    monkeypatch.setattr(Path, "stat", asked)
+    monkeypatch.setattr(Path, "iterdir", listed)
+    return names

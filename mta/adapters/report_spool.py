@@ -175,8 +175,8 @@ class FileReportSpool:
 def _within(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
-    except FileNotFoundError:
-        return []  # never made, or forgotten while the shelf was looked through
+    except (FileNotFoundError, NotADirectoryError):
+        return []  # never made, forgotten while the shelf was looked through, or something else is in its place
 
 
 def _size(path: Path) -> int:

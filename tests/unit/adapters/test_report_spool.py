@@ -122,6 +122,14 @@ def test_a_day_that_is_forgotten_while_the_shelf_is_read_has_no_files(tmp_path: 
     assert spool.names("sent") == (("2026-11-25", "b"),)
 
 
+def test_a_file_in_place_of_the_folder_is_a_shelf_without_files(tmp_path: Path) -> None:
+    (tmp_path / "reports").write_text("no folder")
+    spool = FileReportSpool(tmp_path / "reports")
+    assert (spool.names("sent"), spool.days()) == ((), ())
+    with pytest.raises(StorageError, match=r"File exists|Not a directory"):
+        spool.put("sent", DAY, "a", b"1")
+
+
 @pytest.fixture
 def vanishing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Names that a folder's list still has, and that are gone when they are asked about."""

@@ -27,7 +27,7 @@ from OpenSSL import SSL
 
 from mta.adapters.pki import Authority
 from mta.adapters.tls.context import server_context
-from mta.adapters.tls.layer import start_server_tls
+from mta.adapters.tls.handshake import start_server_tls
 
 BULK = 64 << 20
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

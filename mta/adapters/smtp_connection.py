@@ -18,7 +18,7 @@ from mta.adapters.smtp_content import cargo_of, pieces_of
 from mta.adapters.smtp_timeouts import Timeouts
 from mta.adapters.smtp_wire import Wire
 from mta.adapters.tls.context import client_context
-from mta.adapters.tls.layer import start_client_tls
+from mta.adapters.tls.handshake import start_client_tls
 from mta.errors import ConfigurationError, ConnectFailed, ContractChanged, RemoteProtocolError, TlsFailed
 from mta.model.envelope import Envelope
 from mta.model.reply import Reply

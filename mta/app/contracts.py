@@ -7,16 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mta.adapters.process import raise_descriptors
 from mta.app.outside import load_text
 from mta.config.contract import Configuration
 from mta.config.index import ConnectorIndex
 from mta.pipeline.site import Contract
-
-if TYPE_CHECKING:
-    from mta.app.worker import Orders
 
 _DESCRIPTORS_KEPT = 64  # for the queue, listeners, the log, outbound connections
 _DESCRIPTORS_OF_A_SESSION = 2  # its socket, and the file of a large message
@@ -28,11 +25,11 @@ class Contracts:
     Commands ask a live worker for `in_force` while connectors.yaml has problems.
     """
 
-    def __init__(self, orders: Orders) -> None:
-        self._path = orders.config
+    def __init__(self, path: str, text: str) -> None:
+        self._path = path
         self._descriptors = raise_descriptors()
         self._generation = 0
-        self.in_force: dict[str, Any] = {"text": orders.text, "since": time.time()}
+        self.in_force: dict[str, Any] = {"text": text, "since": time.time()}
 
     def make(self, configuration: Configuration) -> Contract:
         """The next generation."""

@@ -1,4 +1,4 @@
-"""The surroundings of every step, built from one configuration: of a worker, or of a command that looks or sends."""
+"""The surroundings of every step, from one configuration, for whoever looks or sends (a worker: worker_site.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from mta.config.contract import Configuration
 from mta.config.index import ConnectorIndex
 from mta.observe.log import EventLog
 from mta.pipeline.site import Contract, MessageIds, Site
-from mta.ports.vault import MailVault
 
 
 def make_site(contract: Contract, log: EventLog) -> Site:
@@ -32,7 +31,6 @@ def make_site(contract: Contract, log: EventLog) -> Site:
         key_ring=key_ring(configuration),
         policies=sts_policies(configuration, names),
     )
-    site.mail_vault = _portal_mail(configuration)
     site.access_tokens = OAuthTokens(lambda: site.resolver, clock)
     take_over(site, None)
     return site
@@ -41,25 +39,3 @@ def make_site(contract: Contract, log: EventLog) -> Site:
 def alone(configuration: Configuration) -> Contract:
     """The contract of a command that never reloads."""
     return Contract(configuration, ConnectorIndex(configuration), 1)
-
-
-def renew(site: Site, fresh: Contract) -> None:
-    """Exchange the ports that know the configuration; the caller exchanges the contract itself."""
-    take_over(site, fresh)
-    known = fresh.configuration
-    site.verifier = chain_verifier()
-    site.resolver = resolver(known)
-    site.dialer = dialer(known.server)
-    site.keys = key_provider(known)
-    site.key_ring = key_ring(known)
-    site.policies = sts_policies(known, site.resolver)
-    site.mail_vault = _portal_mail(known)
-
-
-def _portal_mail(configuration: Configuration) -> MailVault | None:
-    """What it needs is loaded where something is protected only."""
-    if configuration.protection is None:
-        return None
-    from mta.app.vault import portal_mail
-
-    return portal_mail(configuration)

@@ -20,7 +20,7 @@ from mta.app.contracts import Contracts
 from mta.app.folders import queue_folder, shard_folders
 from mta.app.listeners import Listeners
 from mta.app.outside import load_text
-from mta.app.site import make_site, renew
+from mta.app.worker_site import make_worker_site, renew
 from mta.config.contract import Configuration, Listener
 from mta.errors import ShardLocked, UsageError
 from mta.observe import events
@@ -115,9 +115,9 @@ async def _build(orders: Orders) -> Parts:
     log = EventLog(2, configuration.server.log_format, worker=orders.worker)
     log.metrics = Metrics()
     capture_libraries(log)
-    contracts = Contracts(orders)
+    contracts = Contracts(orders.config, orders.text)
     contract = contracts.make(configuration)
-    site = make_site(contract, log)
+    site = make_worker_site(contract, log)
     listening = Listeners(orders.sockets, orders.listen, contract, log)
     shards = _shards(orders, configuration, log)
     spool = report_spool(configuration)

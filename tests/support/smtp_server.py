@@ -21,7 +21,7 @@ from OpenSSL import SSL
 
 from mta.adapters.smtp_server.protocol import SmtpServerProtocol
 from mta.adapters.smtp_server.settings import ServerSettings
-from mta.adapters.tls.layer import start_client_tls
+from mta.adapters.tls.handshake import start_client_tls
 from mta.errors import StorageError
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content

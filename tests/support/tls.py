@@ -10,7 +10,7 @@ from typing import Any
 
 from OpenSSL import SSL
 
-from mta.adapters.tls.layer import start_client_tls, start_server_tls
+from mta.adapters.tls.handshake import start_client_tls, start_server_tls
 from mta.adapters.tls.transport import TlsTransport
 from mta.errors import TlsFailed
 from mta.model.tls import TlsFacts

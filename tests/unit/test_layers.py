@@ -54,6 +54,9 @@ RFC_MAY_IMPORT = {
     "kas": {"jose", "json", "tdf"},
     "tlog": {"jose", "json"},
 }
+KNOWN_CIRCLES: set[frozenset[str]] = {
+    frozenset({"mta.adapters.smtp_server.commands", "mta.adapters.smtp_server.content"}),
+}
 PURE = ("model", "policy", "rfc")
 FORBIDDEN_MODULES = {"socket", "random", "secrets", "ssl", "subprocess", "threading", "asyncio"}
 CLOCKS = {("time", "time"), ("time", "monotonic"), ("time", "localtime"), ("datetime", "now"), ("datetime", "utcnow")}
@@ -92,6 +95,65 @@ def test_imports_run_downward(path: Path) -> None:
         if target == "__version__":
             continue
         assert target == floor or target in MAY_IMPORT[floor], f"{floor} must not import {name}"
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _arrows() -> dict[str, set[str]]:
+    """Which module imports which, wherever in the file it says so, for type checkers too.
+
+    `from package import module` is an arrow to the module: its package is only the folder it lies in.
+    """
+    modules = {_module(path): path for path in _files()}
+    arrows: dict[str, set[str]] = {module: set() for module in modules}
+    for module, path in modules.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                arrows[module].update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                arrows[module] |= names & modules.keys()
+                if names - modules.keys():
+                    arrows[module].add(node.module)
+    return {module: (targets & modules.keys()) - {module} for module, targets in arrows.items()}
+
+
+def _circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that can reach each other: what is left when those that nobody or nothing in a circle needs have gone."""
+    left = {module: set(targets) for module, targets in arrows.items()}
+    while True:
+        needed = set().union(*left.values())
+        kept = {module for module, targets in left.items() if targets and module in needed}
+        if len(kept) == len(left):
+            break
+        left = {module: left[module] & kept for module in kept}
+    reach = {module: _reach(left, module) for module in left}
+    found = {frozenset(other for other in reach[one] if one in reach[other]) for one in left if one in reach[one]}
+    return sorted(sorted(circle) for circle in found)
+
+
+def _reach(arrows: dict[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        fresh = arrows[waiting.pop()] - seen
+        seen |= fresh
+        waiting.extend(fresh)
+    return seen
+
+
+def test_no_two_files_need_each_other() -> None:
+    """No circle of imports, within a package either: one of its files could not be understood without the others."""
+    assert [circle for circle in _circles(_arrows()) if frozenset(circle) not in KNOWN_CIRCLES] == []
+
+
+def test_a_circle_is_seen() -> None:
+    """Of two files and of more, beside others that lead to it or away from it."""
+    arrows = {"a": {"b"}, "b": {"c", "x"}, "c": {"b", "d"}, "d": {"e"}, "e": {"f"}, "f": {"e", "x"}, "x": set()}
+    assert _circles(arrows) == [["b", "c"], ["e", "f"]]
 
 
 @pytest.mark.parametrize("path", [p for p in _files() if _floor(p) == "rfc"], ids=lambda p: str(p.relative_to(ROOT)))

@@ -20,7 +20,7 @@ from mta.adapters.smtp_server.deadline import Deadline
 from mta.adapters.smtp_server.settings import ServerSettings
 from mta.adapters.smtp_server.stream import ClientStream, Hangup, LineTooLong, StreamEnded
 from mta.adapters.sockets import plain_ip
-from mta.adapters.tls.layer import start_server_tls
+from mta.adapters.tls.handshake import start_server_tls
 from mta.errors import TlsFailed
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts

@@ -1,25 +1,13 @@
-"""TLS between a raw transport and an application protocol, on any event loop.
-
-    raw transport  ->  TlsLayer (its protocol)  ->  application protocol
-    raw transport  <-  TlsLayer                 <-  TlsTransport (the application's transport)
-
-Both start functions take the transport over at once, before they are awaited: nothing that arrives from then on
-misses the layer, even when the call is made in `connection_made` and awaited in a task. They return once the
-handshake is done. The application protocol is not told `connection_made` again: the caller puts the returned
-transport in the place of the old one before it next awaits, and only after that does the first application data
-arrive. `connection_lost` is told once, however it ends.
-"""
+"""The protocol of a raw transport that carries TLS: OpenSSL over memory BIOs (handshake.py has the picture)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from enum import Enum, auto
 
 from OpenSSL import SSL
 
 from mta.adapters.tls.facts import handshake_facts, reason
-from mta.adapters.tls.transport import TlsTransport
 from mta.errors import TlsFailed
 from mta.model.tls import TlsFacts
 
@@ -27,49 +15,6 @@ RECORD = 16_384  # RFC 8446 §5.1: the most octets of plaintext in one record, a
 BATCH = 8 * RECORD  # plaintext that is encrypted before it goes to the raw transport in one piece
 GROWTH = 256  # RFC 8446 §5.2: a record grows by at most so many octets (ours by 22)
 QUIET = 65_536  # octets received after which OpenSSL's own answers (key updates, alerts) are sent at the latest
-
-
-def start_server_tls(
-    transport: asyncio.Transport, protocol: asyncio.BaseProtocol, context: SSL.Context, *, timeout: float
-) -> Coroutine[None, None, TlsTransport]:
-    """Be the TLS server on `transport` and put the layer under `protocol`; `timeout` in seconds. Await the result.
-
-    The caller has made sure that nothing received before is still buffered above (RFC 3207 §4.2). Raises TlsFailed,
-    and the connection is then closed.
-    """
-    connection = SSL.Connection(context, None)
-    connection.set_accept_state()
-    return _start(TlsLayer(transport, protocol, connection), timeout)
-
-
-def start_client_tls(
-    transport: asyncio.Transport, protocol: asyncio.BaseProtocol, context: SSL.Context, *, sni: str, timeout: float
-) -> Coroutine[None, None, TlsTransport]:
-    """Be the TLS client on `transport`; `sni` is the name asked for, in A-labels, or empty. As start_server_tls."""
-    connection = SSL.Connection(context, None)
-    connection.set_connect_state()
-    connection.request_ocsp()  # RFC 6066 §8: whether the certificate is revoked, in the words of its issuer
-    if sni:
-        connection.set_tlsext_host_name(sni.encode("ascii"))
-    return _start(TlsLayer(transport, protocol, connection, sni), timeout)
-
-
-def _start(layer: TlsLayer, timeout: float) -> Coroutine[None, None, TlsTransport]:
-    loop = asyncio.get_running_loop()
-    timer = loop.call_later(timeout, layer.fail, "timed out")
-    return _finish(layer, layer.handshake(loop.create_future()), timer)
-
-
-async def _finish(layer: TlsLayer, result: asyncio.Future[TlsFacts], timer: asyncio.TimerHandle) -> TlsTransport:
-    try:
-        facts = await result
-    except asyncio.CancelledError:
-        layer.abort()
-        raise
-    finally:
-        timer.cancel()
-    asyncio.get_running_loop().call_soon(layer.open)
-    return TlsTransport(layer, facts)
 
 
 class _State(Enum):
@@ -81,7 +26,7 @@ class _State(Enum):
 
 
 class TlsLayer(asyncio.Protocol):
-    """The protocol of the raw transport. Made and driven by the start functions and TlsTransport."""
+    """The protocol of the raw transport. Made and driven by handshake.py and TlsTransport."""
 
     def __init__(
         self, raw: asyncio.Transport, app: asyncio.BaseProtocol, connection: SSL.Connection, sni: str = ""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mta.adapters.tls.layer import TlsLayer
 from mta.model.tls import TlsFacts
-
-if TYPE_CHECKING:
-    from mta.adapters.tls.layer import TlsLayer
 
 
 class TlsTransport(asyncio.Transport):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from mta.adapters.tls.context import client_context, server_context
-from mta.adapters.tls.layer import start_client_tls, start_server_tls
+from mta.adapters.tls.handshake import start_client_tls, start_server_tls
 from mta.errors import TlsFailed
 from tests.support.patience import PATIENCE
 from tests.support.pki import Authority, facts, self_signed

@@ -17,7 +17,7 @@ CLOCK_STORIES := $(addprefix tests/scenarios/, test_smime_interop.py test_smime_
 	test_connectors.py test_dane_oracle.py test_revocation.py test_mta_sts.py test_auth_out.py)
 CLOCK_UNITS := $(addprefix tests/unit/, rfc/pkix/test_crl.py rfc/pkix/test_ocsp.py rfc/smimea adapters/judge \
 	adapters/tls/test_chain.py adapters/tls/test_staple.py adapters/test_key_ring.py adapters/test_demo_pki.py \
-	adapters/test_report_spool.py cli config/test_files.py config/test_certificates.py policy/test_directory.py \
+	adapters/test_report_spool.py cli config/test_files.py contract/test_certificates.py policy/test_directory.py \
 	policy/test_revocation.py policy/test_sts.py policy/test_report.py queue/test_reports.py)
 SHIFTED = env LD_PRELOAD=$(FAKETIME_LIBRARY) FAKETIME=+$(1)d DONT_FAKE_MONOTONIC=1 \
 	PYTHONPATH=$(CURDIR)/tests/support/shifted \

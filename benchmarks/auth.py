@@ -28,8 +28,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mta.adapters.dns import DnsResolver
-from mta.config.contract import Authentication, Configuration, Connector, Inbound, Server
-from mta.config.index import ConnectorIndex
+from mta.contract.authentication import Authentication
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import Connector
+from mta.contract.inbound import Inbound
+from mta.contract.index import ConnectorIndex
+from mta.contract.server import Server
 from mta.model.address import Mailbox
 from mta.model.message import Content
 from mta.pipeline.authenticate import Incoming, LookUps, authenticate, without_forgeries

@@ -42,7 +42,7 @@ class MtaError(Exception):
 class ConfigurationError(MtaError):
     """connectors.yaml cannot be used. `problems` holds printable lines, one a problem.
 
-    `files`: what was read on the way, with stamps (config/watch.py): a change of one of these may mend it.
+    `files`: what was read on the way, with stamps (contract/watch.py): a change of one of these may mend it.
     """
 
     def __init__(self, problems: tuple[str, ...], files: Mapping[str, tuple[int, ...]] | None = None) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from mta.config.contract import Configuration, Listener
-from mta.config.watch import Stamp
+from mta.contract.configuration import Configuration
+from mta.contract.server import Listener
+from mta.contract.watch import Stamp
 from mta.role import RoleKeeper
 
 

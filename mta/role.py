@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.observe import events
 from mta.observe.log import EventLog
 

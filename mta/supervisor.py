@@ -18,10 +18,10 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from mta.config.ailments import Told
-from mta.config.contract import Configuration
-from mta.config.listening import demand_servable, only_at_restart
-from mta.config.watch import FileWatch, unchanged
+from mta.contract.ailments import Told
+from mta.contract.configuration import Configuration
+from mta.contract.listening import demand_servable, only_at_restart
+from mta.contract.watch import FileWatch, unchanged
 from mta.errors import ConfigurationError
 from mta.observe import events
 from mta.observe.log import EventLog

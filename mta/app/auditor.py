@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from mta.app.folders import control_paths, open_offline
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.errors import MtaError, StorageError
 from mta.observe.log import EventLog
 from mta.queue.letter import LETTER, queue_letter

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mta.app.folders import in_house, queue_folder
-from mta.config.certificates import PARTNER, PIN, Known, known_certificates
-from mta.config.contract import Configuration
+from mta.contract.certificates import PARTNER, PIN, Known, known_certificates
+from mta.contract.configuration import Configuration
 from mta.errors import UsageError
 from mta.model.seen import Seen
 

@@ -15,10 +15,11 @@ from mta.adapters.privileges import acting_for
 from mta.adapters.token_pool.pool import KeyMissing
 from mta.app.keys import token_key
 from mta.app.root_key_checks import Finding, examine_root_keys
-from mta.config.contract import TOKEN, Configuration
 from mta.config.load import Examination, examine
 from mta.config.problems import Path as Place
 from mta.config.problems import Problem, dotted, in_order
+from mta.contract.configuration import Configuration
+from mta.contract.values import TOKEN
 from mta.errors import MtaError, UsageError
 
 

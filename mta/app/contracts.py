@@ -11,8 +11,8 @@ from typing import Any
 
 from mta.adapters.process import raise_descriptors
 from mta.app.outside import load_text
-from mta.config.contract import Configuration
-from mta.config.index import ConnectorIndex
+from mta.contract.configuration import Configuration
+from mta.contract.index import ConnectorIndex
 from mta.pipeline.site import Contract
 
 _DESCRIPTORS_KEPT = 64  # for the queue, listeners, the log, outbound connections

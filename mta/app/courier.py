@@ -18,7 +18,7 @@ from typing import Any
 
 from mta.adapters.control import ask
 from mta.app.folders import control_paths, queue_folder
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.errors import NotOpened, StorageError, Unanswered
 from mta.ports.portal import Answer
 

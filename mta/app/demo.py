@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mta.config.contract import Configuration, HostPort, KeyPair
+from mta.contract.configuration import Configuration
+from mta.contract.values import HostPort, KeyPair
 from mta.errors import UsageError
 from mta.model.protected import Actor
 from mta.observe.vault_events import Operation

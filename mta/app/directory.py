@@ -15,15 +15,8 @@ from mta.adapters.directory.folder import FolderSource as Folder
 from mta.adapters.directory.harvested import HarvestedSource as Harvested
 from mta.adapters.durable import make_folder
 from mta.app.folders import in_house, queue_folder
-from mta.config.contract import Configuration
-from mta.config.contract_directory import (
-    CertSource,
-    FolderSource,
-    HarvestedSource,
-    LdapSource,
-    Source,
-    StaticCertificates,
-)
+from mta.contract.configuration import Configuration
+from mta.contract.directory import CertSource, FolderSource, HarvestedSource, LdapSource, Source, StaticCertificates
 from mta.model.directory import TrustRung
 from mta.observe.log import EventLog
 from mta.pipeline.directory import Directory, NoDirectory, NoJudge, Patience, Surroundings

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.errors import UsageError
 
 _SHARD = "shard-{:02d}"

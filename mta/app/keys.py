@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mta.config.contract import Configuration, Domain
+from mta.contract.configuration import Configuration
+from mta.contract.domains import Domain
 from mta.errors import MtaError
 from mta.pipeline.site import NoKeyRing
 from mta.ports import KeyProvider, KeyRing, TokenKey

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mta.config.contract import Listener, Server
+from mta.contract.server import Listener, Server
 from mta.observe.log import EventLog
 
 

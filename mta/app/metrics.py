@@ -12,9 +12,9 @@ from typing import Any
 from mta.adapters.control import reachable
 from mta.app.certificates import certificates
 from mta.app.folders import control_paths
-from mta.config.ailments import broken
-from mta.config.certificates import Known, known_certificates
-from mta.config.contract import Configuration
+from mta.contract.ailments import broken
+from mta.contract.certificates import Known, known_certificates
+from mta.contract.configuration import Configuration
 from mta.errors import UsageError
 from mta.observe import metrics
 from mta.observe.log import EventLog

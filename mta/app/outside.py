@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mta.config.contract import Configuration, Server
+from mta.contract.configuration import Configuration
+from mta.contract.server import Server
 from mta.errors import UsageError
 from mta.ports import ChainVerifier, Dialer, Resolver, StsPolicies
 

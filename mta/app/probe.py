@@ -9,7 +9,7 @@ from dataclasses import replace
 from mta.app.folders import queue_folder
 from mta.app.outside import dialer, look_ups, sts_policies
 from mta.app.site import alone, make_site
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.observe.log import EventLog
 from mta.pipeline.site import Shard, Site
 from mta.queue.chores import Chore

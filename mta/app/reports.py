@@ -11,7 +11,7 @@ from typing import Any
 from mta.adapters.report_spool import FileReportSpool
 from mta.app.folders import in_house, open_offline, queue_folder
 from mta.app.site import alone, make_site
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.errors import StorageError, UsageError
 from mta.observe.log import EventLog
 from mta.pipeline.site import Site

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, cast
 
-from mta.config.index import ConnectorIndex
+from mta.contract.index import ConnectorIndex
 from mta.errors import LocalProtocolError, StorageError, UsageError
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from mta.adapters.privileges import acting_for
 from mta.app.root_keys import token_maker
-from mta.config.certificates import Known
-from mta.config.contract import TOKEN, Configuration
-from mta.config.contract_protection import Protection, RootKeyPlace
 from mta.config.problems import Path as Place
+from mta.contract.certificates import Known
+from mta.contract.configuration import Configuration
+from mta.contract.protection import Protection, RootKeyPlace
+from mta.contract.values import TOKEN
 from mta.errors import KeyAway, MtaError, StorageError, UsageError
 from mta.model.protected import KeyState, RootKey
 from mta.vault.root_keys import root_key_bits

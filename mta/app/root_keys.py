@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mta.app.vault import places_of
-from mta.config.contract import TOKEN, Configuration
-from mta.config.contract_protection import RootKeyPlace
+from mta.contract.configuration import Configuration
+from mta.contract.protection import RootKeyPlace
+from mta.contract.values import TOKEN
 from mta.errors import MtaError, UsageError
 from mta.model.protected import RootKey
 from mta.vault.root_keys import root_key_bits

@@ -12,8 +12,9 @@ from typing import IO
 
 from mta.app.folders import queue_folder
 from mta.app.outside import load, load_text
-from mta.config.contract import Configuration, Listener
-from mta.config.watch import stamp
+from mta.contract.configuration import Configuration
+from mta.contract.server import Listener
+from mta.contract.watch import stamp
 from mta.errors import ConfigurationError, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries

@@ -8,8 +8,8 @@ from mta.adapters.oauth_tokens import OAuthTokens
 from mta.app.directory import take_over
 from mta.app.keys import key_provider, key_ring
 from mta.app.outside import SystemClock, chain_verifier, dialer, resolver, sts_policies
-from mta.config.contract import Configuration
-from mta.config.index import ConnectorIndex
+from mta.contract.configuration import Configuration
+from mta.contract.index import ConnectorIndex
 from mta.observe.log import EventLog
 from mta.pipeline.site import Contract, MessageIds, Site
 

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from mta.app.auditor import QueuedAuditor
 from mta.app.outside import SystemClock
-from mta.config.contract import Configuration
-from mta.config.contract_protection import Protection
+from mta.contract.configuration import Configuration
+from mta.contract.protection import Protection
 from mta.errors import MtaError, UsageError
 from mta.ports.vault import Deposited, MailVault, Post, RootKeys
 from mta.vault.mail import protect_message

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from mta.app.vault import open_vault
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.errors import MtaError, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries

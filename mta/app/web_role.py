@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.role import Role
 
 

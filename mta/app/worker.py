@@ -21,7 +21,8 @@ from mta.app.folders import queue_folder, shard_folders
 from mta.app.listeners import Listeners
 from mta.app.outside import load_text
 from mta.app.worker_site import make_worker_site, renew
-from mta.config.contract import Configuration, Listener
+from mta.contract.configuration import Configuration
+from mta.contract.server import Listener
 from mta.errors import ShardLocked, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries

@@ -6,7 +6,7 @@ from mta.app.directory import take_over
 from mta.app.keys import key_provider, key_ring
 from mta.app.outside import chain_verifier, dialer, resolver, sts_policies
 from mta.app.site import make_site
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.observe.log import EventLog
 from mta.pipeline.site import Contract, Site
 from mta.ports.vault import MailVault

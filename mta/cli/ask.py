@@ -10,9 +10,9 @@ from typing import Any
 
 from mta.app import Need, control_paths, open_offline, standing, worker_parts
 from mta.app.rescue import answer_rescue
-from mta.config.contract import Configuration
-from mta.config.index import ConnectorIndex
 from mta.config.problems import one_line
+from mta.contract.configuration import Configuration
+from mta.contract.index import ConnectorIndex
 from mta.errors import UsageError
 from mta.queue.operations import answer, joined
 

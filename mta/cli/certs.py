@@ -11,7 +11,7 @@ from mta.app.certificates import certificates
 from mta.app.root_key_checks import root_key_rows
 from mta.cli.ask import look
 from mta.cli.paint import Paint, paint_for
-from mta.config.certificates import Known
+from mta.contract.certificates import Known
 
 
 def certs_list(config: str, days: int, json_output: bool) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from mta.app.directory import open_directory
 from mta.cli.ask import look
 from mta.cli.paint import Paint, paint_for
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.errors import UsageError
 from mta.model.address import Mailbox
 from mta.model.directory import Candidate, DirectoryAnswer, DirectoryStatus

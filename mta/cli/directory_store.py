@@ -15,8 +15,8 @@ from mta.app import load
 from mta.app.directory import Stores, open_stores
 from mta.cli.directory import ask, certificate_document, read_mailbox
 from mta.cli.paint import moment
-from mta.config.contract import Configuration
 from mta.config.values import ValueFault, domain_name
+from mta.contract.configuration import Configuration
 from mta.errors import UsageError
 from mta.rfc.pkix.bundle import certificates_in, pem_of
 from mta.rfc.pkix.person import person_facts

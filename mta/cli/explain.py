@@ -23,9 +23,9 @@ from mta.cli.explain_smime import Letter, add_smime, smime_lines
 from mta.cli.message import incoming
 from mta.cli.trace import published_lines
 from mta.cli.verify import facts_in_words
-from mta.config.contract import Configuration
-from mta.config.index import ConnectorIndex
 from mta.config.problems import one_line
+from mta.contract.configuration import Configuration
+from mta.contract.index import ConnectorIndex
 from mta.errors import ConfigurationError, UsageError
 from mta.model.address import Mailbox, ascii_lower
 from mta.model.attempt import Failure

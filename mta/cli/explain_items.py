@@ -12,7 +12,7 @@ from typing import Any
 from mta.app import acting_for
 from mta.app.vault import open_vault
 from mta.cli.vault_words import granted_to, stamp
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.errors import MtaError, TdfError
 from mta.rfc.mime.detach import Part, leaves
 from mta.rfc.tdf.open import read_protected

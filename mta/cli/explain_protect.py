@@ -12,9 +12,11 @@ from typing import Any
 from mta.app.directory import open_directory
 from mta.app.probe import looking_site
 from mta.cli.explain_smime import Letter, found_in
-from mta.config.contract import Configuration, Connector, Smime
-from mta.config.index import ConnectorIndex
-from mta.config.readers import reader_name
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import Connector
+from mta.contract.index import ConnectorIndex
+from mta.contract.readers import reader_name
+from mta.contract.smime import Smime
 from mta.model.attempt import Failure
 from mta.model.directory import DirectoryAnswer
 from mta.pipeline.identity import fitting, signing_identity

@@ -13,7 +13,8 @@ from typing import Any
 from mta.app.directory import open_directory
 from mta.app.probe import looking_site
 from mta.cli.directory import answer_document, certificate_document
-from mta.config.contract import Configuration, Smime
+from mta.contract.configuration import Configuration
+from mta.contract.smime import Smime
 from mta.model.author import FromField
 from mta.model.directory import DirectoryAnswer
 from mta.pipeline.identity import fitting, signing_identity

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from mta.app import load
-from mta.config.draft import UNNAMED_HOST, Draft, render
-from mta.config.import_exchange import import_exchange
-from mta.config.import_postfix import import_postfix
 from mta.config.load import Examination, examine_text
 from mta.config.problems import one_line
 from mta.errors import UsageError
+from mta.importers.draft import UNNAMED_HOST, Draft, render
+from mta.importers.exchange.convert import import_exchange
+from mta.importers.postfix.convert import import_postfix
 
 ALL = "all"
 

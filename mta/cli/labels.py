@@ -10,7 +10,7 @@ from mta.app.vault import protection_of
 from mta.cli.ask import look
 from mta.cli.paint import duration
 from mta.cli.vault_words import one_label, readers_of
-from mta.config.contract_protection import Label
+from mta.contract.protection import Label
 from mta.model.rights import Enforcement, Right
 from mta.policy.rights import enforcement, table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from mta.config.contract_limits import Limits
+from mta.contract.limits import Limits
 from mta.model.address import Mailbox
 from mta.model.message import Content
 from mta.pipeline.authenticate import Incoming

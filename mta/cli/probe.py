@@ -16,8 +16,8 @@ from mta.cli.ask import look
 from mta.cli.paint import Paint, paint_for
 from mta.cli.screen import known_connector
 from mta.cli.trace import attempt_lines
-from mta.config.index import ConnectorIndex
 from mta.config.values import ValueFault, domain_name
+from mta.contract.index import ConnectorIndex
 from mta.errors import UsageError
 from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult

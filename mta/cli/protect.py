@@ -27,7 +27,7 @@ from mta.cli.vault_words import (
     readers_of,
     told_refusal,
 )
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.errors import KeyAway, NotOpened, StorageError, TdfError, UsageError
 from mta.model.protected import Actor, Item
 from mta.model.rights import Right

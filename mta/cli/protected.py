@@ -13,8 +13,8 @@ from mta.app import acting_for, load
 from mta.app.vault import open_vault, protection_of
 from mta.cli.paint import octets
 from mta.cli.vault_words import administrator, end_at, granted_to, item_document, read_reader, stamp
-from mta.config.contract import Configuration
 from mta.config.problems import did_you_mean
+from mta.contract.configuration import Configuration
 from mta.errors import UsageError
 from mta.model.protected import Actor, Item, ItemState
 from mta.model.rights import Right, expand

@@ -7,8 +7,8 @@ import sys
 
 from mta.app import load
 from mta.cli.trace import find
-from mta.config.index import ConnectorIndex
 from mta.config.problems import one_line
+from mta.contract.index import ConnectorIndex
 from mta.policy.replay import SAME, WORSE, replay, summary, words
 
 _MOST = 5_000  # messages, the newest

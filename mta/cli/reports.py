@@ -14,7 +14,7 @@ from mta.app import ask_worker, control_paths
 from mta.app.reports import import_reports, send_offline, sent_report, stored_reports
 from mta.cli.ask import look
 from mta.cli.paint import paint_for
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.errors import UsageError
 from mta.observe.log import printable
 

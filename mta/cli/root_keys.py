@@ -14,9 +14,9 @@ from mta.app.root_keys import place_key, read_key, remove_key, take_key
 from mta.app.vault import places_of, protection_of
 from mta.cli.protected import with_vault
 from mta.cli.vault_words import administrator, stamp
-from mta.config.contract import Configuration
-from mta.config.contract_protection import RootKeyPlace
 from mta.config.problems import did_you_mean
+from mta.contract.configuration import Configuration
+from mta.contract.protection import RootKeyPlace
 from mta.errors import MtaError, UsageError
 from mta.model.protected import Actor, KeyState, RootKey
 from mta.observe.vault_events import Operation

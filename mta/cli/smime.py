@@ -16,7 +16,7 @@ from typing import Any
 
 from mta.app import anchored_judge, load, read_certificates, read_lists, read_own
 from mta.app.directory import open_directory, open_judge
-from mta.config.contract import Configuration
+from mta.contract.configuration import Configuration
 from mta.errors import ConfigurationError, SmimeError, UsageError
 from mta.model.address import Mailbox
 from mta.model.message import HeaderBlock

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
 
 from mta.app import load
-from mta.config.contract import Configuration
 from mta.config.values import ValueFault, domain_name
+from mta.contract.configuration import Configuration
 from mta.errors import UsageError
 from mta.model.sts import NONE, StsPolicy
 from mta.rfc.mtasts.parse import MAX_AGE, PolicyFault, parse_policy

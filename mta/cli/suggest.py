@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 from mta.app import load
 from mta.cli.trace import find
-from mta.config.draft import render
-from mta.config.index import ConnectorIndex
+from mta.contract.index import ConnectorIndex
+from mta.importers.draft import render
 from mta.policy.suggest import suggest
 
 _MOST = 5_000  # messages, the newest

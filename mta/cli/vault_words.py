@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from mta.config.contract_protection import RECIPIENTS, Label, Protection
 from mta.config.problems import did_you_mean
-from mta.config.readers import reader_name
 from mta.config.values import ValueFault, duration, moment
+from mta.contract.protection import RECIPIENTS, Label, Protection
+from mta.contract.readers import reader_name
 from mta.errors import KeyAway, MtaError, StorageError, UsageError
 from mta.model.protected import Actor, Grant, Item
 from mta.policy.rights import table

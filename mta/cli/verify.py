@@ -13,7 +13,7 @@ from typing import Any
 
 from mta.app import load, look_ups
 from mta.cli.message import incoming
-from mta.config.contract import Server
+from mta.contract.server import Server
 from mta.errors import ConfigurationError, UsageError
 from mta.model.address import Mailbox, ascii_lower
 from mta.model.auth import AuthenticationFacts

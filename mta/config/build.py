@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mta.config import contract, schema
-from mta.config.contract import ANY_RECIPIENT, DEFAULT, VERIFY_RECIPIENT
-from mta.config.contract_limits import Reports
-from mta.config.contract_server import Probing, StsFetching
+from mta.config import schema
 from mta.config.dkim import build_keys, build_sealing_key, in_force
 from mta.config.files import SYSTEM, Files
 from mta.config.problems import Path, Report
@@ -18,6 +15,14 @@ from mta.config.schema_limits import limits
 from mta.config.smime import build_own, build_pkcs11, build_smime
 from mta.config.triggers import build_protect
 from mta.config.values import ValueFault, domain_name
+from mta.contract.authentication import Authentication
+from mta.contract.connectors import DEFAULT, Connector
+from mta.contract.dkim import DkimKey
+from mta.contract.domains import ANY_RECIPIENT, VERIFY_RECIPIENT, Domain
+from mta.contract.inbound import ClientCertificate, Inbound, InboundTls
+from mta.contract.outbound import Auth, Outbound, OutboundTls
+from mta.contract.reports import Reports
+from mta.contract.server import Listener, Probing, Server, StsFetching
 from mta.model.address import Mailbox
 from mta.model.tls import HARD, OFF, SOFT, Revocation, TlsLevel, TrustAnchors
 from mta.ports.access import AccessGrant
@@ -32,15 +37,15 @@ class Workshop:
     cpus: int
 
 
-def build_server(keys: schema.ServerKeys, shop: Workshop) -> contract.Server:
+def build_server(keys: schema.ServerKeys, shop: Workshop) -> Server:
     """The `server` object."""
     pair = keys.certificate
     store = keys.queue.store.removeprefix("sqlite:")
-    return contract.Server(
+    return Server(
         hostname=keys.hostname,
         postmaster=str(keys.postmaster) if keys.postmaster else f"postmaster@{keys.hostname}",
         authserv_id=keys.authserv_id or keys.hostname,
-        listen=tuple(contract.Listener(one.address, one.tls, tuple(one.proxy)) for one in keys.listen),
+        listen=tuple(Listener(one.address, one.tls, tuple(one.proxy)) for one in keys.listen),
         certificate=shop.files.key_pair(pair.chain, pair.key, ("server", "certificate")) if pair else None,
         user=keys.user or "",
         queue=f"sqlite:{shop.files.resolve(store)}",
@@ -81,7 +86,7 @@ def _reports(keys: schema.ServerKeys) -> Reports:
     )
 
 
-def build_domains(settings: schema.Settings, shop: Workshop) -> dict[str, contract.Domain]:
+def build_domains(settings: schema.Settings, shop: Workshop) -> dict[str, Domain]:
     """Our own domains by normalised name; two spellings of one domain are a problem."""
     names: dict[str, str] = {}
     for written in settings.domains:
@@ -99,8 +104,8 @@ def build_domains(settings: schema.Settings, shop: Workshop) -> dict[str, contra
     return {name: _domain(name, settings.domains[names[name]], frozenset(names), shop, names[name]) for name in names}
 
 
-def _domain(name: str, keys: schema.DomainKeys, ours: frozenset[str], shop: Workshop, written: str) -> contract.Domain:
-    return contract.Domain(
+def _domain(name: str, keys: schema.DomainKeys, ours: frozenset[str], shop: Workshop, written: str) -> Domain:
+    return Domain(
         name=name,
         deliver_to=tuple(keys.deliver_to),
         connector=keys.connector,
@@ -111,7 +116,7 @@ def _domain(name: str, keys: schema.DomainKeys, ours: frozenset[str], shop: Work
     )
 
 
-def _dkim(name: str, keys: schema.DomainKeys, shop: Workshop, path: Path) -> tuple[contract.DkimKey, ...]:
+def _dkim(name: str, keys: schema.DomainKeys, shop: Workshop, path: Path) -> tuple[DkimKey, ...]:
     found = build_keys(name, keys.dkim, shop.files, (shop.report, path))
     if keys.dkim and not in_force(found, shop.files.now):
         shop.report.warning(path, f"no key is in force today: mail of {name} leaves unsigned", "see `from` and `until`")
@@ -139,7 +144,7 @@ def _recipients(
     return frozenset(found)
 
 
-def build_connectors(settings: schema.Settings, shop: Workshop) -> dict[str, contract.Connector]:
+def build_connectors(settings: schema.Settings, shop: Workshop) -> dict[str, Connector]:
     """All connectors in file order, `default` among them whether it was written or not."""
     default = _connector(DEFAULT, settings.connectors.get(DEFAULT, schema.ConnectorKeys()), None, shop)
     found = {
@@ -149,18 +154,16 @@ def build_connectors(settings: schema.Settings, shop: Workshop) -> dict[str, con
     return found if DEFAULT in found else found | {DEFAULT: default}
 
 
-def _connector(
-    name: str, keys: schema.ConnectorKeys, default: contract.Connector | None, shop: Workshop
-) -> contract.Connector:
+def _connector(name: str, keys: schema.ConnectorKeys, default: Connector | None, shop: Workshop) -> Connector:
     path: Path = ("connectors", name)
-    connector = contract.Connector(
+    connector = Connector(
         name=name,
         mode=keys.mode if isinstance(keys.mode, str) else keys.mode.inbound,
         mode_out=keys.mode if isinstance(keys.mode, str) else keys.mode.outbound,
         domains=tuple(dict.fromkeys(keys.domains)),
         relay=keys.relay,
-        inbound=default.inbound if default else contract.Inbound(),
-        outbound=default.outbound if default else contract.Outbound(),
+        inbound=default.inbound if default else Inbound(),
+        outbound=default.outbound if default else Outbound(),
         own_inbound=keys.inbound is not None,
         own_outbound=keys.outbound is not None,
         line=shop.report.line(path) if path in shop.report.marks.keys else 0,
@@ -173,11 +176,9 @@ def _connector(
     return connector
 
 
-def _inbound(
-    name: str, keys: schema.InboundKeys, default: contract.Connector | None, shop: Workshop, path: Path
-) -> contract.Inbound:
-    usual = default.inbound.authentication if default else contract.Authentication()
-    return contract.Inbound(
+def _inbound(name: str, keys: schema.InboundKeys, default: Connector | None, shop: Workshop, path: Path) -> Inbound:
+    usual = default.inbound.authentication if default else Authentication()
+    return Inbound(
         claims=frozenset(keys.claims),
         tls=_inbound_tls(keys.tls, shop, (*path, "tls")),
         networks=tuple(dict.fromkeys(keys.networks)),
@@ -190,8 +191,8 @@ def _inbound(
     )
 
 
-def _authentication(name: str, keys: AuthenticationKeys) -> contract.Authentication:
-    found = contract.Authentication(
+def _authentication(name: str, keys: AuthenticationKeys) -> Authentication:
+    found = Authentication(
         checked=True,
         dkim=keys.dkim,
         min_rsa_bits=keys.min_rsa_bits,
@@ -208,17 +209,17 @@ def _authentication(name: str, keys: AuthenticationKeys) -> contract.Authenticat
 
 def _inbound_tls(
     keys: Literal["optional", "required"] | schema.InboundTlsKeys, shop: Workshop, path: Path
-) -> contract.InboundTls:
+) -> InboundTls:
     if isinstance(keys, str):
-        return contract.InboundTls(required=keys == "required")
+        return InboundTls(required=keys == "required")
     wanted = keys.client_certificate
     certificate = _client_certificate(wanted, shop, (*path, "client_certificate")) if wanted else None
-    return contract.InboundTls(True, keys.min_version, certificate)
+    return InboundTls(True, keys.min_version, certificate)
 
 
-def _client_certificate(keys: schema.ClientCertificateKeys, shop: Workshop, path: Path) -> contract.ClientCertificate:
+def _client_certificate(keys: schema.ClientCertificateKeys, shop: Workshop, path: Path) -> ClientCertificate:
     ca = keys.ca or (SYSTEM if keys.names else None)  # a name proves nothing unless somebody vouches for it
-    return contract.ClientCertificate(
+    return ClientCertificate(
         names=tuple(dict.fromkeys(keys.names)),
         ca=_anchors(ca, shop, (*path, "ca")),
         pins=tuple(dict.fromkeys(keys.pins)),
@@ -254,13 +255,13 @@ def _anchors(name: str | None, shop: Workshop, path: Path) -> TrustAnchors | Non
     return shop.files.anchors(name, path) if name else None
 
 
-def _outbound(keys: schema.OutboundKeys, shop: Workshop, path: Path) -> contract.Outbound:
+def _outbound(keys: schema.OutboundKeys, shop: Workshop, path: Path) -> Outbound:
     tls, pair = keys.tls, keys.client_certificate
     level = TlsLevel[tls.level.upper()] if tls.level else implied_level(tls)
     judged = level is TlsLevel.VERIFIED or (level is TlsLevel.PINNED and bool(tls.ca or tls.names))
-    return contract.Outbound(
+    return Outbound(
         hosts=() if isinstance(keys.route, str) else tuple(keys.route.hosts),
-        tls=contract.OutboundTls(
+        tls=OutboundTls(
             level=level,
             names=tuple(dict.fromkeys(tls.names)),
             ca=_anchors(tls.ca, shop, (*path, "tls", "ca")),
@@ -281,13 +282,13 @@ def _outbound(keys: schema.OutboundKeys, shop: Workshop, path: Path) -> contract
     )
 
 
-def _auth(keys: schema.AuthKeys, shop: Workshop, path: Path) -> contract.Auth:
+def _auth(keys: schema.AuthKeys, shop: Workshop, path: Path) -> Auth:
     def secret(file: str | None, *place: str) -> str:
         return shop.files.password(file, (*path, *place)) if file else ""
 
     oauth = keys.oauth
     if oauth is None:
-        return contract.Auth(keys.user, secret(keys.password_file, "password_file"))
+        return Auth(keys.user, secret(keys.password_file, "password_file"))
     grant = AccessGrant(
         url=oauth.token_url,
         client_id=oauth.client_id,
@@ -296,7 +297,7 @@ def _auth(keys: schema.AuthKeys, shop: Workshop, path: Path) -> contract.Auth:
         refresh_token=secret(oauth.refresh_token_file, "oauth", "refresh_token_file"),
         ca=_anchors(oauth.ca, shop, (*path, "oauth", "ca")),
     )
-    return contract.Auth(keys.user, oauth=grant, mechanism=oauth.mechanism)
+    return Auth(keys.user, oauth=grant, mechanism=oauth.mechanism)
 
 
 def implied_level(tls: schema.OutboundTlsKeys) -> TlsLevel:

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from mta.config import contract_directory as contract
-from mta.config.contract import Connector
 from mta.config.files import DAY, SOON, SYSTEM, Files, Finding, read
 from mta.config.problems import Path, Report
 from mta.config.schema import ConnectorKeys
 from mta.config.schema_directory import CertKeys, DirectoryKeys, FolderKeys, HarvestedKeys, LdapKeys, TrustKeys
 from mta.config.schema_smime import SmimeKeys
-from mta.config.watch import stamp
+from mta.contract import directory as contract
+from mta.contract.connectors import Connector
+from mta.contract.watch import stamp
 from mta.model.tls import RevocationList, TrustAnchors
 from mta.rfc.pkix.bundle import certificates_in, revocation_lists_in
 from mta.rfc.pkix.certificate import certificate_facts

@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from mta.config.contract import TOKEN, DkimKey, SealingKey
 from mta.config.files import Files, Finding, read, warn_if_open
 from mta.config.problems import Path, Report
 from mta.config.schema_authentication import DkimKeyKeys, SealKeys
+from mta.contract.dkim import DkimKey, SealingKey
+from mta.contract.values import TOKEN
 from mta.errors import ConfigurationError
 from mta.rfc.dkim.key import RSA_BITS, PublicKey
 from mta.rfc.dkim.record import kind_of, record_name

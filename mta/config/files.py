@@ -18,9 +18,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from mta.config import values
-from mta.config.contract import KeyPair
 from mta.config.problems import Path, Problem, Report, shown
-from mta.config.watch import GONE, Stamp, stamp, stamp_of
+from mta.contract.values import KeyPair
+from mta.contract.watch import GONE, Stamp, stamp, stamp_of
 from mta.model.tls import RevocationList, TrustAnchors
 from mta.rfc.pkix import crl
 

@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mta.config import build
-from mta.config.ailments import mark
-from mta.config.contract import Configuration, Server
-from mta.config.contract_protection import Protection
 from mta.config.directory import build_directory, build_static
 from mta.config.files import Files, Finding, read
 from mta.config.marks import Document, parse
@@ -23,7 +20,11 @@ from mta.config.semantics import Plan, check
 from mta.config.triggers import with_labels
 from mta.config.validate import validate
 from mta.config.values import ValueFault, domain_name
-from mta.config.watch import Stamp
+from mta.contract.ailments import mark
+from mta.contract.configuration import Configuration
+from mta.contract.protection import Protection
+from mta.contract.server import Server
+from mta.contract.watch import Stamp
 from mta.errors import ConfigurationError
 from mta.model.message import OUR_OWN
 
@@ -34,7 +35,7 @@ _CONNECTOR_NAME = re.compile(r"[\w][\w.+-]{0,99}")
 class Examination:
     """What was found: a configuration exactly if there are no problems.
 
-    `ailments` are problems that stop one direction of one connector, not the whole (config/ailments.py).
+    `ailments` are problems that stop one direction of one connector, not the whole (contract/ailments.py).
     `marks` tells where each part stands, `written` how the names of our domains are spelled there, `files` which files
     were read beside it.
     """

@@ -7,11 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainValidator, WithJsonSchema
 
 from mta.config import values
-from mta.config.contract import HostPort, Server
-from mta.config.contract_protection import RECIPIENTS, Client, Issuer, Label, Marking, Portal, Protection, RootKeyPlace
 from mta.config.files import Files
 from mta.config.problems import Path, Report, did_you_mean, shown
-from mta.config.readers import reader_name
 from mta.config.schema_limits import Duration
 from mta.config.schema_words import (
     Address,
@@ -27,6 +24,10 @@ from mta.config.schema_words import (
     optional,
 )
 from mta.config.triggers import TriggerKeys, build_trigger, check_triggers
+from mta.contract.protection import RECIPIENTS, Client, Issuer, Label, Marking, Portal, Protection, RootKeyPlace
+from mta.contract.readers import reader_name
+from mta.contract.server import Server
+from mta.contract.values import HostPort
 from mta.errors import TlogError
 from mta.model.rights import SETS, Right, expand
 from mta.rfc.smtp.address import AddressError

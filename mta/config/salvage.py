@@ -8,10 +8,11 @@ from typing import Any
 
 import yaml
 
-from mta.config.contract import Configuration, Server
 from mta.config.load import examine_text
 from mta.config.marks import parse
 from mta.config.problems import Problem, dotted
+from mta.contract.configuration import Configuration
+from mta.contract.server import Server
 
 _ROUNDS = 8  # of leaving out what has a problem: what is gone may be missing elsewhere
 _NAMED = ("connectors", "domains")  # whose entries can be left out one by one

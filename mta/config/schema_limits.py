@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model
 
 from mta.config import values
-from mta.config.contract_limits import Limits
 from mta.config.problems import shown
+from mta.contract.limits import Limits
 
 
 def _positive(value: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from mta.config import values
-from mta.config.contract import HostPort, Network
 from mta.config.problems import shown
+from mta.contract.values import HostPort, Network
 from mta.model.address import Mailbox
 from mta.model.tls import Pin
 

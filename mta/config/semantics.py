@@ -6,9 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from mta.config.contract import DEFAULT, Connector, Domain, HostPort, Listener, Server
-from mta.config.contract_directory import Directory
-from mta.config.contract_protection import Protection
 from mta.config.problems import Path, Report, did_you_mean
 from mta.config.protection import check_portal, check_protection
 from mta.config.schema import Settings
@@ -18,6 +15,12 @@ from mta.config.semantics_directory import check_directory
 from mta.config.semantics_reports import check_reports
 from mta.config.semantics_smime import check_tokens
 from mta.config.triggers import check_protect
+from mta.contract.connectors import DEFAULT, Connector
+from mta.contract.directory import Directory
+from mta.contract.domains import Domain
+from mta.contract.protection import Protection
+from mta.contract.server import Listener, Server
+from mta.contract.values import HostPort
 
 _OFTEN = 3600.0  # seconds between two looks at a partner's hosts
 

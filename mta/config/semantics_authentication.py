@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mta.config.contract import DEFAULT, Connector, Server
 from mta.config.problems import Path, Report
 from mta.config.schema import InboundKeys
+from mta.contract.connectors import DEFAULT, Connector
+from mta.contract.server import Server
 
 
 def check_authentication(connector: Connector, keys: InboundKeys, report: Report, path: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from mta.config.contract import DEFAULT, Connector
 from mta.config.files import SYSTEM
 from mta.config.problems import Path, Report
 from mta.config.schema import AuthKeys, ConnectorKeys, InboundTlsKeys, OutboundKeys
 from mta.config.semantics_authentication import check_authentication
 from mta.config.semantics_revocation import check_lists
 from mta.config.semantics_smime import check_smime
+from mta.contract.connectors import DEFAULT, Connector
 from mta.model.tls import TlsLevel
 
 

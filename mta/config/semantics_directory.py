@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from mta.config.contract import Server
-from mta.config.contract_directory import (
+from mta.config.problems import Path, Report
+from mta.config.schema_directory import DirectoryKeys, LdapKeys
+from mta.config.values_directory import attribute
+from mta.contract.directory import (
     CertSource,
     Directory,
     FolderSource,
@@ -14,9 +16,7 @@ from mta.config.contract_directory import (
     SmimeaSource,
     Source,
 )
-from mta.config.problems import Path, Report
-from mta.config.schema_directory import DirectoryKeys, LdapKeys
-from mta.config.values_directory import attribute
+from mta.contract.server import Server
 
 _SINGLE = {SmimeaSource: "smimea", CertSource: "cert", HarvestedSource: "harvested"}
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mta.config.contract import DEFAULT, Connector, Domain, Server
 from mta.config.problems import Path, Report, did_you_mean
 from mta.config.schema_reports import ReportsKeys
+from mta.contract.connectors import DEFAULT, Connector
+from mta.contract.domains import Domain
+from mta.contract.server import Server
 from mta.rfc.smtp.address import parse_mailbox
 
 _PATH: Path = ("server", "reports")

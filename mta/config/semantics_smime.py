@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mta.config.contract import TOKEN, Connector, Domain, Server
 from mta.config.problems import Path, Report
 from mta.config.schema import OutboundKeys
+from mta.contract.connectors import Connector
+from mta.contract.domains import Domain
+from mta.contract.server import Server
+from mta.contract.values import TOKEN
 from mta.model.tls import TlsLevel
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
-from mta.config.contract import TOKEN, KeyPair, OwnSmime, Smime
-from mta.config.contract_server import Pkcs11
 from mta.config.files import Files
 from mta.config.problems import Path, Report
 from mta.config.schema_smime import OwnPairKeys, OwnSmimeKeys, Pkcs11Keys, SmimeKeys
+from mta.contract.server import Pkcs11
+from mta.contract.smime import OwnSmime, Smime
+from mta.contract.values import TOKEN, KeyPair
 from mta.errors import SmimeError
 from mta.rfc.smime.profile import PROFILES, with_words
 

@@ -10,11 +10,13 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainValidator, WithJsonSchema
 
 from mta.config import values
-from mta.config.contract import Connector, Protect, Server
-from mta.config.contract_protection import Trigger
 from mta.config.problems import Path, Report, did_you_mean, shown
 from mta.config.schema_limits import SIZE_SCHEMA
 from mta.config.schema_words import Keys, Text, optional
+from mta.contract.connectors import Connector
+from mta.contract.outbound import Protect
+from mta.contract.protection import Trigger
+from mta.contract.server import Server
 
 _CONDITIONS = ("subject", "header", "sensitivity", "words", "pattern", "size")
 _LONGEST_PATTERN = 500

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import idna
 
-from mta.config.contract import HostPort, Network
 from mta.config.problems import shown
+from mta.contract.values import HostPort, Network
 from mta.model.address import Mailbox, ascii_lower
 from mta.model.tls import Pin
 from mta.rfc.idna.encode import a_labels

@@ -7,7 +7,7 @@ import mmap
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from mta.config.contract_limits import Limits
+from mta.contract.limits import Limits
 from mta.errors import StorageError
 from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField

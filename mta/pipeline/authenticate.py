@@ -14,7 +14,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import BinaryIO
 
-from mta.config.contract import Connector, Server
+from mta.contract.connectors import Connector
+from mta.contract.server import Server
 from mta.errors import StorageError
 from mta.model.address import Mailbox
 from mta.model.auth import AuthenticationFacts

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from mta.config.contract import Connector, HostPort
+from mta.contract.connectors import Connector
+from mta.contract.values import HostPort
 from mta.errors import ConnectFailed, ContractChanged, RemoteProtocolError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.envelope import Envelope

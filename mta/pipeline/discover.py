@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mta.config.contract import HostPort, Outbound
+from mta.contract.outbound import Outbound
+from mta.contract.values import HostPort
 from mta.model.tls import TlsLevel
 from mta.pipeline.site import Site
 from mta.policy.dane import NOT_ASKED, DaneFinding, DaneState

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import mmap
 
-from mta.config.contract_protection import Protection
+from mta.contract.protection import Protection
 from mta.errors import StorageError
 from mta.model.foreign import Foreign
 from mta.model.message import Content

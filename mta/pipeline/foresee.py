@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mta.config.contract import HostPort
+from mta.contract.values import HostPort
 from mta.model.address import Mailbox
 from mta.model.attempt import Failure
 from mta.model.envelope import Envelope, Recipient

@@ -10,7 +10,8 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 
-from mta.config.contract import HostPort, Outbound
+from mta.contract.outbound import Outbound
+from mta.contract.values import HostPort
 from mta.errors import ConnectFailed, RemoteProtocolError, TlsFailed
 from mta.model.attempt import Failure, HostAttempt, Scope
 from mta.model.frozen import frozen

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mta.config.contract import Smime
+from mta.contract.smime import Smime
 from mta.errors import MtaError, SmimeError
 from mta.model.author import FromField
 from mta.model.directory import DirectoryAnswer, DirectoryStatus

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mta.config.contract import Auth
+from mta.contract.outbound import Auth
 from mta.errors import TokenNotGiven
 from mta.model.attempt import Failure, Scope
 from mta.model.reply import Reply

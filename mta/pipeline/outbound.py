@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from mta.config.contract import Connector
+from mta.contract.connectors import Connector
 from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult
 from mta.model.lifecycle import DELETED, QUEUED

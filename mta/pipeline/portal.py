@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from mta.config.contract import Connector
-from mta.config.contract_protection import Label, Protection
-from mta.config.readers import reader_name
+from mta.contract.connectors import Connector
+from mta.contract.protection import Label, Protection
+from mta.contract.readers import reader_name
 from mta.errors import MtaError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
 from mta.model.author import FromField

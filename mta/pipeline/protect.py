@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from mta.config.contract import Smime
+from mta.contract.smime import Smime
 from mta.errors import MtaError, StorageError
 from mta.lane import Lane
 from mta.model.attempt import Failure, Scope

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 
-from mta.config.contract import TOKEN, DkimKey
+from mta.contract.dkim import DkimKey
+from mta.contract.values import TOKEN
 from mta.errors import MtaError
 from mta.lane import Lane
 from mta.model.attempt import Failure, Scope

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from mta.config.contract import Configuration
-from mta.config.index import ConnectorIndex
+from mta.contract.configuration import Configuration
+from mta.contract.index import ConnectorIndex
 from mta.errors import TokenNotGiven
 from mta.model.auth import AuthenticationFacts
 from mta.observe.log import EventLog

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from mta.config.contract import Domain
+from mta.contract.domains import Domain
 from mta.model.author import FromField
 from mta.model.directory import Harvest
 from mta.model.message import Content, HeaderBlock

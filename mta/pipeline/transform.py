@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mta.config.contract import Connector
+from mta.contract.connectors import Connector
 from mta.errors import MtaError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.message import Content, Form, NewForm, RecipientState

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mta.config.contract import Authentication, Connector
-from mta.config.index import ConnectorIndex
+from mta.contract.authentication import Authentication
+from mta.contract.connectors import Connector
+from mta.contract.index import ConnectorIndex
 from mta.model.auth import AuthenticationFacts, AuthResult, DkimOutcome
 from mta.model.author import FromField
 from mta.model.reply import Reply

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
-from mta.config.contract import Connector, Network
-from mta.config.index import ConnectorIndex
+from mta.contract.connectors import Connector
+from mta.contract.index import ConnectorIndex
+from mta.contract.values import Network
 from mta.model.auth import AuthenticationFacts, AuthResult
 from mta.model.author import FromField
 from mta.policy.authenticate import aligned, judge_authentication

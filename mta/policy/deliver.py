@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mta.config.contract import HostPort, Outbound
+from mta.contract.outbound import Outbound
+from mta.contract.values import HostPort
 from mta.model.attempt import Failure, Scope
 from mta.model.frozen import frozen
 from mta.model.reply import Reply

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mta.config.contract import HostPort
+from mta.contract.values import HostPort
 from mta.model.attempt import Failure
 from mta.model.envelope import Envelope
 from mta.model.reporting import TlsReportFacts, TlsResult

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from mta.config.contract import Connector
-from mta.config.index import ConnectorIndex
+from mta.contract.connectors import Connector
+from mta.contract.index import ConnectorIndex
 from mta.model.address import Mailbox
 from mta.model.author import FromField
 from mta.model.frozen import frozen

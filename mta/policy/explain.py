@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mta.config.contract import DEFAULT, Connector, HostPort, Outbound, Smime
-from mta.config.index import ConnectorIndex
+from mta.contract.connectors import DEFAULT, Connector
+from mta.contract.index import ConnectorIndex
+from mta.contract.outbound import Outbound
+from mta.contract.smime import Smime
+from mta.contract.values import HostPort
 from mta.model.address import Mailbox
 from mta.model.attempt import Failure, Scope
 from mta.model.auth import AuthenticationFacts

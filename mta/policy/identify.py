@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from mta.config.contract import DEFAULT, ClientCertificate, Connector, Inbound
-from mta.config.index import ConnectorIndex
+from mta.contract.connectors import DEFAULT, Connector
+from mta.contract.inbound import ClientCertificate, Inbound
+from mta.contract.index import ConnectorIndex
 from mta.model.session import SessionFacts
 from mta.policy.certificate import CertificateDemand, describe, judge_certificate
 from mta.policy.decision import Loser, Reason

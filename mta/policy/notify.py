@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mta.config.contract import Configuration, Connector, Server
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import Connector
+from mta.contract.server import Server
 from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult, HostAttempt, RecipientResult
 from mta.model.envelope import Envelope, Recipient

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mta.config.contract import DEFAULT, Configuration, Connector
-from mta.config.index import ConnectorIndex
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import DEFAULT, Connector
+from mta.contract.index import ConnectorIndex
 from mta.model.attempt import Failure, HostAttempt, Scope
 from mta.model.seen import Seen
 from mta.model.tls import CertificateFacts

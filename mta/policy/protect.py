@@ -22,9 +22,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from mta.config.contract import DEFAULT, Connector, Outbound, Smime
-from mta.config.contract_protection import RECIPIENTS, Label, Trigger
-from mta.config.readers import is_meant
+from mta.contract.connectors import DEFAULT, Connector
+from mta.contract.outbound import Outbound
+from mta.contract.protection import RECIPIENTS, Label, Trigger
+from mta.contract.readers import is_meant
+from mta.contract.smime import Smime
 from mta.model.attempt import Failure, Scope
 from mta.model.reply import Reply
 from mta.model.tls import TlsLevel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mta.config.contract import DkimKey
+from mta.contract.dkim import DkimKey
 from mta.ports import DnsStatus, TxtAnswer
 from mta.rfc.dkim.key import PublicKey
 from mta.rfc.dkim.record import differences, is_test, key_records, record_name

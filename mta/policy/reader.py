@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mta.config.readers import is_meant
+from mta.contract.readers import is_meant
 from mta.model.protected import Grant, Item, ItemState, KeyState
 from mta.model.rights import ALL, Right, complete
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from mta.config.contract import ANY_RECIPIENT, VERIFY_RECIPIENT, Configuration, Domain
-from mta.config.index import ConnectorIndex
+from mta.contract.configuration import Configuration
+from mta.contract.domains import ANY_RECIPIENT, VERIFY_RECIPIENT, Domain
+from mta.contract.index import ConnectorIndex
 from mta.model.address import Mailbox
 from mta.model.frozen import frozen
 from mta.model.reply import Reply

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mta.config.contract import Connector
+from mta.contract.connectors import Connector
 from mta.model.reply import Reply
 from mta.policy.decision import Decision, Reason, Verdict
 

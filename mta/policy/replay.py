@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mta.config.contract import HostPort
-from mta.config.index import ConnectorIndex
+from mta.contract.index import ConnectorIndex
+from mta.contract.values import HostPort
 from mta.model.address import Mailbox
 from mta.policy.decision import Verdict
 from mta.policy.deliver import judge_tls, requirement

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mta.config.contract_limits import Reports
+from mta.contract.reports import Reports
 from mta.model.reporting import TlsReportFacts
 from mta.rfc.dmarc import report as dmarc
 from mta.rfc.dmarc.parse import DmarcRecord

@@ -10,8 +10,12 @@ from ipaddress import ip_address
 from itertools import groupby
 from typing import Any
 
-from mta.config.contract import DEFAULT, Configuration, Connector, Domain, HostPort, Outbound, OutboundTls
-from mta.config.index import ConnectorIndex
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import DEFAULT, Connector
+from mta.contract.domains import Domain
+from mta.contract.index import ConnectorIndex
+from mta.contract.outbound import Outbound, OutboundTls
+from mta.contract.values import HostPort
 from mta.model.address import Mailbox
 from mta.model.attempt import Failure, Scope
 from mta.model.frozen import frozen

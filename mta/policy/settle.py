@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from mta.config.contract_limits import Limits
+from mta.contract.limits import Limits
 from mta.model import lifecycle
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.frozen import frozen

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mta.config.contract import Configuration, Connector, DkimKey, SealingKey, Server
-from mta.config.index import ConnectorIndex
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import Connector
+from mta.contract.dkim import DkimKey, SealingKey
+from mta.contract.index import ConnectorIndex
+from mta.contract.server import Server
 from mta.model.auth import AuthResult
 from mta.model.author import FromField
 from mta.model.message import OUR_OWN, REPORT, QueuedMessage

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mta.config.contract import DEFAULT
-from mta.config.draft import Draft
-from mta.config.index import ConnectorIndex
+from mta.contract.connectors import DEFAULT
+from mta.contract.index import ConnectorIndex
+from mta.importers.draft import Draft
 from mta.model.auth import AuthenticationFacts, AuthResult, DkimOutcome
 from mta.model.session import SessionFacts
 from mta.model.tls import TlsFacts, TlsLevel

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mta.config.contract import Smime
+from mta.contract.smime import Smime
 from mta.model.attempt import Failure, Scope
 from mta.model.directory import Candidate, DirectoryAnswer, DirectoryStatus
 from mta.model.reply import Reply

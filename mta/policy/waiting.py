@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mta.config.contract_limits import Limits
+from mta.contract.limits import Limits
 from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
 from mta.model.message import RecipientState
 from mta.model.reply import Reply

@@ -213,7 +213,7 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A mail to be sealed. `readers` and `hidden` (blind copies) are addresses as config/readers.reader_name has them.
+    """A mail to be sealed. `readers` and `hidden` (blind copies) are as contract/readers.reader_name has them.
 
     `message_id` is the queue's: what was sealed of it before is found by that and the label. The rest is for the
     notices: `author` in words, `from_field` the whole From field, `date` in epoch seconds, `host` of their Message-IDs.

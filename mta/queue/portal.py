@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from mta.config.contract import Connector
+from mta.contract.connectors import Connector
 from mta.errors import StorageError, UsageError
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient

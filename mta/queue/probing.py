@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from mta.config.certificates import Known, known_certificates
-from mta.config.contract_server import Probing
+from mta.contract.certificates import Known, known_certificates
+from mta.contract.server import Probing
 from mta.model.message import QueuedMessage
 from mta.model.seen import Memory, Seen
 from mta.observe import events

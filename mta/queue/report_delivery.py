@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mta.config.contract import DEFAULT
+from mta.contract.connectors import DEFAULT
 from mta.errors import StorageError
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient

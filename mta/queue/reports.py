@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from mta.config.contract_limits import Reports
+from mta.contract.reports import Reports
 from mta.errors import StorageError, UsageError
 from mta.model.reporting import TlsReportFacts
 from mta.observe import events

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from mta.config.readers import is_meant, reader_name
+from mta.contract.readers import is_meant, reader_name
 from mta.errors import StorageError, TdfError
 from mta.model.protected import REFUSE, Actor, Grant, Item, VaultEvent
 from mta.model.rights import ALL, SETS

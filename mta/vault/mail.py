@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from mta.config.contract_protection import Label
+from mta.contract.protection import Label
 from mta.errors import MtaError, StorageError
 from mta.model.protected import Actor, Grant, Item, ItemState, VaultEvent
 from mta.observe.vault_events import Operation, Result

@@ -15,7 +15,7 @@ from importlib.resources import files
 
 import jinja2
 
-from mta.config.contract_protection import Label
+from mta.contract.protection import Label
 from mta.model.protected import Item
 from mta.ports.vault import Invitation, Post
 from mta.rfc.mime.date import format_date

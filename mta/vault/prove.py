@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
-from mta.config.readers import is_meant, reader_name
+from mta.contract.readers import is_meant, reader_name
 from mta.model.address import ascii_lower
 from mta.model.protected import Grant, Item
 from mta.policy.pace import Pace

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from isal import isal_zlib
 
-from mta.config.contract_protection import Label
+from mta.contract.protection import Label
 from mta.model.protected import SHRED, Actor, Grant, Item, RootKey, VaultEvent
 from mta.model.rights import ALL, Right
 from mta.observe.vault_events import Operation, Result
@@ -29,7 +29,7 @@ TWO_SHARES = "+s"  # behind the root key's id in the file: there is a share of t
 
 @dataclass(frozen=True, slots=True)
 class SealRequest:
-    """What is to be sealed and for whom. `readers` and `hidden` are as config/readers.reader_name gives them.
+    """What is to be sealed and for whom. `readers` and `hidden` are as contract/readers.reader_name gives them.
 
     `hidden` are readers whom the others do not see. `not_after` 0: the label's expiry. `size` in octets, if known.
     """

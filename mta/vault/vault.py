@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mta.config.contract_protection import Protection
+from mta.contract.protection import Protection
 from mta.errors import MtaError
 from mta.model.protected import KeyState, RootKey
 from mta.ports import Clock

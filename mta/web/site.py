@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from starlette.requests import Request
 
-from mta.config.contract_protection import Portal
+from mta.contract.protection import Portal
 from mta.errors import KasError
 from mta.observe.log import EventLog
 from mta.ports.vault import IssuerKeys

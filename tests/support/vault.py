@@ -14,7 +14,7 @@ from mta.adapters.epochs import Epochs
 from mta.adapters.root_keys import PlacedRootKeys, new_root_key
 from mta.adapters.signing_keys import signing_keys
 from mta.adapters.vault_sqlite import FolderContainers, open_vault
-from mta.config.contract_protection import Client, Label, Protection
+from mta.contract.protection import Client, Label, Protection
 from mta.errors import StorageError
 from mta.model.protected import Actor, Item, KeyState, RootKey, VaultEvent
 from mta.model.rights import Right, expand

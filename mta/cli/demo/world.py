@@ -12,7 +12,8 @@ from pathlib import Path
 
 from mta.app import acting_for, load, make_demo_pki
 from mta.app.demo import make_demo_root_key
-from mta.config.contract import Configuration, HostPort, KeyPair
+from mta.contract.configuration import Configuration
+from mta.contract.values import HostPort, KeyPair
 from mta.errors import UsageError
 
 OURS, PARTNER = "contoso.example", "fabrikam.example"

@@ -23,7 +23,7 @@ _SIGNERS_KEPT = 256
 
 
 class Wishes(Protocol):
-    """What a contract says of S/MIME, as far as writing needs it (config/contract.py: Smime)."""
+    """What a contract says of S/MIME, as far as writing needs it (contract/smime.py)."""
 
     @property
     def profile(self) -> Profile:

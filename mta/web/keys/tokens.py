@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
-from mta.config.contract_protection import Client, Issuer
-from mta.config.readers import reader_name
+from mta.contract.protection import Client, Issuer
+from mta.contract.readers import reader_name
 from mta.errors import JoseError
 from mta.rfc.jose.algorithms import ALGORITHMS, PublicKey, signer
 from mta.rfc.jose.dpop import Proof, check_bound, verify_proof

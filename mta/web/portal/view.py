@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from mta.config.contract_protection import Label
+from mta.contract.protection import Label
 from mta.model.rights import Right
 from mta.rfc.mime.shown import ShownFile, show
 from mta.vault.prove import Proven

@@ -11,8 +11,8 @@ import pytest
 
 from mta.app.directory import Shop, certificate_judge, files_folder, open_directory, take_over
 from mta.app.site import alone, make_site
-from mta.config.contract import Configuration
 from mta.config.load import load
+from mta.contract.configuration import Configuration
 from mta.model.directory import TrustRung
 from mta.model.tls import PathFault
 from mta.observe.log import EventLog

@@ -16,7 +16,7 @@ from mta.adapters.sqlite import SqliteQueueStore, open_shard
 from mta.app import load
 from mta.app.rescue import answer_rescue
 from mta.cli.rescue import RescueOptions, rescue
-from mta.config.index import ConnectorIndex
+from mta.contract.index import ConnectorIndex
 from mta.errors import UsageError
 from mta.pipeline.site import Shard
 from mta.ports import QueueFilter

@@ -8,8 +8,8 @@ from pathlib import Path
 from textwrap import dedent
 
 from mta.adapters.pki import Authority, Issued
-from mta.config.contract import Configuration
 from mta.config.load import Examination, examine, examine_text
+from mta.contract.configuration import Configuration
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SERVER = "server: {hostname: mx.contoso.example}\n"

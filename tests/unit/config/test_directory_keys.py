@@ -7,17 +7,10 @@ from pathlib import Path
 import pytest
 
 from mta.adapters.pki import Authority
-from mta.config.contract_directory import (
-    CertSource,
-    Directory,
-    FolderSource,
-    HarvestedSource,
-    LdapSource,
-    SmimeaSource,
-)
 from mta.config.values import ValueFault
 from mta.config.values_directory import LdapPlace, fetch_host, ldap_filter, ldap_url
-from mta.config.watch import stamp
+from mta.contract.directory import CertSource, Directory, FolderSource, HarvestedSource, LdapSource, SmimeaSource
+from mta.contract.watch import stamp
 from tests.support.people import der, pem
 from tests.support.pki import crl
 from tests.unit.config.support import SERVER, at, built, examined, lines

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.contract import HostPort, Inbound, InboundTls, KeyPair, Outbound
-from mta.config.contract_limits import Limits
 from mta.config.load import load
+from mta.contract.inbound import Inbound, InboundTls
+from mta.contract.limits import Limits
+from mta.contract.outbound import Outbound
+from mta.contract.values import HostPort, KeyPair
 from mta.errors import ConfigurationError
 from mta.model.tls import Pin, TlsLevel
 from tests.unit.config.support import NOW, SERVER, built, examined, examined_file, lines, root

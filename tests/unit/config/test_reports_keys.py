@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.contract_limits import Reports
+from mta.contract.reports import Reports
 from tests.unit.config.support import built, examined, lines
 from tests.unit.config.test_authentication_keys import rsa_key, write
 

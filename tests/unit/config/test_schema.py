@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mta.config import jsonschema
-from mta.config.contract_limits import Limits
 from mta.config.schema_limits import DESCRIPTIONS, MAY_BE_ZERO, kind
 from mta.config.validate import known_keys
+from mta.contract.limits import Limits
 from tests.unit.config.support import built, examined, lines
 
 DOCS = Path(__file__).parents[3] / "docs"

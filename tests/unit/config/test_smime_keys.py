@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.contract import KeyPair, Smime
-from mta.config.contract_server import Pkcs11
+from mta.contract.server import Pkcs11
+from mta.contract.smime import Smime
+from mta.contract.values import KeyPair
 from mta.rfc.smime.profile import PROFILES
 from tests.unit.config.support import SERVER, built, examined, issue, lines
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.config import values
-from mta.config.contract import HostPort
+from mta.contract.values import HostPort
 from mta.model.tls import Pin
 
 SPKI = base64.b64encode(bytes(range(32))).decode()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mta.config.contract import HostPort, Server
-from mta.config.contract_server import Probing
+from mta.contract.server import Probing, Server
+from mta.contract.values import HostPort
 from tests.unit.config.support import built, examined, lines
 
 SERVER = "server: {hostname: a.example, "

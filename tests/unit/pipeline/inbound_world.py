@@ -10,8 +10,8 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
-from mta.config.contract_limits import Limits
-from mta.config.index import ConnectorIndex
+from mta.contract.index import ConnectorIndex
+from mta.contract.limits import Limits
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage
 from mta.model.reply import Reply

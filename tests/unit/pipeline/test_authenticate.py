@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.contract import Connector, Inbound
+from mta.contract.connectors import Connector
+from mta.contract.inbound import Inbound
 from mta.errors import StorageError
 from mta.model.address import Mailbox
 from mta.model.auth import AuthenticationFacts, AuthResult

@@ -15,7 +15,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mta.config.contract import Authentication, Connector, Inbound
+from mta.contract.authentication import Authentication
+from mta.contract.connectors import Connector
+from mta.contract.inbound import Inbound
 from mta.rfc.authres.parse import AuthenticationResults, parse_results
 from mta.rfc.dkim.body import body_hashes
 from mta.rfc.dkim.canonicalize import Headers

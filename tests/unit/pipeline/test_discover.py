@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from mta.adapters.dns import DnsResolver
-from mta.config.contract import Configuration, Connector, HostPort, Outbound, OutboundTls, Server
-from mta.config.index import ConnectorIndex
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import Connector
+from mta.contract.index import ConnectorIndex
+from mta.contract.outbound import Outbound, OutboundTls
+from mta.contract.server import Server
+from mta.contract.values import HostPort
 from mta.model.sts import StsAnswer, StsPolicy
 from mta.model.tls import TlsLevel
 from mta.pipeline.discover import NextHop, discover

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mta.config.contract_protection import Protection
+from mta.contract.protection import Protection
 from mta.model.lifecycle import HELD, QUEUED
 from mta.model.message import Content
 from tests.support.irm import mail, pfile, rpmsg

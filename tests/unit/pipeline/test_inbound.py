@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mta.config.contract import Inbound
+from mta.contract.inbound import Inbound
 from mta.errors import StorageError, StorageFull
 from mta.model.auth import AuthenticationFacts, AuthResult, SpfOutcome
 from mta.model.envelope import Envelope, Recipient

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mta.config.contract import Connector
-from mta.config.contract_limits import Limits
+from mta.contract.connectors import Connector
+from mta.contract.limits import Limits
 from mta.errors import StorageError
 from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
 from mta.model.envelope import Envelope, Recipient

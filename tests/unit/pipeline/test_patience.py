@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mta.config.contract import Connector
+from mta.contract.connectors import Connector
 from mta.model.address import Mailbox
 from mta.model.auth import AuthResult
 from mta.model.message import Content

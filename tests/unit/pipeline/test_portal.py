@@ -11,8 +11,10 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from mta.config.contract import Connector, Outbound, Protect, Smime
-from mta.config.contract_protection import Label, Protection, Trigger
+from mta.contract.connectors import Connector
+from mta.contract.outbound import Outbound, Protect
+from mta.contract.protection import Label, Protection, Trigger
+from mta.contract.smime import Smime
 from mta.errors import MtaError, StorageFull
 from mta.model.envelope import Envelope, Recipient
 from mta.model.lifecycle import QUEUED

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from mta.adapters.key_files import KeyFiles
-from mta.config.contract import Connector, DkimKey, Outbound, SealingKey
+from mta.contract.connectors import Connector
+from mta.contract.dkim import DkimKey, SealingKey
+from mta.contract.outbound import Outbound
 from mta.errors import MtaError
 from mta.model.attempt import Failure, Scope
 from mta.model.auth import AuthResult

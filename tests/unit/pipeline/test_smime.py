@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from mta.adapters.token import KeyName, TokenEcKey, Tokens
-from mta.config.contract import Connector, OwnSmime
+from mta.contract.connectors import Connector
+from mta.contract.smime import OwnSmime
 from mta.errors import MtaError, StorageError
 from mta.model.address import Mailbox
 from mta.model.directory import Candidate, DirectoryAnswer, DirectoryStatus, Harvest, TrustRung

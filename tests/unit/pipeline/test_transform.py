@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from mta.config.contract import Connector, Outbound, Smime
+from mta.contract.connectors import Connector
+from mta.contract.outbound import Outbound
+from mta.contract.smime import Smime
 from mta.errors import MtaError
 from mta.model.attempt import Failure, Scope
 from mta.model.directory import Candidate, DirectoryAnswer, DirectoryStatus, TrustRung

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mta.config.contract import Authentication, Connector, Inbound
+from mta.contract.authentication import Authentication
+from mta.contract.connectors import Connector
+from mta.contract.inbound import Inbound
 from mta.model.auth import ArcOutcome, AuthenticationFacts, AuthResult, DkimOutcome, DmarcOutcome, SpfOutcome
 from mta.policy.decision import Decision, Reason, Verdict
 from tests.unit.policy.world import from_

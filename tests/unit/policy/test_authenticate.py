@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from mta.config.contract import Authentication, Connector, Inbound
+from mta.contract.authentication import Authentication
+from mta.contract.connectors import Connector
+from mta.contract.inbound import Inbound
 from mta.model.auth import ArcOutcome, AuthenticationFacts, AuthResult, DkimOutcome, DmarcOutcome, SenderOutcome
 from mta.policy.authenticate import aligned, judge_authentication
 from tests.unit.policy.authentication_world import BOB, OTHERS, R, found, partner, signature

@@ -7,7 +7,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from mta.config.contract import Authentication, Connector, Inbound
+from mta.contract.authentication import Authentication
+from mta.contract.connectors import Connector
+from mta.contract.inbound import Inbound
 from mta.model.auth import DkimOutcome
 from mta.policy.concerned import accept_for_author, concerned, judge_all, stands_in, true_source
 from mta.policy.decision import Decision, Reason, Verdict

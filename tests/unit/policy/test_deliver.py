@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract import HostPort, Outbound, OutboundTls
+from mta.contract.outbound import Outbound, OutboundTls
+from mta.contract.values import HostPort
 from mta.model.attempt import Failure, Scope
 from mta.model.reply import Reply
 from mta.model.tls import TlsLevel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mta.config.contract import HostPort
+from mta.contract.values import HostPort
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope
 from mta.model.sts import StsAnswer, StsPolicy

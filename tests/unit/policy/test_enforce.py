@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract import Connector, Inbound
+from mta.contract.connectors import Connector
+from mta.contract.inbound import Inbound
 from mta.model.address import Mailbox
 from mta.model.author import FromField
 from mta.policy.decision import Decision

@@ -6,7 +6,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract import Authentication, Connector, HostPort, Inbound, Outbound, OutboundTls
+from mta.contract.authentication import Authentication
+from mta.contract.connectors import Connector
+from mta.contract.inbound import Inbound
+from mta.contract.outbound import Outbound, OutboundTls
+from mta.contract.values import HostPort
 from mta.model.tls import TlsLevel
 from mta.policy.enforce import judge_header_from, judge_mail
 from mta.policy.explain import Question, Seen, accepted, explain, whose

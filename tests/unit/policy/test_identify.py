@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract import Connector, Inbound
+from mta.contract.connectors import Connector
+from mta.contract.inbound import Inbound
 from mta.model.session import SessionFacts
 from mta.policy.certificate import CertificateDemand, judge_certificate
 from mta.policy.identify import Identity, can_identify, demanded, judge_proof, session, version

@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract import Connector, Outbound, OutboundTls, Server, Smime
+from mta.contract.connectors import Connector
+from mta.contract.outbound import Outbound, OutboundTls
+from mta.contract.server import Server
+from mta.contract.smime import Smime
 from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.envelope import Envelope, Recipient

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.contract import HostPort, Outbound, OutboundTls
+from mta.contract.outbound import Outbound, OutboundTls
+from mta.contract.values import HostPort
 from mta.model.attempt import Failure, Scope
 from mta.model.sts import StsAnswer, StsPolicy
 from mta.model.tls import TlsLevel

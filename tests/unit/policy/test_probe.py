@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from mta.config.contract import Configuration, Connector, HostPort, Outbound, OutboundTls
-from mta.config.index import ConnectorIndex
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import Connector
+from mta.contract.index import ConnectorIndex
+from mta.contract.outbound import Outbound, OutboundTls
+from mta.contract.values import HostPort
 from mta.model.attempt import Failure, HostAttempt, Scope
 from mta.model.reply import Reply
 from mta.model.seen import Seen

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from mta.config.contract import Connector, Outbound, OutboundTls, Protect, Smime
-from mta.config.contract_protection import Label, Trigger
+from mta.contract.connectors import Connector
+from mta.contract.outbound import Outbound, OutboundTls, Protect
+from mta.contract.protection import Label, Trigger
+from mta.contract.smime import Smime
 from mta.model.attempt import Scope
 from mta.model.directory import Candidate, DirectoryAnswer, DirectoryStatus, TrustRung
 from mta.model.rights import expand

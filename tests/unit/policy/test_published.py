@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mta.config.contract import DkimKey
+from mta.contract.dkim import DkimKey
 from mta.policy.published import Doubt, ended, judge_record
 from mta.ports import DnsStatus, TxtAnswer
 from mta.rfc.dkim.record import compose_record

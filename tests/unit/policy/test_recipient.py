@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from mta.config.contract import Domain, HostPort
+from mta.contract.domains import Domain
+from mta.contract.values import HostPort
 from mta.model.reply import Reply
 from mta.policy.identify import session
 from mta.policy.recipient import judge_recipient, mailbox_exists

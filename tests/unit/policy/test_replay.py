@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from mta.config.contract import Authentication, Connector, HostPort, Inbound, Outbound, OutboundTls
+from mta.contract.authentication import Authentication
+from mta.contract.connectors import Connector
+from mta.contract.inbound import Inbound
+from mta.contract.outbound import Outbound, OutboundTls
+from mta.contract.values import HostPort
 from mta.model.auth import AuthResult
 from mta.model.tls import Pin, TlsLevel, TrustAnchors
 from mta.policy.replay import replay, summary, words

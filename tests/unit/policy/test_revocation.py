@@ -7,8 +7,11 @@ from dataclasses import replace
 import pytest
 from cryptography.x509 import ocsp
 
-from mta.config.contract import Configuration, Connector, Inbound, InboundTls, Outbound, OutboundTls
-from mta.config.index import ConnectorIndex
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import Connector
+from mta.contract.inbound import Inbound, InboundTls
+from mta.contract.index import ConnectorIndex
+from mta.contract.outbound import Outbound, OutboundTls
 from mta.model.tls import HARD, OFF, SOFT, PathVerdict, Revocation, TlsFacts, TlsLevel
 from mta.policy.certificate import CertificateDemand, judge_certificate, revocation
 from mta.policy.decision import Verdict

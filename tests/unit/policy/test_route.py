@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract import Auth, Connector, HostPort, Inbound, KeyPair, Outbound, OutboundTls, Smime
+from mta.contract.connectors import Connector
+from mta.contract.inbound import Inbound
+from mta.contract.outbound import Auth, Outbound, OutboundTls
+from mta.contract.smime import Smime
+from mta.contract.values import HostPort, KeyPair
 from mta.model.attempt import Failure, Scope
 from mta.model.tls import TlsLevel
 from mta.policy.route import Destination, addresses_to_try, after_reload, choose, connector_now, destination, order_mx

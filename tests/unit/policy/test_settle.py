@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract_limits import Limits
+from mta.contract.limits import Limits
 from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.envelope import Envelope, Recipient

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from mta.config.contract import Connector, DkimKey, Outbound, SealingKey
+from mta.contract.connectors import Connector
+from mta.contract.dkim import DkimKey, SealingKey
+from mta.contract.outbound import Outbound
 from mta.model.auth import AuthResult
 from mta.model.author import FromField
 from mta.model.envelope import Envelope

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mta.adapters.tls.chain import OpenSslChainVerifier
-from mta.config.contract import HostPort
+from mta.contract.values import HostPort
 from mta.model.attempt import HostAttempt
 from mta.model.sts import StsAnswer, StsPolicy
 from mta.model.tls import TlsFacts, TlsLevel

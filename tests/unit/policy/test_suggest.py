@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.config.contract import Connector, Outbound, OutboundTls
-from mta.config.draft import Draft, render
-from mta.config.index import ConnectorIndex
 from mta.config.load import load_text
+from mta.contract.connectors import Connector
+from mta.contract.index import ConnectorIndex
+from mta.contract.outbound import Outbound, OutboundTls
+from mta.importers.draft import Draft, render
 from mta.model.auth import AuthResult
 from mta.model.tls import TlsLevel
 from mta.policy.replay import replay

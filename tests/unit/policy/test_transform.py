@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract import Smime
+from mta.contract.smime import Smime
 from mta.model.attempt import Failure, Scope
 from mta.model.directory import Candidate, DirectoryAnswer, DirectoryStatus, TrustRung
 from mta.policy.transform import NO_CERTIFICATE, Author, Copy, Found, copy_for, envelopes, not_transformable

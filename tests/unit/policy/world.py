@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
-from mta.config.contract import (
-    ClientCertificate,
-    Configuration,
-    Connector,
-    Domain,
-    HostPort,
-    Inbound,
-    InboundTls,
-    Server,
-)
-from mta.config.contract_protection import Protection
-from mta.config.index import ConnectorIndex
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import Connector
+from mta.contract.domains import Domain
+from mta.contract.inbound import ClientCertificate, Inbound, InboundTls
+from mta.contract.index import ConnectorIndex
+from mta.contract.protection import Protection
+from mta.contract.server import Server
+from mta.contract.values import HostPort
 from mta.model.address import Mailbox
 from mta.model.author import FromField
 from mta.model.session import SessionFacts

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from mta.config.contract import Connector, Outbound, Smime
+from mta.contract.connectors import Connector
+from mta.contract.outbound import Outbound
+from mta.contract.smime import Smime
 from mta.model.address import Mailbox
 from mta.model.directory import Candidate, DirectoryAnswer, DirectoryStatus, TrustRung
 from mta.model.envelope import Envelope, Recipient

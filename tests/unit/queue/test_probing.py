@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mta.config.contract_server import Probing
-from mta.config.index import ConnectorIndex
+from mta.contract.index import ConnectorIndex
+from mta.contract.server import Probing
 from mta.model.seen import Memory
 from mta.pipeline.site import Contract
 from mta.queue import probing

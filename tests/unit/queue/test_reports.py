@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 
 from mta.adapters.report_spool import FileReportSpool
-from mta.config.contract import Connector, DkimKey, Domain, HostPort
-from mta.config.contract_limits import Reports
-from mta.config.index import ConnectorIndex
+from mta.contract.connectors import Connector
+from mta.contract.dkim import DkimKey
+from mta.contract.domains import Domain
+from mta.contract.index import ConnectorIndex
+from mta.contract.reports import Reports
+from mta.contract.values import HostPort
 from mta.errors import StorageError, StorageFull, UsageError
 from mta.model.message import QueuedMessage
 from mta.model.reporting import NO_POLICY_FOUND, TlsReportFacts

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from mta.config.contract import Connector, Limits, Smime
-from mta.config.contract import Outbound as Promised
-from mta.config.index import ConnectorIndex
+from mta.contract.connectors import Connector
+from mta.contract.index import ConnectorIndex
+from mta.contract.limits import Limits
+from mta.contract.outbound import Outbound as Promised
+from mta.contract.smime import Smime
 from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from mta.config.contract_protection import Label
+from mta.contract.protection import Label
 from mta.model.protected import Item
 from mta.ports.vault import Invitation, Post
 from mta.vault.mail import reference

@@ -18,7 +18,8 @@ import pytest
 from OpenSSL import SSL
 
 from mta.adapters.tls.context import client_context, server_context
-from mta.config.contract import Domain, HostPort
+from mta.contract.domains import Domain
+from mta.contract.values import HostPort
 from tests.support.corpora import corpus
 from tests.support.pki import authority
 from tests.support.smtp_server import Client, Ended, serving

@@ -8,18 +8,13 @@ from ipaddress import ip_address, ip_network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.contract import (
-    ClientCertificate,
-    Configuration,
-    Connector,
-    Domain,
-    HostPort,
-    Inbound,
-    InboundTls,
-    Listener,
-    Server,
-)
-from mta.config.index import ConnectorIndex
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import Connector
+from mta.contract.domains import Domain
+from mta.contract.inbound import ClientCertificate, Inbound, InboundTls
+from mta.contract.index import ConnectorIndex
+from mta.contract.server import Listener, Server
+from mta.contract.values import HostPort
 from mta.model.tls import CertificateFacts, Pin, TrustAnchors
 from mta.rfc.pkix.names import match
 from tests.support.effort import steps

@@ -9,10 +9,10 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mta.config.draft import Draft, render
-from mta.config.import_postfix import import_postfix
-from mta.config.postfix_files import parse_main, parse_table
-from mta.config.postfix_levels import least_version
+from mta.importers.draft import Draft, render
+from mta.importers.postfix.convert import import_postfix
+from mta.importers.postfix.files import parse_main, parse_table
+from mta.importers.postfix.levels import least_version
 from tests.unit.config.support import examined
 
 OFF = {"dane": "off", "mta_sts": "off"}

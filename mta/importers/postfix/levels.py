@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mta.config.draft import Draft
-from mta.config.postfix_files import words
-from mta.config.postfix_names import Target, expected_names
+from mta.importers.draft import Draft
+from mta.importers.postfix.files import words
+from mta.importers.postfix.names import Target, expected_names
 
 LEVELS = frozenset({"none", "may", "encrypt", "dane", "dane-only", "fingerprint", "verify", "secure"})
 _NOTHING_ELSE = {"dane": "off", "mta_sts": "off"}

@@ -13,8 +13,8 @@ from zlib import crc32
 
 import yaml
 
-from mta.config.contract import DEFAULT
 from mta.config.values import ValueFault, domain_pattern
+from mta.contract.connectors import DEFAULT
 from mta.model.message import OUR_OWN
 
 UNNAMED_HOST = "mx.invalid"  # nobody is called so

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.config.watch import GONE, FileWatch, stamp, unchanged
+from mta.contract.watch import GONE, FileWatch, stamp, unchanged
 
 
 def write(path: Path) -> None:

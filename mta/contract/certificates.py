@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mta.config.contract import Configuration, Connector, Domain
-from mta.config.contract_directory import Directory, LdapSource
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import Connector
+from mta.contract.directory import Directory, LdapSource
+from mta.contract.domains import Domain
 from mta.model.tls import CertificateFacts, Pin, RevocationList, TrustAnchors
 from mta.rfc.pkix.certificate import certificate_facts
 

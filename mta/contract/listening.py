@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mta.config.contract import Configuration, Listener, Server
+from mta.contract.configuration import Configuration
+from mta.contract.server import Listener, Server
 from mta.errors import ConfigurationError
 
 _AT_RESTART = ("queue", "user", "workers", "metrics")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mta.config.certificates import known_certificates
+from mta.contract.certificates import known_certificates
 from tests.support.pki import crl
 from tests.unit.config.support import NOW, at, built, issue, root
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mta.config.contract import DEFAULT
-from mta.config.draft import Draft
-from mta.config.exchange_values import (
+from mta.config.values import ValueFault, host_port, network
+from mta.contract.connectors import DEFAULT
+from mta.importers.draft import Draft
+from mta.importers.exchange.values import (
     TLS_SETTINGS,
     Given,
     Place,
@@ -24,7 +25,6 @@ from mta.config.exchange_values import (
     text_of,
     texts,
 )
-from mta.config.values import ValueFault, host_port, network
 
 _NOBODY_NAME = "nobody.invalid"  # RFC 2606 §2: what nobody can show, and where nothing goes
 _NOBODY_NETWORK = "192.0.2.0/32"  # RFC 5737: nobody comes from there

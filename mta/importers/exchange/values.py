@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mta.config.contract import DEFAULT
-from mta.config.draft import Draft
 from mta.config.values import ValueFault, certificate_name
+from mta.contract.connectors import DEFAULT
+from mta.importers.draft import Draft
 from mta.model.address import ascii_lower
 
 Given = Mapping[str, Any]

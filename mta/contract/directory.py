@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from mta.config.frozen import parts
+from mta.contract.frozen import parts
 from mta.model.tls import RevocationList, TrustAnchors
 
 

@@ -6,7 +6,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.config.draft import Draft, render
+from mta.importers.draft import Draft, render
 
 PLAIN = st.recursive(
     st.text(max_size=20) | st.integers(-5, 5) | st.booleans(),

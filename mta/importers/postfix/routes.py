@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mta.config.postfix_files import words
 from mta.config.values import ValueFault, host_port
+from mta.importers.postfix.files import words
 
 NOBODY = "nobody.invalid:25"  # RFC 2606 §2: no host is ever called so
 _SMTP = ("", "smtp", "relay")

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from re import Pattern
 from types import MappingProxyType
 
-from mta.config.frozen import parts
+from mta.contract.frozen import parts
 from mta.model.rights import Right
 from mta.rfc.tlog.note import VerifierKey
 

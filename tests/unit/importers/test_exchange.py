@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.config.draft import Draft, render
-from mta.config.import_exchange import import_exchange
+from mta.importers.draft import Draft, render
+from mta.importers.exchange.convert import import_exchange
 from tests.unit.config.support import examined
 
 INBOUND = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from mta.config.contract import Network
-from mta.config.draft import Draft
-from mta.config.postfix_files import words
 from mta.config.values import ValueFault, network
+from mta.contract.values import Network
+from mta.importers.draft import Draft
+from mta.importers.postfix.files import words
 
 LIMITS = {
     "message_size_limit": "message_size",

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mta.config.draft import UNNAMED_HOST, Draft
-from mta.config.postfix_files import logical_lines, parse_main, parse_table, table_of, words
-from mta.config.postfix_levels import LEVELS, TlsReader, least_version, rank
-from mta.config.postfix_names import Target
-from mta.config.postfix_rest import LIMITS, networks_of, report_rest
-from mta.config.postfix_routes import NOBODY, Route, looked_up, read_route
 from mta.config.values import ValueFault, domain_name
+from mta.importers.draft import UNNAMED_HOST, Draft
+from mta.importers.postfix.files import logical_lines, parse_main, parse_table, table_of, words
+from mta.importers.postfix.levels import LEVELS, TlsReader, least_version, rank
+from mta.importers.postfix.names import Target
+from mta.importers.postfix.rest import LIMITS, networks_of, report_rest
+from mta.importers.postfix.routes import NOBODY, Route, looked_up, read_route
 
 Reader = Callable[[str], str | None]  # the text of a file, None where it is not here
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
-from mta.config.contract import Configuration, Connector, Domain
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import Connector
+from mta.contract.domains import Domain
 from mta.model.tls import CertificateFacts
 
 REMEMBERED = 16_384  # domains whose claimant is kept: the same few come again and again

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from mta.config.contract import DEFAULT, Configuration, Connector
+from mta.contract.configuration import Configuration
+from mta.contract.connectors import DEFAULT, Connector
 
 INBOUND, OUTBOUND = "inbound", "outbound"
 

@@ -1,4 +1,4 @@
-"""The limits of a server, and what is counted for the reports of a day. Durations are seconds, sizes octets."""
+"""The limits of a server. Durations are seconds, sizes octets."""
 
 from __future__ import annotations
 
@@ -52,27 +52,3 @@ class Limits:
     data_final_timeout: float = 600.0  # §4.5.3.2.6
     quit_timeout: float = 5.0  # nothing is lost with a QUIT
     shutdown_timeout: float = 30.0  # how long a drain waits for sessions and deliveries
-
-
-@dataclass(frozen=True, slots=True)
-class Reports:
-    """The `server.reports` object: what is counted for the domains that ask for reports, and what becomes of it.
-
-    `connector` governs report mail to domains that no other claims. `receive` holds the `Mailbox.key`s of the addresses
-    where reports of others arrive.
-    """
-
-    from_: str = ""
-    organization: str = ""
-    dmarc: bool = False
-    tls: bool = False
-    send: bool = False
-    connector: str = "default"
-    private_collectors: bool = False
-    receive: frozenset[str] = frozenset()
-    keep: float = 7_776_000.0  # 90 days
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anything is counted or kept."""
-        return self.dmarc or self.tls or bool(self.receive)

@@ -1,0 +1,1 @@
+"""Exchange: connectors and rules as PowerShell writes them."""

@@ -1,0 +1,1 @@
+"""Postfix: main.cf and the tables it names."""

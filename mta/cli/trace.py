@@ -12,6 +12,7 @@ from mta.cli.ask import ask, since
 from mta.cli.paint import STATES, Paint, clock, duration, moment, octets, paint_for
 from mta.cli.screen import known_state
 from mta.model.foreign import Foreign
+from mta.model.word import Word, first_word
 from mta.observe import events
 
 _IN = "    "
@@ -29,7 +30,7 @@ _TITLES = {
     events.NOTICE_SUPPRESSED: ("warn", "the sender was not told"),
 }
 _SHOWN = frozenset(
-    {"time", "event", "recipients", "reason", "attempts", "next", "connector", "destination", "protection"}
+    {"time", "event", "recipients", "reason", "attempts", "next", "connector", "destination", "protection", "word"}
 )
 
 
@@ -217,8 +218,15 @@ def _unjudged(attempt: dict[str, Any]) -> str:
     """How far it came, where there was nothing to judge, or no more time for it."""
     if attempt["tls"].get("used"):
         return "TLS came about, the conversation ended before it was judged"
-    reason = (attempt.get("failure") or {}).get("reason", "connect:")
-    return "not reached" if reason.startswith("connect:") else "reached, no TLS came about"
+    return "not reached" if failure_word(attempt) in ("", Word.CONNECT) else "reached, no TLS came about"
+
+
+def failure_word(attempt: dict[str, Any]) -> str:
+    """The word of why a host did not serve; empty if it did. Traces of earlier versions have it in the reason alone."""
+    failure = attempt.get("failure")
+    if not failure:
+        return ""
+    return str(failure.get("word") or first_word(failure["reason"]))
 
 
 def published_lines(published: dict[str, Any]) -> Iterator[str]:

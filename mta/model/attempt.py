@@ -10,6 +10,7 @@ from mta.model.frozen import frozen
 from mta.model.message import NewForm, QueuedMessage
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts
+from mta.model.word import Word
 
 
 class Scope(Enum):
@@ -25,14 +26,23 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something that was not as it must be. `reply` is the peer's word, or ours in its place (`local`)."""
+    """Something that was not as it must be. `reply` is the peer's, or ours in its place (`local`).
+
+    What follows from it is decided by `scope`, `word` and the flags; `story` is for people.
+    """
 
     scope: Scope
+    word: Word
+    story: str
     reply: Reply
-    reason: str  # for us: a stable word first, then the whole story
     permanent: bool
     local: bool = False  # nobody said `reply` to us: a bounce must not quote it as the peer's
     ours: bool = False  # this machine lacked something: it says nothing of the destination
+
+    @property
+    def reason(self) -> str:
+        """The word and the story, as logs and the trace show them."""
+        return f"{self.word}: {self.story}"
 
 
 @frozen
@@ -52,7 +62,7 @@ class HostAttempt:
     reused: bool = False
     local_address: str = ""  # ours
     published: dict[str, object] = field(default_factory=dict)  # what DANE and MTA-STS said; JSON types
-    tls_given_up: str = ""  # why TLS failed, where the level permits to go on in clear
+    tls_given_up: Failure | None = None  # why TLS failed, where the level permits to go on in clear
     would: str = ""  # why a contract in audit mode would have let the mail wait
 
 

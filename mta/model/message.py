@@ -82,6 +82,7 @@ class RecipientState:
     reason: str = ""  # the last thing that was said about it
     warned: bool = False  # the delay warning was sent
     form: int = 0  # the number of the `Form` that it was sent before; 0: none, the message as it came
+    word: str = ""  # a Word, what `reason` begins with or is about; empty: none, or of an earlier version
 
 
 @dataclass(frozen=True, slots=True)

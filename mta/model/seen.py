@@ -22,6 +22,7 @@ class Seen:
     spki_sha256: str = ""
     not_after: float = 0.0
     told: tuple[str, ...] = ()
+    word: str = ""  # a Word: why mail would wait; empty where it would go
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,10 @@ DELIVERIES = Family(
     "mta_deliveries_total", "Recipients by what an attempt came to; `tls` is what was reached, `!` what was demanded.",
     ("connector", "result", "tls"),
 )  # fmt: skip
+NOT_DELIVERED = Family(
+    "mta_not_delivered_total", "Recipients that an attempt did not deliver, by the word of why.",
+    ("connector", "result", "reason"),
+)  # fmt: skip
 HANDSHAKES = Family("mta_tls_handshakes_total", "TLS sessions of clients.", ("version", "group"))
 HANDSHAKES_FAILED = Family("mta_tls_handshakes_failed_total", "TLS handshakes of clients that failed.")
 OUTBOUND_TLS = Family("mta_outbound_tls_total", "Attempts by TLS version; `none`: in clear.", ("connector", "version"))
@@ -70,11 +74,6 @@ DAYS_LEFT = Family(
 FAMILIES = {each.name: each for each in tuple(globals().values()) if isinstance(each, Family)}
 
 
-def _word(reasons: Any) -> str:
-    """The stable word that a reason begins with."""
-    return str(reasons[0]).partition(":")[0] if reasons else ""
-
-
 def _accepted(fields: Fields) -> tuple[Sample, ...]:
     return ((ACCEPTED.name, (fields["connector"], fields["tls"]), 1),)
 
@@ -85,9 +84,12 @@ def _delivery(result: str) -> Count:
     def count(fields: Fields) -> tuple[Sample, ...]:
         connector = fields.get("connector", "")
         recipients = (name, (connector, result, fields.get("tls", "")), len(fields.get("to", ("",))))
-        if not fields.get("version"):  # nobody was spoken to, or it was told of others of the same attempt
-            return (recipients,)
-        return recipients, (tls_name, (connector, fields["version"]), 1)
+        samples: tuple[Sample, ...] = (recipients,)
+        if word := fields.get("word"):
+            samples += ((NOT_DELIVERED.name, (connector, result, word), recipients[2]),)
+        if version := fields.get("version"):  # else nobody was spoken to, or it was told with others of this attempt
+            samples += ((tls_name, (connector, version), 1),)
+        return samples
 
     return count
 
@@ -105,7 +107,7 @@ def _field(name: str) -> Callable[[Fields], str]:
 
 _COUNTED: dict[str, Count] = {
     events.MESSAGE_ACCEPTED: _accepted,
-    events.MAIL_REFUSED: _one(REFUSED, _field("connector"), _field("stage"), lambda f: _word(f.get("reasons"))),
+    events.MAIL_REFUSED: _one(REFUSED, _field("connector"), _field("stage"), _field("word")),
     events.MAIL_WOULD_REFUSE: _one(WOULD_REFUSE, _field("connector")),
     events.DELIVERED: _delivery("delivered"),
     events.DELIVERY_DEFERRED: _delivery("deferred"),

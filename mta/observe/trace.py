@@ -156,12 +156,13 @@ def attempt_evidence(attempt: HostAttempt) -> dict[str, Any]:
     if attempt.reused:
         evidence["reused"] = True
     if attempt.tls_given_up:
-        evidence["tls_given_up"] = attempt.tls_given_up
+        evidence["tls_given_up"] = attempt.tls_given_up.reason
     if attempt.would:
         evidence["would"] = attempt.would
     if attempt.failure:
         evidence["failure"] = {
             "scope": attempt.failure.scope.value,
+            "word": attempt.failure.word,
             "permanent": attempt.failure.permanent,
             "reply": reply_evidence(attempt.failure.reply),
             "reason": attempt.failure.reason,

@@ -17,6 +17,7 @@ from mta.model.frozen import frozen
 from mta.model.message import Content, HeaderBlock
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
+from mta.model.word import Word
 from mta.pipeline.authenticate import (
     Incoming,
     LookUps,
@@ -92,7 +93,7 @@ async def add_recipient(callouts: CallOuts, transaction: Transaction, recipient:
         known = await callouts.exists(transaction.contract, judged.mailbox, judged.route)
         if known is None:
             reply = Reply(450, "4.2.1", ("Recipient cannot be verified now, try again later",))
-            reason = Reason("callout-unknown", f"{judged.mailbox}: the next hop did not say whether it exists")
+            reason = Reason(Word.CALLOUT_UNKNOWN, f"{judged.mailbox}: the next hop did not say whether it exists")
             return Decision(Verdict.DEFER, judged.route.connector.name, reply=reply, reasons=(reason,))
         judged = judge_recipient(index, identity, recipient.mailbox, known)
     if judged.decision.accepted and judged.route is not None:
@@ -125,17 +126,19 @@ async def judge_content(
     try:
         block = scan_header(content.beginning, limits.header_size)
     except HeaderError as error:
-        reason = Reason("header", str(error))
+        reason = Reason(Word.HEADER, str(error))
         return Judgement(_refuse(transaction, 552, "5.3.4", "Message header too large", reason), content)
     if begins_oddly(block):  # behind our own Received it would be a part of that
-        reason = Reason("header", "the first line of the header is none that a field can begin with")
+        reason = Reason(Word.HEADER, "the first line of the header is none that a field can begin with")
         return Judgement(_refuse(transaction, 554, "5.6.0", "Message header not accepted", reason), content)
     transaction.hops = count_received(block)
     if transaction.hops > limits.hops:  # RFC 5321 §6.3
-        reason = Reason("hops", f"{transaction.hops} Received fields, {limits.hops} allowed: the mail goes in circles")
+        reason = Reason(
+            Word.HOPS, f"{transaction.hops} Received fields, {limits.hops} allowed: the mail goes in circles"
+        )
         return Judgement(_refuse(transaction, 554, "5.4.6", "Too many hops", reason), content)
     if problem := await _structure_problem(content, block, limits):
-        reason = Reason("structure", problem)
+        reason = Reason(Word.STRUCTURE, problem)
         return Judgement(_refuse(transaction, 554, "5.6.0", "Message structure not accepted", reason), content)
     if not transaction.envelope.tls and says_no(block):  # RFC 8689 §4.1: beside REQUIRETLS the field is ignored
         transaction.envelope = replace(transaction.envelope, tls="optional")

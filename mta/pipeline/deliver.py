@@ -14,6 +14,7 @@ from mta.model.envelope import Envelope
 from mta.model.frozen import frozen
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.pipeline.discover import NextHop, discover
 from mta.pipeline.hop import CONTRACT_CHANGED, Hop, Hops, Opened
 from mta.pipeline.report import policies_found, session_ended
@@ -159,12 +160,12 @@ async def _look_up(site: Site, job: Job, most: int = HOSTS_TRIED) -> _Found | Fa
         return unknown[-1].failure
     names = ", ".join(str(host) for host in hosts)
     # A configured host without an address is the administrator's to mend; an MX without one may be a slip of theirs.
-    return _destination_failure(Reply(450, "4.4.4", ("No address for host",)), f"dns: no address for {names}")
+    return _no_answer(Reply(450, "4.4.4", ("No address for host",)), f"no address for {names}")
 
 
 def _unknown(site: Site, job: Job, host: HostPort, detail: str) -> HostAttempt:
     """A host whose address nobody can tell now: it might have taken the mail, so it counts among those asked."""
-    failure = _destination_failure(Reply(450, "4.4.3", ("Name server failure",)), f"dns: {host.host}: {detail}")
+    failure = _no_answer(Reply(450, "4.4.3", ("Name server failure",)), f"{host.host}: {detail}")
     word = requirement(job.connector.outbound, job.destination, host).word
     return HostAttempt(host.host, host.port, started=site.clock.now(), requirement=word, failure=failure)
 
@@ -215,7 +216,8 @@ async def _try_host(site: Site, hops: Hops, job: Job, place: Place) -> _HostOutc
         hop = opened.hop
         outcome = await _transact(site, hop, job, attempt)
         hops.keep(hop)
-        if attempt.reused and outcome.attempt.failure and outcome.attempt.failure.reason.startswith(_STALE):
+        failure = outcome.attempt.failure
+        if attempt.reused and failure is not None and failure.word is Word.STALE_CONNECTION:
             # The kept connection had died while idle: nothing was said yet, a new one is no retry.
             opened = await _reach(site, hops, job, place, again=True)
             continue
@@ -237,9 +239,6 @@ def _not_asked(site: Site, job: Job, place: Place, failure: Failure, found: Find
     )
 
 
-_STALE = "stale-connection"
-
-
 async def _transact(site: Site, hop: Hop, job: Job, attempt: HostAttempt) -> _HostOutcome:
     reused, hop.used = hop.used > 0, hop.used + 1
     stands = partial(_stands, site, job)
@@ -251,22 +250,19 @@ async def _transact(site: Site, hop: Hop, job: Job, attempt: HostAttempt) -> _Ho
         return _HostOutcome(replace(attempt, failure=CONTRACT_CHANGED), _all(job.recipients, CONTRACT_CHANGED))
     except StorageError as error:
         hop.connection.abort()
-        reply, reason = Reply(451, "4.3.0", ("Local error",)), f"storage: {error}"
-        failure = Failure(Scope.MESSAGE, reply, reason, permanent=False, local=True)
+        reply = Reply(451, "4.3.0", ("Local error",))
+        failure = Failure(Scope.MESSAGE, Word.STORAGE, str(error), reply, permanent=False, local=True)
         return _HostOutcome(replace(attempt, failure=failure), _all(job.recipients, failure))
     except (ConnectFailed, RemoteProtocolError) as error:
         hop.connection.abort()
         stale = reused and getattr(error, "phase", "") == "mail"
-        word = _STALE if stale else "conversation"
-        failure = Failure(
-            Scope.SESSION,
-            Reply(450, "4.4.2", ("Connection broken",)),
-            f"{word}: {attempt.host}[{attempt.address}]:{attempt.port}: {error}",
-            permanent=False,
-        )
+        word = Word.STALE_CONNECTION if stale else Word.CONVERSATION
+        story = f"{attempt.host}[{attempt.address}]:{attempt.port}: {error}"
+        failure = Failure(Scope.SESSION, word, story, Reply(450, "4.4.2", ("Connection broken",)), permanent=False)
         return _HostOutcome(replace(attempt, failure=failure), _all(job.recipients, failure))
     if reused and replies.mail.code == 421:  # RFC 5321 §3.8: its farewell to the idle connection met our MAIL
-        failure = Failure(Scope.SESSION, replies.mail, f"{_STALE}: {attempt.host} said {replies.mail}", permanent=False)
+        story = f"{attempt.host} said {replies.mail}"
+        failure = Failure(Scope.SESSION, Word.STALE_CONNECTION, story, replies.mail, permanent=False)
         return _HostOutcome(replace(attempt, failure=failure), _all(job.recipients, failure))
     return _HostOutcome(attempt, _judge_replies(job, attempt, replies, "DSN" in hop.connection.capabilities))
 
@@ -276,7 +272,8 @@ def _judge_replies(
 ) -> tuple[RecipientResult, ...]:
     where = f"{attempt.host}[{attempt.address}]:{attempt.port}"
     if replies.unsaid:
-        failure = Failure(Scope.MESSAGE, replies.mail, f"cannot-carry: {replies.mail}", permanent=True, local=True)
+        story = str(replies.mail)
+        failure = Failure(Scope.MESSAGE, Word.CANNOT_CARRY, story, replies.mail, permanent=True, local=True)
         return _all(job.recipients, failure)
     if not replies.mail.positive:
         failure = _said(where, "MAIL FROM", replies.mail, Scope.MESSAGE)
@@ -301,12 +298,12 @@ def _judge_replies(
 def _said(where: str, command: str, reply: Reply, scope: Scope) -> Failure:
     if reply.code == 421:  # RFC 5321 §3.8: the host is closing, whatever it was asked
         scope = Scope.HOST
-    return Failure(scope, reply, f"refused: {where} said {reply} to {command}", permanent=reply.permanent)
+    return Failure(scope, Word.REFUSED, f"{where} said {reply} to {command}", reply, permanent=reply.permanent)
 
 
 def _all(states: tuple[RecipientState, ...], failure: Failure) -> tuple[RecipientResult, ...]:
     return tuple(RecipientResult(state.index, failure.reply, failure) for state in states)
 
 
-def _destination_failure(reply: Reply, reason: str) -> Failure:
-    return Failure(Scope.DESTINATION, reply, reason, permanent=False)
+def _no_answer(reply: Reply, story: str) -> Failure:
+    return Failure(Scope.DESTINATION, Word.DNS, story, reply, permanent=False)

@@ -9,6 +9,7 @@ from mta.model.envelope import Envelope
 from mta.model.lifecycle import HELD, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.session import SessionFacts
+from mta.model.word import Word
 from mta.observe.trace import authentication_evidence, author_evidence, days_left, tls_evidence
 from mta.pipeline.accept import Judgement, Transaction
 from mta.pipeline.site import Site
@@ -27,10 +28,11 @@ def compose(site: Site, transaction: Transaction, facts: SessionFacts, judged: J
     identifier = site.ids.next()
     envelope = replace(transaction.envelope, recipients=tuple(transaction.recipients))
     held = judged.decision.verdict == Verdict.HOLD
-    reason = f"quarantine: {'; '.join(str(reason) for reason in judged.decision.reasons)}" if held else ""
+    reason = f"{Word.QUARANTINE}: {'; '.join(map(str, judged.decision.reasons))}" if held else ""
+    word = Word.QUARANTINE if held else ""
     prefix = judged.fields + _received(transaction, envelope, facts, identifier, now)
     states = tuple(
-        RecipientState(number, route.connector.name, HELD if held else QUEUED, due=now, reason=reason)
+        RecipientState(number, route.connector.name, HELD if held else QUEUED, due=now, reason=reason, word=word)
         for number, route in enumerate(transaction.routes)
     )
     return QueuedMessage(

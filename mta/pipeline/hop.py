@@ -17,6 +17,7 @@ from mta.model.attempt import Failure, HostAttempt, Scope
 from mta.model.frozen import frozen
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts, TlsLevel
+from mta.model.word import Word
 from mta.pipeline.login import log_in
 from mta.pipeline.site import Site
 from mta.policy.deliver import (
@@ -30,11 +31,11 @@ from mta.policy.deliver import (
 )
 from mta.ports import DialTarget, SmtpConnection
 
-_TLS_FAILED = "tls-failed"
 CONTRACT_CHANGED = Failure(
     Scope.SESSION,
+    Word.CONTRACT_CHANGED,
+    "the configuration was exchanged before anything was sent",
     Reply(451, "4.3.0", ("The configuration has changed",)),
-    "contract-changed: the configuration was exchanged before anything was sent",
     permanent=False,
     local=True,
 )
@@ -89,7 +90,7 @@ class _Dialled:
     judgement: TlsJudgement = _NOT_JUDGED
     audit: TlsJudgement | None = None
     local_address: str = ""
-    given_up: str = ""
+    given_up: Failure | None = None
 
 
 class Hops:
@@ -181,7 +182,7 @@ class Hops:
         until, failure = self._down.get(_place(key), (0.0, None))
         if failure is None or until <= self._site.clock.monotonic():
             return None
-        return Failure(failure.scope, failure.reply, f"{failure.reason} (not dialled again yet)", permanent=False)
+        return replace(failure, story=f"{failure.story} (not dialled again yet)", permanent=False)
 
     def _back_off(self, key: HopKey, failure: Failure) -> None:
         wait = self._site.contract.configuration.server.limits.host_backoff
@@ -197,8 +198,8 @@ class Hops:
         dialled = await self._try(key, outbound, use_tls=key.requirement.level is not TlsLevel.NONE)
         if generation != self._site.contract.generation:
             return self._outdated(dialled)
-        why = dialled.failure.reason if dialled.failure is not None else ""
-        if why.startswith(_TLS_FAILED) and key.requirement.level is TlsLevel.OPPORTUNISTIC:
+        why = dialled.failure
+        if why is not None and why.word is Word.TLS_FAILED and key.requirement.level is TlsLevel.OPPORTUNISTIC:
             dialled = replace(await self._try(key, outbound, use_tls=False), given_up=why)
         return dialled if generation == self._site.contract.generation else self._outdated(dialled)
 
@@ -212,17 +213,17 @@ class Hops:
         try:
             connection = await self._site.dialer.connect(key.target)
         except ConnectFailed as error:
-            return _Dialled(failure=replace(_unreachable(f"connect: {error}"), ours=error.ours))
+            return _Dialled(failure=replace(_unreachable(Word.CONNECT, error), ours=error.ours))
         except TlsFailed as error:
-            return _Dialled(failure=_tls_failed(f"{_TLS_FAILED}: {error}"))
+            return _Dialled(failure=_tls_failed(str(error)))
         try:
             dialled = await self._secure(key, outbound, connection, use_tls=use_tls)
         except TlsFailed as error:
             connection.abort()
-            dialled = _Dialled(failure=_tls_failed(f"{_TLS_FAILED}: the handshake failed: {error}"))
+            dialled = _Dialled(failure=_tls_failed(f"the handshake failed: {error}"))
         except (ConnectFailed, RemoteProtocolError) as error:
             connection.abort()
-            dialled = _Dialled(failure=_unreachable(f"conversation: {error}"), tls=connection.tls)
+            dialled = _Dialled(failure=_unreachable(Word.CONVERSATION, error), tls=connection.tls)
         return replace(dialled, local_address=connection.local_address)
 
     async def _secure(self, key: HopKey, outbound: Outbound, connection: SmtpConnection, *, use_tls: bool) -> _Dialled:
@@ -264,8 +265,11 @@ class Hops:
         if outbound.auth is None:
             return None
         if not may:
-            text = "auth-unprotected: a password is sent to a verified peer only"
-            return Failure(Scope.HOST, Reply(450, "4.7.0", ("Authentication not possible",)), text, permanent=False)
+            story, reply = (
+                "a password is sent to a verified peer only",
+                Reply(450, "4.7.0", ("Authentication not possible",)),
+            )
+            return Failure(Scope.HOST, Word.AUTH_UNPROTECTED, story, reply, permanent=False)
         return await log_in(self._site, outbound.auth, connection)
 
 
@@ -309,22 +313,18 @@ def _attempt(key: HopKey, started: float, begun: float, dialled: _Dialled) -> Ho
 def _refused_greeting(key: HopKey, reply: Reply, hostname: str) -> Failure | None:
     if not reply.positive:
         # RFC 5321 §3.1: a 554 greeting is that host's word, not the recipient's: another host may take the mail.
-        return Failure(
-            Scope.HOST,
-            reply,
-            f"greeting: {key.target.host} refused the conversation: {reply}",
-            permanent=reply.permanent,
-        )
+        story = f"{key.target.host} refused the conversation: {reply}"
+        return Failure(Scope.HOST, Word.GREETING, story, reply, permanent=reply.permanent)
     name = reply.text[0].split(" ")[0].lower() if reply.text and reply.text[0] else ""
     if name == hostname.lower():
-        text = f"loop: {key.target.host} calls itself {hostname}: the mail would come back to us"
-        return Failure(Scope.HOST, Reply(554, "5.4.6", ("Routing loop detected",)), text, permanent=True)
+        text = f"{key.target.host} calls itself {hostname}: the mail would come back to us"
+        return Failure(Scope.HOST, Word.LOOP, text, Reply(554, "5.4.6", ("Routing loop detected",)), permanent=True)
     return None
 
 
-def _unreachable(reason: str) -> Failure:
-    return Failure(Scope.SESSION, Reply(450, "4.4.1", ("No answer from host",)), reason, permanent=False)
+def _unreachable(word: Word, error: Exception) -> Failure:
+    return Failure(Scope.SESSION, word, str(error), Reply(450, "4.4.1", ("No answer from host",)), permanent=False)
 
 
-def _tls_failed(reason: str) -> Failure:
-    return Failure(Scope.HOST, Reply(450, "4.7.5", ("TLS handshake failed",)), reason, permanent=False)
+def _tls_failed(story: str) -> Failure:
+    return Failure(Scope.HOST, Word.TLS_FAILED, story, Reply(450, "4.7.5", ("TLS handshake failed",)), permanent=False)

@@ -14,6 +14,7 @@ from mta.model.lifecycle import QUEUED
 from mta.model.message import Content, QueuedMessage
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
+from mta.model.word import Word
 from mta.observe import events
 from mta.observe.log import aside
 from mta.pipeline.accept import Judgement, Transaction, add_recipient, begin, begin_again, identify, judge_content
@@ -244,7 +245,7 @@ class RelaySession:
 
     def _outdated(self, facts: SessionFacts, transaction: Transaction, stage: str, decision: Decision) -> Reply:
         """Something that was taken is so no more; the client may send it again and hear of each part of it."""
-        reason = Reason("contract-changed", f"a reload came in between: {'; '.join(map(str, decision.reasons))}")
+        reason = Reason(Word.CONTRACT_CHANGED, f"a reload came in between: {'; '.join(map(str, decision.reasons))}")
         outdated = Decision(Verdict.DEFER, decision.connector, reply=_CHANGED, reasons=(reason,))
         self._refused(facts, outdated, transaction.envelope.sender_text, stage)
         return _CHANGED
@@ -293,6 +294,7 @@ class RelaySession:
             connector=decision.connector,
             decision=decision.verdict,
             reply=str(decision.reply or ""),
+            word=decision.reasons[0].word if decision.reasons else "",
             reasons=[str(reason) for reason in decision.reasons],
         )
 

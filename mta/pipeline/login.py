@@ -6,6 +6,7 @@ from mta.contract.outbound import Auth
 from mta.errors import TokenNotGiven
 from mta.model.attempt import Failure, Scope
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.pipeline.site import Site
 from mta.ports import SmtpConnection
 from mta.rfc.smtp.sasl import LOGIN, OAUTHBEARER, PLAIN, XOAUTH2, choose
@@ -39,11 +40,12 @@ async def _by_token(site: Site, auth: Auth, connection: SmtpConnection, mechanis
             token = await site.access_tokens.token(auth.oauth)
         except TokenNotGiven as error:
             reply = Reply(450, "4.7.0", ("Authentication not possible now",))
-            reason = f"auth-no-token: for {auth.user} at {connection.host}: {error}"
-            return Failure(Scope.HOST, reply, reason, permanent=False, local=True)
+            story = f"for {auth.user} at {connection.host}: {error}"
+            return Failure(Scope.HOST, Word.AUTH_NO_TOKEN, story, reply, permanent=False, local=True)
         if generation != site.contract.generation:
             reply = Reply(451, "4.3.0", ("The configuration has changed",))
-            return Failure(Scope.SESSION, reply, "contract-changed: while a token was fetched", False, local=True)
+            story = "while a token was fetched"
+            return Failure(Scope.SESSION, Word.CONTRACT_CHANGED, story, reply, permanent=False, local=True)
         reply = await connection.authenticate_bearer(auth.user, token, mechanism)
         if reply.code == 235:
             return None
@@ -54,17 +56,17 @@ async def _by_token(site: Site, auth: Auth, connection: SmtpConnection, mechanis
 
 
 def _refused(host: str, what: str, reply: Reply) -> Failure:
-    reason = f"auth-refused: {host} refused our {what}: {reply}"
+    story = f"{host} refused our {what}: {reply}"
     if what == "password" and reply.enhanced == _NO_PASSWORDS:
-        reason += " (it takes no passwords any more: write outbound.auth.oauth)"
-    return Failure(Scope.HOST, reply, reason, permanent=False)
+        story += " (it takes no passwords any more: write outbound.auth.oauth)"
+    return Failure(Scope.HOST, Word.AUTH_REFUSED, story, reply, permanent=False)
 
 
 def _not_offered(host: str, offered: str, known: tuple[str, ...], auth: Auth) -> Failure:
     """In our words: the host has said nothing about it."""
     wanted, seen = " or ".join(known), f"only AUTH {offered}" if offered else "no AUTH at all"
-    text = f"auth-not-offered: {host} offers {seen}, and we could say {wanted}"
+    text = f"{host} offers {seen}, and we could say {wanted}"
     if auth.oauth is None and choose(offered, (XOAUTH2, OAUTHBEARER)):
         text += ": it takes no passwords, write outbound.auth.oauth"
     reply = Reply(450, "4.7.0", ("the host offers no way of authentication that we could use",))
-    return Failure(Scope.HOST, reply, text, permanent=False, local=True)
+    return Failure(Scope.HOST, Word.AUTH_NOT_OFFERED, text, reply, permanent=False, local=True)

@@ -253,7 +253,9 @@ class Outbound:
         wanted = tuple(each for each in job.recipients if each.index in now and now[each.index].state == QUEUED)
         if unwanted := [each for each in job.recipients if each not in wanted]:
             stored = (now.get(each.index, replace(each, state=DELETED)) for each in unwanted)
-            fates = tuple(RecipientFate(each.index, each.state, each.reason, counted=False) for each in stored)
+            fates = tuple(
+                RecipientFate(each.index, each.state, each.reason, counted=False, word=each.word) for each in stored
+            )
             await write(self._site, shard, Settlement(id_, self._site.clock.now(), fates))
         return replace(job, recipients=wanted)
 

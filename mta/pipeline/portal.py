@@ -21,6 +21,7 @@ from mta.model.author import FromField
 from mta.model.envelope import Envelope
 from mta.model.message import NOTICE, REPORT, Content, HeaderBlock, QueuedMessage, RecipientState
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.pipeline.author import author_of
 from mta.pipeline.deliver import Job
 from mta.pipeline.protect import octets
@@ -332,11 +333,12 @@ def _scan_bytes(raw: bytes) -> HeaderBlock:
 
 def _away(error: Exception) -> Failure:
     """The vault is full or away, a key is missing: the mail waits."""
-    word = "vault-full" if isinstance(error, StorageError) else "vault"
+    word = Word.VAULT_FULL if isinstance(error, StorageError) else Word.VAULT
     reply = Reply(451, "4.3.0", ("Cannot be protected as required now",))
-    return Failure(Scope.MESSAGE, reply, f"{word}: {error}", permanent=False, local=True)
+    return Failure(Scope.MESSAGE, word, str(error), reply, permanent=False, local=True)
 
 
 def _revoked(item: str) -> Failure:
     reply = Reply(550, "5.7.1", ("The sender has taken the message back",))
-    return Failure(Scope.RECIPIENT, reply, f"protect-revoked: no grant of {item} any more", permanent=True, local=True)
+    story = f"no grant of {item} any more"
+    return Failure(Scope.RECIPIENT, Word.PROTECT_REVOKED, story, reply, permanent=True, local=True)

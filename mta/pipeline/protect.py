@@ -25,6 +25,7 @@ from mta.model.attempt import Failure, Scope
 from mta.model.directory import DirectoryAnswer
 from mta.model.message import Content, HeaderBlock, QueuedMessage
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.pipeline.deliver import Job
 from mta.pipeline.identity import fitting, known_identity, signing_identity
 from mta.pipeline.site import Site
@@ -160,7 +161,7 @@ class _Work:
         try:
             raw = octets(self.job.message.content)
         except StorageError as error:
-            self.refused.update(dict.fromkeys(self.places, _local(f"storage: {error}")))
+            self.refused.update(dict.fromkeys(self.places, _local(Word.STORAGE, error)))
             return
         block = scan_header(raw, len(raw))
         found, own, author = self._facts(raw, block)
@@ -252,9 +253,9 @@ def octets(content: Content) -> bytes:
 
 def not_done(error: MtaError) -> Failure:
     """Why a copy waits: a token that does not answer, a key that will not do its work."""
-    return _local(f"smime-failed: {error}")
+    return _local(Word.SMIME_FAILED, error)
 
 
-def _local(reason: str) -> Failure:
+def _local(word: Word, error: MtaError) -> Failure:
     reply = Reply(451, "4.3.0", ("Local error",))
-    return Failure(Scope.MESSAGE, reply, reason, permanent=False, local=True)
+    return Failure(Scope.MESSAGE, word, str(error), reply, permanent=False, local=True)

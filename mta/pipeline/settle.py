@@ -13,6 +13,7 @@ from mta.errors import LocalProtocolError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.observe import events
 from mta.observe.log import aside
 from mta.observe.trace import attempt_evidence
@@ -61,25 +62,24 @@ async def settle(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> 
     return bool(settlement.notices) or any(fate.state == State.QUEUED for fate in fates)
 
 
-async def settle_held(
-    site: Site, shard: Shard, message: QueuedMessage, states: tuple[RecipientState, ...], reason: str = ""
-) -> None:
+async def settle_held(site: Site, shard: Shard, message: QueuedMessage, states: tuple[RecipientState, ...]) -> None:
     """Hold recipients whose connector is in the configuration no more."""
     now = site.clock.now()
     fates = tuple(
         RecipientFate(
             state.index,
             State.HELD,
-            reason
-            or f"connector-missing: connector {state.connector} is not in the configuration any more; "
+            f"{Word.CONNECTOR_MISSING}: connector {state.connector} is not in the configuration any more; "
             f"put one of that name back and release the message; it goes by whichever claims the recipient then",
             counted=False,
+            word=Word.CONNECTOR_MISSING,
         )
         for state in states
     )
-    history = (Event(now, events.MESSAGE_HELD, {"reason": fates[0].reason}, tuple(fate.index for fate in fates)),)
+    told: dict[str, object] = {"word": fates[0].word, "reason": fates[0].reason}
+    history = (Event(now, events.MESSAGE_HELD, told, tuple(fate.index for fate in fates)),)
     await write(site, shard, Settlement(message.id, now, fates, history))
-    aside(site.log, "log", partial(site.log.warning, events.MESSAGE_HELD, message=message.id, reason=fates[0].reason))
+    aside(site.log, "log", partial(site.log.warning, events.MESSAGE_HELD, message=message.id, **told))
 
 
 async def settle_bare(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> None:
@@ -90,9 +90,9 @@ async def settle_bare(site: Site, shard: Shard, job: Job, result: DeliveryResult
     """
     now, pause = site.clock.now(), _AGAIN_AFTER
     due = now + site.contract.configuration.server.limits.retry_min
-    note = "defect: this attempt could not be recorded in full; the log has the whole story"
+    note = f"{Word.DEFECT}: this attempt could not be recorded in full; the log has the whole story"
     fates = tuple(
-        RecipientFate(one.index, State.QUEUED, note, due=due)
+        RecipientFate(one.index, State.QUEUED, note, due=due, word=Word.DEFECT)
         if one.failure or result.notices  # its notice is lost: the item is found again
         else RecipientFate(one.index, State.DELIVERED, f"{note}; the next hop said {one.reply.code}")
         for one in result.recipients
@@ -120,8 +120,11 @@ async def _is_gone(shard: Shard, id_: str) -> bool:
 
 def defect(job: Job, error: Exception) -> DeliveryResult:
     """What an attempt comes to that ended in a defect of ours."""
-    reason = f"defect: {type(error).__name__} during delivery; the log has the whole story"
-    failure = Failure(Scope.DESTINATION, Reply(451, "4.3.0", ("Local error",)), reason, permanent=False, local=True)
+    story, reply = (
+        f"{type(error).__name__} during delivery; the log has the whole story",
+        Reply(451, "4.3.0", ("Local error",)),
+    )
+    failure = Failure(Scope.DESTINATION, Word.DEFECT, story, reply, permanent=False, local=True)
     return DeliveryResult((), tuple(RecipientResult(state.index, failure.reply, failure) for state in job.recipients))
 
 
@@ -161,6 +164,7 @@ def _event(now: float, job: Job, fates: tuple[RecipientFate, ...], result: Deliv
     detail: dict[str, object] = {
         "connector": job.connector.name,
         "destination": job.destination.name,
+        **({"word": first.word} if first.word else {}),
         "reason": first.reason,
         "attempts": [attempt_evidence(host) for host in result.hosts],
     }
@@ -209,6 +213,7 @@ def _log(site: Site, job: Job, groups: list[tuple[RecipientFate, ...]], result: 
             host=f"{last.host}[{last.address}]:{last.port}" if last else "",
             tls=(last.verdict if last else "").removeprefix("tls="),
             **({"version": _version(last)} if number == 0 else {}),  # one attempt, however many lines
+            **({"word": group[0].word} if group[0].word else {}),
             reason=group[0].reason,
             **({"would_wait": last.would} if last and last.would else {}),
             delay=round(site.clock.now() - job.message.received, 3),

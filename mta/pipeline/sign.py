@@ -18,6 +18,7 @@ from mta.lane import Lane
 from mta.model.attempt import Failure, Scope
 from mta.model.message import Content, HeaderBlock, QueuedMessage
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.pipeline.authenticate import readable
 from mta.pipeline.author import author_of
 from mta.pipeline.deliver import Job
@@ -61,8 +62,8 @@ async def sign(site: Site, job: Job) -> Job | Failure:
     try:
         added = await _made(fields, (*keys, *((wanted.by.key,) if wanted else ())))
     except (MtaError, TimeoutError) as error:
-        reason = f"dkim-key: the mail cannot be signed: {error}"
-        return Failure(Scope.DESTINATION, Reply(451, "4.3.0", ("Local error",)), reason, permanent=False, local=True)
+        story, reply = f"the mail cannot be signed: {error}", Reply(451, "4.3.0", ("Local error",))
+        return Failure(Scope.DESTINATION, Word.DKIM_KEY, story, reply, permanent=False, local=True)
     return replace(job, message=replace(message, prefix=added + message.prefix)) if added else job
 
 

@@ -15,6 +15,7 @@ from mta.errors import MtaError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.message import Content, Form, NewForm, RecipientState
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.pipeline import portal
 from mta.pipeline.deliver import Job
 from mta.pipeline.protect import LARGE, Made, Protector, fingerprint, not_done
@@ -271,4 +272,4 @@ async def _signed(site: Site, came: Job, parts: tuple[Part, ...]) -> Leaving:
 
 def _no_room(error: StorageError) -> Failure:
     reply = Reply(451, "4.3.0", ("Local error",))
-    return Failure(Scope.MESSAGE, reply, f"storage: {error}", permanent=False, local=True)
+    return Failure(Scope.MESSAGE, Word.STORAGE, str(error), reply, permanent=False, local=True)

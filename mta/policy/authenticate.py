@@ -14,6 +14,7 @@ from mta.contract.index import ConnectorIndex
 from mta.model.auth import AuthenticationFacts, AuthResult, DkimOutcome
 from mta.model.author import FromField
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.policy.decision import Decision, Reason, Verdict
 
 _NO_DKIM = Reply(550, "5.7.20", ("No passing DKIM signature found",))  # RFC 7372 §3.1
@@ -60,9 +61,9 @@ def _null_mx(demands: Authentication, facts: AuthenticationFacts) -> _Failed | N
     """What is to be said of the sender's domain; where it is only reported, that DNS does not answer is nothing."""
     sender = facts.sender
     if sender is not None and sender.result is AuthResult.FAIL:
-        return _Failed(Reason("null-mx", sender.reason), _NULL_MX)
+        return _Failed(Reason(Word.NULL_MX, sender.reason), _NULL_MX)
     if sender is not None and sender.result is AuthResult.TEMPERROR and demands.null_mx == "refuse":
-        return _Failed(Reason("null-mx-unknown", sender.reason), _TEMPORARY, temporary=True)
+        return _Failed(Reason(Word.NULL_MX_UNKNOWN, sender.reason), _TEMPORARY, temporary=True)
     return None
 
 
@@ -78,7 +79,7 @@ def _judge_demands(
     if not failed or (demands.require == "any" and len(failed) < len(asked)):
         return Decision(Verdict.ACCEPT, connector.name, connector.mode)
     if _vouched(demands, facts):
-        why = Reason("arc", f"the chain of {facts.arc.sealers[0] if facts.arc else ''} vouches for the message")
+        why = Reason(Word.ARC, f"the chain of {facts.arc.sealers[0] if facts.arc else ''} vouches for the message")
         return Decision(Verdict.ACCEPT, connector.name, connector.mode, None, (why,))
     return _consequence(connector, demands, facts, (*failed, *_may_vouch(demands, facts)))
 
@@ -112,13 +113,13 @@ def _dkim(
         return None
     seen = "; ".join(_in_words(outcome) for outcome in facts.dkim) or "the message is not signed"
     if any(outcome.result is AuthResult.TEMPERROR for outcome in wanted):
-        return _Failed(Reason("dkim-unknown", seen), _TEMPORARY, temporary=True)
+        return _Failed(Reason(Word.DKIM_UNKNOWN, seen), _TEMPORARY, temporary=True)
     if strong:
         text = f"no signature of the author's domain ({author or 'which cannot be told'}): {seen}"
-        return _Failed(Reason("dkim-not-aligned", text), _NO_ALIGNED)
+        return _Failed(Reason(Word.DKIM_NOT_ALIGNED, text), _NO_ALIGNED)
     if passed:
-        return _Failed(Reason("dkim-weak", f"RSA of {demands.min_rsa_bits} bits is demanded: {seen}"), _WEAK_DKIM)
-    return _Failed(Reason("dkim", f"no signature verifies: {seen}"), _NO_DKIM)
+        return _Failed(Reason(Word.DKIM_WEAK, f"RSA of {demands.min_rsa_bits} bits is demanded: {seen}"), _WEAK_DKIM)
+    return _Failed(Reason(Word.DKIM, f"no signature verifies: {seen}"), _NO_DKIM)
 
 
 def aligned(index: ConnectorIndex, connector: Connector, signer: str, author: str) -> bool:
@@ -141,8 +142,8 @@ def _spf(facts: AuthenticationFacts) -> _Failed | None:
         return None
     text = f"{outcome.result.value} for {outcome.domain}: {outcome.reason}"
     if outcome.result is AuthResult.TEMPERROR:
-        return _Failed(Reason("spf-unknown", text), _TEMPORARY, temporary=True)
-    return _Failed(Reason("spf", text), _SPF_ERROR if outcome.result is AuthResult.PERMERROR else _SPF_FAILED)
+        return _Failed(Reason(Word.SPF_UNKNOWN, text), _TEMPORARY, temporary=True)
+    return _Failed(Reason(Word.SPF, text), _SPF_ERROR if outcome.result is AuthResult.PERMERROR else _SPF_FAILED)
 
 
 def _asks_nothing(facts: AuthenticationFacts) -> bool:
@@ -156,12 +157,14 @@ def _asks_nothing(facts: AuthenticationFacts) -> bool:
 def _dmarc(demand: str, facts: AuthenticationFacts) -> _Failed | None:
     outcome = facts.dmarc
     if outcome is None or outcome.result is AuthResult.PASS:
-        return None if outcome is not None else _Failed(Reason("dmarc", "was not judged"), _TEMPORARY, temporary=True)
+        return (
+            None if outcome is not None else _Failed(Reason(Word.DMARC, "was not judged"), _TEMPORARY, temporary=True)
+        )
     text = f"{outcome.result.value} for {outcome.domain} (p={outcome.policy or 'none'}): {outcome.reason}"
     if outcome.result is AuthResult.TEMPERROR:
-        return _Failed(Reason("dmarc-unknown", text), _TEMPORARY, temporary=True)
+        return _Failed(Reason(Word.DMARC_UNKNOWN, text), _TEMPORARY, temporary=True)
     wish = _WISHES.get(outcome.policy, "") if demand == "enforce" else ""
-    return _Failed(Reason("dmarc", text), _DMARC_FAILED, verdict=wish)
+    return _Failed(Reason(Word.DMARC, text), _DMARC_FAILED, verdict=wish)
 
 
 def _vouched(demands: Authentication, facts: AuthenticationFacts) -> bool:
@@ -183,7 +186,7 @@ def _may_vouch(demands: Authentication, facts: AuthenticationFacts) -> tuple[_Fa
         return ()
     if arc.sealers and arc.sealers[0] not in demands.trusted_sealers:
         return ()
-    return (_Failed(Reason("arc-unknown", arc.reason), _TEMPORARY, temporary=True),)
+    return (_Failed(Reason(Word.ARC_UNKNOWN, arc.reason), _TEMPORARY, temporary=True),)
 
 
 def _consequence(

@@ -26,6 +26,7 @@ from mta.model.tls import (
     TlsFacts,
     TrustAnchors,
 )
+from mta.model.word import Word
 from mta.policy.decision import Reason
 from mta.ports import ChainVerifier
 from mta.rfc.pkix import crl, ocsp
@@ -38,9 +39,9 @@ SMALLEST_KEY = 2048  # bits of RSA and DSA; adapters/tls/chain.py says the same 
 _CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"  # RFC 5280 §4.2.1.12: id-kp-clientAuth
 _ANY_USAGE = "2.5.29.37.0"  # RFC 5280 §4.2.1.12: anyExtendedKeyUsage
 _FAULT_WORDS = {
-    PathFault.UNTRUSTED: "certificate-untrusted",
-    PathFault.EXPIRED: "certificate-expired",
-    PathFault.NOT_YET_VALID: "certificate-not-yet-valid",
+    PathFault.UNTRUSTED: Word.CERTIFICATE_UNTRUSTED,
+    PathFault.EXPIRED: Word.CERTIFICATE_EXPIRED,
+    PathFault.NOT_YET_VALID: Word.CERTIFICATE_NOT_YET_VALID,
 }
 
 
@@ -72,7 +73,7 @@ def judge_certificate(
     """Every condition of `demand` that the peer's certificate fails at epoch second `now`; empty: all hold."""
     if tls is None or tls.leaf is None:
         seen = "the session has no TLS" if tls is None else "the peer showed none"
-        return (Reason("no-certificate", f"a certificate is demanded ({describe(demand)}), {seen}"),)
+        return (Reason(Word.NO_CERTIFICATE, f"a certificate is demanded ({describe(demand)}), {seen}"),)
     faults: dict[str, Reason] = {}
     for reason in _faults(demand, tls, verifier, now):
         faults.setdefault(reason.word, reason)  # an expired leaf is told by its dates and by its path: once is enough
@@ -88,20 +89,24 @@ def _faults(demand: CertificateDemand, tls: TlsFacts, verifier: ChainVerifier, n
         path = verdict.path
         yield from _untrusted(tls.chain, demand.trust, verdict)
         if verdict.trusted and not path and demand.revocation.mode == HARD:  # fail closed
-            yield Reason("revocation-unknown", "nothing is known of the path to the authority")
+            yield Reason(Word.REVOCATION_UNKNOWN, "nothing is known of the path to the authority")
     elif demand.pins:
         yield from _short(leaf)  # a path is judged by its strength, too
     else:
         # Fail closed: "any certificate" proves nobody.
-        yield Reason("certificate-untrusted", "the contract states neither names, nor ca, nor pins that could prove it")
+        yield Reason(
+            Word.CERTIFICATE_UNTRUSTED, "the contract states neither names, nor ca, nor pins that could prove it"
+        )
     if demand.names and not any(name_matches(name, leaf) for name in demand.names):
-        yield Reason("certificate-name", f"expected {_any_of(demand.names)}, the certificate names {_names_of(leaf)}")
+        yield Reason(
+            Word.CERTIFICATE_NAME, f"expected {_any_of(demand.names)}, the certificate names {_names_of(leaf)}"
+        )
     if demand.pins and not any(pin.matches(leaf) for pin in demand.pins):
         seen = f"spki-sha256:{leaf.spki_sha256}, cert-sha256:{leaf.sha256}"
-        yield Reason("certificate-pin", f"expected {_any_of(str(pin) for pin in demand.pins)}, seen {seen}")
+        yield Reason(Word.CERTIFICATE_PIN, f"expected {_any_of(str(pin) for pin in demand.pins)}, seen {seen}")
     if demand.client_usage and not _allows_client(leaf):
         usages = ", ".join(leaf.key_usage_oids)
-        yield Reason("certificate-eku", f"expected extended key usage clientAuth, the certificate states {usages}")
+        yield Reason(Word.CERTIFICATE_EKU, f"expected extended key usage clientAuth, the certificate states {usages}")
     yield from _revocation(demand.revocation, path, tls.staple, now)
 
 
@@ -110,11 +115,11 @@ def _dates(leaf: CertificateFacts, now: float) -> Iterator[Reason]:
     if now > leaf.not_after:
         ago = (now - leaf.not_after) / 86400
         yield Reason(
-            "certificate-expired", f"{leaf.subject or 'the certificate'} expired {_on(leaf.not_after, ago)} ago"
+            Word.CERTIFICATE_EXPIRED, f"{leaf.subject or 'the certificate'} expired {_on(leaf.not_after, ago)} ago"
         )
     if now < leaf.not_before:
         text = f"{leaf.subject or 'the certificate'} is {not_before(leaf.not_before, now)}"
-        yield Reason("certificate-not-yet-valid", text)
+        yield Reason(Word.CERTIFICATE_NOT_YET_VALID, text)
 
 
 def not_before(begins: float, now: float) -> str:
@@ -129,12 +134,12 @@ def _minute(epoch: float) -> str:
 def _short(leaf: CertificateFacts) -> Iterator[Reason]:
     kind, _, bits = leaf.key.partition("-")
     if kind in ("rsa", "dsa") and bits.isdigit() and int(bits) < SMALLEST_KEY:
-        yield Reason("certificate-invalid", f"its key has {bits} bits, at least {SMALLEST_KEY} are needed")
+        yield Reason(Word.CERTIFICATE_INVALID, f"its key has {bits} bits, at least {SMALLEST_KEY} are needed")
 
 
 def _untrusted(chain: tuple[CertificateFacts, ...], anchors: TrustAnchors, verdict: PathVerdict) -> Iterator[Reason]:
     if not verdict.trusted:
-        word = _FAULT_WORDS.get(verdict.fault, "certificate-invalid")
+        word = _FAULT_WORDS.get(verdict.fault, Word.CERTIFICATE_INVALID)
         detail = f": {verdict.detail}" if verdict.detail else ""
         issuer = chain[-1].issuer or "unnamed"
         yield Reason(word, f"the chain does not lead to {_store(anchors)} (it ends at issuer {issuer}){detail}")
@@ -143,9 +148,9 @@ def _untrusted(chain: tuple[CertificateFacts, ...], anchors: TrustAnchors, verdi
 def _revocation(wanted: Revocation, path: tuple[CertificateFacts, ...], staple: bytes, now: float) -> Iterator[Reason]:
     for found in revocation(wanted, path, staple, now):
         if found.state == RevocationState.REVOKED:
-            yield Reason("certificate-revoked", found.detail)
+            yield Reason(Word.CERTIFICATE_REVOKED, found.detail)
         elif found.state == RevocationState.UNKNOWN and wanted.mode == HARD:
-            yield Reason("revocation-unknown", f"it must be known not to be revoked: {found.detail}")
+            yield Reason(Word.REVOCATION_UNKNOWN, f"it must be known not to be revoked: {found.detail}")
 
 
 def revocation(

@@ -11,6 +11,7 @@ from mta.contract.index import ConnectorIndex
 from mta.contract.values import Network
 from mta.model.auth import AuthenticationFacts, AuthResult
 from mta.model.author import FromField
+from mta.model.word import Word
 from mta.policy.authenticate import aligned, judge_authentication
 from mta.policy.decision import Decision, Reason, Verdict
 from mta.policy.enforce import HEADER_FROM, claimed
@@ -75,7 +76,7 @@ def accept_for_author(
     author = from_.domains[0] if len(from_.domains) == 1 and not from_.ambiguous else ""
     if connector is None or not author or not stands_in(index, connector, facts, author):
         return refusal
-    why = Reason("author-signature", f"the signature of {author} stands in: {refusal.reasons[0]}")
+    why = Reason(Word.AUTHOR_SIGNATURE, f"the signature of {author} stands in: {refusal.reasons[0]}")
     return Decision(Verdict.ACCEPT, connector.name, connector.mode, None, (why,))
 
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from mta.errors import ConfigurationError
 from mta.model.tls import CertificateFacts, TlsFacts, TrustAnchors
+from mta.model.word import Word
 from mta.policy.certificate import CertificateDemand, judge_certificate
 from mta.policy.decision import Reason
 from mta.ports import ChainVerifier, TlsaRecord
@@ -24,6 +25,9 @@ class DaneState(Enum):
     USABLE = "usable"
     UNUSABLE = "unusable"  # there are some, and none that we may use
     UNKNOWN = "unknown"  # bogus, SERVFAIL, no answer
+
+
+_WORDS = {DaneState.UNKNOWN: Word.DANE_UNKNOWN, DaneState.UNUSABLE: Word.DANE_UNUSABLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,9 @@ class DaneFinding:
         return tuple(words(record) for record in self.records)
 
     @property
-    def word(self) -> str:
+    def word(self) -> Word:
         """Why a host is not asked, for machines."""
-        return {DaneState.UNKNOWN: "dane-unknown", DaneState.UNUSABLE: "dane-unusable"}.get(self.state, "dane-required")
+        return _WORDS.get(self.state, Word.DANE_REQUIRED)
 
     @property
     def story(self) -> str:
@@ -87,7 +91,7 @@ def judge_dane(demand: DaneDemand, tls: TlsFacts | None, verifier: ChainVerifier
     """
     if tls is None or tls.leaf is None:
         seen = "the connection has no TLS" if tls is None else "the host showed no certificate"
-        return (Reason("no-certificate", f"the TLSA records of {demand.base} demand one, {seen}"),)
+        return (Reason(Word.NO_CERTIFICATE, f"the TLSA records of {demand.base} demand one, {seen}"),)
     if end_entity(demand.records, tls.chain) is not None:
         return ()
     anchors = trust_anchors(demand.records, tls.chain)
@@ -98,11 +102,13 @@ def judge_dane(demand: DaneDemand, tls: TlsFacts | None, verifier: ChainVerifier
         return judge_certificate(CertificateDemand(demand.names, store), tls, verifier, now)
     except ConfigurationError as error:  # a record holds what OpenSSL cannot read
         return (
-            Reason("certificate-tlsa", f"a TLSA record of {demand.base} cannot be used: {'; '.join(error.problems)}"),
+            Reason(
+                Word.CERTIFICATE_TLSA, f"a TLSA record of {demand.base} cannot be used: {'; '.join(error.problems)}"
+            ),
         )
 
 
 def _mismatch(demand: DaneDemand, leaf: CertificateFacts) -> Reason:
     expected = " or ".join(words(record) for record in demand.records)
     seen = f"certificate {leaf.sha256} with key {leaf.spki_sha256}"
-    return Reason("certificate-tlsa", f"no TLSA record of {demand.base} matches ({expected}), seen {seen}")
+    return Reason(Word.CERTIFICATE_TLSA, f"no TLSA record of {demand.base} matches ({expected}), seen {seen}")

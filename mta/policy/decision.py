@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from mta.model.frozen import frozen
 from mta.model.reply import Reply
+from mta.model.word import Word
 
 
 class Verdict:
@@ -21,7 +22,7 @@ class Verdict:
 class Reason:
     """One reason: a stable `word` for machines and searching, and the whole story for the administrator."""
 
-    word: str
+    word: Word
     text: str
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from mta.model.reply import Reply
 from mta.model.reporting import NOTHING_PUBLISHED, PublishedTls
 from mta.model.sts import NONE
 from mta.model.tls import NO_REVOCATION, OFF, SOFT, Pin, Revocation, TlsFacts, TlsLevel, TrustAnchors
+from mta.model.word import Word
 from mta.policy.certificate import SYSTEM, CertificateDemand, judge_certificate, revocation
 from mta.policy.dane import DaneDemand, judge_dane
 from mta.policy.decision import Reason
@@ -101,7 +102,7 @@ def unusable(outbound: Outbound) -> Failure | None:
         return None
     # RFC 3463 §3.4: X.3.5 is a system that is incorrectly configured
     reply = Reply(450, "4.3.5", ("the contract for this destination cannot be applied now",))
-    return Failure(Scope.DESTINATION, reply, f"contract-broken: {outbound.broken}", permanent=False, local=True)
+    return Failure(Scope.DESTINATION, Word.CONTRACT_BROKEN, outbound.broken, reply, permanent=False, local=True)
 
 
 def _strictest(
@@ -117,9 +118,10 @@ def _strictest(
     if outcome.waits_for:
         return _waits(host, found, outcome.waits_for)
     if must and tls.level is TlsLevel.NONE:
-        return _returned(f"requiretls: the contract speaks no TLS with {host}")
+        return _returned(Word.REQUIRETLS, f"the contract speaks no TLS with {host}")
     if "proof" in outcome.parts and destination.kind == "mx" and not found.mx_secure:
-        return _returned(f"requiretls: nothing vouches for the name of {host}: neither signed MX records nor MTA-STS")
+        text = f"nothing vouches for the name of {host}: neither signed MX records nor MTA-STS"
+        return _returned(Word.REQUIRETLS, text)
     if outcome == Outcome(own.level) and not must and found.sts.policy is None:
         return own  # nothing is added
     return replace(_with(own, outcome, found, host), requiretls=must, published=_published(outcome, found))
@@ -152,22 +154,23 @@ def _published(outcome: Outcome, found: Findings) -> PublishedTls:
 
 def _waits(host: HostPort, found: Findings, whose: str) -> Failure:
     if whose == "dane":
-        reason = f"{found.dane.word}: {host}: {found.dane.story}"
-        return _wait(reason, "the security of the host's DNS records could not be established")
-    return _wait(f"{found.sts.word}: {host}: {found.sts.story}", "the host is not one that the domain's policy allows")
+        text = "the security of the host's DNS records could not be established"
+        return _wait(found.dane.word, f"{host}: {found.dane.story}", text)
+    text = "the host is not one that the domain's policy allows"
+    return _wait(found.sts.word, f"{host}: {found.sts.story}", text)
 
 
-def _returned(reason: str) -> Failure:
+def _returned(word: Word, story: str) -> Failure:
     # RFC 8689 §4.2.1: where no host can protect the message it MUST be returned.
     reply = Reply(550, "5.7.30", ("REQUIRETLS support required",))
-    return Failure(Scope.HOST, reply, reason, permanent=True, local=True)
+    return Failure(Scope.HOST, word, story, reply, permanent=True, local=True)
 
 
 def judge_keyword(requirement: TlsRequirement, offered: bool) -> Failure | None:
     """Whether the host's EHLO inside TLS offers REQUIRETLS, where the message demands it (RFC 8689 §4.2.1)."""
-    return (
-        None if offered or not requirement.requiretls else _returned("requiretls: the host does not offer REQUIRETLS")
-    )
+    if offered or not requirement.requiretls:
+        return None
+    return _returned(Word.REQUIRETLS, "the host does not offer REQUIRETLS")
 
 
 def requirement(
@@ -210,10 +213,12 @@ def judge_offer(requirement: TlsRequirement, offered: bool, starttls_reply: Repl
     if not offered:
         # RFC 3207 §6: a man in the middle may have removed the keyword, so we never go on in clear.
         text = f"TLS is demanded ({requirement.word}), the host does not offer STARTTLS"
-        return _unmet(requirement, f"starttls-not-offered: {text}", "TLS is required but not offered by the host")
+        return _unmet(
+            requirement, Reason(Word.STARTTLS_NOT_OFFERED, text), "TLS is required but not offered by the host"
+        )
     if starttls_reply is not None and starttls_reply.code != 220:
         text = f"TLS is demanded ({requirement.word}), the host answered STARTTLS with {starttls_reply}"
-        return _unmet(requirement, f"starttls-refused: {text}", "TLS is required but the host refused STARTTLS")
+        return _unmet(requirement, Reason(Word.STARTTLS_REFUSED, text), "TLS is required but the host refused STARTTLS")
     return None
 
 
@@ -227,10 +232,10 @@ def judge_tls(requirement: TlsRequirement, facts: TlsFacts | None, verifier: Cha
     if not reasons:
         return TlsJudgement(None, f"tls={requirement.verdict}", known)
     reached = "encrypted" if facts else "none"
-    if any(reason.word == "tls-version" for reason in reasons):
+    if any(reason.word is Word.TLS_VERSION for reason in reasons):
         reached = "outdated"
-    story = "; ".join(str(reason) for reason in reasons)
-    failure = _unmet(requirement, story, _PUBLIC[reasons[0].word])
+    story = "; ".join((reasons[0].text, *map(str, reasons[1:])))
+    failure = _unmet(requirement, Reason(reasons[0].word, story), _PUBLIC[reasons[0].word])
     return TlsJudgement(failure, f"tls={reached}!{requirement.verdict}", known)
 
 
@@ -238,15 +243,15 @@ def _faults(
     requirement: TlsRequirement, facts: TlsFacts | None, verifier: ChainVerifier, now: float
 ) -> tuple[Reason, ...]:
     if facts is None:
-        return (Reason("no-tls", f"TLS is demanded ({requirement.word}), the connection is in clear"),)
+        return (Reason(Word.NO_TLS, f"TLS is demanded ({requirement.word}), the connection is in clear"),)
     faults: tuple[Reason, ...] = ()
     if version(facts.version) < version(requirement.min_version):
         text = f"TLS {requirement.min_version} or newer is demanded, the connection uses {facts.version}"
-        faults = (Reason("tls-version", text),)
+        faults = (Reason(Word.TLS_VERSION, text),)
     if requirement.judges_certificate:
         faults += _certificate_faults(requirement, facts, verifier, now)
     if requirement.level is TlsLevel.PINNED and not requirement.pins:  # fail closed
-        faults += (Reason("certificate-pin", "the level is pinned, but no pin is stated"),)
+        faults += (Reason(Word.CERTIFICATE_PIN, "the level is pinned, but no pin is stated"),)
     return tuple(dict.fromkeys(faults))
 
 
@@ -283,29 +288,31 @@ def _revocation(requirement: TlsRequirement, facts: TlsFacts | None, verifier: C
 
 # What a delivery report tells the sender.
 _PUBLIC = {
-    "no-tls": "TLS is required but was not used",
-    "tls-version": "the host uses an outdated version of TLS",
-    "no-certificate": "the host showed no certificate",
-    "certificate-expired": "the host's certificate has expired",
-    "certificate-not-yet-valid": "the host's certificate is not valid yet",
-    "certificate-untrusted": "the host's certificate is not issued by an accepted authority",
-    "certificate-invalid": "the host's certificate is not valid",
-    "certificate-name": "the host's certificate does not name the expected host",
-    "certificate-pin": "the host's certificate is not the one agreed upon",
-    "certificate-revoked": "the host's certificate has been revoked",
-    "revocation-unknown": "whether the host's certificate is revoked cannot be told",
-    "certificate-tlsa": "the host's certificate is not the one its domain publishes",
+    Word.NO_TLS: "TLS is required but was not used",
+    Word.TLS_VERSION: "the host uses an outdated version of TLS",
+    Word.NO_CERTIFICATE: "the host showed no certificate",
+    Word.CERTIFICATE_EXPIRED: "the host's certificate has expired",
+    Word.CERTIFICATE_NOT_YET_VALID: "the host's certificate is not valid yet",
+    Word.CERTIFICATE_UNTRUSTED: "the host's certificate is not issued by an accepted authority",
+    Word.CERTIFICATE_INVALID: "the host's certificate is not valid",
+    Word.CERTIFICATE_NAME: "the host's certificate does not name the expected host",
+    Word.CERTIFICATE_PIN: "the host's certificate is not the one agreed upon",
+    Word.CERTIFICATE_REVOKED: "the host's certificate has been revoked",
+    Word.REVOCATION_UNKNOWN: "whether the host's certificate is revoked cannot be told",
+    Word.CERTIFICATE_TLSA: "the host's certificate is not the one its domain publishes",
 }
 
 
-def _unmet(requirement: TlsRequirement, story: str, text: str) -> Failure:
+def _unmet(requirement: TlsRequirement, why: Reason, text: str) -> Failure:
     """Not as demanded: the mail waits; one with REQUIRETLS is returned if no other host can protect it."""
-    return _returned(f"{story} (the message demands it: REQUIRETLS)") if requirement.requiretls else _wait(story, text)
+    if requirement.requiretls:
+        return _returned(why.word, f"{why.text} (the message demands it: REQUIRETLS)")
+    return _wait(why.word, why.text, text)
 
 
-def _wait(reason: str, text: str) -> Failure:
+def _wait(word: Word, story: str, text: str) -> Failure:
     # RFC 3463 §3.8: X.7.5 is a cryptographic failure. A host may be mended, so the mail waits; it never goes in clear.
-    return Failure(Scope.HOST, Reply(450, "4.7.5", (text,)), reason, permanent=False)
+    return Failure(Scope.HOST, word, story, Reply(450, "4.7.5", (text,)), permanent=False)
 
 
 def judge_audit(

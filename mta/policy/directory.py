@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from mta.model.address import Mailbox
 from mta.model.directory import Association, Candidate, DirectoryAnswer, TrustRung
 from mta.model.tls import CertificateFacts, PathFault, PathVerdict
+from mta.model.word import Word
 from mta.policy.decision import Reason
 from mta.rfc.pkix.certificate import certificate_facts
 from mta.rfc.pkix.person import ANY_USAGE, DOMAIN_AUTHORITY, EMAIL_PROTECTION, PSS_ALONE, PersonFacts, person_facts
@@ -28,14 +29,14 @@ _CURVES = {
 _AGREEING = {"x25519", "x448"}
 _ENCAPSULATING = {"mlkem768", "mlkem1024", "mlkem512"}
 _FAULT_WORDS = {
-    PathFault.EXPIRED: "expired",
-    PathFault.NOT_YET_VALID: "not-yet-valid",
-    PathFault.REVOKED: "revoked",
-    PathFault.UNCHECKED: "revocation-unknown",
-    PathFault.UNREACHABLE: "revocation-unreachable",
-    PathFault.USAGE: "wrong-purpose",
+    PathFault.EXPIRED: Word.EXPIRED,
+    PathFault.NOT_YET_VALID: Word.NOT_YET_VALID,
+    PathFault.REVOKED: Word.REVOKED,
+    PathFault.UNCHECKED: Word.REVOCATION_UNKNOWN,
+    PathFault.UNREACHABLE: Word.REVOCATION_UNREACHABLE,
+    PathFault.USAGE: Word.WRONG_PURPOSE,
 }
-TEMPORARY_WORD = "revocation-unreachable"
+TEMPORARY_WORD = Word.REVOCATION_UNREACHABLE
 MOST_KNOWN = 50  # certificates of one mailbox among which a signer's is looked for
 
 
@@ -65,7 +66,7 @@ class Judged:
     @property
     def unknown(self) -> bool:
         """Whether it might fit once somebody answers."""
-        return bool(self.reasons) and all(reason.word == TEMPORARY_WORD for reason in self.reasons)
+        return bool(self.reasons) and all(reason.word is TEMPORARY_WORD for reason in self.reasons)
 
     @property
     def key(self) -> tuple[int, int, bool, float]:
@@ -81,7 +82,7 @@ def misfits(candidate: Candidate, mailbox: Mailbox, demands: Demands, now: float
     try:
         facts, person = certificate_facts(candidate.der), person_facts(candidate.der)
     except ValueError as error:
-        return (Reason("unreadable", str(error)),)
+        return (Reason(Word.UNREADABLE, str(error)),)
     return (
         *_standing(candidate, person),
         *_address(candidate, mailbox, person),
@@ -93,9 +94,9 @@ def misfits(candidate: Candidate, mailbox: Mailbox, demands: Demands, now: float
 
 def _standing(candidate: Candidate, person: PersonFacts) -> Iterator[Reason]:
     if person.is_authority:
-        yield Reason("authority", "it is the certificate of a CA, not of a person")
+        yield Reason(Word.AUTHORITY, "it is the certificate of a CA, not of a person")
     if candidate.pending:
-        yield Reason("not-approved", "nobody has approved it yet: mta directory approve")
+        yield Reason(Word.NOT_APPROVED, "nobody has approved it yet: mta directory approve")
 
 
 def _address(candidate: Candidate, mailbox: Mailbox, person: PersonFacts) -> Iterator[Reason]:
@@ -110,7 +111,7 @@ def _address(candidate: Candidate, mailbox: Mailbox, person: PersonFacts) -> Ite
         wanted = {mailbox.key, *filter(None, map(address_key, candidate.aliases))}
     if named.isdisjoint(wanted):
         seen = ", ".join((*person.emails, *person.dns_names)[:5]) or "nobody"
-        yield Reason("wrong-address", f"it names {seen}, not {' or '.join(sorted(wanted)[:5])}")
+        yield Reason(Word.WRONG_ADDRESS, f"it names {seen}, not {' or '.join(sorted(wanted)[:5])}")
 
 
 def address_key(text: str) -> str:
@@ -127,22 +128,22 @@ def address_key(text: str) -> str:
 
 def _dates(facts: CertificateFacts, now: float) -> Iterator[Reason]:
     if now > facts.not_after:
-        yield Reason("expired", f"it expired on {_day(facts.not_after)}")
+        yield Reason(Word.EXPIRED, f"it expired on {_day(facts.not_after)}")
     if now < facts.not_before:
-        yield Reason("not-yet-valid", f"it is not valid before {_day(facts.not_before)}")
+        yield Reason(Word.NOT_YET_VALID, f"it is not valid before {_day(facts.not_before)}")
 
 
 def _key(facts: CertificateFacts, person: PersonFacts, demands: Demands) -> Iterator[Reason]:
     kind, _, rest = facts.key.partition("-")
     if person.key_algorithm == PSS_ALONE:
-        yield Reason("key-kind", "its key is for RSA-PSS signatures alone")
+        yield Reason(Word.KEY_KIND, "its key is for RSA-PSS signatures alone")
     elif kind == "rsa" and rest.isdigit():
         if int(rest) < demands.min_rsa_bits:
-            yield Reason("weak-key", f"its RSA key has {rest} bits, {demands.min_rsa_bits} are asked for")
+            yield Reason(Word.WEAK_KEY, f"its RSA key has {rest} bits, {demands.min_rsa_bits} are asked for")
         if int(rest) > _MOST_RSA_BITS:
-            yield Reason("weak-key", f"its RSA key has {rest} bits, which is out of bounds")
+            yield Reason(Word.WEAK_KEY, f"its RSA key has {rest} bits, which is out of bounds")
     elif not ((kind == "ec" and rest in _CURVES) or kind in _AGREEING or kind in _ENCAPSULATING):
-        yield Reason("key-kind", f"nothing can be encrypted to a key of kind {facts.key}")
+        yield Reason(Word.KEY_KIND, f"nothing can be encrypted to a key of kind {facts.key}")
 
 
 def _usage(facts: CertificateFacts, person: PersonFacts, demands: Demands) -> Iterator[Reason]:
@@ -150,12 +151,12 @@ def _usage(facts: CertificateFacts, person: PersonFacts, demands: Demands) -> It
     needed = "keyAgreement" if kind == "ec" or kind in _AGREEING else "keyEncipherment"  # RFC 8550 §4.4.2
     if person.key_usage is not None and needed not in person.key_usage:
         stated = ", ".join(sorted(person.key_usage)) or "nothing"
-        yield Reason("key-usage", f"encrypting to it needs {needed}, its key usage states {stated}")
+        yield Reason(Word.KEY_USAGE, f"encrypting to it needs {needed}, its key usage states {stated}")
     if person.purposes is None:
         if demands.require_usage:
-            yield Reason("wrong-purpose", "it states no extended key usage, and emailProtection is asked for")
+            yield Reason(Word.WRONG_PURPOSE, "it states no extended key usage, and emailProtection is asked for")
     elif not {EMAIL_PROTECTION, ANY_USAGE} & set(person.purposes):  # RFC 8550 §4.4.4
-        yield Reason("wrong-purpose", f"its extended key usage is {', '.join(person.purposes) or 'unreadable'}")
+        yield Reason(Word.WRONG_PURPOSE, f"its extended key usage is {', '.join(person.purposes) or 'unreadable'}")
 
 
 def _day(epoch: float) -> str:
@@ -184,7 +185,7 @@ def trusted(
     )
     if by_dns and verdict.fault in (PathFault.UNTRUSTED, PathFault.INVALID):
         return TrustRung.SECURE_DNS, ()
-    return None, (Reason(_FAULT_WORDS.get(verdict.fault, "untrusted"), verdict.detail or "it leads to no anchor"),)
+    return None, (Reason(_FAULT_WORDS.get(verdict.fault, Word.UNTRUSTED), verdict.detail or "it leads to no anchor"),)
 
 
 # --- the choice -----------------------------------------------------------------------------------------------------

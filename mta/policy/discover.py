@@ -9,6 +9,7 @@ from mta.contract.values import HostPort
 from mta.model.attempt import Failure
 from mta.model.envelope import Envelope
 from mta.model.reporting import TlsReportFacts, TlsResult
+from mta.model.word import Word
 from mta.policy.dane import NOT_ASKED, DaneFinding, DaneState
 from mta.policy.precedence import StsState
 from mta.policy.route import Destination
@@ -59,12 +60,12 @@ def evidence(found: Findings) -> dict[str, Any]:
 
 # --- for the reports that the destination asks for ---------------------------------------------------------------
 
-# the first word of the failure that kept us from asking a host -> policy type and result of RFC 8460 §4.3
+# the word of the failure that kept us from asking a host -> policy type and result of RFC 8460 §4.3
 _REFUSED = {
-    "dane-unknown": ("tlsa", TlsResult.DNSSEC_INVALID),
-    "dane-unusable": ("tlsa", TlsResult.TLSA_INVALID),
-    "dane-required": ("tlsa", TlsResult.DANE_REQUIRED),
-    "sts-mx": ("sts", TlsResult.VALIDATION_FAILURE),
+    Word.DANE_UNKNOWN: ("tlsa", TlsResult.DNSSEC_INVALID),
+    Word.DANE_UNUSABLE: ("tlsa", TlsResult.TLSA_INVALID),
+    Word.DANE_REQUIRED: ("tlsa", TlsResult.DANE_REQUIRED),
+    Word.STS_MX: ("sts", TlsResult.VALIDATION_FAILURE),
 }
 
 
@@ -75,13 +76,13 @@ def troubles(
     if destination.kind != "mx":
         return ()
     told = []
-    word = refused.reason.partition(":")[0] if refused else ""
+    word = refused.word if refused else None
     if word in _REFUSED:
         told.append((*_REFUSED[word], word))
-    if found.dane.state is DaneState.UNUSABLE and word != "dane-unusable":
-        told.append(("tlsa", TlsResult.TLSA_INVALID, "dane-unusable"))
+    if found.dane.state is DaneState.UNUSABLE and word is not Word.DANE_UNUSABLE:
+        told.append(("tlsa", TlsResult.TLSA_INVALID, Word.DANE_UNUSABLE))
     if found.sts.problem:
-        told.append(("sts", found.sts.problem, "sts-policy"))
+        told.append(("sts", found.sts.problem, Word.STS_POLICY))
     return tuple(_facts(destination, host, found, *each) for each in told)
 
 

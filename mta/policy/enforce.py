@@ -16,6 +16,7 @@ from mta.model.address import Mailbox
 from mta.model.author import FromField
 from mta.model.frozen import frozen
 from mta.model.session import SessionFacts
+from mta.model.word import Word
 from mta.policy.decision import Decision, Reason, Verdict, with_audit
 from mta.policy.identify import Identity, judge_proof
 from mta.policy.recipient import RecipientDecision, judge_recipient
@@ -81,7 +82,7 @@ def _mail(hearing: _Hearing, claimant: Connector | None, sender: Mailbox | None)
     if faults := _own_sender(hearing, governing, sender):
         return refuse(governing, faults, domain)
     if claimant:
-        why = Reason("claim", f"MAIL FROM {domain} is claimed by {claimant.name}, which it satisfies")
+        why = Reason(Word.CLAIM, f"MAIL FROM {domain} is claimed by {claimant.name}, which it satisfies")
         return Decision(Verdict.ACCEPT, governing.name, governing.mode, None, (why,), hearing.identity.losers)
     why = _unclaimed(hearing.index, domain)
     reasons = (why, *hearing.identity.reasons)
@@ -91,11 +92,11 @@ def _mail(hearing: _Hearing, claimant: Connector | None, sender: Mailbox | None)
 def _unclaimed(index: ConnectorIndex, domain: str) -> Reason:
     """Why no claim binds the sender."""
     if not domain:
-        return Reason("no-claim", "null sender")
+        return Reason(Word.NO_CLAIM, "null sender")
     auditing = claimed(index, domain, MAIL_FROM)
     if auditing is not None and auditing.audits:
-        return Reason("audited-claim", f"{auditing.name} claims {domain}, but is in audit mode: it refuses nothing")
-    return Reason("no-claim", f"no connector claims {domain}")
+        return Reason(Word.AUDITED_CLAIM, f"{auditing.name} claims {domain}, but is in audit mode: it refuses nothing")
+    return Reason(Word.NO_CLAIM, f"no connector claims {domain}")
 
 
 def _own_sender(hearing: _Hearing, governing: Connector, sender: Mailbox | None) -> tuple[Reason, ...]:
@@ -106,7 +107,7 @@ def _own_sender(hearing: _Hearing, governing: Connector, sender: Mailbox | None)
         return (hearing.identity.undecided,)  # it may be one of ours: that cannot be told now
     peer = hearing.identity.connector.name
     text = f"MAIL FROM {own.name}, a domain of ours, needs a session of a relay connector; the peer is {peer}"
-    return (Reason("own-sender", f"{text}; allow_own_sender would permit it"),)
+    return (Reason(Word.OWN_SENDER, f"{text}; allow_own_sender would permit it"),)
 
 
 def claimed(index: ConnectorIndex, domain: str, by: str) -> Connector | None:
@@ -212,10 +213,10 @@ def _header(hearing: _Hearing, mail: Decision, claim: _Claim) -> Decision:
     claimant, domain = claim.claimants[0]
     if claim.ambiguity:
         text = f"a claim of {claimant.name} could be meant: {claim.ambiguity}"
-        return refuse(claimant, (Reason("ambiguous-from", text),), domain, at_data=True)
+        return refuse(claimant, (Reason(Word.AMBIGUOUS_FROM, text),), domain, at_data=True)
     settled = mail.accepted and mail.mode == "enforce" and mail.connector == claimant.name
     faults = () if settled else hearing.unproven(claimant)  # at MAIL FROM the same proof was demanded
     if faults:
         return refuse(claimant, faults, domain, at_data=True)
-    why = Reason("claim", f"From {domain} is claimed by {claimant.name}, which it satisfies")
+    why = Reason(Word.CLAIM, f"From {domain} is claimed by {claimant.name}, which it satisfies")
     return Decision(Verdict.ACCEPT, claimant.name, claimant.mode, None, (why,))

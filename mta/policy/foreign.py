@@ -6,17 +6,20 @@ from dataclasses import replace
 
 from mta.model.foreign import Foreign
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.policy.decision import Decision, Reason, Verdict
 
 PASS, HOLD, REFUSE = "pass", "hold", "refuse"
-WORD = "foreign-protection"
 
 
 def judge_foreign(decision: Decision, found: tuple[Foreign, ...], wish: str) -> Decision:
     """The decision on a message with these parts under `protection.foreign`; one that refuses already stays."""
     if not found or wish == PASS or decision.verdict in (Verdict.REFUSE, Verdict.DEFER):
         return decision
-    reasons = (*decision.reasons, Reason(WORD, f"nobody here can look into it: {'; '.join(map(str, found[:10]))}"))
+    reasons = (
+        *decision.reasons,
+        Reason(Word.FOREIGN_PROTECTION, f"nobody here can look into it: {'; '.join(map(str, found[:10]))}"),
+    )
     if wish == HOLD:
         return replace(decision, verdict=Verdict.HOLD, reasons=reasons)
     # RFC 3463 §3.8: X.7.1 is what a policy does not allow

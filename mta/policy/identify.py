@@ -9,6 +9,7 @@ from mta.contract.connectors import DEFAULT, Connector
 from mta.contract.inbound import ClientCertificate, Inbound
 from mta.contract.index import ConnectorIndex
 from mta.model.session import SessionFacts
+from mta.model.word import Word
 from mta.policy.certificate import CertificateDemand, describe, judge_certificate
 from mta.policy.decision import Loser, Reason
 from mta.policy.refusal import UNKNOWN
@@ -86,7 +87,7 @@ def can_identify(connector: Connector) -> bool:
 def _proven(connector: Connector, facts: SessionFacts) -> Reason:
     leaf = facts.tls.leaf if facts.tls else None
     shown = f" with certificate {leaf.subject}" if leaf and connector.inbound.tls.client_certificate else ""
-    return Reason("proven", f"{facts.client_ip}{shown} has proved everything {connector.name} demands")
+    return Reason(Word.PROVEN, f"{facts.client_ip}{shown} has proved everything {connector.name} demands")
 
 
 def judge_proof(connector: Connector, facts: SessionFacts, verifier: ChainVerifier, now: float) -> tuple[Reason, ...]:
@@ -106,9 +107,9 @@ def _judge_broken(inbound: Inbound, facts: SessionFacts) -> tuple[Reason, ...]:
     faults = tuple(_judge_tls(inbound, facts))
     if inbound.combine == "all":
         if inbound.tls.client_certificate and not (facts.tls and facts.tls.leaf):
-            faults += (Reason("no-certificate", "a client certificate is demanded, none was shown"),)
+            faults += (Reason(Word.NO_CERTIFICATE, "a client certificate is demanded, none was shown"),)
         faults += _judge_network(inbound, facts)
-    return faults or (Reason("contract-broken", inbound.broken),)
+    return faults or (Reason(Word.CONTRACT_BROKEN, inbound.broken),)
 
 
 def _judge_tls(inbound: Inbound, facts: SessionFacts) -> Iterator[Reason]:
@@ -116,9 +117,9 @@ def _judge_tls(inbound: Inbound, facts: SessionFacts) -> Iterator[Reason]:
         return  # where clear is allowed an old TLS version is no fault
     wanted = inbound.tls.min_version
     if facts.tls is None:
-        yield Reason("no-tls", f"TLS {wanted} or newer is demanded, the session is in clear")
+        yield Reason(Word.NO_TLS, f"TLS {wanted} or newer is demanded, the session is in clear")
     elif version(facts.tls.version) < version(wanted):
-        yield Reason("tls-version", f"TLS {wanted} or newer is demanded, the session uses {facts.tls.version}")
+        yield Reason(Word.TLS_VERSION, f"TLS {wanted} or newer is demanded, the session uses {facts.tls.version}")
 
 
 def _judge_identity(inbound: Inbound, facts: SessionFacts, verifier: ChainVerifier, now: float) -> tuple[Reason, ...]:
@@ -138,7 +139,7 @@ def _judge_network(inbound: Inbound, facts: SessionFacts) -> tuple[Reason, ...]:
     if not inbound.networks or any(address in network for network in inbound.networks):
         return ()
     known = ", ".join(str(network) for network in inbound.networks)
-    return (Reason("network", f"{address} is in none of {known}"),)
+    return (Reason(Word.NETWORK, f"{address} is in none of {known}"),)
 
 
 def _demand(wanted: ClientCertificate) -> CertificateDemand:

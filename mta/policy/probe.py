@@ -151,7 +151,8 @@ def _familiar(before: Seen | None, look: Look) -> tuple[bool, bool]:
 def remember(before: Seen | None, found: Look, now: float) -> Seen:
     """What is to be kept of a look; the certificate last seen stays where none was shown."""
     failure = found.attempt.failure
-    kept = replace(before or Seen(), at=now, ok=failure is None, reason=failure.reason if failure else "")
+    word, reason = (failure.word, failure.reason) if failure else ("", "")
+    kept = replace(before or Seen(), at=now, ok=failure is None, word=word, reason=reason)
     leaf = found.attempt.tls.leaf if found.attempt.tls else None
     if leaf is None:
         return kept
@@ -172,8 +173,8 @@ def alarms(where: str, before: Seen | None, after: Seen, now: float, warn: float
     A condition that lasts is told once, and again only after it was over.
     """
     told = before.told if before else ()
-    lasting = dict(_conditions(after, now, warn))
-    found = [Alarm(key.partition(":")[0], where, text) for key, text in lasting.items() if key not in told]
+    lasting = {f"{word}:{about}": Alarm(word, where, text) for word, about, text in _conditions(after, now, warn)}
+    found = [alarm for key, alarm in lasting.items() if key not in told]
     if before and before.sha256 and before.sha256 != after.sha256:
         found.extend(Alarm(word, where, text) for word, text in _changes(before, after))
     return replace(after, told=tuple(lasting)), tuple(found)
@@ -205,13 +206,14 @@ def own_alarms(
     return tuple(dict.fromkeys(lasting)), tuple(found)
 
 
-def _conditions(seen: Seen, now: float, warn: float) -> Iterator[tuple[str, str]]:
+def _conditions(seen: Seen, now: float, warn: float) -> Iterator[tuple[str, str, str]]:
+    """The alarm's word, what it is about, and the story."""
     if not seen.ok:
-        yield f"{FAILED}:{seen.reason.partition(':')[0]}", f"mail would wait: {seen.reason}"
+        yield FAILED, seen.word, f"mail would wait: {seen.reason}"
     if seen.not_after and seen.not_after - now < warn:
         days = int((seen.not_after - now) // DAY)
         text = f"{seen.subject} of {seen.issuer} expires in {days} days" if days >= 0 else f"{seen.subject} has expired"
-        yield f"{EXPIRES}:{seen.sha256}", text
+        yield EXPIRES, seen.sha256, text
 
 
 def _changes(before: Seen, after: Seen) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,7 @@ from mta.contract.smime import Smime
 from mta.model.attempt import Failure, Scope
 from mta.model.reply import Reply
 from mta.model.tls import TlsLevel
+from mta.model.word import Word
 from mta.policy.rights import table
 from mta.policy.transform import Copy, to_portal
 
@@ -50,11 +51,15 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The message is to be protected. `tag` is taken out of its subject."""
+    """The message is to be protected. `tag` is taken out of its subject.
+
+    `if_unencrypted`: for no mark of its own, but because the contract wants that of mail that nothing else encrypts.
+    """
 
     label: str
     why: str
     tag: str = ""
+    if_unencrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ def wanted(outbound: Outbound, triggers: Iterable[Trigger], marks: Marks, *, our
             if why := matches(trigger, marks):
                 return Wish(trigger.label, why, trigger.subject)
     if protect.when in ("always", "unencrypted"):
-        return Wish(protect.label, f"outbound.protect: {protect.when}")
+        return Wish(protect.label, f"outbound.protect: {protect.when}", if_unencrypted=protect.when == "unencrypted")
     if outbound.smime.encrypt == "required" and outbound.smime.without_certificate == "portal":
         return Wish(protect.label, _PORTAL_ONLY)
     return None
@@ -135,9 +140,7 @@ def line_suffices(outbound: Outbound, wish: Wish) -> bool:
     """Whether the contract says that the line alone protects this mail."""
     if outbound.smime.encrypt == "required":
         return outbound.smime.without_certificate == "tls"
-    if wish.why == f"outbound.protect: {outbound.protect.when}" and outbound.protect.when == "unencrypted":
-        return outbound.tls.floor >= TlsLevel.VERIFIED
-    return False
+    return wish.if_unencrypted and outbound.tls.floor >= TlsLevel.VERIFIED
 
 
 def smime_for(outbound: Outbound, wish: Wish) -> Smime | None:
@@ -162,7 +165,7 @@ def way_of(outbound: Outbound, wish: Wish, copy: Copy | Failure | None) -> Way:
         return Way(SMIME, copy.note)  # encrypted by its author
     if isinstance(copy, Failure) and not to_portal(copy):
         return Way(NONE, copy.reason)
-    found = copy.reason.partition(": ")[2] if isinstance(copy, Failure) else no_smime
+    found = copy.story if isinstance(copy, Failure) else no_smime
     return Way(PORTAL, wish.why, ((SMIME, found or "nothing is encrypted"), (TLS, _no_line(outbound, wish))))
 
 
@@ -170,7 +173,7 @@ def _no_line(outbound: Outbound, wish: Wish) -> str:
     level = outbound.tls.floor.word
     if outbound.smime.encrypt == "required":
         return f"the contract does not say that the line is enough (without_certificate; TLS {level})"
-    if "unencrypted" in wish.why:
+    if wish.if_unencrypted:
         return f"TLS {level} does not prove whose host it is"
     return f"the contract does not say that the line is enough (TLS {level})"
 
@@ -181,7 +184,7 @@ def refused_reader(label: Label, reader: str, ours: frozenset[str]) -> Failure |
         return None
     story = f"the label {label.id} is for {', '.join(label.readers)}, not for {reader}"
     reply = Reply(450, "4.7.1", ("Held: the label does not permit this reader",))
-    return Failure(Scope.CONTRACT, reply, f"protect-reader: {story}", permanent=False, local=True)
+    return Failure(Scope.CONTRACT, Word.PROTECT_READER, story, reply, permanent=False, local=True)
 
 
 def document(label: Label | None, wish: Wish, way: Way) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from mta.contract.index import ConnectorIndex
 from mta.model.address import Mailbox
 from mta.model.frozen import frozen
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.policy.decision import Decision, Reason, Verdict, with_audit
 from mta.policy.identify import Identity
 from mta.policy.refusal import NO_DOMAIN, NO_SUCH_USER, RELAYING_DENIED, refuse
@@ -41,7 +42,7 @@ def judge_recipient(
     mailbox, appointed = _resolve_postmaster(index, recipient, known)
     route = choose(index, mailbox)
     if appointed:
-        return RecipientDecision(_taken(identity, "postmaster", f"goes to {mailbox}"), mailbox, route, route.own)
+        return RecipientDecision(_taken(identity, Word.POSTMASTER, f"goes to {mailbox}"), mailbox, route, route.own)
     if route.own:
         return _judge_own(identity, route, mailbox, known)
     effective = _judge_relay(identity, mailbox)
@@ -111,8 +112,8 @@ def _judge_own(identity: Identity, route: Route, mailbox: Mailbox, known: bool |
     exists = _exists(route.own, mailbox, known)
     if exists is False:
         text = f"{mailbox} is none of the recipients of {route.own.name}"
-        return RecipientDecision(_refused(identity, NO_SUCH_USER, "no-such-user", text), mailbox, route, route.own)
-    decision = _taken(identity, "own-domain", f"{route.own.name} is a domain of ours")
+        return RecipientDecision(_refused(identity, NO_SUCH_USER, Word.NO_SUCH_USER, text), mailbox, route, route.own)
+    decision = _taken(identity, Word.OWN_DOMAIN, f"{route.own.name} is a domain of ours")
     listed = route.own.recipients not in (ANY_RECIPIENT, VERIFY_RECIPIENT)
     if not listed and names_a_route(mailbox):
         decision = _judge_routed(identity, mailbox, decision)
@@ -133,25 +134,25 @@ def _may_route(identity: Identity, mailbox: Mailbox, taken: Decision) -> Decisio
     if identity.undecided:
         return refuse(identity.connector, (identity.undecided,), "")
     text = f"the local part of {mailbox} names another host to send it on to, and the peer is no relay connector's"
-    return _refused(identity, RELAYING_DENIED, "relay-denied", text)
+    return _refused(identity, RELAYING_DENIED, Word.RELAY_DENIED, text)
 
 
 def _judge_relay(identity: Identity, mailbox: Mailbox) -> Decision:
     if not mailbox.ascii_domain:
-        return _refused(identity, NO_DOMAIN, "no-domain", f"{mailbox} has no domain and is not postmaster")
+        return _refused(identity, NO_DOMAIN, Word.NO_DOMAIN, f"{mailbox} has no domain and is not postmaster")
     if identity.relays:
-        return _taken(identity, "relay", f"{identity.connector.name} may relay")
+        return _taken(identity, Word.RELAY, f"{identity.connector.name} may relay")
     if identity.undecided:
         connector = identity.connector
         return refuse(connector, (identity.undecided,), "")  # it may be a relay: that cannot be told now
     peer = identity.connector.name if identity.proven else "nobody we know"
     text = f"{mailbox.ascii_domain} is not ours and the peer ({peer}) is no relay connector's"
-    return _refused(identity, RELAYING_DENIED, "relay-denied", text)
+    return _refused(identity, RELAYING_DENIED, Word.RELAY_DENIED, text)
 
 
-def _taken(identity: Identity, word: str, text: str) -> Decision:
+def _taken(identity: Identity, word: Word, text: str) -> Decision:
     return Decision(Verdict.ACCEPT, identity.connector.name, identity.connector.mode, None, (Reason(word, text),))
 
 
-def _refused(identity: Identity, reply: Reply, word: str, text: str) -> Decision:
+def _refused(identity: Identity, reply: Reply, word: Word, text: str) -> Decision:
     return Decision(Verdict.REFUSE, identity.connector.name, identity.connector.mode, reply, (Reason(word, text),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mta.contract.connectors import Connector
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.policy.decision import Decision, Reason, Verdict
 
 STARTTLS_FIRST = Reply(530, "5.7.0", ("Must issue a STARTTLS command first",))  # RFC 3207 §4
@@ -11,80 +12,80 @@ NO_SUCH_USER = Reply(550, "5.1.1", ("No such mailbox here",))  # RFC 3463 §3.2
 NO_DOMAIN = Reply(553, "5.1.3", ("The recipient needs a domain",))  # RFC 3463 §3.2
 RELAYING_DENIED = Reply(550, "5.7.1", ("Relaying denied",))  # RFC 3463 §3.8
 
-UNKNOWN = frozenset({"revocation-unknown", "contract-broken"})
+UNKNOWN = frozenset({Word.REVOCATION_UNKNOWN, Word.CONTRACT_BROKEN})
 """Words of what nobody can tell now: unknown is temporary."""
 
 # Reason word -> enhanced code, text where a domain was claimed, text where none was.
 # RFC 5248 §2.4 keeps the registry of codes: 5.7.10 is "Encryption Needed".
-_TEXTS: dict[str, tuple[str, str, str]] = {
-    "no-tls": ("5.7.10", "mail from {0} requires TLS", "this server requires TLS"),
-    "tls-version": ("5.7.10", "mail from {0} requires a newer version of TLS", "a newer version of TLS is required"),
-    "no-certificate": (
+_TEXTS: dict[Word, tuple[str, str, str]] = {
+    Word.NO_TLS: ("5.7.10", "mail from {0} requires TLS", "this server requires TLS"),
+    Word.TLS_VERSION: ("5.7.10", "mail from {0} requires a newer version of TLS", "a newer version of TLS is required"),
+    Word.NO_CERTIFICATE: (
         "5.7.1",
         "{0} requires a client certificate of that organisation",
         "a client certificate is required",
     ),
-    "certificate-untrusted": (
+    Word.CERTIFICATE_UNTRUSTED: (
         "5.7.1",
         "the client certificate is not issued by an authority accepted for {0}",
         "the client certificate is not issued by an accepted authority",
     ),
-    "certificate-expired": (
+    Word.CERTIFICATE_EXPIRED: (
         "5.7.1",
         "the client certificate presented for {0} has expired",
         "the client certificate has expired",
     ),
-    "certificate-not-yet-valid": (
+    Word.CERTIFICATE_NOT_YET_VALID: (
         "5.7.1",
         "the client certificate presented for {0} is not valid yet",
         "the client certificate is not valid yet",
     ),
-    "certificate-invalid": (
+    Word.CERTIFICATE_INVALID: (
         "5.7.1",
         "the client certificate presented for {0} is not valid",
         "the client certificate is not valid",
     ),
-    "certificate-name": (
+    Word.CERTIFICATE_NAME: (
         "5.7.1",
         "the client certificate does not name a host of {0}",
         "the client certificate does not name an accepted host",
     ),
-    "certificate-pin": (
+    Word.CERTIFICATE_PIN: (
         "5.7.1",
         "the client certificate is not the one agreed with {0}",
         "the client certificate is not the one agreed upon",
     ),
-    "certificate-eku": (
+    Word.CERTIFICATE_EKU: (
         "5.7.1",
         "the client certificate presented for {0} is not meant for TLS clients",
         "the client certificate is not meant for TLS clients",
     ),
-    "certificate-revoked": (
+    Word.CERTIFICATE_REVOKED: (
         "5.7.1",
         "the client certificate presented for {0} has been revoked",
         "the client certificate has been revoked",
     ),
-    "revocation-unknown": (
+    Word.REVOCATION_UNKNOWN: (
         "4.7.1",
         "whether the client certificate presented for {0} is revoked cannot be told now, try again later",
         "whether the client certificate is revoked cannot be told now, try again later",
     ),
-    "contract-broken": (  # RFC 3463 §3.4: X.3.5 is a system that is incorrectly configured
+    Word.CONTRACT_BROKEN: (  # RFC 3463 §3.4: X.3.5 is a system that is incorrectly configured
         "4.3.5",
         "mail from {0} cannot be checked now, try again later",
         "this session cannot be checked now, try again later",
     ),
-    "network": (
+    Word.NETWORK: (
         "5.7.1",
         "mail from {0} is not accepted from this address",
         "mail is not accepted from this address",
     ),
-    "own-sender": (
+    Word.OWN_SENDER: (
         "5.7.1",
         "mail from {0} is accepted from its own systems only",
         "mail is accepted from our own systems only",
     ),
-    "ambiguous-from": (
+    Word.AMBIGUOUS_FROM: (
         "5.7.1",
         "the From header field must name exactly one author",
         "the From header field must name exactly one author",
@@ -97,7 +98,7 @@ def reply_for(reason: Reason, domain: str, *, at_data: bool = False) -> Reply:
 
     `at_data`: the reply follows the final dot, where 530 would tell the client nothing it can do.
     """
-    if reason.word == "no-tls" and not at_data:
+    if reason.word is Word.NO_TLS and not at_data:
         return STARTTLS_FIRST
     enhanced, claimed, unclaimed = _TEXTS[reason.word]
     code = 451 if enhanced.startswith("4") else 550

@@ -7,6 +7,7 @@ from dataclasses import replace
 from mta.model.attempt import HostAttempt
 from mta.model.auth import AuthenticationFacts, AuthResult, DmarcOutcome
 from mta.model.reporting import NO_POLICY_FOUND, TlsReportFacts, TlsResult
+from mta.model.word import Word
 from mta.policy.decision import Decision, Verdict
 from mta.policy.deliver import TlsRequirement
 from mta.policy.route import Destination
@@ -15,29 +16,29 @@ from mta.rfc.dmarc.report import ReportRow, row_of
 
 STS_POLICY = "sts"  # RFC 8460 §4.4
 
-# the first word of a failure's reason -> what RFC 8460 §4.3 calls it
+# a failure's word -> what RFC 8460 §4.3 calls it
 _NO_TLS = {
-    "starttls-not-offered": TlsResult.STARTTLS_NOT_SUPPORTED,
-    "starttls-refused": TlsResult.STARTTLS_NOT_SUPPORTED,
-    "no-tls": TlsResult.STARTTLS_NOT_SUPPORTED,
-    "tls-failed": TlsResult.VALIDATION_FAILURE,
-    "tls-version": TlsResult.VALIDATION_FAILURE,
+    Word.STARTTLS_NOT_OFFERED: TlsResult.STARTTLS_NOT_SUPPORTED,
+    Word.STARTTLS_REFUSED: TlsResult.STARTTLS_NOT_SUPPORTED,
+    Word.NO_TLS: TlsResult.STARTTLS_NOT_SUPPORTED,
+    Word.TLS_FAILED: TlsResult.VALIDATION_FAILURE,
+    Word.TLS_VERSION: TlsResult.VALIDATION_FAILURE,
 }
 _CERTIFICATE = {
-    "no-certificate": TlsResult.VALIDATION_FAILURE,
-    "certificate-expired": TlsResult.EXPIRED,
-    "certificate-not-yet-valid": TlsResult.VALIDATION_FAILURE,
-    "certificate-untrusted": TlsResult.NOT_TRUSTED,
-    "certificate-invalid": TlsResult.VALIDATION_FAILURE,
-    "certificate-name": TlsResult.HOST_MISMATCH,
-    "certificate-tlsa": TlsResult.VALIDATION_FAILURE,
-    "certificate-revoked": TlsResult.VALIDATION_FAILURE,
-    "sts-mx": TlsResult.VALIDATION_FAILURE,
+    Word.NO_CERTIFICATE: TlsResult.VALIDATION_FAILURE,
+    Word.CERTIFICATE_EXPIRED: TlsResult.EXPIRED,
+    Word.CERTIFICATE_NOT_YET_VALID: TlsResult.VALIDATION_FAILURE,
+    Word.CERTIFICATE_UNTRUSTED: TlsResult.NOT_TRUSTED,
+    Word.CERTIFICATE_INVALID: TlsResult.VALIDATION_FAILURE,
+    Word.CERTIFICATE_NAME: TlsResult.HOST_MISMATCH,
+    Word.CERTIFICATE_TLSA: TlsResult.VALIDATION_FAILURE,
+    Word.CERTIFICATE_REVOKED: TlsResult.VALIDATION_FAILURE,
+    Word.STS_MX: TlsResult.VALIDATION_FAILURE,
 }
 
 
 def tls_session(
-    destination: Destination, requirement: TlsRequirement, attempt: HostAttempt, rehearsed: str = ""
+    destination: Destination, requirement: TlsRequirement, attempt: HostAttempt, rehearsed: Word | None = None
 ) -> TlsReportFacts | None:
     """What a report says of a session that was dialled; None: nothing.
 
@@ -49,16 +50,17 @@ def tls_session(
     if destination.kind != "mx":
         return None
     published = requirement.published
-    word = (attempt.failure.reason if attempt.failure else attempt.tls_given_up).partition(":")[0]
-    if not word and published.type == STS_POLICY:
+    trouble = attempt.failure or attempt.tls_given_up
+    word = trouble.word if trouble else None
+    if word is None and published.type == STS_POLICY:
         word = rehearsed
-    result = _NO_TLS.get(word, "")
-    if not result and published.type != NO_POLICY_FOUND and not _ours_alone(requirement, word):
+    result = _NO_TLS.get(word, "") if word else ""
+    if word and not result and published.type != NO_POLICY_FOUND and not _ours_alone(requirement, word):
         result = _CERTIFICATE.get(word, "")
     if not result and attempt.tls is None:
         if attempt.failure is not None:
             return None
-        result, word = TlsResult.STARTTLS_NOT_SUPPORTED, "delivered-in-clear"
+        result, word = TlsResult.STARTTLS_NOT_SUPPORTED, Word.IN_CLEAR
     return TlsReportFacts(
         policy_type=published.type,
         policy_domain=destination.name,
@@ -68,14 +70,14 @@ def tls_session(
         receiving_mx=attempt.host,
         receiving_ip=attempt.address,
         sending_ip=attempt.local_address,
-        failure_reason=word if result else "",
+        failure_reason=word if word and result else "",
     )
 
 
-def _ours_alone(requirement: TlsRequirement, word: str) -> bool:
+def _ours_alone(requirement: TlsRequirement, word: Word) -> bool:
     """Whether the contract's own names, CA or pins are not met, while the TLSA records of the domain are."""
     stated = requirement.names or requirement.anchors or requirement.pins
-    return bool(stated and requirement.published.type == "tlsa" and word != "certificate-tlsa")
+    return bool(stated and requirement.published.type == "tlsa" and word is not Word.CERTIFICATE_TLSA)
 
 
 _DISPOSITIONS = {Verdict.REFUSE: "reject", Verdict.HOLD: "quarantine", Verdict.ACCEPT: "none"}
@@ -103,7 +105,7 @@ def _override(dmarc: DmarcOutcome, decision: Decision, done: str, record: DmarcR
     asked = dmarc.policy or "none"
     if done == asked:
         return ("policy_test_mode", "") if record.testing and record.p != "none" else ("", "")
-    if any(reason.word == "arc" for reason in decision.reasons):
+    if any(reason.word is Word.ARC for reason in decision.reasons):
         return ("trusted_forwarder", "")
     return ("local_policy", "")
 

@@ -21,6 +21,7 @@ from mta.model.attempt import Failure, Scope
 from mta.model.frozen import frozen
 from mta.model.reply import Reply
 from mta.model.tls import TlsLevel
+from mta.model.word import Word
 from mta.ports import DnsStatus, MxAnswer, MxRecord
 from mta.rfc.nullmx.check import is_null_mx
 
@@ -162,23 +163,25 @@ def order_mx(
     records = answer.records
     match answer.status:
         case DnsStatus.TEMPORARY:
-            return _failure(f"dns: MX of {domain}: {answer.detail}", Reply(451, "4.4.3", ("Name server failure",)))
+            return _failure(Word.DNS, f"MX of {domain}: {answer.detail}", Reply(451, "4.4.3", ("Name server failure",)))
         case DnsStatus.NXDOMAIN:
-            return _failure(f"no-such-domain: {domain} does not exist", Reply(550, "5.1.2", ("Domain not found",)))
+            return _failure(Word.NO_SUCH_DOMAIN, f"{domain} does not exist", Reply(550, "5.1.2", ("Domain not found",)))
         case DnsStatus.NODATA:
             records = ()
     if not records:
         records = (MxRecord(0, domain),)  # RFC 5321 §5.1: without MX the domain itself, as if of preference 0
     if is_null_mx(records):  # RFC 7505 §3: this domain takes no mail
-        return _failure(f"null-mx: {domain} takes no mail", Reply(556, "5.1.10", ("Recipient domain takes no mail",)))
+        return _failure(
+            Word.NULL_MX, f"{domain} takes no mail", Reply(556, "5.1.10", ("Recipient domain takes no mail",))
+        )
     usable = [record for record in records if _HOST.fullmatch(record.host) and not is_address(record.host)]
     if not usable:  # RFC 5321 §5.1: none usable MUST be reported as an error
         seen = ", ".join(repr(record.host) for record in records)
-        return _failure(f"no-usable-mx: {domain} names {seen}", Reply(550, "5.4.4", ("No usable mail host",)))
+        return _failure(Word.NO_USABLE_MX, f"{domain} names {seen}", Reply(550, "5.4.4", ("No usable mail host",)))
     better = _better_than_us(usable, own_names)
     if not better:
-        text = f"loop: the best MX of {domain} is ourselves, but it is none of our domains"
-        return _failure(text, Reply(554, "5.4.6", ("Routing loop detected",)))
+        text = f"the best MX of {domain} is ourselves, but it is none of our domains"
+        return _failure(Word.LOOP, text, Reply(554, "5.4.6", ("Routing loop detected",)))
     return tuple(HostPort(host, port) for host in _shuffled(better, shuffle))
 
 
@@ -209,5 +212,5 @@ def _shuffled(records: list[MxRecord], shuffle: Callable[[list[Any]], None]) -> 
     return hosts
 
 
-def _failure(reason: str, reply: Reply) -> Failure:
-    return Failure(Scope.DESTINATION, reply, reason, permanent=reply.permanent)
+def _failure(word: Word, story: str, reply: Reply) -> Failure:
+    return Failure(Scope.DESTINATION, word, story, reply, permanent=reply.permanent)

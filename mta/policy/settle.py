@@ -27,6 +27,7 @@ from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientRes
 from mta.model.frozen import frozen
 from mta.model.message import NewForm, QueuedMessage, RecipientState
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.ports import RecipientFate
 
 
@@ -140,15 +141,15 @@ def _fate(attempt: _Attempt, state: RecipientState, outcome: RecipientResult) ->
     words = explain(attempt.result, outcome)
     if outcome.failure is None:
         return RecipientFate(state.index, State.DELIVERED, words)
-    end = meaning(outcome.failure, attempt.result)
+    end, word = meaning(outcome.failure, attempt.result), outcome.failure.word
     if end is End.HOLD:
-        return RecipientFate(state.index, State.HELD, words)
+        return RecipientFate(state.index, State.HELD, words, word=word)
     if end is End.BOUNCE:
-        return RecipientFate(state.index, State.FAILED, words)
-    return _later(attempt, state, words)
+        return RecipientFate(state.index, State.FAILED, words, word=word)
+    return _later(attempt, state, word, words)
 
 
-def _later(attempt: _Attempt, state: RecipientState, words: str) -> RecipientFate:
+def _later(attempt: _Attempt, state: RecipientState, word: Word, words: str) -> RecipientFate:
     """Queued again, or expired: an attempt has just failed, so its age may now be judged."""
     limits, attempts = attempt.limits, state.attempts + 1
     waited = age(attempt.message.received, attempt.now, attempts, limits)
@@ -156,10 +157,10 @@ def _later(attempt: _Attempt, state: RecipientState, words: str) -> RecipientFat
     if waited >= lifetime:
         times = f"{attempts} attempt{'s' if attempts != 1 else ''}"
         reason = f"given up after {in_words(lifetime)} and {times}; the last time {words}"
-        return RecipientFate(state.index, State.EXPIRED, reason)
+        return RecipientFate(state.index, State.EXPIRED, reason, word=word)
     due = attempt.now + retry_delay(attempts, limits, attempt.jitter)
     warned = not state.warned and waited >= limits.delay_warning > 0
-    return RecipientFate(state.index, State.QUEUED, words, due=due, warned=warned)
+    return RecipientFate(state.index, State.QUEUED, words, due=due, warned=warned, word=word)
 
 
 def meaning(failure: Failure, result: DeliveryResult) -> End:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mta.model.sts import ENFORCE, TESTING, StsAnswer, StsPolicy
 from mta.model.tls import TlsFacts, TrustAnchors
+from mta.model.word import Word
 from mta.policy.certificate import SYSTEM, CertificateDemand, judge_certificate
 from mta.policy.precedence import StsState
 from mta.ports import ChainVerifier
@@ -25,9 +26,9 @@ class StsFinding:
     anchors: TrustAnchors | None = None
 
     @property
-    def word(self) -> str:
+    def word(self) -> Word:
         """Why a host is not asked, for machines."""
-        return "sts-mx" if self.state is StsState.UNNAMED else "sts-required"
+        return Word.STS_MX if self.state is StsState.UNNAMED else Word.STS_REQUIRED
 
     @property
     def story(self) -> str:
@@ -50,19 +51,19 @@ def about_host(domain: str, answer: StsAnswer, host: str, anchors: TrustAnchors 
     return StsFinding(_state(answer, host), domain, answer.id, answer.policy, answer.problem, answer.detail, anchors)
 
 
-def rehearse(finding: StsFinding, host: str, tls: TlsFacts | None, verifier: ChainVerifier, now: float) -> str:
-    """The first word of why a session would have failed were the policy not in mode testing; empty: it would not.
+def rehearse(finding: StsFinding, host: str, tls: TlsFacts | None, verifier: ChainVerifier, now: float) -> Word | None:
+    """Why a session would have failed, were the policy not in mode testing; None: it would not.
 
     RFC 8461 §5: such a policy is followed in reports alone.
     """
     if finding.state is not StsState.TESTING or finding.policy is None:
-        return ""
+        return None
     if not names_host(finding.policy.mx, host):
-        return "sts-mx"
+        return Word.STS_MX
     if tls is None:
-        return ""  # that there was no TLS is told by itself
+        return None  # that there was no TLS is told by itself
     demand = CertificateDemand((host.lower(),), finding.anchors or SYSTEM)
-    return next((reason.word for reason in judge_certificate(demand, tls, verifier, now)), "")
+    return next((reason.word for reason in judge_certificate(demand, tls, verifier, now)), None)
 
 
 def _state(answer: StsAnswer, host: str) -> StsState:

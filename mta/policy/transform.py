@@ -14,10 +14,8 @@ from mta.contract.smime import Smime
 from mta.model.attempt import Failure, Scope
 from mta.model.directory import Candidate, DirectoryAnswer, DirectoryStatus
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.rfc.smime.kind import Kind
-
-PORTAL = "smime-portal"  # the reason's word of a copy that goes to the portal
-NO_CERTIFICATE = "smime-no-certificate"  # the reason's word of mail that is held until there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def copy_for(smime: Smime, found: Found, author: Author, answer: DirectoryAnswer
     """How the copy of a recipient leaves, or why it does not. `answer` is None where nothing is ever encrypted."""
     if found.kind.protected and smime.already_protected == "reject":
         text = "the contract takes no mail that its author has signed or encrypted"
-        return _refused("already-protected", f"the message is {found.kind.value}, {text}", "Protected by its author")
+        return _refused(Word.ALREADY_PROTECTED, f"the message is {found.kind.value}, {text}", "Protected by its author")
     passes = smime.already_protected == "pass"
     sealed = passes and found.proven and found.kind in (Kind.ENCRYPTED, Kind.PGP_ENCRYPTED)
     if sealed:
@@ -80,15 +78,15 @@ def _signing(smime: Smime, author: Author) -> Copy | Failure:
     if smime.sign == "when-possible":
         return Copy(note=f"not signed: {trouble}")
     if not author.ours:  # waiting makes nobody ours
-        return _refused("smime-foreign-author", f"a signature is demanded, and {trouble}", "No signature possible")
-    return _waits("smime-no-identity", f"a signature is demanded, and {trouble}")
+        return _refused(Word.SMIME_FOREIGN_AUTHOR, f"a signature is demanded, and {trouble}", "No signature possible")
+    return _waits(Word.SMIME_NO_IDENTITY, f"a signature is demanded, and {trouble}")
 
 
 def _encrypting(smime: Smime, answer: DirectoryAnswer | None) -> Copy | Failure:
     if smime.encrypt == "never" or answer is None:
         return Copy()
     if answer.status is DirectoryStatus.TEMPORARY:  # never taken for "no certificate"
-        return _waits("smime-directory", f"the recipient's certificate cannot be looked up now: {answer.detail}")
+        return _waits(Word.SMIME_DIRECTORY, f"the recipient's certificate cannot be looked up now: {answer.detail}")
     if answer.status is DirectoryStatus.FOUND and answer.chosen is not None:
         return Copy(certificate=answer.chosen)
     why = answer.detail or "none was found"
@@ -99,10 +97,13 @@ def _encrypting(smime: Smime, answer: DirectoryAnswer | None) -> Copy | Failure:
     story = f"encryption is demanded, and there is no certificate of the recipient: {why}"
     if smime.without_certificate == "hold":
         text = "Held until there is a certificate of the recipient"
-        return Failure(Scope.CONTRACT, Reply(450, "4.7.5", (text,)), f"{NO_CERTIFICATE}: {story}", False, local=True)
+        reply = Reply(450, "4.7.5", (text,))
+        return Failure(Scope.CONTRACT, Word.SMIME_NO_CERTIFICATE, story, reply, permanent=False, local=True)
     if smime.without_certificate == "portal":
         return _portal(story)
-    return _refused(NO_CERTIFICATE, story, "Encryption is required, and no certificate of the recipient is known")
+    return _refused(
+        Word.SMIME_NO_CERTIFICATE, story, "Encryption is required, and no certificate of the recipient is known"
+    )
 
 
 def not_transformable(smime: Smime, copy: Copy, word: str, text: str) -> Failure | str:
@@ -114,28 +115,28 @@ def not_transformable(smime: Smime, copy: Copy, word: str, text: str) -> Failure
     if demanded and smime.without_certificate == "portal" and smime.encrypt == "required":
         return _portal(f"{word}: {text}")
     if demanded:
-        return _refused("smime-structure", f"{word}: {text}", f"The message cannot be protected: {text}")
+        return _refused(Word.SMIME_STRUCTURE, f"{word}: {text}", f"The message cannot be protected: {text}")
     return f"as it came: {text} ({word})"
 
 
 def to_portal(failure: Failure) -> bool:
     """Whether a copy does not leave because it goes to the portal."""
-    return failure.reason.startswith(f"{PORTAL}: ")
+    return failure.word is Word.SMIME_PORTAL
 
 
 def _portal(story: str) -> Failure:
     """Where nobody takes it to the portal (mail of the relay itself, a vault that is gone) it goes back."""
-    return _refused(PORTAL, story, "Encryption is required, and no certificate of the recipient is known")
+    return _refused(Word.SMIME_PORTAL, story, "Encryption is required, and no certificate of the recipient is known")
 
 
-def _waits(word: str, story: str) -> Failure:
+def _waits(word: Word, story: str) -> Failure:
     # RFC 3463 §3.8: X.7.5 is a cryptographic failure
     reply = Reply(450, "4.7.5", ("Cannot be protected as required now",))
-    return Failure(Scope.RECIPIENT, reply, f"{word}: {story}", permanent=False, local=True)
+    return Failure(Scope.RECIPIENT, word, story, reply, permanent=False, local=True)
 
 
-def _refused(word: str, story: str, text: str) -> Failure:
-    return Failure(Scope.RECIPIENT, Reply(550, "5.7.5", (text,)), f"{word}: {story}", permanent=True, local=True)
+def _refused(word: Word, story: str, text: str) -> Failure:
+    return Failure(Scope.RECIPIENT, word, story, Reply(550, "5.7.5", (text,)), permanent=True, local=True)
 
 
 def envelopes(copies: Mapping[int, Copy], visible: Iterable[int]) -> list[tuple[int, ...]]:

@@ -17,10 +17,9 @@ from mta.contract.limits import Limits
 from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
 from mta.model.message import RecipientState
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.policy.settle import age, retry_delay
 from mta.ports import WaitingRecipient
-
-WORD = "waits-for-destination"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Down:
     @property
     def story(self) -> str:
         """Why the others wait."""
-        return f"{WORD}: {self.name} is tried with message {self.message}; the last time {self.reason}"
+        return f"{self.name} is tried with message {self.message}; the last time {self.reason}"
 
 
 def pause(limits: Limits) -> float:
@@ -58,8 +57,13 @@ def is_quiet(waiting: WaitingRecipient, limits: Limits, now: float) -> bool:
     return waiting.warned or not waited >= limits.delay_warning > 0
 
 
+def failure_of(down: Down) -> Failure:
+    """Why somebody else waits for a destination that is down."""
+    reply = Reply(450, "4.4.1", ("No answer from host",))
+    return Failure(Scope.DESTINATION, Word.WAITS_FOR_DESTINATION, down.story, reply, permanent=False, local=True)
+
+
 def waits_too(down: Down, states: tuple[RecipientState, ...]) -> DeliveryResult:
     """What an attempt comes to that is not made, for its destination is down."""
-    reply = Reply(450, "4.4.1", ("No answer from host",))
-    failure = Failure(Scope.DESTINATION, reply, down.story, permanent=False, local=True)
-    return DeliveryResult((), tuple(RecipientResult(state.index, reply, failure) for state in states))
+    failure = failure_of(down)
+    return DeliveryResult((), tuple(RecipientResult(state.index, failure.reply, failure) for state in states))

@@ -20,6 +20,7 @@ class RecipientFate:
     due: float = 0.0
     counted: bool = True  # this was an attempt
     warned: bool = False  # it was time for a delay warning: it goes out with this settlement, if one is wanted
+    word: str = ""  # a Word; empty: none, of what was delivered for one
 
 
 @frozen
@@ -67,7 +68,8 @@ class QueueCommand:
     """What an administrator wants of every waiting recipient that `which` means: of a filter by connector, recipient
     or state those recipients of a message, not all of it.
 
-    `reason` empty: theirs stays. `asked`: an attempt that stands in for the one they wait for; it lengthens no pause.
+    `reason` empty: theirs stays, and its word. `asked`: an attempt that stands in for the one they wait for; it
+    lengthens no pause.
     """
 
     which: QueueFilter
@@ -120,6 +122,7 @@ class Postponement:
 
     waiting: WaitingRecipient
     due: float
+    word: str
     reason: str
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from mta.model.directory import DirectoryStatus
 from mta.model.lifecycle import HELD, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
+from mta.model.word import Word
 from mta.observe import events
 from mta.pipeline.identity import fitting
 from mta.pipeline.site import Shard, Site
 from mta.policy.route import choose, connector_now
-from mta.policy.transform import NO_CERTIFICATE
 from mta.ports import Event, QueueFilter, RecipientFate, Settlement
 
 
@@ -30,7 +30,7 @@ async def release_awaited(site: Site, shards: Sequence[Shard]) -> bool:
 
 
 def _awaits(state: RecipientState) -> bool:
-    return state.state == HELD and state.reason.startswith(f"{NO_CERTIFICATE}:")
+    return state.state == HELD and state.word == Word.SMIME_NO_CERTIFICATE
 
 
 async def _is_ready(site: Site, message: QueuedMessage, state: RecipientState) -> bool:
@@ -48,7 +48,7 @@ async def _is_ready(site: Site, message: QueuedMessage, state: RecipientState) -
 
 async def _release(site: Site, shard: Shard, message: QueuedMessage, ready: Sequence[RecipientState]) -> None:
     now = site.clock.now()
-    fates = tuple(RecipientFate(s.index, QUEUED, s.reason, due=now, counted=False) for s in ready)
+    fates = tuple(RecipientFate(s.index, QUEUED, s.reason, due=now, counted=False, word=s.word) for s in ready)
     places = tuple(state.index for state in ready)
     detail: dict[str, object] = {"by": "mta", "note": "a certificate of the recipient has appeared"}
     history = (Event(now, events.MESSAGE_RELEASED, detail, places),)

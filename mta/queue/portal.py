@@ -20,6 +20,7 @@ from mta.model.envelope import Envelope, Recipient
 from mta.model.message import NOTICE, PORTAL, Content, QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
+from mta.model.word import Word
 from mta.pipeline.inbound import InboundRelay, RelaySession
 from mta.policy.decision import Reason
 from mta.policy.identify import Identity
@@ -111,7 +112,7 @@ class PortalSession(RelaySession):
         return spool.content(data[:_HEADER])
 
     def _identify(self, facts: SessionFacts) -> Identity:
-        reason = Reason("portal", "a reader of protected mail answers; the portal has proved who it is")
+        reason = Reason(Word.FROM_PORTAL, "a reader of protected mail answers; the portal has proved who it is")
         return Identity(Connector(PORTAL, relay=True), True, (reason,))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mta.pipeline.outbound import LaneKey, Outbound
 from mta.pipeline.site import Site
-from mta.policy.waiting import is_quiet, next_turn
+from mta.policy.waiting import failure_of, is_quiet, next_turn
 from mta.ports import Postponement, WaitingRecipient
 
 WINDOW = 500  # recipients looked at in one go
@@ -40,6 +40,7 @@ def sort(site: Site, outbound: Outbound, due: Sequence[WaitingRecipient], now: f
             out.add(lane)
             free.add(one.place[0])
         else:
-            found.postponed.append(Postponement(one, next_turn(one, limits, now, jitter(-1.0, 1.0)), down.story))
+            turn, failure = next_turn(one, limits, now, jitter(-1.0, 1.0)), failure_of(down)
+            found.postponed.append(Postponement(one, turn, failure.word, failure.reason))
     found.free = len(free)
     return found

@@ -695,6 +695,20 @@ async def test_an_attempt_that_is_asked_for_does_not_lengthen_the_pause(store: Q
     assert message.states[0].attempts == 1
 
 
+async def test_the_word_of_a_reason_is_kept_until_another_is_given(reopened: Reopen) -> None:
+    store = await reopened()
+    states = tuple(RecipientState(place, "default", "held", word="quarantine", reason="x") for place in range(3))
+    await store.enqueue(queued("m1", "a@x.example", "b@x.example", "c@x.example", states=states))
+    fate = RecipientFate(1, "held", "y", counted=False, word="smime-no-certificate")
+    await store.settle(settlement("m1", fate))
+    await change(store, command("deleted", "held", which=QueueFilter(recipient="c@x.example")))
+    await change(store, command("queued", "held", which=QueueFilter(recipient="a@x.example"), reason=""))
+    [message] = await (await reopened()).search(QueueFilter())
+    seen = [(state.state, state.word, state.reason) for state in message.states]
+    held = ("held", "smime-no-certificate", "y")
+    assert seen == [("queued", "quarantine", "x"), held, ("deleted", "", "deleted by hand")]
+
+
 async def test_browsing_gives_everything_in_pages(store: QueueStore) -> None:
     names = [f"m{number:04}" for number in range(120)]
     for name in names:
@@ -715,11 +729,13 @@ async def test_recipients_that_wait_are_seen_and_put_off_without_being_claimed(s
     assert (first.connector, first.domain, first.attempts, first.warned) == ("a", "p.example", 2, True)
     assert [(one.null_sender, one.plain) for one in seen] == [(False, True), (True, False)]
     assert len(await store.waiting(NOW, 1)) == 1
-    await store.postpone([Postponement(seen[0], NOW + 500, "down"), Postponement(seen[1], NOW + 500, "x")])
+    await store.postpone(
+        [Postponement(seen[0], NOW + 500, "connect", "down"), Postponement(seen[1], NOW + 500, "", "x")]
+    )
     assert await store.waiting(NOW, 10) == []
     assert await store.next_due() == NOW + 50
     [found] = await store.search(QueueFilter(id="m1"))
-    assert found.states[0] == replace(states[0], due=NOW + 500, attempts=3, reason="down")
+    assert found.states[0] == replace(states[0], due=NOW + 500, attempts=3, word="connect", reason="down")
     [second] = await store.search(QueueFilter(id="m2"))
     assert second.states[0].attempts == 1
 
@@ -728,7 +744,7 @@ async def test_who_was_changed_meanwhile_is_not_put_off(store: QueueStore) -> No
     await store.enqueue(queued("m1"))
     [seen] = await store.waiting(LATER, 10)
     await store.settle(settlement("m1", RecipientFate(0, "queued", "retried", due=NOW + 1, counted=False)))
-    await store.postpone([Postponement(seen, NOW + 500, "down")])
+    await store.postpone([Postponement(seen, NOW + 500, "connect", "down")])
     assert await store.next_due() == NOW + 1
 
 

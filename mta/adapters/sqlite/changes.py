@@ -19,11 +19,11 @@ from mta.ports import RecipientFate, Settlement
 OCTETS = "octets"  # the counter of undelivered content; every other counter is a state
 
 _INSERT_MESSAGE = f"INSERT INTO message (seq, {MESSAGE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
-_INSERT_RECIPIENT = f"INSERT INTO recipient (message, {RECIPIENT_COLUMNS}, address) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608
+_INSERT_RECIPIENT = f"INSERT INTO recipient (message, {RECIPIENT_COLUMNS}, address) VALUES (?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
 _INSERT_CONTENT = "INSERT INTO content (seq, data) VALUES (?, ?)"
 _INSERT_EVENT = "INSERT INTO event (message, at, name, recipients, detail) VALUES (?, ?, ?, ?, ?)"
 _UPDATE_RECIPIENT = (
-    "UPDATE recipient SET state = ?, reason = ?, due = ?, attempts = attempts + ?, warned = warned OR ?"
+    "UPDATE recipient SET state = ?, word = ?, reason = ?, due = ?, attempts = attempts + ?, warned = warned OR ?"
     " WHERE message = ? AND idx = ?"
 )
 _UPDATE_QUEUED = f"{_UPDATE_RECIPIENT} AND {ENDS_FROM_QUEUED}"
@@ -111,7 +111,7 @@ def _seq_of(work: Work, message_id: str, claimed: int | None) -> int:
 def _apply_fate(work: Work, seq: int, fate: RecipientFate, settlement: Settlement) -> bool:
     """Write one fate; whether it is final. A recipient that came to its end meanwhile stays as it is."""
     db, state = work.db, fate.state
-    values = (plain(fate.reason), fate.due, fate.counted, fate.warned, seq, fate.index)
+    values = (plain(fate.word), plain(fate.reason), fate.due, fate.counted, fate.warned, seq, fate.index)
     if state in FINAL:  # nearly always the case: a recipient that was queued has come to its end
         db.execute(_UPDATE_QUEUED, (state, *values))
         if db.changes():

@@ -129,10 +129,10 @@ def _update(work: Work, command: QueueCommand, where: str, values: tuple[object,
     """
     work.db.execute(
         "UPDATE recipient SET state = ?, reason = CASE WHEN ? THEN ? ELSE reason END,"  # noqa: S608
-        " attempts = attempts - (? AND attempts > 0 AND due > ?), due = ?"
+        " word = CASE WHEN ? THEN '' ELSE word END, attempts = attempts - (? AND attempts > 0 AND due > ?), due = ?"
         f" WHERE {where}",
         (
-            *(command.state, bool(command.reason), plain(command.reason)),
+            *(command.state, bool(command.reason), plain(command.reason), bool(command.reason)),
             *(command.asked, command.at, command.at),
             *values,
         ),

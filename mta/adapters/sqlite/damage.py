@@ -18,13 +18,14 @@ from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
 from mta.model.lifecycle import FINAL, HELD, QUEUED
 from mta.model.message import Content, QueuedMessage, RecipientState
+from mta.model.word import Word
 from mta.ports import Event
 
 HANDLE = re.compile(r"damaged-(-?[0-9]{1,18})\Z")  # what a message is called whose own id cannot be used: its number
 PLACES = 65_536  # no envelope has more recipients
 _ID = re.compile(r"[!-~]{1,64}\Z")
 _UNKNOWN = Recipient(Mailbox("unknown", "damaged.invalid", "damaged.invalid"))
-_RECIPIENT = ("idx", "connector", "state", "due", "attempts", "reason", "warned", "form", "address")
+_RECIPIENT = ("idx", "connector", "state", "due", "attempts", "reason", "warned", "form", "word", "address")
 
 
 def _as_they_are(*columns: str) -> str:
@@ -42,7 +43,7 @@ _STUB = (
 _INSERT_EVENT = "INSERT INTO event (message, at, name, recipients, detail) VALUES (?, ?, ?, ?, ?)"
 _REWRITE = (
     "UPDATE recipient SET idx = ?, connector = ?, state = ?, due = 0.0, attempts = ?, reason = ?, warned = ?, form = ?,"
-    " address = ? WHERE message = ? AND "
+    " word = ?, address = ? WHERE message = ? AND "
 )
 
 
@@ -51,7 +52,7 @@ def shown(db: apsw.Connection, seq: int, why: str) -> QueuedMessage:
     row = next(_readable(db, _MESSAGE, seq), (b"", 0.0, b"", b"", 0))
     identity, received, sender, inbound, size = row
     rows = [each for each in _readable(db, _RECIPIENTS, seq) if _is_place(each[0])]
-    addresses = {each[0]: _recipient(text(each[8])) for each in rows}
+    addresses = {each[0]: _recipient(text(each[9])) for each in rows}
     places = range(max(addresses, default=-1) + 1)
     return QueuedMessage(
         _name(db, seq, text(identity)),
@@ -117,7 +118,7 @@ def _recipient(key: str) -> Recipient:
 
 
 def _state(row: tuple[Any, ...]) -> RecipientState:
-    index, connector, state, due, attempts, reason, warned, form, _ = row
+    index, connector, state, due, attempts, reason, warned, form, word, _ = row
     return RecipientState(
         index,
         text(connector),
@@ -127,6 +128,7 @@ def _state(row: tuple[Any, ...]) -> RecipientState:
         text(reason),
         bool(warned),
         _number(form),
+        text(word),
     )
 
 
@@ -150,7 +152,7 @@ def quarantine(work: Work, seq: int, event: Event, why: str) -> None:
 def _rewrite(db: apsw.Connection, seq: int, place: int, row: tuple[Any, ...], state: str, why: str) -> None:
     index, found = row[0], _state((place, *row[1:]))
     which = "CAST(idx AS BLOB) = ?" if isinstance(index, bytes) else "idx IS ?"  # a text, or octets
-    values = (place, found.connector, state, found.attempts, why, found.warned, found.form, text(row[8]))
+    values = (place, found.connector, state, found.attempts, why, found.warned, found.form, Word.DAMAGED, text(row[9]))
     db.execute(_REWRITE + which, (*values, seq, index))
 
 

@@ -19,6 +19,7 @@ from mta.adapters.sqlite.rows import address_key
 from mta.adapters.sqlite.states import IS_NO_STATE, IS_OPEN, IS_QUEUED
 from mta.adapters.sqlite.work import Tuning, Work
 from mta.model.lifecycle import HELD
+from mta.model.word import Word
 from mta.observe import events
 from mta.ports import Event
 
@@ -41,8 +42,8 @@ _WITHOUT_RECIPIENTS = (
     " AND json_array_length(envelope, '$.recipients') > (SELECT count(*) FROM recipient WHERE message = m.seq)))"
 )
 _LOST = (
-    "INSERT OR IGNORE INTO recipient (message, idx, connector, state, due, attempts, warned, reason, address)"  # noqa: S608
-    f" VALUES (?, ?, '', '{HELD}', 0.0, 0, 0, ?, ?)"
+    "INSERT OR IGNORE INTO recipient (message, idx, connector, state, due, attempts, warned, reason, word, address)"  # noqa: S608
+    f" VALUES (?, ?, '', '{HELD}', 0.0, 0, 0, ?, '{Word.DAMAGED}', ?)"
 )
 _TWICE = (
     "SELECT seq FROM message NOT INDEXED"
@@ -116,7 +117,7 @@ def _hold_what_is_in_doubt(db: apsw.Connection) -> list[str]:
 
 
 def _hold(work: Work, seq: int, fault: str) -> str:
-    why = f"damaged: {fault}; held, nothing of it was sent"
+    why = f"{Word.DAMAGED}: {fault}; held, nothing of it was sent"
     try:
         envelope = record(work.db, seq).envelope
         addresses = [address_key(each.mailbox) for each in envelope.recipients]

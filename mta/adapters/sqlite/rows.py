@@ -22,7 +22,7 @@ from mta.ports import Event
 MESSAGE_COLUMNS = (
     "id, received, sender, inbound, hops, size, file, head_size, crc, check_crc, envelope, evidence, prefix"
 )
-RECIPIENT_COLUMNS = "idx, connector, state, due, attempts, reason, warned"  # of a new recipient
+RECIPIENT_COLUMNS = "idx, connector, state, due, attempts, reason, warned, word"  # of a new recipient
 STATE_COLUMNS = f"{RECIPIENT_COLUMNS}, form"
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -140,13 +140,13 @@ def _recipient_out(state: RecipientState, envelope: Envelope) -> tuple[object, .
         raise LocalProtocolError(f"recipient {state.index} is not in the envelope")
     address = address_key(envelope.recipients[state.index].mailbox)
     fixed = (state.index, plain(state.connector), state.state, state.due, state.attempts)
-    return (*fixed, plain(state.reason), state.warned, address)
+    return (*fixed, plain(state.reason), state.warned, plain(state.word), address)
 
 
 def recipient_in(row: tuple[Any, ...]) -> RecipientState:
     """A recipient's state from its STATE_COLUMNS."""
-    index, connector, state, due, attempts, reason, warned, form = row
-    return RecipientState(index, connector, state, due, attempts, reason, bool(warned), form)
+    index, connector, state, due, attempts, reason, warned, word, form = row
+    return RecipientState(index, connector, state, due, attempts, reason, bool(warned), form, word)
 
 
 @dataclass(frozen=True, slots=True)

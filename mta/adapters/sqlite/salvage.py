@@ -14,10 +14,10 @@ import apsw
 
 from mta.adapters.durable import sync_folder
 from mta.adapters.sqlite.queries import record, stored_content
-from mta.adapters.sqlite.rows import recipient_in
 from mta.adapters.sqlite.spool import verify
 from mta.errors import StorageError
 from mta.model.lifecycle import OPEN, STATES
+from mta.model.word import first_word
 
 _SPREAD = 5_000_000  # numbers that are tried one by one where nothing else tells which there are
 # Ways that lead to numbers, each as far as it can be gone, from both ends.
@@ -32,7 +32,7 @@ _WAYS = tuple(
     for way in ("ASC", "DESC")
 )
 _TABLES = (("message", "seq"), ("recipient", "message"), ("content", "seq"), ("form", "message"), ("event", "message"))
-_RECIPIENT = "idx, connector, state, due, attempts, reason, warned, form"
+Row = dict[str, Any]  # by the names of its columns
 _FILES = "SELECT file FROM message WHERE seq = ?1 UNION ALL SELECT file FROM form WHERE message = ?1"
 
 
@@ -77,18 +77,20 @@ def _numbers(db: apsw.Connection) -> set[int]:
     return found
 
 
-def _whole(db: apsw.Connection, seq: int, contents: Path) -> dict[str, list[tuple[Any, ...]]]:
+def _whole(db: apsw.Connection, seq: int, contents: Path) -> dict[str, list[Row]]:
     """The rows of an open message; nothing if there is none or it has ended. Raises if it is not sound."""
     rows = {table: _rows(db, table, key, seq) for table, key in _TABLES[:2]}
     if not rows["message"] and not rows["recipient"]:
         return {}
     message = record(db, seq)
-    states = [recipient_in(row) for row in db.execute(f"SELECT {_RECIPIENT} FROM recipient WHERE message = ?", (seq,))]  # noqa: S608
-    if not any(state.state in OPEN for state in states):
+    recipients = rows["recipient"]
+    for row in recipients:
+        row.setdefault("word", first_word(str(row["reason"])))
+    if not any(row["state"] in OPEN for row in recipients):
         return {}
-    if {state.index for state in states} != set(range(len(message.envelope.recipients))):
+    if {row["idx"] for row in recipients} != set(range(len(message.envelope.recipients))):
         raise StorageError("its recipients are not all there")
-    if any(state.state not in STATES or not isinstance(state.due, (int, float)) for state in states):
+    if any(row["state"] not in STATES or not isinstance(row["due"], (int, float)) for row in recipients):
         raise StorageError("a recipient's row cannot be read")
     for stored in stored_content(db, seq):
         if stored.file and (fault := verify(contents / stored.file, stored.size, stored.crc)):
@@ -101,23 +103,30 @@ def _whole(db: apsw.Connection, seq: int, contents: Path) -> dict[str, list[tupl
     return rows
 
 
-def _rows(db: apsw.Connection, table: str, key: str, seq: int) -> list[tuple[Any, ...]]:
-    return list(db.execute(f"SELECT * FROM {table} WHERE {key} = ?", (seq,)))  # noqa: S608
+def _rows(db: apsw.Connection, table: str, key: str, seq: int) -> list[Row]:
+    """With the names of its columns: a queue that was set aside may be of an earlier version of the schema."""
+    found = db.execute(f"SELECT * FROM {table} WHERE {key} = ?", (seq,))  # noqa: S608
+    return [dict(zip((name for name, *_ in found.get_description()), row, strict=True)) for row in found]
 
 
-def _take(db: apsw.Connection, rows: dict[str, list[tuple[Any, ...]]], old_folder: Path, folder: Path) -> None:
+def _take(db: apsw.Connection, rows: dict[str, list[Row]], old_folder: Path, folder: Path) -> None:
     """The contents first: until the rows are there, they are what `envelope/` says of them."""
-    seq = rows["message"][0][0]
+    seq = rows["message"][0]["seq"]
     with db:
         for table, found in rows.items():
+            known = {name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")}
             for row in found:
-                marks = ", ".join("?" * len(row))
-                db.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
+                _insert(db, table, {name: value for name, value in row.items() if name in known})
         moved = [str(name) for (name,) in db.execute(_FILES, (seq,)) if name is not None]
         for name in moved:
             _move(old_folder, folder, name)
         if moved:
             sync_folder(folder)
+
+
+def _insert(db: apsw.Connection, table: str, row: Row) -> None:
+    marks = ", ".join("?" * len(row))
+    db.execute(f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
 
 
 def _move(old_folder: Path, folder: Path, name: str) -> None:

@@ -21,7 +21,7 @@ _WAITING = (
 _OF_MESSAGE = "SELECT received, CAST(sender AS BLOB), instr(envelope, ?) FROM message WHERE seq = ?"
 _WISH = '"tls":'  # a key of the envelope's JSON; inside a value its quotes would be escaped
 _POSTPONE = (
-    "UPDATE recipient SET due = ?, reason = ?, attempts = attempts + 1"  # noqa: S608
+    "UPDATE recipient SET due = ?, word = ?, reason = ?, attempts = attempts + 1"  # noqa: S608
     f" WHERE message = ? AND idx = ? AND {IS_QUEUED} AND due = ?"
 )
 _TOO_FAR = f"{IS_QUEUED} AND due > ?1 AND due < ?3 AND (attempts > 0 OR due > ?2)"
@@ -66,7 +66,10 @@ def put_off(work: Work, postponements: Sequence[Postponement]) -> None:
     """Put recipients off that nobody has changed since they were looked at."""
     work.db.executemany(
         _POSTPONE,
-        [(each.due, plain(each.reason), *each.waiting.place, each.waiting.due) for each in postponements],
+        [
+            (each.due, plain(each.word), plain(each.reason), *each.waiting.place, each.waiting.due)
+            for each in postponements
+        ],
     )
 
 

@@ -20,7 +20,7 @@ DELIVERY = {"connector": "fabrikam", "to": ["a@x.example", "b@x.example"], "tls"
         (events.MESSAGE_ACCEPTED, {"connector": "a", "tls": "1.3"}, [("mta_messages_accepted_total", ("a", "1.3"), 1)]),
         (
             events.MAIL_REFUSED,
-            {"connector": "a", "stage": "MAIL", "reasons": ["certificate-name: expected x", "network: y"]},
+            {"connector": "a", "stage": "MAIL", "word": "certificate-name"},
             [("mta_messages_refused_total", ("a", "MAIL", "certificate-name"), 1)],
         ),
         (events.MAIL_REFUSED, {}, [("mta_messages_refused_total", ("", "", ""), 1)]),
@@ -34,8 +34,11 @@ DELIVERY = {"connector": "fabrikam", "to": ["a@x.example", "b@x.example"], "tls"
         ),
         (
             events.DELIVERY_DEFERRED,  # nobody was reached: it went neither in clear nor otherwise
-            {"connector": "fabrikam", "to": ["a@x.example"], "tls": "", "version": ""},
-            [("mta_deliveries_total", ("fabrikam", "deferred", ""), 1)],
+            {"connector": "fabrikam", "to": ["a@x.example"], "tls": "", "version": "", "word": "connect"},
+            [
+                ("mta_deliveries_total", ("fabrikam", "deferred", ""), 1),
+                ("mta_not_delivered_total", ("fabrikam", "deferred", "connect"), 1),
+            ],
         ),
         (
             events.DELIVERED,

@@ -16,6 +16,7 @@ from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.pipeline import outbound
 from mta.pipeline import settle as pipeline_settle
 from mta.pipeline.deliver import Job
@@ -81,7 +82,7 @@ class Attempt:
     def outcome(self, place: int) -> RecipientResult:
         if place in self.outdated:
             return RecipientResult(place, CONTRACT_CHANGED.reply, CONTRACT_CHANGED)
-        failure = Failure(Scope.RECIPIENT, Reply(450), "no", permanent=False) if place in self.refused else None
+        failure = Failure(Scope.RECIPIENT, Word.REFUSED, "no", Reply(450), False) if place in self.refused else None
         return RecipientResult(place, Reply(250), failure)
 
     async def settle(self, _: Any, __: Any, ___: Job, result: DeliveryResult) -> bool:

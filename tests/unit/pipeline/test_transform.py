@@ -18,6 +18,7 @@ from mta.model.directory import Candidate, DirectoryAnswer, DirectoryStatus, Tru
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.pipeline import transform as step
 from mta.pipeline.deliver import Job
 from mta.pipeline.protect import LARGE, Made, Protector
@@ -130,7 +131,7 @@ async def test_what_cannot_be_signed_for_dkim_leaves_no_file_behind(monkeypatch:
     here = World()
 
     async def no_key(*_: Any) -> Failure:
-        return Failure(Scope.DESTINATION, Reply(451), "dkim-key: it is gone", permanent=False, local=True)
+        return Failure(Scope.DESTINATION, Word.DKIM_KEY, "it is gone", Reply(451), permanent=False, local=True)
 
     monkeypatch.setattr(step, "sign", no_key)
     leaving = await transform(here.site, Protector(here.site), job(2 * LARGE, 1, REQUIRED), here.spool)

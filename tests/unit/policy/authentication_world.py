@@ -6,12 +6,13 @@ from mta.contract.authentication import Authentication
 from mta.contract.connectors import Connector
 from mta.contract.inbound import Inbound
 from mta.model.auth import ArcOutcome, AuthenticationFacts, AuthResult, DkimOutcome, DmarcOutcome, SpfOutcome
+from mta.model.word import Word
 from mta.policy.decision import Decision, Reason, Verdict
 from tests.unit.policy.world import from_
 
 R = AuthResult
 BOB = from_("bob@fabrikam.example")
-ACCEPTED = Decision(Verdict.ACCEPT, "fabrikam", reasons=(Reason("claim", "is satisfied"),))
+ACCEPTED = Decision(Verdict.ACCEPT, "fabrikam", reasons=(Reason(Word.CLAIM, "is satisfied"),))
 
 
 def partner(mode: str = "enforce", header_from: str = "contract", **demands: object) -> Connector:

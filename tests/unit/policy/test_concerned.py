@@ -11,6 +11,7 @@ from mta.contract.authentication import Authentication
 from mta.contract.connectors import Connector
 from mta.contract.inbound import Inbound
 from mta.model.auth import DkimOutcome
+from mta.model.word import Word
 from mta.policy.concerned import accept_for_author, concerned, judge_all, stands_in, true_source
 from mta.policy.decision import Decision, Reason, Verdict
 from mta.policy.identify import Identity
@@ -37,7 +38,7 @@ def test_the_authors_own_signature_stands_in_for_the_contract(
     connector = partner(header_from=header_from, min_rsa_bits=2048)
     facts = found(outcome)
     assert stands_in(index(connector), connector, facts, "fabrikam.example") is expected
-    refusal = Decision(Verdict.REFUSE, "fabrikam", reasons=(Reason("network", "not listed"),))
+    refusal = Decision(Verdict.REFUSE, "fabrikam", reasons=(Reason(Word.NETWORK, "not listed"),))
     decision = accept_for_author(index(connector), refusal, facts, BOB)
     assert decision.accepted is expected
     assert words(decision.reasons) == (["author-signature"] if expected else ["network"])
@@ -45,7 +46,7 @@ def test_the_authors_own_signature_stands_in_for_the_contract(
 
 def test_for_an_ambiguous_author_nothing_stands_in() -> None:
     connector = partner(header_from="dkim")
-    refusal = Decision(Verdict.REFUSE, "fabrikam", reasons=(Reason("network", "not listed"),))
+    refusal = Decision(Verdict.REFUSE, "fabrikam", reasons=(Reason(Word.NETWORK, "not listed"),))
     for author in (from_("bob@fabrikam.example", "eve@x.example"), from_("bob@fabrikam.example", count=2), from_()):
         assert accept_for_author(index(connector), refusal, found(signature()), author) is refusal
     unknown = replace(refusal, connector="nobody")

@@ -21,6 +21,7 @@ from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts, TlsLevel
+from mta.model.word import Word
 from mta.policy.notify import Notice, Occasion, may_return, notices
 from mta.ports import RecipientFate
 from mta.rfc.dsn.compose import compose
@@ -61,7 +62,7 @@ def occasion(
     fates, outcomes = [], []
     for index, state in enumerate(states):
         fates.append(RecipientFate(index, state, f"why {index}", warned=warned and state == "queued"))
-        refused = problem or Failure(Scope.RECIPIENT, UNKNOWN, "refused: RCPT", True)
+        refused = problem or Failure(Scope.RECIPIENT, Word.REFUSED, "RCPT", UNKNOWN, True)
         delivered = state == "delivered"
         outcomes.append(
             RecipientResult(
@@ -182,16 +183,18 @@ def test_a_report_names_the_certificate_that_the_host_showed() -> None:
     ],
 )
 def test_the_status_fits_the_action(state: str, reply: Reply, status: str, action: str) -> None:
-    problem = Failure(Scope.RECIPIENT, reply, "word: story", True)
+    problem = Failure(Scope.RECIPIENT, Word.REFUSED, "story", reply, True)
     (notice,) = told(occasion(state, problem=problem, notify=("SUCCESS", "FAILURE", "DELAY")))
     assert (notice.report.recipients[0].status, notice.report.recipients[0].action) == (status, action)
 
 
 def test_our_own_reason_is_not_passed_off_as_the_peers_word() -> None:
-    problem = Failure(Scope.HOST, Reply(550, "5.7.5"), "tls-name: the certificate names another host", True)
+    problem = Failure(
+        Scope.HOST, Word.CERTIFICATE_NAME, "the certificate names another host", Reply(550, "5.7.5"), True
+    )
     (notice,) = told(occasion("failed", problem=problem))
     text = compose(notice.report, ORIGINAL).decode()
-    assert "Diagnostic-Code: X-mta; tls-name: the certificate names another host\r\n" in text
+    assert "Diagnostic-Code: X-mta; certificate-name: the certificate names another host\r\n" in text
     assert "Its answer" not in text
 
 
@@ -203,7 +206,7 @@ def test_our_own_reason_is_not_passed_off_as_the_peers_word() -> None:
     ],
 )
 def test_what_to_do_about_expired_mail_depends_on_what_stood_in_its_way(reply: Reply, words: str) -> None:
-    (notice,) = told(occasion("expired", problem=Failure(Scope.HOST, reply, "word: story", False)))
+    (notice,) = told(occasion("expired", problem=Failure(Scope.HOST, Word.GREETING, "story", reply, False)))
     assert notice.report.recipients[0].advice.startswith(words)
 
 
@@ -352,7 +355,7 @@ def test_the_null_sender_is_never_answered(states: list[str], notify: tuple[str,
 
 @given(STATES, NOTIFY, st.text(max_size=300))
 def test_every_notice_can_be_composed_and_read(states: list[str], notify: tuple[str, ...], words: str) -> None:
-    problem = Failure(Scope.RECIPIENT, Reply(550, "5.1.1", (words,)), words, True)
+    problem = Failure(Scope.RECIPIENT, Word.REFUSED, words, Reply(550, "5.1.1", (words,)), True)
     spoken = 0
     for notice in told(occasion(*states, notify=notify, problem=problem)):
         parts = message_from_bytes(compose(notice.report, ORIGINAL)).get_payload()
@@ -384,7 +387,7 @@ def test_a_report_names_domains_in_a_labels_so_that_it_travels_like_other_mail()
     alice = Mailbox("alice", "bücher.example", "xn--bcher-kva.example")
     bert = Mailbox("bert", "köln.example", "xn--kln-sna.example")
     server = replace(SERVER, postmaster="postmaster@bücher.example")
-    problem = Failure(Scope.RECIPIENT, Reply(550, "5.1.1", ("Kein Empfänger",)), "refused", permanent=True)
+    problem = Failure(Scope.RECIPIENT, Word.REFUSED, "", Reply(550, "5.1.1", ("Kein Empfänger",)), permanent=True)
     [notice] = notices(occasion("failed", sender=alice, to=bert, problem=problem), server, lambda: "n1")
     raw = compose(notice.report, ORIGINAL)
     assert raw.isascii()

@@ -15,6 +15,7 @@ from mta.model.attempt import Failure, HostAttempt, Scope
 from mta.model.reply import Reply
 from mta.model.seen import Seen
 from mta.model.tls import TlsLevel
+from mta.model.word import Word
 from mta.policy import probe as policy
 from mta.policy.probe import (
     BAD,
@@ -74,7 +75,7 @@ def test_all_are_all_partners_and_our_own_hosts():
     assert names == ["fixed", "by-mx", "by-mx", "audited", "internal"]
 
 
-FAILURE = Failure(Scope.HOST, Reply(450), "certificate-name: expected a, seen b", permanent=False)
+FAILURE = Failure(Scope.HOST, Word.CERTIFICATE_NAME, "expected a, seen b", Reply(450), permanent=False)
 LEAF = certificate(not_after=NOW + 90.5 * DAY)
 
 
@@ -104,7 +105,7 @@ def test_a_condition_is_told_once_and_again_only_after_it_was_over():
     story = [
         (attempt(failure=FAILURE), [policy.FAILED]),
         (attempt(failure=FAILURE), []),
-        (attempt(failure=replace(FAILURE, reason="connect: nobody")), [policy.FAILED]),
+        (attempt(failure=replace(FAILURE, word=Word.CONNECT, story="nobody")), [policy.FAILED]),
         (attempt(), []),
         (attempt(failure=FAILURE), [policy.FAILED]),
     ]
@@ -149,7 +150,7 @@ def test_a_host_that_shows_nothing_today_is_compared_with_what_it_showed_before(
 
 
 def test_a_destination_without_hosts_is_told_as_one_that_cannot_be_reached():
-    failure = Failure(Scope.DESTINATION, Reply(450), "dns: no answer", permanent=False)
+    failure = Failure(Scope.DESTINATION, Word.DNS, "no answer", Reply(450), permanent=False)
     after, found = alarms("x", None, remember(None, unreachable(failure), NOW), NOW, 14 * DAY)
     assert (after.ok, [alarm.word for alarm in found]) == (False, [policy.FAILED])
 
@@ -173,7 +174,7 @@ def test_our_own_are_told_once_each_and_lists_only_when_they_have_ended():
     assert len(own_alarms((), [ENDS[0], ENDS[0]], NOW, 14 * DAY)[1]) == 1
 
 
-GONE = Failure(Scope.SESSION, Reply(450), "connect: no route to host", permanent=False)
+GONE = Failure(Scope.SESSION, Word.CONNECT, "no route to host", Reply(450), permanent=False)
 
 
 def at(host: str, failure: Failure | None = None, leaf=LEAF):

@@ -9,6 +9,7 @@ from mta.model.auth import AuthenticationFacts, AuthResult, DmarcOutcome, SpfOut
 from mta.model.reply import Reply
 from mta.model.reporting import NOTHING_PUBLISHED, PublishedTls, TlsReportFacts
 from mta.model.tls import TlsFacts, TlsLevel
+from mta.model.word import Word
 from mta.policy.decision import Decision, Reason, Verdict
 from mta.policy.deliver import TlsRequirement
 from mta.policy.report import dmarc_row, tls_session
@@ -20,10 +21,18 @@ STS = PublishedTls("sts", ("version: STSv1", "mode: enforce"), ("*.b.example",))
 TLS = TlsFacts("1.3", "TLS_AES_128_GCM_SHA256")
 
 
+def failed(reason: str) -> Failure | None:
+    word, _, story = reason.partition(": ")
+    return Failure(Scope.HOST, Word(word), story, Reply(450), permanent=False) if reason else None
+
+
 def attempt(reason: str = "", tls: TlsFacts | None = None, given_up: str = "") -> HostAttempt:
-    failure = Failure(Scope.HOST, Reply(450), reason, permanent=False) if reason else None
     return HostAttempt(
-        "mx.b.example", 25, "192.0.2.1", tls=tls, failure=failure, local_address="192.0.2.9", tls_given_up=given_up
+        *("mx.b.example", 25, "192.0.2.1"),
+        tls=tls,
+        failure=failed(reason),
+        local_address="192.0.2.9",
+        tls_given_up=failed(given_up),
     )
 
 
@@ -98,7 +107,7 @@ def judged(result: AuthResult, record: str = RECORD, policy: str = "reject", sou
 
 
 def row(facts: AuthenticationFacts, verdict: str, *reasons: str) -> ReportRow | None:
-    decision = Decision(verdict, "default", reasons=tuple(Reason(word, "") for word in reasons))
+    decision = Decision(verdict, "default", reasons=tuple(Reason(Word(word), "") for word in reasons))
     return dmarc_row(facts, decision, "contoso.example")
 
 

@@ -14,6 +14,7 @@ from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientRes
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.policy.settle import RULES, Step, age, in_words, next_step, retry_delay, settle, too_many_recipients
 from mta.ports import RecipientFate
 
@@ -28,7 +29,9 @@ UNKNOWN = Reply(550, "5.1.1", ("No such user",))
 
 
 def failure(scope: Scope, permanent: bool, reply: Reply | None = None) -> Failure:
-    return Failure(scope, reply or (UNKNOWN if permanent else BUSY), f"word: the story of {scope.value}", permanent)
+    return Failure(
+        scope, Word.GREETING, f"the story of {scope.value}", reply or (UNKNOWN if permanent else BUSY), permanent
+    )
 
 
 def message(
@@ -120,11 +123,11 @@ def test_success_is_told_in_the_peers_words() -> None:
         (failure(Scope.MESSAGE, False), "mail.fabrikam.example[192.0.2.1]:25 said 450 4.2.1 Mailbox busy"),
         (
             replace(failure(Scope.MESSAGE, True), local=True),
-            "mail.fabrikam.example[192.0.2.1]:25: word: the story of message",
+            "mail.fabrikam.example[192.0.2.1]:25: greeting: the story of message",
         ),
-        (failure(Scope.HOST, False), "mail.fabrikam.example[192.0.2.1]:25: word: the story of host"),
-        (failure(Scope.DESTINATION, True), "word: the story of destination"),
-        (failure(Scope.CONTRACT, True), "word: the story of contract"),
+        (failure(Scope.HOST, False), "mail.fabrikam.example[192.0.2.1]:25: greeting: the story of host"),
+        (failure(Scope.DESTINATION, True), "greeting: the story of destination"),
+        (failure(Scope.CONTRACT, True), "greeting: the story of contract"),
     ],
 )
 def test_the_reason_names_who_said_what(problem: Failure, words: str) -> None:
@@ -141,7 +144,7 @@ def test_the_reason_names_the_host_that_said_it_not_the_last() -> None:
 def test_a_failure_before_any_host_is_told_without_one() -> None:
     problem = failure(Scope.HOST, False)
     (one,) = settle(message(), DeliveryResult((), (RecipientResult(0, BUSY, problem),)), LIMITS, NOW, 0.0)
-    assert one.reason == "word: the story of host"
+    assert one.reason == "greeting: the story of host"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mta.contract.smime import Smime
 from mta.model.attempt import Failure, Scope
 from mta.model.directory import Candidate, DirectoryAnswer, DirectoryStatus, TrustRung
-from mta.policy.transform import NO_CERTIFICATE, Author, Copy, Found, copy_for, envelopes, not_transformable
+from mta.model.word import Word
+from mta.policy.transform import Author, Copy, Found, copy_for, envelopes, not_transformable
 from mta.rfc.smime.kind import Kind
 
 BOB = Candidate(b"bob", "folder", TrustRung.MANUAL, "bob@fabrikam.example")
@@ -61,9 +62,9 @@ def test_signing(sign: str, author: Author, expected: str) -> None:
         ("when-possible", "reject", NONE, "plain"),
         ("when-possible", "reject", DOWN, "waits smime-directory"),
         ("required", "reject", FOUND, "encrypted"),
-        ("required", "reject", NONE, f"refused {NO_CERTIFICATE}"),
+        ("required", "reject", NONE, f"refused {Word.SMIME_NO_CERTIFICATE}"),
         ("required", "reject", DOWN, "waits smime-directory"),
-        ("required", "hold", NONE, f"held {NO_CERTIFICATE}"),
+        ("required", "hold", NONE, f"held {Word.SMIME_NO_CERTIFICATE}"),
         ("required", "hold", DOWN, "waits smime-directory"),
         ("required", "tls", NONE, "plain"),
         ("required", "tls", FOUND, "encrypted"),

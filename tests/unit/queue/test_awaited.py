@@ -27,8 +27,8 @@ HOLDS = Smime(encrypt="required", without_certificate="hold")
 class Store:
     """One held message; what was settled."""
 
-    def __init__(self, connector: str, reason: str = "smime-no-certificate: none") -> None:
-        state = RecipientState(0, connector, "held", reason=reason)
+    def __init__(self, connector: str, word: str = "smime-no-certificate") -> None:
+        state = RecipientState(0, connector, "held", word=word, reason="none: whatever is told")
         to = Envelope(None, (Recipient(mailbox("bob@fabrikam.example")),))
         self.message = QueuedMessage("m1", to, Content(0), b"", NOW, "internal", (state,))
         self.settled: list[Settlement] = []

@@ -18,6 +18,7 @@ from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.model.reply import Reply
+from mta.model.word import Word
 from mta.pipeline import outbound as pipeline
 from mta.pipeline.deliver import Job
 from mta.pipeline.outbound import Outbound
@@ -28,7 +29,7 @@ from mta.queue.waiting import sort
 from tests.unit.policy.world import NOW, configuration, mailbox
 
 LIMITS = Limits(retry_min=100.0, retry_max=400.0, retry_jitter=0.0)
-NOT_REACHED = Failure(Scope.SESSION, Reply(450, "4.4.1"), "connect: refused", permanent=False)
+NOT_REACHED = Failure(Scope.SESSION, Word.CONNECT, "refused", Reply(450, "4.4.1"), permanent=False)
 LANE = ("default", Destination("mx", "down.example"))
 
 

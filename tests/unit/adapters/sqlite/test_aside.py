@@ -12,6 +12,7 @@ import apsw
 import pytest
 
 from mta.adapters.sqlite import SqliteQueueStore, envelopes, open_shard, rescue
+from mta.adapters.sqlite.salvage import salvage
 from mta.adapters.sqlite.work import Tuning
 from mta.model.message import QueuedMessage
 from mta.ports import QueueFilter
@@ -230,6 +231,23 @@ async def test_whoever_is_killed_while_a_damaged_queue_is_set_aside_begins_again
     assert await delivered(store) == set(NAMES)
     await store.close()
     assert list(folder.glob("queue.db.corrupt-*"))
+
+
+async def test_what_is_sound_of_a_queue_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
+    folder, fresh = tmp_path / "q", tmp_path / "fresh"
+    await settled(folder)
+    await reopen(fresh).close()
+    old, new = apsw.Connection(str(folder / "queue.db")), apsw.Connection(str(fresh / "queue.db"))
+    old.execute("ALTER TABLE recipient DROP COLUMN word; PRAGMA user_version = 4")
+    old.execute("UPDATE recipient SET reason = 'connect: nobody' WHERE message = 1")
+    old.close()
+    assert salvage(folder / "queue.db", folder / "content", new, fresh / "content") == (len(NAMES), 0)
+    new.close()
+    store = reopen(fresh)
+    words = {message.id: message.states[0].word for message in await store.search(QueueFilter())}
+    assert words == dict.fromkeys(NAMES, "") | {NAMES[0]: "connect"}
+    assert await delivered(store) == set(NAMES)
+    await store.close()
 
 
 @pytest.mark.parametrize("step", range(1, 6))

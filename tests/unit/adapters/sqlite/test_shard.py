@@ -21,6 +21,7 @@ from mta.observe import events
 from mta.ports import QueueFilter, RecipientFate
 from tests.support.mail import BODY, NOW, queued, settlement
 
+AS_VERSION_4 = "ALTER TABLE recipient DROP COLUMN word; PRAGMA user_version = 4"
 LARGE = b"Subject: x\r\n\r\n" + bytes(range(256)) * 1500
 
 
@@ -112,6 +113,16 @@ def test_the_history_of_an_older_queue_keeps_its_order(tmp_path: Path) -> None:
     seen = db.execute("SELECT name, at, recipients, detail FROM event WHERE message = 7 ORDER BY id").fetchall()
     assert seen == [("first", 1.5, "[0]", "{}"), ("second", 1.5, "[0]", "{}"), ("third", 2.5, "[]", "{}")]
     db.close()
+
+
+async def test_mail_that_an_older_version_holds_is_held_for_the_same(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    tamper(tmp_path, AS_VERSION_4)
+    tamper(tmp_path, "UPDATE recipient SET state = 'held', reason = 'smime-no-certificate: none' WHERE message = 1")
+    store = reopen(tmp_path)
+    words = {message.id: message.states[0].word for message in await store.search(QueueFilter())}
+    assert words == {"m0": "smime-no-certificate", "m1": "", "m2": "", "large": ""}
+    await store.close()
 
 
 async def test_files_no_record_names_are_removed_and_the_others_kept(tmp_path: Path) -> None:

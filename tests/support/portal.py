@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,8 @@ class Portal:
                 sealed = await protect_message(vault, post, lambda: io.BytesIO(message))
                 return sealed.item.id, sealed.links
 
-        item, links = asyncio.run(seal())
+        with ThreadPoolExecutor(1) as own:  # a test may have an event loop of its own here
+            item, links = own.submit(asyncio.run, seal()).result()
         return Mail(item, links)
 
     def code(self, to: str) -> str:

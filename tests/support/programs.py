@@ -21,6 +21,7 @@ _PACKAGES = {
     "testssl": "testssl.sh",
     "node": "nodejs",
     "npm": "npm",
+    "chromium": "chromium",
 }
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 

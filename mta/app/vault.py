@@ -14,7 +14,8 @@ from mta.app.outside import SystemClock
 from mta.contract.configuration import Configuration
 from mta.contract.protection import Protection
 from mta.errors import MtaError, UsageError
-from mta.ports.vault import Deposited, MailVault, Post, RootKeys
+from mta.ports.mail_vault import Deposited, MailVault, Post
+from mta.ports.vault import RootKeys
 from mta.vault.mail import protect_message
 from mta.vault.notice import Notice, compose_notice
 from mta.vault.vault import Vault

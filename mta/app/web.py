@@ -18,6 +18,7 @@ from mta.contract.configuration import Configuration
 from mta.errors import MtaError, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
+from mta.ports.portal import SmsSender
 from mta.ports.vault import IssuerKeys
 from mta.vault.epochs import keep_epochs
 from mta.vault.expire import SYSTEM, expire, sweep
@@ -128,13 +129,27 @@ def _issuers(configuration: Configuration, vault: Vault) -> IssuerKeys:
 
 def _desk(configuration: Configuration, vault: Vault, log: EventLog) -> Desk:
     """The readers' pages; their mail goes through the relay's own queue."""
+    from mta.adapters.passkeys import WebAuthn
     from mta.app.courier import RelayCourier
-    from mta.web.portal.desk import House, open_desk
+    from mta.web.portal.desk import House, Outside, open_desk
 
     server = configuration.server
     assert server.portal is not None
     house = House(server.portal.url, server.hostname, server.postmaster, server.limits.message_size)
-    return open_desk(vault, house, RelayCourier(configuration), log)
+    passkeys = WebAuthn(server.portal.url, house.host)
+    return open_desk(vault, house, Outside(RelayCourier(configuration), passkeys, _sms(configuration)), log)
+
+
+def _sms(configuration: Configuration) -> SmsSender | None:
+    """Who carries codes to telephones, if anybody does."""
+    gateway = configuration.protection.sms if configuration.protection else None
+    if gateway is None:
+        return None
+    from mta.adapters.sms_gateway import HttpSmsGateway
+    from mta.app.outside import resolver
+
+    names = resolver(configuration)
+    return HttpSmsGateway(gateway.url, gateway.token, gateway.media_type, gateway.body, lambda: names)
 
 
 def bind_portal(configuration: Configuration) -> list[socket.socket]:

@@ -9,7 +9,7 @@ from mta.app.site import make_site
 from mta.contract.configuration import Configuration
 from mta.observe.log import EventLog
 from mta.pipeline.site import Contract, Site
-from mta.ports.vault import MailVault
+from mta.ports.mail_vault import MailVault
 
 
 def make_worker_site(contract: Contract, log: EventLog) -> Site:

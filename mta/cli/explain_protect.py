@@ -15,11 +15,13 @@ from mta.cli.explain_smime import Letter, found_in
 from mta.contract.configuration import Configuration
 from mta.contract.connectors import Connector
 from mta.contract.index import ConnectorIndex
+from mta.contract.protection import Label
 from mta.contract.readers import reader_name
 from mta.contract.smime import Smime
 from mta.model.attempt import Failure
 from mta.model.directory import DirectoryAnswer
 from mta.pipeline.identity import fitting, signing_identity
+from mta.policy.channel import known_channels, without_channel
 from mta.policy.protect import (
     NONE,
     PORTAL,
@@ -37,7 +39,7 @@ from mta.policy.route import in_force
 from mta.policy.sign import from_our_systems
 from mta.policy.transform import Copy, copy_for
 from mta.rfc.mime.header import scan_header
-from mta.rfc.mime.marked import fields_of, subject_of, text_of
+from mta.rfc.mime.marked import fields_of, phrase_of, subject_of, text_of
 from mta.rfc.smime.kind import Kind
 from mta.rfc.smtp.address import parse_mailbox
 
@@ -63,10 +65,20 @@ def _protect(
         return None
     label = protection.labels.get(wish.label)
     way = asyncio.run(_way(configuration, (connector, recipient), letter, wish))
-    refused = refused_reader(label, reader_name(str(mailbox)), frozenset(configuration.domains)) if label else None
+    refused = _refused(configuration, label, reader_name(str(mailbox)), letter) if label else None
     if refused is not None and way.way == PORTAL:
         way = Way(NONE, f"held: {refused.reason}", way.others)
     return document(label, wish, way)
+
+
+def _refused(configuration: Configuration, label: Label, reader: str, letter: Letter) -> Failure | None:
+    """Why this recipient would be held."""
+    protection = configuration.protection
+    numbers = protection.sms.numbers if protection and protection.sms else {}
+    ours = letter.raw is not None and from_our_systems(configuration, letter.inbound)
+    phrase = phrase_of(scan_header(letter.raw, len(letter.raw))) if ours and letter.raw else ""
+    known = known_channels(reader, numbers, phrase)
+    return refused_reader(label, reader, frozenset(configuration.domains)) or without_channel(label, reader, known)
 
 
 def _marks(letter: Letter) -> Marks:

@@ -90,6 +90,7 @@ def _document(label: Label) -> dict[str, Any]:
         "readers": list(label.readers),
         "expires": label.expires,
         "second_channel": label.second_channel,
+        "channels": list(label.channels) if label.second_channel != "none" else [],
         "require_pop": label.demands_dpop,
         "marking": {"header": marking.header, "footer": marking.footer, "watermark": marking.watermark},
     }
@@ -101,6 +102,8 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
         yield f"  {language}: {name}"
     yield f"  readers  {', '.join(row['readers'])}"
     yield f"  expires  {duration(row['expires']) + ' after sealing' if row['expires'] else 'never'}"
+    if row["channels"]:
+        yield f"  a second proof is {row['second_channel']}: {', '.join(row['channels'])}"
     if row["require_pop"]:
         yield "  programs must prove that they own their token (DPoP)"
     for place, text in row["marking"].items():

@@ -177,7 +177,9 @@ async def _key(configuration: Configuration, protected: Protected, reader: str, 
         actor = Actor(reader, "console", agent=f"account {account}")
         ours = [one for one in protected.manifest.keys if one.url == vault.url]
         access = (ours or list(protected.manifest.keys))[0]
-        request = OpenRequest(access, protected.manifest.policy, reader, Right.VIEW, Operation.OPEN, actor, super_user)
+        request = OpenRequest(
+            access, protected.manifest.policy, reader, Right.VIEW, Operation.OPEN, actor, super_user, channels=None
+        )
         return (await open_key(vault, request)).content_key
 
 

@@ -102,6 +102,19 @@ def label_explain(
     raise typer.Exit(explain(label, tuple(to or ()), config, json))
 
 
+@protected.command("channels")
+def protected_channels(
+    reader: Annotated[str, typer.Argument(help="The reader's address.")],
+    forget: Annotated[bool, typer.Option("--forget", help="Take them away: the reader sets up new ones.")] = False,
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """The apps and passkeys that a reader has set up as a second proof."""
+    from mta.cli.channels import channels as run
+
+    raise typer.Exit(run(reader, forget, config, json))
+
+
 @protected.command("list")
 def protected_list(
     owner: Annotated[str, typer.Option("--owner", help="Items of this address.")] = "",

@@ -23,6 +23,7 @@ from mta.config.schema_words import (
     Text,
     optional,
 )
+from mta.config.second_channels import SmsKeys, build_sms, check_channels, check_sms
 from mta.config.triggers import TriggerKeys, build_trigger, check_triggers
 from mta.contract.protection import RECIPIENTS, Client, Issuer, Label, Marking, Portal, Protection, RootKeyPlace
 from mta.contract.readers import reader_name
@@ -121,7 +122,10 @@ class LabelKeys(Keys):
     rights: Rights = Field(description="`encrypt-only`, `do-not-forward`, a level, or a list of rights.")
     readers: Readers = optional("`recipients`, `internal`, addresses or @domains.", (RECIPIENTS,))
     expires: Duration = optional("How long after sealing it opens; 0: for ever.", 0.0)
-    second_channel: Literal["none"] = optional("A second proof of who the reader is.", "none")
+    second_channel: Literal["none", "offered", "demanded"] = optional("A second proof of who the reader is.", "none")
+    channels: list[Literal["totp", "passkey", "sms", "phrase"]] = optional(
+        "By what it may be given.", ["totp", "passkey"]
+    )
     require_pop: Switch = optional("Programs must prove that they own their token (DPoP, RFC 9449).", False)
     marking: MarkingKeys = optional("Texts that go onto what is shown.", MarkingKeys())
     show_subject: Switch = optional("Notices bear the subject of the mail; else only its label.", False)
@@ -176,6 +180,7 @@ class ProtectionKeys(Keys):
     labels: dict[str, LabelKeys] = optional("Labels by their names.", {})
     identities: list[IdentityKeys] = optional("Other organisations' issuers, each for its own domains.", [])
     triggers: list[TriggerKeys] = optional("Marks of mail that is to be protected; the first that matches decides.", [])
+    sms: SmsKeys | None = optional("The gateway that carries codes to telephones.")
     clients: list[ClientKeys] = optional("Programs that open for one address.", [])
     backup_window: Duration = optional("How long a backup of the shares can be used.", 7 * 86_400.0)
     foreign: Literal["pass", "hold", "refuse"] = optional("Mail under others' rights management.", "pass")
@@ -202,13 +207,9 @@ def build_protection(keys: ProtectionKeys, files: Files, postmaster: str) -> Pro
         witnessed_logs=tuple(keys.log.cosign),
         labels={id: _label(id, one) for id, one in keys.labels.items()},
         triggers=tuple(map(build_trigger, keys.triggers)),
-        clients=tuple(
-            Client(
-                one.id, files.password(one.secret_file, ("protection", "clients", n, "secret_file")), str(one.address)
-            )
-            for n, one in enumerate(keys.clients)
-        ),
+        clients=tuple(_client(n, one, files) for n, one in enumerate(keys.clients)),
         identities=tuple(Issuer(one.name, one.issuer, one.client_id, tuple(one.domains)) for one in keys.identities),
+        sms=build_sms(keys.sms, files),
         backup_window=keys.backup_window,
         foreign=keys.foreign,
         super_user=keys.super_user,
@@ -234,6 +235,7 @@ def _label(id: str, keys: LabelKeys) -> Label:
         readers=keys.readers,
         expires=keys.expires,
         second_channel=keys.second_channel,
+        channels=tuple(dict.fromkeys(keys.channels)),
         marking=Marking(keys.marking.header, keys.marking.footer, keys.marking.watermark),
         demands_dpop=keys.require_pop,
         show_subject=keys.show_subject,
@@ -259,6 +261,7 @@ def check_protection(keys: ProtectionKeys, server: Server, connectors: frozenset
             near = did_you_mean(witness, connectors)
             report.problem(("protection", "log", "witnesses", n), f"there is no connector {witness}", near)
     _check_labels(keys, report)
+    check_sms(keys.sms, report)
     seen: set[str] = set()
     for n, client in enumerate(keys.clients):
         if client.id in seen:
@@ -276,6 +279,7 @@ def _check_labels(keys: ProtectionKeys, report: Report) -> None:
         if Right.EXPORT in label.rights and label.expires:
             message = "its readers may have it in clear (EXPORT): what they took out does not expire"
             report.warning((*path, "expires"), message, "encrypt-only and do-not-forward are without EXPORT")
+        check_channels(_label(id, label), keys.sms, path, report)
         if Right.OWNER in label.rights:
             message = "each of its readers owns it (OWNER): may let others read it, and shred it"
             report.warning((*path, "rights"), message, "co-author does everything else")

@@ -37,7 +37,8 @@ class Label:
     rights: frozenset[Right] = frozenset()
     readers: tuple[str, ...] = (RECIPIENTS,)
     expires: float = 0.0
-    second_channel: str = "none"
+    second_channel: str = "none"  # or offered, or demanded (policy/channel.py)
+    channels: tuple[str, ...] = ("totp", "passkey")
     marking: Marking = field(default_factory=Marking)
     demands_dpop: bool = False  # programs get a content key only with a proof of possession (RFC 9449)
     show_subject: bool = False  # the notice bears the mail's own subject
@@ -45,6 +46,23 @@ class Label:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", MappingProxyType(dict(self.names)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return parts(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SmsGateway:
+    """Who carries codes to telephones: one POST of `body` in which {number} and {text} are filled in."""
+
+    url: str
+    token: str = field(default="", repr=False)
+    media_type: str = "application/json"
+    body: str = '{"to": "{number}", "text": "{text}"}'
+    numbers: Mapping[str, str] = field(default_factory=dict, repr=False)  # by address
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "numbers", MappingProxyType(dict(self.numbers)))
 
     def __reduce__(self) -> tuple[object, ...]:
         return parts(self)
@@ -114,6 +132,7 @@ class Protection:
     triggers: tuple[Trigger, ...] = ()  # the first that matches decides
     clients: tuple[Client, ...] = ()
     identities: tuple[Issuer, ...] = ()
+    sms: SmsGateway | None = None
     foreign: str = "pass"  # or hold, or refuse: mail protected by others' rights management
     backup_window: float = 7 * 86_400.0  # seconds that the key of an epoch outlives it
     super_user: bool = False  # whether two persons may let one of them open everything for a while

@@ -75,6 +75,21 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """By what a reader proves once more who they are. `subject` is an address, or for a phrase the id of a grant.
+
+    `data` is JSON, of which only vault/channels.py knows the form; secrets in it are sealed.
+    """
+
+    id: str
+    subject: str
+    kind: str  # policy/channel.py
+    data: str
+    created: float
+    used: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class RootKey:
     """A root key as the vault knows it. `spki` is its public half, DER; sealing needs no more."""
 

@@ -123,6 +123,7 @@ class Word(StrEnum):
     ALREADY_PROTECTED = "already-protected", "The contract takes no mail that its author has signed or encrypted."
     VAULT = "vault", "Mail for the portal cannot be sealed now."
     VAULT_FULL = "vault-full", "The disk of the vault is full or away."
+    PROTECT_CHANNEL = "protect-channel", "Held: a second proof is demanded of this reader, and there is no way for it."
     PROTECT_READER = "protect-reader", "Held: the label does not permit this reader."
     PROTECT_REVOKED = "protect-revoked", "The item was revoked for this recipient before it was told of it."
 

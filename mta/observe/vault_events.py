@@ -15,6 +15,9 @@ class Operation(StrEnum):
     DOWNLOAD = "download"
     PRINT = "print"
     REPLY = "reply"
+    PROVE = "prove"  # a second channel
+    ENROL = "enrol"  # a reader has set up a second channel
+    FORGET = "forget"  # a second channel was taken away
     GRANT = "grant"
     REVOKE = "revoke"
     EXTEND = "extend"

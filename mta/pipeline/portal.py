@@ -24,8 +24,10 @@ from mta.model.reply import Reply
 from mta.model.word import Word
 from mta.pipeline.author import author_of
 from mta.pipeline.deliver import Job
+from mta.pipeline.header_before import HeaderBefore
 from mta.pipeline.protect import octets
 from mta.pipeline.site import Site
+from mta.policy.channel import known_channels, without_channel
 from mta.policy.protect import (
     Marks,
     Way,
@@ -41,10 +43,18 @@ from mta.policy.protect import (
 from mta.policy.route import choose
 from mta.policy.sign import from_our_systems
 from mta.policy.transform import to_portal
-from mta.ports.vault import Invitation, Post
+from mta.ports.mail_vault import Invitation, Post
 from mta.rfc.mime.addressees import named_in_header
 from mta.rfc.mime.header import scan_header
-from mta.rfc.mime.marked import fields_of, header_for_vault, header_without_tag, subject_of, text_of
+from mta.rfc.mime.marked import (
+    fields_of,
+    header_for_vault,
+    header_without_phrase,
+    header_without_tag,
+    phrase_of,
+    subject_of,
+    text_of,
+)
 from mta.rfc.mime.words import decode_words
 from mta.rfc.smime.kind import Kind, kind_of
 from mta.rfc.smime.proof import is_what_it_claims
@@ -124,7 +134,7 @@ def plan(site: Site, job: Job) -> Plan | None:
     meant = [state for state in job.recipients if concerns(job.connector, _to_our_own(site, job, state))]
     if not meant:
         return None
-    message = _without_tag(job.message, wish.tag)
+    message = _without_marks(job.message, wish.tag)
     rest = tuple(state for state in job.recipients if state not in meant)
     others = (replace(job, message=message, recipients=rest),) if rest else ()
     smime = smime_for(job.connector.outbound, wish)
@@ -140,12 +150,11 @@ def _to_our_own(site: Site, job: Job, state: RecipientState) -> bool:
     return site.contract.index.our_domain(job.message.envelope.recipients[state.index].mailbox.ascii_domain) is not None
 
 
-def _without_tag(message: QueuedMessage, tag: str) -> QueuedMessage:
-    if not tag:
-        return message
+def _without_marks(message: QueuedMessage, tag: str) -> QueuedMessage:
+    """Without the tag in its subject, and without a phrase, which is for nobody on the way."""
     block = _scan(message.content)
     header = block.raw[: block.body_start]
-    fresh = header_without_tag(header, tag)
+    fresh = header_without_phrase(header_without_tag(header, tag) if tag else header)
     if fresh == header:
         return message
     raw = fresh + octets(message.content)[len(header) :]
@@ -185,7 +194,7 @@ class _Serving:
             raise MtaError(f"there is no vault, or no label {self.wish.label}, any more")
         block = _scan(self.job.message.content)
         readers = {place: self._reader(place) for place in ways}
-        refused = {place: refused_reader(label, name, self._ours) for place, name in readers.items()}
+        refused = {place: self._refused(label, name, block) for place, name in readers.items()}
         served = {place: name for place, name in readers.items() if refused[place] is None}
         held = tuple(RecipientResult(at, why.reply, why, None) for at, why in refused.items() if why is not None)
         if not served:
@@ -207,6 +216,18 @@ class _Serving:
             ((each.index,), {"item": deposited.item, **document(label, self.wish, ways[each.index])}) for each in done
         )
         return Served(DeliveryResult((), tuple(done), protection=detail, notices=tuple(notices)), held)
+
+    def _refused(self, label: Label, reader: str, block: HeaderBlock) -> Failure | None:
+        """Why this recipient gets no grant: it waits, the others do not."""
+        protection = self.site.contract.configuration.protection
+        numbers = protection.sms.numbers if protection and protection.sms else {}
+        known = known_channels(reader, numbers, self._phrase(block))
+        return refused_reader(label, reader, self._ours) or without_channel(label, reader, known)
+
+    def _phrase(self, block: HeaderBlock) -> str:
+        """The phrase in the header: by word of our own systems alone."""
+        ours = from_our_systems(self.site.contract.configuration, self.job.message.inbound)
+        return phrase_of(block) if ours else ""
 
     @property
     def _ours(self) -> frozenset[str]:
@@ -237,6 +258,7 @@ class _Serving:
             from_field=field,
             date=self.site.clock.now(),
             host=server.hostname,
+            phrase=self._phrase(block),
             invitations=tuple(
                 Invitation(name, str(mailboxes[place]), self.site.ids.next()) for place, name in served.items()
             ),
@@ -266,7 +288,7 @@ class _Serving:
                 return io.BytesIO(header + content.data[block.body_start :])
             body = Path(content.path or "").open("rb")  # noqa: SIM115 - closed with what is built on it
             body.seek(block.body_start)
-            return cast(BinaryIO, io.BufferedReader(_Behind(header, body)))
+            return cast(BinaryIO, io.BufferedReader(HeaderBefore(header, body)))
 
         return opened
 
@@ -288,32 +310,6 @@ class _Serving:
             states=(RecipientState(0, route.connector.name, due=now),),
             evidence={"notice": PORTAL_NOTICE, "about": message.id, "item": item},
         )
-
-
-class _Behind(io.RawIOBase):
-    """A header, and behind it what is left of a file."""
-
-    def __init__(self, header: bytes, body: BinaryIO) -> None:
-        self._header, self._body = memoryview(header), body
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, room: object) -> int:
-        """The next octets."""
-        view = memoryview(cast(bytearray, room)).cast("B")
-        if self._header:
-            size = min(len(view), len(self._header))
-            view[:size] = self._header[:size]
-            self._header = self._header[size:]
-            return size
-        return self._body.readinto(view)  # type: ignore[attr-defined,no-any-return]
-
-    def close(self) -> None:
-        """Of the file, too."""
-        self._body.close()
-        super().close()
 
 
 def _display(block: HeaderBlock, author: str) -> str:

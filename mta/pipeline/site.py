@@ -31,7 +31,7 @@ from mta.ports import (
     Resolver,
     StsPolicies,
 )
-from mta.ports.vault import MailVault
+from mta.ports.mail_vault import MailVault
 
 
 @dataclass(frozen=True, slots=True)

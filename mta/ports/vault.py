@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
-from mta.model.protected import Epoch, Grant, Item, ItemState, RootKey, SuperUser, VaultEvent
+from mta.model.protected import Credential, Epoch, Grant, Item, ItemState, RootKey, SuperUser, VaultEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class Posted:
 
     links: tuple[Link, ...] = ()
     origin: bytes = b""
+    credentials: tuple[Credential, ...] = ()
 
 
 NOT_POSTED = Posted()
@@ -80,6 +81,8 @@ class Change:
     keys: tuple[RootKey, ...] = ()
     epochs: tuple[Epoch, ...] = ()  # replaced by number, or added
     super_users: tuple[SuperUser, ...] = ()  # replaced by id, or added
+    credentials: tuple[Credential, ...] = ()  # replaced by id, or added
+    forgotten: tuple[str, ...] = ()  # ids of credentials that end
     shares_of: tuple[str, ...] = ()  # ids of items whose share is destroyed, when the rest is durable
 
 
@@ -132,6 +135,14 @@ class VaultStore(Protocol):
 
     async def grants(self, item: str) -> tuple[Grant, ...]:
         """All grants of an item, revoked and expired ones too."""
+        ...
+
+    async def credentials(self, subject: str) -> tuple[Credential, ...]:
+        """By what a reader (or the reader of a grant) proves who they are, the oldest first."""
+        ...
+
+    async def use_credential(self, before: Credential, after: Credential) -> bool:
+        """Replace one that is still as it was; False, and nothing: somebody else was faster."""
         ...
 
     async def share(self, item: Item) -> bytes | None:
@@ -199,56 +210,6 @@ class VaultStore(Protocol):
 
     async def close(self) -> None:
         """Finish what was begun and let go of the files."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Invitation:
-    """A notice to be written: to which reader (as `Post.readers` has them), at which address; `id` is the message's."""
-
-    reader: str
-    address: str
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """A mail to be sealed. `readers` and `hidden` (blind copies) are as contract/readers.reader_name has them.
-
-    `message_id` is the queue's: what was sealed of it before is found by that and the label. The rest is for the
-    notices: `author` in words, `from_field` the whole From field, `date` in epoch seconds, `host` of their Message-IDs.
-    """
-
-    message_id: str
-    label: str
-    owner: str
-    readers: tuple[str, ...]
-    hidden: tuple[str, ...] = ()
-    subject: str = ""
-    size: int | None = None
-    author: str = ""
-    from_field: bytes = b""
-    date: float = 0.0
-    host: str = ""
-    invitations: tuple[Invitation, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Deposited:
-    """A mail that lies in the vault: the item's id, and the notices by the id of their invitation, ready to be sent."""
-
-    item: str
-    notices: dict[str, bytes]
-
-
-class MailVault(Protocol):
-    """Takes mail for the portal."""
-
-    async def deposit(self, post: Post, source: Callable[[], BinaryIO]) -> Deposited:
-        """Seal what `source` opens; durable when it returns. The same post again makes no second item.
-
-        Who was revoked gets no notice. Raises MtaError where it cannot be done now: StorageError for want of room.
-        """
         ...
 
 

@@ -17,9 +17,11 @@ from typing import BinaryIO
 
 from mta.contract.protection import Label
 from mta.errors import MtaError, StorageError
-from mta.model.protected import Actor, Grant, Item, ItemState, VaultEvent
+from mta.model.protected import Actor, Credential, Grant, Item, ItemState, VaultEvent
 from mta.observe.vault_events import Operation, Result
-from mta.ports.vault import Change, Link, Post, Posted
+from mta.ports.mail_vault import Post
+from mta.ports.vault import Change, Link, Posted
+from mta.vault.credentials import phrase_credentials
 from mta.vault.seal import SealRequest, write_sealed
 from mta.vault.vault import Vault
 
@@ -100,7 +102,8 @@ async def _seal(vault: Vault, what: tuple[Post, Label, bytes], source: Callable[
             made = await write_sealed(vault, request, content, out)
         await asyncio.to_thread(vault.containers.keep, out)
         links, ways = new_links(vault, made.grants)
-        await vault.store.seal(made.item, made.share, made.grants, made.event, Posted(links, origin))
+        phrases = await _phrases(vault, post, made.grants)
+        await vault.store.seal(made.item, made.share, made.grants, made.event, Posted(links, origin, phrases))
     except BaseException as error:
         out.close()
         with contextlib.suppress(StorageError):
@@ -137,8 +140,15 @@ async def _join(vault: Vault, item: Item, post: Post, label: Label) -> SealedMai
         )
         for one in fresh
     )
-    await vault.store.change(Change(events, grants=fresh, links=links))
+    phrases = await _phrases(vault, post, fresh)
+    await vault.store.change(Change(events, grants=fresh, links=links, credentials=phrases))
     return SealedMail(item, _of(post, ways))
+
+
+async def _phrases(vault: Vault, post: Post, grants: tuple[Grant, ...]) -> tuple[Credential, ...]:
+    """The phrase that the sender has agreed on with these readers."""
+    readers = [one for one in grants if one.reader != post.owner]
+    return await asyncio.to_thread(phrase_credentials, vault, post.phrase, readers)
 
 
 def _grant_id(item: Item, reader: str) -> str:

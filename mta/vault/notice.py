@@ -17,7 +17,7 @@ import jinja2
 
 from mta.contract.protection import Label
 from mta.model.protected import Item
-from mta.ports.vault import Invitation, Post
+from mta.ports.mail_vault import Invitation, Post
 from mta.rfc.mime.date import format_date
 from mta.rfc.mime.seven_bit import quoted_printable
 from mta.rfc.mime.text import address_value, fold, plain_line, wrap

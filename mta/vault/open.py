@@ -13,6 +13,7 @@ from mta.errors import KeyAway, MtaError, NotOpened, TdfError, TdfTampered
 from mta.model.protected import SHRED, Actor, Grant, Item, RootKey, SuperUser, VaultEvent
 from mta.model.rights import Right
 from mta.observe.vault_events import Operation, Result
+from mta.policy.channel import is_enough
 from mta.policy.reader import Asked, Permission, Refusal, judge
 from mta.rfc.tdf.manifest import KeyAccess
 from mta.rfc.tdf.policy import is_bound, policy_digest, read_policy
@@ -39,6 +40,7 @@ class OpenRequest:
     actor: Actor
     super_user: bool = False
     proven_key: bool = False  # a program has proved that it owns its token and signed its request
+    channels: tuple[str, ...] | None = ()  # second channels that were proved; None: a command of ours, on this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ def _judge(vault: Vault, found: _Found, request: OpenRequest, leave: SuperUser |
     label = vault.protection.labels.get(found.item.label)
     if request.operation == Operation.REWRAP and label and label.demands_dpop and not request.proven_key:
         return Permission(refusal=Refusal.NOT_PROVEN, reason=f"the label {label.id} wants a proof of possession (DPoP)")
+    if leave is None and request.channels is not None and not is_enough(label, request.channels):
+        return Permission(refusal=Refusal.NOT_PROVEN, reason=f"the label {found.item.label} demands a second channel")
     asked = Asked(request.reader, request.wants, vault.clock.now(), leave is not None)
     return judge(found.item, found.grants, found.key.state, asked, vault.ours)
 

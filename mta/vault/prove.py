@@ -68,6 +68,14 @@ class Proven:
     grant: str
     reader: str
     opened: bool = False
+    channels: tuple[str, ...] = ()  # second channels that were proved
+    waits: bool = False  # for a second channel: until then nothing is shown
+    first: str = "code"  # how the address was proved
+
+    @property
+    def method(self) -> str:
+        """How they have proved who they are, for the log."""
+        return "+".join((self.first, *self.channels))
 
 
 @dataclass(slots=True)

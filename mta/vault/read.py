@@ -175,8 +175,16 @@ class Readings:
 
 
 def _request(protected: Protected, wish: Wish) -> OpenRequest:
-    manifest = protected.manifest
-    return OpenRequest(manifest.keys[0], manifest.policy, wish.who.reader, wish.wants, wish.operation, wish.actor)
+    manifest, who = protected.manifest, wish.who
+    return OpenRequest(
+        manifest.keys[0],
+        manifest.policy,
+        who.reader,
+        wish.wants,
+        wish.operation,
+        wish.actor,
+        channels=who.channels,
+    )
 
 
 def _payload(protected: Protected, key: bytes) -> bytes:

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from mta.app import load
 from mta.app.vault import open_vault
-from mta.ports.vault import Post
+from mta.ports.mail_vault import Post
 from mta.vault.mail import protect_message
 from tests.support.patience import patient
 from tests.support.running_mta import RunningMta, free_port, mta, running_mta, until

@@ -17,7 +17,7 @@ import apsw
 from mta.errors import SchemaTooNew, StorageError
 
 VAULT, SHARES = "vault.db", "shares.db"
-_VERSION = 1
+_VERSIONS = {"shares.sql": 1, "vault.sql": 2}
 _BUSY = 10_000  # milliseconds that another process may hold the file
 _PATIENCE = 10.0  # seconds in which nobody reads an old page
 
@@ -49,14 +49,16 @@ def _open(path: Path, schema: str) -> apsw.Connection:
 
 
 def _migrate(db: apsw.Connection, path: Path, schema: str) -> None:
-    version = db.execute("PRAGMA user_version").get
-    if version > _VERSION:
-        raise SchemaTooNew(f"{path} has schema version {version}, this mta knows up to {_VERSION}")
-    if version == 0:
+    version, known = db.execute("PRAGMA user_version").get, _VERSIONS[schema]
+    if version > known:
+        raise SchemaTooNew(f"{path} has schema version {version}, this mta knows up to {known}")
+    if version < known:
         db.execute("BEGIN EXCLUSIVE")
-        if db.execute("PRAGMA user_version").get == 0:  # another process may have been here first
-            db.execute(files("mta.adapters.vault_sqlite").joinpath(schema).read_text("utf-8"))
-            db.execute(f"PRAGMA user_version = {_VERSION}")
+        version = db.execute("PRAGMA user_version").get  # another process may have been here first
+        for number in range(version + 1, known + 1):
+            name = schema if number == 1 else schema.replace(".", f".{number}.")
+            db.execute(files("mta.adapters.vault_sqlite").joinpath(name).read_text("utf-8"))
+        db.execute(f"PRAGMA user_version = {max(version, known)}")
         db.execute("COMMIT")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from mta.model.protected import Epoch, Grant, Item, ItemState, KeyState, RootKey, SuperUser
+from mta.model.protected import Credential, Epoch, Grant, Item, ItemState, KeyState, RootKey, SuperUser
 from mta.model.rights import Right
 from mta.ports.vault import ItemFilter, Link
 
@@ -84,6 +84,31 @@ def super_users(db: apsw.Connection) -> tuple[SuperUser, ...]:
     """All leaves, the newest first."""
     rows: Any = db.execute(f"SELECT {_LEAVE} FROM super_user ORDER BY asked_at DESC, id")  # noqa: S608
     return tuple(SuperUser(*row) for row in rows)
+
+
+def put_credentials(db: apsw.Connection, credentials: tuple[Credential, ...]) -> None:
+    """Add credentials, or replace those of the same ids."""
+    sql = "INSERT OR REPLACE INTO credential (id, subject, kind, data, created, used) VALUES (?, ?, ?, ?, ?, ?)"
+    db.executemany(sql, map(astuple, credentials))
+
+
+def forget_credentials(db: apsw.Connection, ids: tuple[str, ...]) -> None:
+    """End credentials."""
+    db.executemany("DELETE FROM credential WHERE id = ?", ((id,) for id in ids))
+
+
+def credentials_of(db: apsw.Connection, subject: str) -> tuple[Credential, ...]:
+    """The credentials of one reader, the oldest first."""
+    sql = "SELECT id, subject, kind, data, created, used FROM credential WHERE subject = ? ORDER BY created, id"
+    rows: Any = db.execute(sql, (subject,))
+    return tuple(Credential(*row) for row in rows)
+
+
+def use_credential(db: apsw.Connection, before: Credential, after: Credential) -> bool:
+    """Replace one that is still as it was."""
+    sql = "UPDATE credential SET data = ?, used = ? WHERE id = ? AND data = ? AND used = ?"
+    db.execute(sql, (after.data, after.used, before.id, before.data, before.used))
+    return db.changes() == 1
 
 
 def _marks(values: tuple[object, ...]) -> str:

@@ -15,7 +15,7 @@ import apsw
 from mta.adapters.sqlite.faults import storage_error
 from mta.adapters.vault_sqlite import files, log, rows
 from mta.adapters.vault_sqlite.committer import Committer
-from mta.model.protected import Epoch, Grant, Item, RootKey, SuperUser, VaultEvent
+from mta.model.protected import Credential, Epoch, Grant, Item, RootKey, SuperUser, VaultEvent
 from mta.ports.vault import NOT_POSTED, Change, ItemFilter, Link, LogEntry, LogHead, Posted, Seen
 
 T = TypeVar("T")
@@ -51,6 +51,7 @@ class SqliteVault:
             for grant in grants:
                 rows.put_grant(db, grant)
             rows.put_links(db, posted.links)
+            rows.put_credentials(db, posted.credentials)
             if posted.origin:
                 db.execute("INSERT INTO origin VALUES (?, ?)", (posted.origin, item.id))
             log.append(db, (event,), self._random)
@@ -87,6 +88,8 @@ class SqliteVault:
         for grant in change.grants:
             rows.put_grant(db, grant)
         rows.put_links(db, change.links)
+        rows.put_credentials(db, change.credentials)
+        rows.forget_credentials(db, change.forgotten)
         for id, state in change.items:
             db.execute("UPDATE item SET state = ? WHERE id = ?", (state.value, id))
         for id, end in change.ends:
@@ -144,6 +147,14 @@ class SqliteVault:
     async def grants(self, item: str) -> tuple[Grant, ...]:
         """All grants of an item."""
         return await self._vault(lambda db: rows.grants_of(db, item))
+
+    async def credentials(self, subject: str) -> tuple[Credential, ...]:
+        """By what a reader proves who they are."""
+        return await self._vault(lambda db: rows.credentials_of(db, subject))
+
+    async def use_credential(self, before: Credential, after: Credential) -> bool:
+        """Replace one that is still as it was."""
+        return bool(await self._committer.write(lambda db: rows.use_credential(db, before, after)))
 
     async def share(self, item: Item) -> bytes | None:
         """The covered share of an item."""

@@ -10,6 +10,7 @@ from mta.rfc.mime.header import scan_header, without
 from mta.rfc.mime.text import fold
 from mta.rfc.mime.words import decode_words, encode_words
 
+PHRASE = b"x-protect-phrase"
 _TEXT = 1 << 20  # characters of text that are looked at
 
 
@@ -41,9 +42,22 @@ def text_of(message: bytes) -> str:
     return "\n".join(texts)[:_TEXT]
 
 
+def phrase_of(block: HeaderBlock) -> str:
+    """The phrase that the author has agreed on with the readers; empty without one."""
+    values = block.values(PHRASE)
+    return decode_words(values[0]).strip() if values else ""
+
+
+def header_without_phrase(header: bytes) -> bytes:
+    """The header without that phrase: it is for nobody who reads the message."""
+    block = scan_header(header, len(header))
+    gone = [field for field in block.fields if field.name == PHRASE]
+    return b"".join(without(_head(block), gone)) if gone else header
+
+
 def header_for_vault(block: HeaderBlock, tag: str = "") -> bytes:
-    """The header without Bcc (RFC 5322 §3.6.3: nobody else learns whom it names), and without a tag in the subject."""
-    gone = [field for field in block.fields if field.name in (b"bcc", b"resent-bcc")]
+    """The header without Bcc (RFC 5322 §3.6.3: nobody else learns whom it names), phrase and tag in the subject."""
+    gone = [field for field in block.fields if field.name in (b"bcc", b"resent-bcc", PHRASE)]
     header = b"".join(without(_head(block), gone))
     return header_without_tag(header, tag) if tag else header
 

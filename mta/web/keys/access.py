@@ -138,6 +138,7 @@ async def _result(site: Site, asked: _Asked, key: KeyRequest, session: Session) 
         operation=Operation.REWRAP,
         actor=asked.actor,
         proven_key=asked.caller.key is not None and asked.rewrap.verified,
+        channels=asked.caller.channels,
     )
     try:
         opened = await open_key(site.vault, wanted)

@@ -31,6 +31,7 @@ class Caller:
     address: str
     method: str
     key: PublicKey | None = None
+    channels: tuple[str, ...] = ()  # second channels, as our own issuer has seen them
 
 
 async def authenticate(site: Site, headers: Mapping[str, str], method: str, url: str) -> Caller:
@@ -52,7 +53,8 @@ async def authenticate(site: Site, headers: Mapping[str, str], method: str, url:
         claims = await _foreign_claims(site, issuer, token.strip())
         address, how = _vouched(issuer, claims), f"oidc {issuer.name}"
     check_bound(claims, proof)
-    return Caller(address, how, proof.key if proof else None)
+    channels = () if issuer else tuple(how.split("+")[1:])
+    return Caller(address, how, proof.key if proof else None, channels)
 
 
 def _issuer_of(site: Site, token: str) -> Issuer | None:

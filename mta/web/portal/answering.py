@@ -71,7 +71,7 @@ async def send(request: Request, who: Proven) -> Response:
     if not desk.answers.take(who.grant, desk.vault.clock.now()):
         return told(request, "busy", 429)
     message = await _message(request, who, to, (text, files))
-    actor = actor_of(request, who.reader)
+    actor = actor_of(request, who)
     await desk.readings.tell(Wish(who, "", Operation.REPLY, Right.REPLY, actor), files=str(len(files)))
     try:
         await desk.courier.send_answer(Answer(who.reader, (to,), message, client_ip(request)))
@@ -99,7 +99,7 @@ async def _content(fields: FormData) -> tuple[str, tuple[AnswerFile, ...]]:
 async def _message(request: Request, who: Proven, to: str, content: tuple[str, tuple[AnswerFile, ...]]) -> bytes:
     """The answer, in the thread of what it answers."""
     desk = desk_of(request)
-    wish = Wish(who, cookie(request, SESSION), Operation.READ, Right.VIEW, actor_of(request, who.reader))
+    wish = Wish(who, cookie(request, SESSION), Operation.READ, Right.VIEW, actor_of(request, who))
     fields = show((await read_for(request, wish)).data).fields
     letter = AnswerLetter(
         id=desk.vault.new_id(),

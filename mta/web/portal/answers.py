@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mta.model.protected import Actor
+from mta.vault.prove import Proven
 from mta.web.portal.desk import Desk
 from mta.web.portal.words import Words, chosen, words
 from mta.web.site import agent, client_ip, site_of
@@ -44,9 +45,9 @@ def words_of(request: Request) -> Words:
     return words(chosen(request.headers.get("accept-language", "")))
 
 
-def actor_of(request: Request, reader: str) -> Actor:
-    """Who does something, for the log."""
-    return Actor(reader, "code", client_ip(request), agent(request))
+def actor_of(request: Request, who: Proven) -> Actor:
+    """Who does something, for the log, and how they have proved who they are."""
+    return Actor(who.reader, who.method, client_ip(request), agent(request))
 
 
 @lru_cache

@@ -9,8 +9,10 @@ from mta.errors import MtaError
 from mta.observe import events
 from mta.observe.log import EventLog
 from mta.policy.pace import Pace
-from mta.ports.portal import Courier
+from mta.ports.portal import Courier, Passkeys, SmsSender
 from mta.rfc.mime.note import Note, compose_note
+from mta.vault.channels import SecondChannels
+from mta.vault.passkeys import ReaderPasskeys
 from mta.vault.prove import Letter, Proofs
 from mta.vault.read import Readings
 from mta.vault.vault import Vault
@@ -44,6 +46,8 @@ class Desk:
     log: EventLog
     proofs: Proofs
     readings: Readings
+    channels: SecondChannels
+    passkeys: ReaderPasskeys
     answers: Pace = field(default_factory=lambda: Pace(20, 3600.0))  # of a reader to an item
     _sending: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -94,6 +98,17 @@ class Desk:
         )
 
 
-def open_desk(vault: Vault, house: House, courier: Courier, log: EventLog) -> Desk:
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What of the world outside the pages work with."""
+
+    courier: Courier
+    passkeys: Passkeys
+    sms: SmsSender | None = None
+
+
+def open_desk(vault: Vault, house: House, outside: Outside, log: EventLog) -> Desk:
     """A desk at which nobody has proved anything yet."""
-    return Desk(vault, house, courier, log, Proofs(vault), Readings(vault))
+    channels = SecondChannels(vault, outside.sms)
+    passkeys = ReaderPasskeys(channels, outside.passkeys)
+    return Desk(vault, house, outside.courier, log, Proofs(vault), Readings(vault), channels, passkeys)

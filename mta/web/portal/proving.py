@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mta.vault.prove import network_of
+from mta.vault.prove import Proven, network_of
 from mta.web.portal.answers import (
     CHALLENGE,
     SESSION,
@@ -68,9 +70,16 @@ async def code(request: Request) -> Response:
         if not reference:
             return go(f"/m/{link}")
         return page(request, "code.html", 403, link=link, reference=reference, wrong=True)
-    before = cookie(request, SESSION)
+    answer = await logged_in(request, proven)
+    set_cookie(request, answer, CHALLENGE, "")
+    return answer
+
+
+async def logged_in(request: Request, proven: Proven) -> Response:
+    """A session under a fresh name for who has just proved something more, and the way to the item."""
+    desk, before = desk_of(request), cookie(request, SESSION)
     desk.readings.forget(before)
+    proven = replace(proven, waits=(await desk.channels.step(proven)).ask)
     answer = go(f"/v/{proven.item}")
     set_cookie(request, answer, SESSION, desk.proofs.log_in(proven, before))
-    set_cookie(request, answer, CHALLENGE, "")
     return answer

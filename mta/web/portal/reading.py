@@ -59,6 +59,7 @@ class Proved:
 
     handler: Handler
     opened: bool = True
+    second: bool = True  # and have proved a second time who they are, where that is wanted
 
     async def __call__(self, request: Request) -> Response:
         """Answer, or say why not: to others nothing, the same for every item."""
@@ -68,6 +69,8 @@ class Proved:
         who = desk_of(request).proofs.proven(item, cookie(request, SESSION))
         if who is None:
             return told(request, "prove", 403)
+        if self.second and who.waits:
+            return go(f"/v/{item}/second")
         if self.opened and not who.opened:
             return go(f"/v/{item}")
         try:
@@ -96,7 +99,7 @@ async def standing_of(request: Request, who: Proven, wants: Right = Right.VIEW) 
     standing = await readings.standing(who, wants)
     if standing.permission.refusal is not None:
         operation = _FOR.get(wants, Operation.READ)
-        await readings.note_refusal(Wish(who, "", operation, wants, actor_of(request, who.reader)), standing)
+        await readings.note_refusal(Wish(who, "", operation, wants, actor_of(request, who)), standing)
         raise NotOpened(standing.permission.refusal, standing.permission.reason)
     return standing
 
@@ -104,7 +107,7 @@ async def standing_of(request: Request, who: Proven, wants: Right = Right.VIEW) 
 async def _read(
     request: Request, who: Proven, operation: Operation = Operation.READ, wants: Right = Right.VIEW
 ) -> Read:
-    wish = Wish(who, cookie(request, SESSION), operation, wants, actor_of(request, who.reader))
+    wish = Wish(who, cookie(request, SESSION), operation, wants, actor_of(request, who))
     return await read_for(request, wish)
 
 
@@ -117,7 +120,15 @@ async def item(request: Request, who: Proven) -> Response:
     """GET /v/ITEM: the cover before it is opened, then the message."""
     standing = await standing_of(request, who)
     if not who.opened:
-        return page(request, "cover.html", item=standing.item, reader=who.reader, until=standing.until)
+        offered = (await desk_of(request).channels.step(who)).enrol
+        return page(
+            request,
+            "cover.html",
+            item=standing.item,
+            reader=who.reader,
+            until=standing.until,
+            second=bool(offered),
+        )
     return await _message(request, who, standing, framed=True)
 
 
@@ -221,7 +232,7 @@ async def container(request: Request, who: Proven) -> Response:
     standing = await standing_of(request, who)
     desk = desk_of(request)
     sealed = await desk.readings.container(standing.item)
-    actor = actor_of(request, who.reader)
+    actor = actor_of(request, who)
     await desk.readings.tell(Wish(who, "", Operation.DOWNLOAD, Right.VIEW, actor), form="tdf")
     return file(sealed, f"{file_name(standing.item.name)}.eml.tdf")
 

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mta.web.portal import answering, proving, reading
-from mta.web.portal.reading import Proved
+from mta.web.portal import answering, proving, reading, second
+from mta.web.portal.reading import Handler, Proved
 
 
 class _IdConvertor(Convertor[str]):
@@ -35,6 +35,7 @@ def portal_routes() -> list[Route]:
     link, item = "/m/{link:id}", "/v/{item:id}"
     return [
         Route("/portal.css", _style, methods=get),
+        Route("/passkey.js", _script, methods=get),
         Route(link, proving.address, methods=get),
         Route(f"{link}/start", proving.start, methods=post),
         Route(f"{link}/code", proving.code_form, methods=get),
@@ -54,13 +55,40 @@ def portal_routes() -> list[Route]:
         Route(f"{item}/log", Proved(reading.own_log).__call__, methods=get),
         Route(f"{item}/receipt/{{number:int}}", Proved(reading.receipt).__call__, methods=get),
         Route(f"{item}/logout", reading.log_out, methods=post),
+        *_second(f"{item}/second"),
+    ]
+
+
+def _second(place: str) -> list[Route]:
+    """The second proof: for who has given the first, before anything is opened."""
+
+    def route(path: str, handler: Handler, method: str) -> Route:
+        return Route(f"{place}{path}", Proved(handler, opened=False, second=False).__call__, methods=[method])
+
+    return [
+        route("", second.choose, "GET"),
+        route("/totp", second.app, "POST"),
+        route("/phrase", second.phrase, "POST"),
+        route("/sms", second.sms, "POST"),
+        route("/sms/send", second.send_sms, "POST"),
+        route("/app", second.app_form, "GET"),
+        route("/app", second.enrol_app, "POST"),
+        route("/passkey/options", second.passkey_options, "POST"),
+        route("/passkey", second.passkey, "POST"),
+        route("/passkey/new/options", second.new_passkey_options, "POST"),
+        route("/passkey/new", second.new_passkey, "POST"),
     ]
 
 
 @lru_cache
-def _css() -> bytes:
-    return files("mta.web.portal").joinpath("portal.css").read_bytes()
+def _file(name: str) -> bytes:
+    return files("mta.web.portal").joinpath(name).read_bytes()
 
 
 async def _style(request: Request) -> Response:
-    return Response(_css(), media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
+    return Response(_file("portal.css"), media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
+
+
+async def _script(request: Request) -> Response:
+    headers = {"Cache-Control": "public, max-age=3600"}
+    return Response(_file("passkey.js"), media_type="text/javascript", headers=headers)

@@ -28,7 +28,7 @@ from mta.pipeline.site import Contract
 from mta.pipeline.transform import Leaving, transform
 from mta.policy.route import Destination
 from mta.ports import Settlement
-from mta.ports.vault import Deposited, Post
+from mta.ports.mail_vault import Deposited, Post
 from tests.unit.policy.world import CONTOSO, configuration, index, mailbox
 
 BODY = b"the quokka is in the box\r\n"

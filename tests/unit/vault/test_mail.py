@@ -11,7 +11,8 @@ import pytest
 
 from mta.errors import MtaError, StorageError, StorageFull
 from mta.model.rights import Right
-from mta.ports.vault import ItemFilter, Post
+from mta.ports.mail_vault import Post
+from mta.ports.vault import ItemFilter
 from mta.vault.grants import grant, revoke
 from mta.vault.mail import SealedMail, protect_message, reference, token_hash
 from tests.support.vault import ALICE, BOB, EVE, World, editor, vault_world

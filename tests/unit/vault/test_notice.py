@@ -11,7 +11,7 @@ import pytest
 
 from mta.contract.protection import Label
 from mta.model.protected import Item
-from mta.ports.vault import Invitation, Post
+from mta.ports.mail_vault import Invitation, Post
 from mta.vault.mail import reference
 from mta.vault.notice import Notice, compose_notice
 

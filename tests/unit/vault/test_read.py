@@ -14,7 +14,7 @@ from mta.errors import NotOpened, StorageError
 from mta.model.protected import Actor
 from mta.model.rights import Right, expand
 from mta.observe.vault_events import Operation
-from mta.ports.vault import Post
+from mta.ports.mail_vault import Post
 from mta.vault.grants import grant, revoke
 from mta.vault.history import history
 from mta.vault.mail import protect_message

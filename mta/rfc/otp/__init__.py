@@ -1,0 +1,1 @@
+"""One-time passwords out of a shared secret."""

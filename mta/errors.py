@@ -7,6 +7,7 @@ MtaError
 ├── StorageError           the queue could not write or read; nothing was acknowledged
 │   ├── StorageFull        no space, no descriptors, read-only: temporary, heals by itself (452 4.3.1)
 │   ├── ShardLocked        another process owns this queue file
+│   ├── LogRefused         a witness knows another log than the vault's: nothing opens, nothing is signed
 │   └── SchemaTooNew       the queue file was written by a later version
 ├── ProtocolError
 │   ├── LocalProtocolError     we broke the protocol: a defect of ours
@@ -26,6 +27,7 @@ MtaError
 ├── TokenNotGiven          an issuer gives no access token; the text says what it answered, without secrets
 ├── KeyAway                a root key cannot be reached now: nothing opens, and later it will
 ├── IssuerAway             an issuer of tokens does not answer now, or not as one: later
+├── WitnessAway            a witness of the vault's log does not answer now, or not as one: later
 ├── NotOpened              an item does not open for this reader; `word` says why, for the log
 └── TlogError              a note, checkpoint, tile or proof that cannot be read or does not hold
 """
@@ -69,6 +71,10 @@ class StorageFull(StorageError):
 
 class ShardLocked(StorageError):
     """Another process owns this queue file."""
+
+
+class LogRefused(StorageError):
+    """A witness knows another log than the vault's: it came from an old backup. The text says who, and what to do."""
 
 
 class SchemaTooNew(StorageError):
@@ -167,6 +173,10 @@ class TlogError(MtaError):
 
 class KeyAway(MtaError):
     """A root key cannot be reached now: its token is away, hangs or is busy. Nothing opens; later it will."""
+
+
+class WitnessAway(MtaError):
+    """A witness of the vault's log does not answer now, or not as one; later it may."""
 
 
 class IssuerAway(MtaError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mta.adapters.privileges import acting_for
+from mta.app.log_witnesses import witness_findings
 from mta.app.root_keys import token_maker
 from mta.config.problems import Path as Place
 from mta.contract.certificates import Known
@@ -43,6 +44,8 @@ def examine_root_keys(configuration: Configuration, failed: set[str]) -> Finding
         return found
     try:
         known = known_keys(protection)
+        for wrong, place, text, hint in witness_findings(protection):
+            (found.problems if wrong else found.warnings).append((place, text, hint))
     except StorageError as error:
         found.problems.append((("protection", "store"), str(error), ""))
         return found

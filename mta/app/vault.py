@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mta.app.auditor import QueuedAuditor
-from mta.app.outside import SystemClock
+from mta.app.outside import SystemClock, resolver
 from mta.contract.configuration import Configuration
 from mta.contract.protection import Protection
 from mta.errors import MtaError, UsageError
@@ -33,6 +33,7 @@ async def open_vault(configuration: Configuration, token_log: str = "") -> Async
     from mta.adapters.signing_keys import signing_keys
     from mta.adapters.vault_sqlite import FolderContainers
     from mta.adapters.vault_sqlite import open_vault as open_store
+    from mta.adapters.witness_door import HttpsWitnesses
 
     protection = protection_of(configuration)
     folder = Path(protection.store)
@@ -51,6 +52,7 @@ async def open_vault(configuration: Configuration, token_log: str = "") -> Async
             url=key_server_url(configuration),
             ours=frozenset(configuration.domains),
             containers=FolderContainers(folder),
+            witnesses=HttpsWitnesses(lambda: resolver(configuration)),
         )
     finally:
         await keys.close()

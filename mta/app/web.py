@@ -25,6 +25,7 @@ from mta.vault.expire import SYSTEM, expire, sweep
 from mta.vault.log import checkpoint
 from mta.vault.root_keys import prove_keys
 from mta.vault.vault import Vault
+from mta.vault.witnesses import attend
 
 if TYPE_CHECKING:
     import uvicorn
@@ -39,6 +40,7 @@ _MAX_HEAD = 32_768  # octets of a request line with its headers
 
 # seconds between two turns of what time demands
 _CHECKPOINT, _EXPIRE, _SWEEP, _PROVE = 2.0, 10.0, 3600.0, 3600.0
+_REMIND = 60.0  # seconds until what is still wrong is told again
 
 
 def serve_held() -> int:
@@ -172,8 +174,10 @@ def bind_portal(configuration: Configuration) -> list[socket.socket]:
 @contextlib.asynccontextmanager
 async def _kept(vault: Vault, log: EventLog) -> AsyncIterator[None]:
     """The vault's chores, as long as the context lasts."""
+    vault.standing.fresh = -1.0  # this may be the start after a restore: the witnesses are asked, whatever is kept
     chores: list[tuple[str, float, Callable[[Vault], Awaitable[object]]]] = [
         ("checkpoint", _CHECKPOINT, checkpoint),
+        ("witnesses", _CHECKPOINT, attend),
         ("expire", _EXPIRE, expire),
         ("sweep", _SWEEP, sweep),
         ("root-keys", _PROVE, lambda vault: prove_keys(vault, SYSTEM)),
@@ -191,13 +195,18 @@ async def _kept(vault: Vault, log: EventLog) -> AsyncIterator[None]:
 async def _again(
     name: str, pause: float, work: Callable[[Vault], Awaitable[object]], whom: tuple[Vault, EventLog]
 ) -> None:
-    """Do a chore again and again; what goes wrong is told, and tried again."""
+    """Do a chore again and again; what goes wrong is told, once a minute if it is the same, and tried again."""
     vault, log = whom
+    told, when = "", 0.0
     while True:
         try:
             await work(vault)
+            told = ""
         except MtaError as error:
-            log.error(events.ALARM, what=f"vault.{name}", text=str(error))
+            now = vault.clock.monotonic()
+            if str(error) != told or now - when >= _REMIND:
+                log.error(events.ALARM, alarm=f"vault.{name}", text=str(error))
+                told, when = str(error), now
         except Exception as error:  # a defect must not end what time demands
             log.defect(f"vault.{name}", error)
         await asyncio.sleep(pause)

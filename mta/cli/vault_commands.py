@@ -283,13 +283,17 @@ def log_list(
 def log_verify(
     receipt: Annotated[str, typer.Argument(help="A receipt to check; without it the whole log.")] = "",
     key: Annotated[str, typer.Option("--key", help="The log's key (NAME+ID+BASE64), where it is not ours.")] = "",
+    witness: Annotated[
+        list[str] | None, typer.Option("--witness", help="A witness's key: it must have countersigned the receipt.")
+    ] = None,
     config: Config = _CONFIG,
     json: Json = False,
 ) -> None:
     """Prove, without asking anybody, that the log is whole; or that a receipt is of it."""
+    from mta.cli.log_receipt import VerifyOptions
     from mta.cli.vault_log import verify
 
-    raise typer.Exit(verify(receipt, key, config, json))
+    raise typer.Exit(verify(VerifyOptions(receipt, key, tuple(witness or ()), config), json))
 
 
 @log.command("receipt")

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from mta.config.problems import did_you_mean
 from mta.config.values import ValueFault, duration, moment
@@ -110,6 +111,16 @@ def granted_to(grants: Iterable[Grant]) -> list[dict[str, object]]:
 def stamp(epoch: float) -> str | None:
     """RFC 3339 in UTC; None for 0, which is never."""
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if epoch else None
+
+
+def event_line(event: dict[str, Any]) -> str:
+    """An entry of the log in one line."""
+    if event.get("redacted"):
+        return f"#{event['seq']}  (its story was erased)"
+    line = f"#{event['seq']}  {stamp(event['time'])}  {event['op']} {event['result']}"
+    for key in ("item", "kid", "call", "subject", "method", "ip", "reason"):
+        line += f"  {key}={event[key]}" if key in event else ""
+    return line
 
 
 def told_refusal(what: str, error: MtaError, json_output: bool) -> int:

@@ -15,7 +15,7 @@ from mta.config.files import Files, Finding, read
 from mta.config.marks import Document, parse
 from mta.config.problems import Marks, Problem, Report, in_order
 from mta.config.protection import build_protection
-from mta.config.schema import Settings
+from mta.config.schema import Settings, witnesses_of
 from mta.config.semantics import Plan, check
 from mta.config.triggers import with_labels
 from mta.config.validate import validate
@@ -139,7 +139,7 @@ def _connector_names(document: Document) -> frozenset[str]:
 def _protection(settings: Settings, server: Server | None, shop: build.Workshop) -> Protection | None:
     if settings.protection is None or server is None:
         return None
-    return build_protection(settings.protection, shop.files, server.postmaster)
+    return build_protection(settings.protection, shop.files, server.postmaster, witnesses_of(settings))
 
 
 def _plan(settings: Settings, named: frozenset[str], shop: build.Workshop) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema
@@ -25,6 +26,7 @@ from mta.config.schema_words import (
 )
 from mta.config.second_channels import SmsKeys, build_sms, check_channels, check_sms
 from mta.config.triggers import TriggerKeys, build_trigger, check_triggers
+from mta.config.witness import WitnessKeys, build_witnesses
 from mta.contract.protection import RECIPIENTS, Client, Issuer, Label, Marking, Portal, Protection, RootKeyPlace
 from mta.contract.readers import reader_name
 from mta.contract.server import Server
@@ -149,7 +151,7 @@ LogKey = Annotated[VerifierKey, PlainValidator(_log_key), WithJsonSchema({"type"
 class LogWitnessKeys(Keys):
     """The log of every use of keys."""
 
-    witnesses: list[Text] = optional("Connectors whose relays countersign the log.", [])
+    witnesses: list[Text] = optional("Connectors whose `witness` countersigns the log, and watches it.", [])
     cosign: list[LogKey] = optional("Keys of partners' logs that we countersign.", [])
 
 
@@ -197,13 +199,15 @@ class PortalKeys(Keys):
     proxy: list[NetworkText] = optional("Proxies whose X-Forwarded-For is believed.", [])
 
 
-def build_protection(keys: ProtectionKeys, files: Files, postmaster: str) -> Protection:
-    """The `protection` object; files that cannot be used are problems."""
+def build_protection(
+    keys: ProtectionKeys, files: Files, postmaster: str, witnesses: Mapping[str, WitnessKeys | None]
+) -> Protection:
+    """The `protection` object; files that cannot be used are problems. `witnesses` are those of the connectors."""
     return Protection(
         store=files.resolve(keys.store.removeprefix("sqlite:")),
         root_keys=tuple(_root_key(one, files) for one in keys.root_keys),
         signing_key=files.resolve(keys.signing_key),
-        witnesses=tuple(keys.log.witnesses),
+        witnesses=build_witnesses(keys.log.witnesses, witnesses, files),
         witnessed_logs=tuple(keys.log.cosign),
         labels={id: _label(id, one) for id, one in keys.labels.items()},
         triggers=tuple(map(build_trigger, keys.triggers)),
@@ -252,14 +256,10 @@ def build_portal(keys: PortalKeys, files: Files) -> Portal:
     return Portal(keys.address.host, keys.address.port, keys.url, pair, tuple(keys.proxy))
 
 
-def check_protection(keys: ProtectionKeys, server: Server, connectors: frozenset[str], report: Report) -> None:
-    """Report what cannot be meant: names given twice, keys in tokens nobody reaches, witnesses that are no partners."""
+def check_protection(keys: ProtectionKeys, server: Server, report: Report) -> None:
+    """Report what cannot be meant: names given twice, keys in tokens nobody reaches, labels that contradict."""
     _check_root_keys(keys, server, report)
     check_triggers(keys.triggers, keys.labels, report)
-    for n, witness in enumerate(keys.log.witnesses):
-        if witness not in connectors:
-            near = did_you_mean(witness, connectors)
-            report.problem(("protection", "log", "witnesses", n), f"there is no connector {witness}", near)
     _check_labels(keys, report)
     check_sms(keys.sms, report)
     seen: set[str] = set()

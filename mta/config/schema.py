@@ -43,6 +43,7 @@ from mta.config.schema_words import (
     word_or_object,
 )
 from mta.config.triggers import ProtectKeys
+from mta.config.witness import WitnessKeys
 
 DEFAULT_LISTEN = "127.0.0.1:2525"
 
@@ -297,6 +298,7 @@ class ConnectorKeys(Keys):
     probe: Switch = optional("Whether `server.probe` looks at its hosts, too.", True)
     inbound: InboundKeys | None = optional("What mail that comes in must prove; without it `default`'s.")
     outbound: OutboundKeys | None = optional("What mail that goes out is promised; without it `default`'s.")
+    witness: WitnessKeys | None = optional("Where its witness is asked to countersign our log (`protection.log`).")
 
 
 class Settings(Keys):
@@ -307,3 +309,8 @@ class Settings(Keys):
     connectors: dict[str, ConnectorKeys] = optional("The partners; `default` is everyone else.", {})
     directory: DirectoryKeys = optional("Where certificates of recipients are looked up.", DirectoryKeys())
     protection: ProtectionKeys | None = optional("Protected mail and files; without it nothing is protected.")
+
+
+def witnesses_of(settings: Settings) -> dict[str, WitnessKeys | None]:
+    """The witnesses of the connectors, by the connectors' names."""
+    return {name: keys.witness for name, keys in settings.connectors.items()}

@@ -8,13 +8,14 @@ from ipaddress import ip_address
 
 from mta.config.problems import Path, Report, did_you_mean
 from mta.config.protection import check_portal, check_protection
-from mta.config.schema import Settings
+from mta.config.schema import Settings, witnesses_of
 from mta.config.semantics_authentication import check_sealing
 from mta.config.semantics_connector import check_connector
 from mta.config.semantics_directory import check_directory
 from mta.config.semantics_reports import check_reports
 from mta.config.semantics_smime import check_tokens
 from mta.config.triggers import check_protect
+from mta.config.witness import check_witnesses
 from mta.contract.connectors import DEFAULT, Connector
 from mta.contract.directory import Directory
 from mta.contract.domains import Domain
@@ -69,7 +70,9 @@ def check(plan: Plan, report: Report) -> None:
         if report.intact(("server", "arc")):
             check_sealing(plan.server, plan.connectors.values(), report)
         if plan.settings.protection:
-            check_protection(plan.settings.protection, plan.server, plan.named, report)
+            check_protection(plan.settings.protection, plan.server, report)
+            named = plan.settings.protection.log.witnesses
+            check_witnesses(named, witnesses_of(plan.settings), plan.named, report)
         if plan.server.portal:
             check_portal(plan.server.portal, report)
 
@@ -104,6 +107,8 @@ def _reach(plan: Plan, report: Report) -> None:
     used = {domain.connector for domain in plan.domains.values()} | {DEFAULT}
     if plan.server:
         used.add(plan.server.reports.connector)
+    if plan.settings.protection:
+        used.update(plan.settings.protection.log.witnesses)
     for name, connector in plan.connectors.items():
         proves = connector.own_inbound and connector.inbound.demands_proof
         if not (connector.domains or proves or name in used):

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from mta.contract.frozen import parts
 from mta.model.rights import Right
+from mta.model.tls import TrustAnchors
 from mta.rfc.tlog.note import VerifierKey
 
 RECIPIENTS = "recipients"
@@ -120,13 +121,23 @@ class Portal:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """Who countersigns our log: the connector's name, where it is asked and by which key it is believed."""
+
+    name: str
+    url: str
+    key: VerifierKey
+    ca: TrustAnchors | None = None  # for its URL; None: the system's
+
+
+@dataclass(frozen=True, slots=True)
 class Protection:
     """The `protection` object. `store` is the vault's folder."""
 
     store: str
     root_keys: tuple[RootKeyPlace, ...] = ()
     signing_key: str = ""
-    witnesses: tuple[str, ...] = ()
+    witnesses: tuple[Witness, ...] = ()  # of our log
     witnessed_logs: tuple[VerifierKey, ...] = ()  # partners' logs, whose checkpoints we cosign
     labels: Mapping[str, Label] = field(default_factory=dict)
     triggers: tuple[Trigger, ...] = ()  # the first that matches decides

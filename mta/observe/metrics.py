@@ -71,6 +71,16 @@ DAYS_LEFT = Family(
     "mta_certificate_days_left", "Days until a certificate of the configuration, or of a partner, expires.",
     ("kind", "where", "subject"), "gauge",
 )  # fmt: skip
+WITNESS_LAG = Family(
+    "mta_log_witness_lag", "Entries of the vault's log that a witness has not countersigned.", ("witness",), "gauge"
+)
+WITNESS_HEARD = Family(
+    "mta_log_witness_heard_seconds", "When a witness of the vault's log last answered, in epoch seconds; 0: never.",
+    ("witness",), "gauge",
+)  # fmt: skip
+WITNESS_CONTRADICTS = Family(
+    "mta_log_witness_contradicts", "1 where a witness knows another log: nothing opens.", ("witness",), "gauge"
+)
 FAMILIES = {each.name: each for each in tuple(globals().values()) if isinstance(each, Family)}
 
 

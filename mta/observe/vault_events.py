@@ -34,6 +34,7 @@ class Operation(StrEnum):
     KEY_DESTROY = "key.destroy"
     KEY_SELFTEST = "key.selftest"
     EPOCH = "epoch"  # the key that covers the vault's shares was renewed
+    WITNESS = "witness"  # a witness contradicts the log, or is none any more
     SUPER_USER = "super-user"
     CONFIGURATION = "configuration"
     REDACT = "redact"  # the story behind a leaf was erased; the leaf stays

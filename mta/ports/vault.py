@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
 from mta.model.protected import Credential, Epoch, Grant, Item, ItemState, RootKey, SuperUser, VaultEvent
+from mta.ports.vault_log import LogStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +21,6 @@ class ItemFilter:
     state: str = ""
     after: str = ""  # ids of a listing go on behind this one
     limit: int = 1000
-
-
-Seen = tuple[int, bytes]  # size and root of a partner's log
-
-
-@dataclass(frozen=True, slots=True)
-class LogHead:
-    """How long the log is, its root (RFC 6962 §2.1) and the last signed checkpoint, empty before the first."""
-
-    size: int
-    root: bytes
-    checkpoint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """An event as it stands in the log: its leaf is SHA-256 over salt and story; both are gone when it was redacted."""
-
-    number: int
-    leaf: bytes
-    salt: bytes = b""
-    story: bytes = b""  # canonical JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +65,7 @@ class Change:
     shares_of: tuple[str, ...] = ()  # ids of items whose share is destroyed, when the rest is durable
 
 
-class VaultStore(Protocol):
+class VaultStore(LogStore, Protocol):
     """What a vault remembers. When a coroutine that changes it returns, the change survives a power cut.
 
     Raises StorageError where it cannot write or read; then nothing was changed.
@@ -111,10 +90,6 @@ class VaultStore(Protocol):
 
     async def of_origin(self, origin: bytes) -> Item | None:
         """The item that was made of this message before."""
-        ...
-
-    async def record(self, *events: VaultEvent) -> int:
-        """Write events; the number of the first. Nothing may be opened before this has returned."""
         ...
 
     async def change(self, change: Change) -> None:
@@ -171,41 +146,6 @@ class VaultStore(Protocol):
 
     async def super_users(self) -> tuple[SuperUser, ...]:
         """All leaves that were ever asked for, the newest first."""
-        ...
-
-    async def head(self) -> LogHead:
-        """The log as it stands."""
-        ...
-
-    async def put_checkpoint(self, size: int, note: str) -> None:
-        """Keep a signed checkpoint of this size. Raises StorageError if a larger one was kept already."""
-        ...
-
-    async def witnessed(self) -> dict[str, Seen]:
-        """The newest checkpoints of partners' logs that we cosigned, by origin."""
-        ...
-
-    async def put_witnessed(self, origin: str, before: Seen | None, after: Seen) -> bool:
-        """Remember a checkpoint before it is cosigned; False, and nothing, if `before` is no longer the newest.
-
-        None: there is none yet.
-        """
-        ...
-
-    async def entries(self, start: int, limit: int) -> list[LogEntry]:
-        """The log from number `start`."""
-        ...
-
-    async def entries_of(self, item: str, limit: int) -> list[LogEntry]:
-        """The first `limit` entries of an item; redacted ones belong to none."""
-        ...
-
-    async def hashes(self, level: int, start: int, count: int) -> list[bytes]:
-        """Hashes of the tiles' level `level` (C2SP tlog-tiles): level 0 are leaf hashes, each level is of 256 below."""
-        ...
-
-    async def redact(self, number: int, event: VaultEvent) -> None:
-        """Erase salt and story of an entry and write that this was done; its leaf stays."""
         ...
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mta.ports.vault import LogEntry
+from mta.ports.vault_log import LogEntry
 from mta.vault.vault import Vault
 
 

@@ -7,54 +7,39 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from mta.errors import TlogError, UsageError
-from mta.ports.vault import LogEntry
-from mta.rfc.tlog.checkpoint import Checkpoint, open_checkpoint
+from mta.ports.vault_log import LogEntry
+from mta.rfc.tlog.checkpoint import cosignatures, open_checkpoint
 from mta.rfc.tlog.grow import Frontier, append
-from mta.rfc.tlog.merkle import Node, leaf_hash, prove_consistency, prove_inclusion
-from mta.rfc.tlog.note import Note, VerifierKey, sign_note
+from mta.rfc.tlog.merkle import leaf_hash, prove_inclusion
+from mta.rfc.tlog.note import read_note
 from mta.rfc.tlog.proof import Receipt, write_receipt
-from mta.rfc.tlog.tiles import WIDTH, Tile, nodes
+from mta.vault.tree import log_key, reader, signed
 from mta.vault.vault import Vault
+from mta.vault.watched import Watched, watched
+from mta.vault.witnesses import settle
 
 _PAGE = 1000  # entries read at a time
-
-
-def log_key(vault: Vault) -> VerifierKey:
-    """The key by which the log's checkpoints are believed; its name is the log's origin."""
-    public = vault.signing.log.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return VerifierKey(origin(vault), public)
-
-
-def origin(vault: Vault) -> str:
-    """The log's name: where it is served, without a scheme (C2SP tlog-checkpoint)."""
-    return vault.url.partition("://")[2].removesuffix("/kas") + "/log"
+_RECENT = 50  # checkpoints among which a receipt chooses
 
 
 async def checkpoint(vault: Vault) -> str:
     """The signed checkpoint of the log as it stands; a new one is made and kept where the log has grown.
 
-    A log that is shorter than what was signed came from an old backup: nothing is signed, for two logs of one name
-    would exist. Raises TlogError.
+    A log that is shorter than what was signed, or than what a witness has seen, came from an old backup: nothing is
+    signed, for two logs of one name would exist. Raises TlogError, LogRefused.
     """
     head = await vault.store.head()
     if head.checkpoint:
-        signed, _ = open_checkpoint(head.checkpoint.encode(), log_key(vault))
-        if signed.size == head.size and signed.root == head.root:
+        last, _ = open_checkpoint(head.checkpoint.encode(), log_key(vault))
+        if last.size == head.size and last.root == head.root:
             return head.checkpoint
-        if signed.size >= head.size:
-            raise TlogError(f"a checkpoint of {signed.size} entries was signed, and the log has {head.size}")
-    text = Checkpoint(origin(vault), head.size, head.root).text()
-    note = str(Note(text, (sign_note(text, log_key(vault), vault.signing.log.sign),)))
+        if last.size >= head.size:
+            raise TlogError(f"a checkpoint of {last.size} entries was signed, and the log has {head.size}")
+    await settle(vault)
+    note = signed(vault, head.size, head.root)
     await vault.store.put_checkpoint(head.size, note)
     return note
-
-
-async def tile_of(vault: Vault, tile: Tile) -> bytes:
-    """The hashes of a tile."""
-    return b"".join(await vault.store.hashes(tile.level, tile.index * WIDTH, tile.width))
 
 
 async def receipt(vault: Vault, number: int) -> bytes:
@@ -62,29 +47,22 @@ async def receipt(vault: Vault, number: int) -> bytes:
 
     Raises UsageError for an entry that there is not.
     """
-    note = await checkpoint(vault)
+    note = await _best_checkpoint(vault, number)
     size = open_checkpoint(note.encode(), log_key(vault))[0].size
     entries = await vault.store.entries(number, 1)
     if not 0 <= number < size or not entries:
         raise UsageError(f"the log has the entries 0 to {size - 1}, and no {number}")
-    proof = await asyncio.to_thread(prove_inclusion, number, size, _reader(vault, size))
+    proof = await asyncio.to_thread(prove_inclusion, number, size, reader(vault, size))
     extra = entries[0].salt + entries[0].story
     return write_receipt(Receipt(number, tuple(proof), note.encode(), extra))
 
 
-async def consistency(vault: Vault, old: int, size: int) -> list[bytes]:
-    """That the log of `size` only adds to that of `old`."""
-    return await asyncio.to_thread(prove_consistency, old, size, _reader(vault, size))
-
-
-def _reader(vault: Vault, size: int) -> Node:
-    """Nodes of the tree out of tiles, for a thread: the tree's own walk is no coroutine, the store is the loop's."""
-    loop = asyncio.get_running_loop()
-
-    def read(tile: Tile) -> bytes:
-        return asyncio.run_coroutine_threadsafe(tile_of(vault, tile), loop).result()
-
-    return nodes(size, read)
+async def _best_checkpoint(vault: Vault, number: int) -> str:
+    """Of the newest checkpoints with this entry the one that most witnesses have seen."""
+    newest = await checkpoint(vault)
+    keys = [witness.key for witness in vault.protection.witnesses]
+    notes = await vault.store.checkpoints(number, _RECENT) if keys else []
+    return max(notes, key=lambda note: len(cosignatures(read_note(note.encode()), keys)), default=newest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +73,11 @@ class Proven:
     root: bytes
     redacted: int
     faults: tuple[str, ...]
+    witnesses: tuple[Watched, ...] = ()
 
 
 async def verify(vault: Vault) -> Proven:
-    """Rebuild the tree from the entries, and hold it to root, tiles and checkpoint."""
+    """Rebuild the tree from the entries, and hold it to root, tiles, checkpoint and what witnesses countersigned."""
     head = await vault.store.head()
     tree, redacted, faults = Frontier(), 0, list[str]()
     signed = open_checkpoint(head.checkpoint.encode(), log_key(vault))[0] if head.checkpoint else None
@@ -117,7 +96,8 @@ async def verify(vault: Vault) -> Proven:
         faults.append(f"the entries make a tree of {tree.size} whose root is not that of the log of {head.size}")
     if signed and signed.size and at_signed != signed.root:
         faults.append(f"the signed checkpoint of {signed.size} entries is of another log")
-    return Proven(tree.size, tree.root(), redacted, tuple(faults))
+    witnesses, contradictions = await watched(vault)
+    return Proven(tree.size, tree.root(), redacted, (*faults, *contradictions), tuple(witnesses))
 
 
 async def _pages(vault: Vault, size: int) -> AsyncIterator[list[LogEntry]]:

@@ -22,6 +22,7 @@ from mta.vault.foreign import foreign_item, remember_foreign
 from mta.vault.seal import TWO_SHARES
 from mta.vault.super_user import leave_of, tell_of_opening
 from mta.vault.vault import Vault
+from mta.vault.witnesses import settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,9 @@ async def open_key(vault: Vault, request: OpenRequest) -> OpenedKey:
     """The content key.
 
     Raises NotOpened for what may not be, TdfTampered for what was changed, KeyAway where the root key cannot be
-    reached now and StorageError where the log cannot be written: the last two mean `later`.
+    reached now and StorageError where the log cannot be written, or is contradicted: the last two mean `later`.
     """
+    await settle(vault)
     leave = await leave_of(vault, request.reader) if request.super_user else None
     found, permission = await _permitted(vault, request, leave)
     call = vault.new_id()

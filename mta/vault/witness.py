@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mta.rfc.tlog.checkpoint import cosign
 from mta.rfc.tlog.note import KeyType, VerifierKey
 from mta.rfc.tlog.witness import Known, Verdict, judge
-from mta.vault.log import origin
+from mta.vault.tree import origin
 from mta.vault.vault import Vault
 
 _TRIES = 3

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from mta.adapters.vault_sqlite import open_vault
-from mta.errors import StorageError
+from mta.errors import LogRefused, StorageError
 from mta.model.protected import Actor, Grant, Item, ItemState, KeyState, RootKey, SuperUser, VaultEvent
 from mta.model.rights import expand
 from mta.observe.vault_events import Operation, Result
 from mta.ports.vault import Change, ItemFilter, VaultStore
+from mta.ports.vault_log import Watch
 
 Open = Callable[[], contextlib.AbstractAsyncContextManager[VaultStore]]
 ACTOR = Actor("alice@contoso.example", "console")
@@ -241,11 +242,40 @@ async def test_an_entry_tells_what_happened_and_can_be_redacted(opened: Open):
 async def test_no_checkpoint_of_a_shorter_log_is_kept(opened: Open):
     async with opened() as store:
         await store.record(event(), event())
-        await store.put_checkpoint(2, "two")
+        ours, theirs = "\u2014 log AAAAAAA=\n", "\u2014 witness AAAAAAA=\n"
+        await store.put_checkpoint(2, f"two\n\n{ours}")
         with pytest.raises(StorageError):
-            await store.put_checkpoint(1, "one")
-        await store.put_checkpoint(2, "two, and a witness")
-        assert (await store.head()).checkpoint == "two, and a witness"
+            await store.put_checkpoint(1, f"one\n\n{ours}")
+        await store.put_checkpoint(2, f"two\n\n{theirs}")
+        await store.put_checkpoint(2, f"two\n\n{ours}")
+        assert (await store.head()).checkpoint == f"two\n\n{ours}{theirs}"
+        with pytest.raises(StorageError):
+            await store.put_checkpoint(2, f"another two\n\n{ours}")
+        await store.put_checkpoint(3, f"three\n\n{ours}")
+        assert [note.partition("\n")[0] for note in await store.checkpoints(1, 10)] == ["three", "two"]
+        assert [note.partition("\n")[0] for note in await store.checkpoints(1, 1)] == ["three"]
+
+
+REFUSED = Watch("fabrikam", 7, NOW, NOW, "", "it has seen 9 entries")
+
+
+async def test_while_a_witness_contradicts_nothing_opens_and_nothing_is_signed(opened: Open):
+    async with opened() as store:
+        made = await put(store)
+        await store.put_watch("key", REFUSED)
+    opening = event(Operation.OPEN, made.id, Result.PERMITTED)
+    async with opened() as store:
+        assert await store.watches() == {"key": REFUSED}
+        size = (await store.head()).size
+        for blocked in (store.record(opening), store.record(event(), opening), store.put_checkpoint(1, "note")):
+            with pytest.raises(LogRefused, match="9 entries"):
+                await blocked
+        assert (await store.head()).size == size
+        await store.record(event(Operation.OPEN, made.id, Result.REFUSED))  # what does not open is still written down
+        await put(store, 2)
+        await store.put_watch("key", None)
+        await store.record(opening)
+        assert await store.watches() == {}
 
 
 async def test_two_processes_share_one_vault(opened: Open):

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import signal
+import ssl
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
@@ -59,6 +60,7 @@ class KeyServer:
 
     folder: Path
     port: int
+    tls: ssl.SSLContext | None = None
 
     @property
     def url(self) -> str:
@@ -86,7 +88,12 @@ class KeyServer:
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> tuple[int, bytes, Mapping[str, str]]:
         """One request over a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patient(20))
+        if self.tls:
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=patient(20), context=self.tls
+            )
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patient(20))
         with contextlib.closing(connection):
             connection.request(method, path, body, dict(headers or {}))
             answer = connection.getresponse()
@@ -174,6 +181,13 @@ def packed(data: bytes) -> bytes:
 @contextlib.contextmanager
 def running_key_server(folder: Path, text: str = CONFIG) -> Iterator[KeyServer]:
     """`mta web` on a configuration in which `{port}` is filled in; its root key r1 is made."""
+    server = key_server(folder, text)
+    with serving(server):
+        yield server
+
+
+def key_server(folder: Path, text: str = CONFIG) -> KeyServer:
+    """A key server that is not running: its configuration is written, its root key r1 made."""
     port = free_port()
     config = folder / "connectors.yaml"
     config.write_text(textwrap.dedent(text).replace("{port}", str(port)))
@@ -182,8 +196,16 @@ def running_key_server(folder: Path, text: str = CONFIG) -> Iterator[KeyServer]:
         (folder / f"{name}.secret").chmod(0o600)
     server = KeyServer(folder, port)
     server.command("keys", "root", "create", "r1")
+    return server
+
+
+@contextlib.contextmanager
+def serving(server: KeyServer) -> Iterator[KeyServer]:
+    """`mta web` on what is configured."""
+    folder = server.folder
     with open(folder / "web.log", "wb") as log, open(os.devnull, "rb") as empty:
-        process = spawn(["web", "--config", str(config)], (empty.fileno(), log.fileno(), log.fileno()))
+        words = ["web", "--config", str(folder / "connectors.yaml")]
+        process = spawn(words, (empty.fileno(), log.fileno(), log.fileno()))
     try:
         until(lambda: _answers(server), describe=lambda: (folder / "web.log").read_text())
         yield server

@@ -15,11 +15,13 @@ from mta.adapters.root_keys import PlacedRootKeys, new_root_key
 from mta.adapters.signing_keys import signing_keys
 from mta.adapters.vault_sqlite import FolderContainers, open_vault
 from mta.contract.protection import Client, Label, Protection
-from mta.errors import StorageError
+from mta.errors import StorageError, WitnessAway
 from mta.model.protected import Actor, Item, KeyState, RootKey, VaultEvent
 from mta.model.rights import Right, expand
+from mta.model.tls import TrustAnchors
 from mta.observe.vault_events import Operation, Result
 from mta.ports.vault import Change
+from mta.ports.vault_log import WitnessAnswer, WitnessDoor
 from mta.rfc.tdf.open import read_protected, unlock
 from mta.vault.grants import Editor
 from mta.vault.open import OpenedKey, OpenRequest, open_key
@@ -81,6 +83,13 @@ class Auditor:
         self.told.append((subject, paragraphs))
 
 
+class NoWitnesses:
+    """Nobody answers."""
+
+    async def ask(self, url: str, ca: TrustAnchors | None, request: bytes) -> WitnessAnswer:
+        raise WitnessAway("nobody is asked here")
+
+
 @dataclass(slots=True)
 class World:
     """A vault with one root key, and what was sealed."""
@@ -129,7 +138,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def vault_world(folder: Path, *, clients: tuple[Client, ...] = ()) -> AsyncIterator[World]:
+async def vault_world(
+    folder: Path, *, clients: tuple[Client, ...] = (), witnesses: WitnessDoor | None = None
+) -> AsyncIterator[World]:
     """A vault whose root key r1 is active."""
     clock, auditor = Clock(), Auditor()
     protection = Protection(str(folder), labels={LABEL.id: LABEL}, clients=clients)
@@ -145,6 +156,7 @@ async def vault_world(folder: Path, *, clients: tuple[Client, ...] = ()) -> Asyn
         url="https://portal.contoso.example/kas",
         ours=OURS,
         containers=FolderContainers(folder),
+        witnesses=witnesses or NoWitnesses(),
     )
     world = World(vault, clock, folder, auditor)
     if not await vault.store.root_keys():

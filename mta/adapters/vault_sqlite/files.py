@@ -17,7 +17,7 @@ import apsw
 from mta.errors import SchemaTooNew, StorageError
 
 VAULT, SHARES = "vault.db", "shares.db"
-_VERSIONS = {"shares.sql": 1, "vault.sql": 2}
+_VERSIONS = {"shares.sql": 1, "vault.sql": 3}
 _BUSY = 10_000  # milliseconds that another process may hold the file
 _PATIENCE = 10.0  # seconds in which nobody reads an old page
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import apsw
 
-from mta.errors import StorageError
+from mta.adapters.vault_sqlite.checkpoints import newest, refusal
+from mta.errors import LogRefused
 from mta.model.protected import VaultEvent
 from mta.observe.vault_events import Operation, Result
-from mta.ports.vault import LogEntry, LogHead, Seen
+from mta.ports.vault_log import LogEntry, LogHead
 from mta.rfc.json.canonical import canonical
 from mta.rfc.tlog.event import SALT, entry_of
 from mta.rfc.tlog.grow import Frontier
@@ -30,18 +31,25 @@ Random = Callable[[int], bytes]
 def append(db: apsw.Connection, events: Sequence[VaultEvent], random: Random) -> int:
     """Write events at the end of the log; the number of the first. Inside a transaction."""
     tree, leaves = _log(db), []
+    if any(_opens(event) for event in events) and (refused := refusal(db)):
+        raise LogRefused(refused)  # by a branch of the log that nobody would believe
     for number, event in enumerate(events, tree.size):
         salt, told = random(SALT), _told(event, number)
         entry = entry_of(salt, told)
         db.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?)", (number, event.item, entry, salt, canonical(told)))
         leaves.append(leaf_hash(entry))
-        if event.operation in _OPENS and event.result == Result.PERMITTED:
+        if _opens(event):
             db.execute("UPDATE item SET opens = opens + 1 WHERE id = ?", (event.item,))
     grown, growth = grow(tree, leaves)
     for tile, added in growth.items():
         _add(db, tile, added)
     db.execute("UPDATE log SET size = ?, frontier = ?", (grown.size, b"".join(grown.peaks)))
     return tree.size
+
+
+def _opens(event: VaultEvent) -> bool:
+    """Whether a content key is about to leave."""
+    return event.operation in _OPENS and event.result == Result.PERMITTED
 
 
 def _add(db: apsw.Connection, tile: Tile, added: bytes) -> None:
@@ -54,30 +62,7 @@ def _add(db: apsw.Connection, tile: Tile, added: bytes) -> None:
 def head(db: apsw.Connection) -> LogHead:
     """The log's length and root, and the last checkpoint."""
     tree = _log(db)
-    note = db.execute("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1").get
-    return LogHead(tree.size, tree.root(), note or "")
-
-
-def put_checkpoint(db: apsw.Connection, size: int, note: str) -> None:
-    """Keep a signed checkpoint; one of the same size is replaced, as cosignatures come."""
-    newest = db.execute("SELECT max(size) FROM checkpoint").get
-    if newest is not None and size < newest:
-        raise StorageError(f"a checkpoint of size {newest} was signed already; one of {size} would be another log")
-    db.execute("INSERT OR REPLACE INTO checkpoint VALUES (?, ?)", (size, note))
-
-
-def witnessed(db: apsw.Connection) -> dict[str, Seen]:
-    """The newest checkpoints of partners' logs."""
-    rows: Any = db.execute("SELECT origin, size, root FROM witnessed")
-    return {origin: (size, root) for origin, size, root in rows}
-
-
-def put_witnessed(db: apsw.Connection, origin: str, before: Seen | None, after: Seen) -> bool:
-    """The next one, if `before` is still the newest."""
-    if witnessed(db).get(origin) != before:
-        return False
-    db.execute("INSERT OR REPLACE INTO witnessed VALUES (?, ?, ?)", (origin, *after))
-    return True
+    return LogHead(tree.size, tree.root(), newest(db))
 
 
 def entries(db: apsw.Connection, start: int, limit: int) -> list[LogEntry]:

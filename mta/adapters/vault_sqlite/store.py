@@ -13,10 +13,11 @@ from typing import TypeVar
 import apsw
 
 from mta.adapters.sqlite.faults import storage_error
-from mta.adapters.vault_sqlite import files, log, rows
+from mta.adapters.vault_sqlite import checkpoints, files, log, rows
 from mta.adapters.vault_sqlite.committer import Committer
 from mta.model.protected import Credential, Epoch, Grant, Item, RootKey, SuperUser, VaultEvent
-from mta.ports.vault import NOT_POSTED, Change, ItemFilter, Link, LogEntry, LogHead, Posted, Seen
+from mta.ports.vault import NOT_POSTED, Change, ItemFilter, Link, Posted
+from mta.ports.vault_log import LogEntry, LogHead, Seen, Watch
 
 T = TypeVar("T")
 Random = Callable[[int], bytes]
@@ -184,15 +185,27 @@ class SqliteVault:
 
     async def put_checkpoint(self, size: int, note: str) -> None:
         """Keep a signed checkpoint."""
-        await self._committer.write(lambda db: log.put_checkpoint(db, size, note))
+        await self._committer.write(lambda db: checkpoints.put_checkpoint(db, size, note))
+
+    async def checkpoints(self, above: int, limit: int) -> list[str]:
+        """The largest checkpoints of more than `above` entries."""
+        return await self._vault(lambda db: checkpoints.checkpoints(db, above, limit))
+
+    async def watches(self) -> dict[str, Watch]:
+        """What is known of our log's witnesses, by their keys."""
+        return await self._vault(checkpoints.watches)
+
+    async def put_watch(self, key: str, watch: Watch | None) -> None:
+        """Remember, or forget, a witness."""
+        await self._committer.write(lambda db: checkpoints.put_watch(db, key, watch))
 
     async def witnessed(self) -> dict[str, Seen]:
         """What we cosigned last of each partner's log."""
-        return await self._vault(log.witnessed)
+        return await self._vault(checkpoints.witnessed)
 
     async def put_witnessed(self, origin: str, before: Seen | None, after: Seen) -> bool:
         """Remember a partner's checkpoint."""
-        return bool(await self._committer.write(lambda db: log.put_witnessed(db, origin, before, after)))
+        return bool(await self._committer.write(lambda db: checkpoints.put_witnessed(db, origin, before, after)))
 
     async def entries(self, start: int, limit: int) -> list[LogEntry]:
         """The log from number `start`."""

@@ -137,6 +137,15 @@ def _signature(line: str) -> Signature:
     return Signature(name, octets[:4], octets[4:])
 
 
+def merged(one: str, other: str) -> str:
+    """Two notes of one text as one, with the signatures of both; of the same key the other's. Raises TlogError."""
+    first, second = read_note(one.encode("utf-8")), read_note(other.encode("utf-8"))
+    if first.text != second.text:
+        raise TlogError("two notes of different texts: the log would have signed two of one size")
+    found = {(one.name, one.id): one for one in (*first.signatures, *second.signatures)}
+    return str(Note(first.text, tuple(found.values())))
+
+
 def sign_note(text: str, key: VerifierKey, sign: Callable[[bytes], bytes]) -> Signature:
     """The signature of `key` over a text that ends in a newline; `sign` is Ed25519 with its private part."""
     return Signature(key.name, key.id, sign(text.encode("utf-8")))

@@ -104,6 +104,55 @@ def _judged(request: AddCheckpoint, note: Note, checkpoint: Checkpoint, known: K
     return Verdict(200, checkpoint=checkpoint, text=note.text)
 
 
+@dataclass(frozen=True, slots=True)
+class Cosigned:
+    """The witness has seen the checkpoint: its cosignatures, and since when (seconds)."""
+
+    signatures: tuple[Signature, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class HasSeen:
+    """It believes itself at another size than it was asked from."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contradicts:
+    """It knows another log of our name."""
+
+    reason: str
+
+
+def conclude(
+    asked: AddCheckpoint, answer: tuple[int, str, bytes], witness: VerifierKey
+) -> Cosigned | HasSeen | Contradicts:
+    """What the answer to a request (status, Content-Type, body) says. Raises TlogError for one that says nothing."""
+    status, kind, body = answer
+    note = read_note(asked.checkpoint)
+    if status == 200:
+        signatures = read_answer(body, note.text, [witness])
+        return Cosigned(tuple(signatures), max(cosigned_at(note.text, one, witness) for one in signatures))
+    size = read_checkpoint(note.text).size
+    if status == 422:
+        return Contradicts(f"its log of {asked.old} entries is not the beginning of ours of {size}")
+    if status == 409 and kind.partition(";")[0].strip().lower() == SIZE_TYPE:
+        known = read_known_size(body)
+        if known == asked.old == size:
+            return Contradicts(f"its log of {size} entries is another one than ours")
+        if known != asked.old:
+            return HasSeen(known)
+    raise TlogError(f"it answers {status}{_SAYS.get(status, '')}")
+
+
+_SAYS = {
+    403: ": our signature does not hold by the key that it has of us (`mta log head` shows ours)",
+    404: ": it does not know our log; it needs our key (`mta log head`)",
+}
+
+
 def read_known_size(body: bytes) -> int:
     """The size that a witness tells in a 409 of SIZE_TYPE. Raises TlogError.
 

@@ -79,7 +79,7 @@ async def send(request: Request, who: Proven) -> Response:
         site_of(request).log.warning(events.WEB_LATER, reason=f"an answer was refused: {refused}")
         return told(request, "reply.refused", 422, back=who.item)
     except MtaError as error:
-        site_of(request).log.error(events.ALARM, what="portal.answer", text=str(error))
+        site_of(request).log.error(events.ALARM, alarm="portal.answer", text=str(error))
         return told(request, "later", 503, back=who.item)
     return go(f"/v/{who.item}/replied")
 

@@ -67,7 +67,7 @@ class Desk:
             async with asyncio.timeout(_SECONDS_TO_SEND):
                 await self.courier.send_code(letter.to, self.code_mail(letter, t))
         except (MtaError, TimeoutError) as error:
-            self.log.error(events.ALARM, what="portal.code", text=f"a code could not be sent: {error or 'no answer'}")
+            self.log.error(events.ALARM, alarm="portal.code", text=f"a code could not be sent: {error or 'no answer'}")
         except Exception as error:  # nobody waits for this task
             self.log.defect("portal.code", error)
 

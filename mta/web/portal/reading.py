@@ -81,7 +81,7 @@ class Proved:
             site_of(request).log.warning(events.WEB_LATER, reason=str(error))
             return told(request, "later", 503)
         except (TdfError, UsageError) as error:
-            site_of(request).log.error(events.ALARM, what="portal.item", text=str(error))
+            site_of(request).log.error(events.ALARM, alarm="portal.item", text=str(error))
             return told(request, "broken", 500)
 
 

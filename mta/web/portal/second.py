@@ -88,7 +88,7 @@ async def send_sms(request: Request, who: Proven) -> Response:
         if not await desk.channels.send_code(who, t("sms.text", host=desk.house.host, code="{code}")):
             return told(request, "busy", 429)
     except MtaError as error:
-        site_of(request).log.error(events.ALARM, what="portal.sms", text=str(error))
+        site_of(request).log.error(events.ALARM, alarm="portal.sms", text=str(error))
         return told(request, "later", 503)
     return go(f"/v/{who.item}/second?sent=1")
 

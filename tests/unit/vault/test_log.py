@@ -17,6 +17,7 @@ from mta.rfc.tlog.event import SALT
 from mta.rfc.tlog.merkle import verify_consistency
 from mta.rfc.tlog.proof import read_receipt, verify_receipt
 from mta.vault import log
+from mta.vault.tree import consistency, log_key
 from tests.support.vault import BOB, World, actor, vault_world
 
 
@@ -30,7 +31,7 @@ async def test_a_whole_log_is_good_and_its_checkpoint_signed(tmp_path: Path):
     async with vault_world(tmp_path) as world:
         await fill(world, 3)
         note = await log.checkpoint(world.vault)
-        signed, _ = open_checkpoint(note.encode(), log.log_key(world.vault))
+        signed, _ = open_checkpoint(note.encode(), log_key(world.vault))
         assert (signed.size, signed.origin) == (5, "portal.contoso.example/log")
         assert await log.checkpoint(world.vault) == note  # it has not grown
         await fill(world, 1)
@@ -80,10 +81,10 @@ async def test_a_receipt_holds_for_who_has_the_logs_key_alone(tmp_path: Path, nu
         receipt = read_receipt(await log.receipt(world.vault, number))
         salt, story = receipt.extra[:SALT], receipt.extra[SALT:]
         entry = hashlib.sha256(salt + story).digest()
-        proven = verify_receipt(receipt, entry, log.log_key(world.vault))
+        proven = verify_receipt(receipt, entry, log_key(world.vault))
         assert (proven.checkpoint.size, json.loads(story)["seq"]) == (322, number)
         with pytest.raises(TlogError):
-            verify_receipt(receipt, hashlib.sha256(salt + story + b" ").digest(), log.log_key(world.vault))
+            verify_receipt(receipt, hashlib.sha256(salt + story + b" ").digest(), log_key(world.vault))
 
 
 def _event(world: World) -> VaultEvent:
@@ -96,7 +97,7 @@ async def test_a_later_log_is_proven_to_continue_an_earlier_one(tmp_path: Path):
         before = await world.vault.store.head()
         await world.vault.store.record(*[_event(world)] * 300)
         after = await world.vault.store.head()
-        proof = await log.consistency(world.vault, before.size, after.size)
+        proof = await consistency(world.vault, before.size, after.size)
         verify_consistency(before.size, before.root, after.size, after.root, proof)
         with pytest.raises(TlogError):
             verify_consistency(before.size, after.root, after.size, after.root, proof)

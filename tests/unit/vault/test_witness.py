@@ -14,7 +14,8 @@ from mta.rfc.tlog.grow import Frontier, append
 from mta.rfc.tlog.merkle import leaf_hash
 from mta.rfc.tlog.note import Note, read_note, read_signatures, sign_note
 from mta.rfc.tlog.witness import AddCheckpoint, Verdict, write_request
-from mta.vault.log import checkpoint, log_key
+from mta.vault.log import checkpoint
+from mta.vault.tree import log_key
 from mta.vault.witness import answer, witness_key
 from tests.support.vault import BOB, World, vault_world
 

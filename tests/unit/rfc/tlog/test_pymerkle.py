@@ -11,7 +11,8 @@ from pymerkle.proof import InvalidProof
 from mta.rfc.tlog.checkpoint import open_checkpoint
 from mta.rfc.tlog.merkle import leaf_hash
 from mta.rfc.tlog.proof import read_receipt
-from mta.vault.log import checkpoint, log_key, receipt
+from mta.vault.log import checkpoint, receipt
+from mta.vault.tree import log_key
 from tests.support.vault import BOB, World, vault_world
 
 

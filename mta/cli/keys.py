@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mta.app import acting_for, load, resolver
-from mta.config.dkim import GOOD_BITS, SigningKey, in_force, load_key
+from mta.config.dkim import GOOD_BITS, SigningKey, load_key
 from mta.config.load import Examination
 from mta.config.problems import Path, Report, in_order
 from mta.config.values import ValueFault, domain_name, selector
 from mta.contract.configuration import Configuration
-from mta.contract.dkim import DkimKey
+from mta.contract.dkim import DkimKey, in_force
 from mta.errors import UsageError
 from mta.policy.published import ended, judge_record
 from mta.ports import Resolver

@@ -1,19 +1,23 @@
-"""The keys that sign for our domains: their files judged, and which of them sign today."""
+"""`domains.X.dkim` and `server.arc`: the keys that sign for our domains, and the one that seals; their files judged."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from pydantic import Field
 
 from mta.config.files import Files, Finding, read, warn_if_open
 from mta.config.problems import Path, Report
-from mta.config.schema_authentication import DkimKeyKeys, SealKeys
-from mta.contract.dkim import DkimKey, SealingKey
+from mta.config.words import DomainName, FilePath, Keys, Moment, Selector, optional
+from mta.contract.connectors import Connector
+from mta.contract.dkim import DkimKey, SealingKey, in_force
+from mta.contract.server import Server
 from mta.contract.values import TOKEN
 from mta.errors import ConfigurationError
 from mta.rfc.dkim.key import RSA_BITS, PublicKey
@@ -21,6 +25,28 @@ from mta.rfc.dkim.record import kind_of, record_name
 
 SigningKey = RSAPrivateKey | Ed25519PrivateKey
 GOOD_BITS, COMMON_BITS = 2048, 4096
+
+
+class SealKeys(Keys):
+    """What seals mail with ARC."""
+
+    domain: DomainName = Field(description="In whose name: the domain that others list as a trusted sealer.")
+    selector: Selector = Field(description="The name of the key: its record is at SELECTOR._domainkey.DOMAIN.")
+    key: FilePath = Field(description="PEM file of the private key, RSA or Ed25519, without a passphrase.")
+
+
+class DkimKeyKeys(Keys):
+    """A key that signs mail of a domain of ours."""
+
+    selector: Selector = Field(description="The name of the key: its record is at SELECTOR._domainkey.DOMAIN.")
+    key: FilePath = Field(description="PEM file of the private key, RSA or Ed25519, without a passphrase.")
+    from_: Moment | None = optional(
+        "When it begins to sign, a date or a date and time (UTC); without it at once.", alias="from"
+    )
+    until: Moment | None = optional("When it no longer signs; without it there is no end.")
+    service: Literal["email", "tlsrpt"] = optional(
+        "`tlsrpt`: it signs TLS reports and nothing else; its record says so.", "email"
+    )
 
 
 def build_keys(name: str, keys: Iterable[DkimKeyKeys], files: Files, place: tuple[Report, Path]) -> tuple[DkimKey, ...]:
@@ -48,6 +74,8 @@ def build_keys(name: str, keys: Iterable[DkimKeyKeys], files: Files, place: tupl
         if public is not None:
             built = replace(built, algorithm=f"{kind_of(public)}-sha256")
         found.setdefault(built.selector, built)
+    if found and not in_force(found.values(), files.now):
+        report.warning(path, f"no key is in force today: mail of {name} leaves unsigned", "see `from` and `until`")
     return tuple(found.values())
 
 
@@ -64,17 +92,6 @@ def build_sealing_key(keys: SealKeys, files: Files, place: tuple[Report, Path]) 
             message = "few who verify ARC know Ed25519: to them the chain is broken"
             report.warning((*path, "key"), message, "an RSA key of 2048 bits is understood everywhere")
     return SealingKey(keys.domain, built)
-
-
-def in_force(keys: Iterable[DkimKey], now: float) -> tuple[DkimKey, ...]:
-    """The keys that sign at epoch second `now`: of each algorithm and service the one that began last."""
-    valid = [key for key in keys if key.since <= now and (not key.until or now < key.until)]
-    latest: dict[tuple[str, str], DkimKey] = {}
-    for key in valid:
-        kind = (key.algorithm, key.service)
-        if kind not in latest or key.since >= latest[kind].since:
-            latest[kind] = key
-    return tuple(key for key in valid if latest[key.algorithm, key.service] is key)
 
 
 def load_key(file: str) -> SigningKey:
@@ -121,3 +138,15 @@ def _read_key(file: str, finding: Finding) -> SigningKey | None:
         finding.fault(f"the key in {file} is neither RSA nor Ed25519", "DKIM knows these two")
         return None
     return key
+
+
+def check_sealing(server: Server, connectors: Iterable[Connector], report: Report) -> None:
+    """Report seals that are wanted and cannot be made, and a key that seals nothing."""
+    sealing = [connector for connector in connectors if connector.outbound.arc == "seal" and connector.own_outbound]
+    for connector in sealing:
+        if server.arc is None:
+            path: Path = ("connectors", connector.name, "outbound", "arc")
+            report.missing(path, "there is no key to seal with", "write server.arc: {domain, selector, key}")
+    if server.arc is not None and not sealing:
+        hint = "write arc: seal in the outbound of those who trust your seal"
+        report.warning(("server", "arc"), "no connector seals: this is without effect", hint, key=True)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from mta.config.schema import Settings
+from mta.config.settings import Settings
 
 
 class _Schema(GenerateJsonSchema):

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mta.config import build
-from mta.config.directory import build_directory, build_static
 from mta.config.files import Files, Finding, read
 from mta.config.marks import Document, parse
 from mta.config.problems import Marks, Problem, Report, in_order
-from mta.config.protection import build_protection
-from mta.config.schema import Settings, witnesses_of
-from mta.config.semantics import Plan, check
-from mta.config.triggers import with_labels
+from mta.config.settings import build, check
 from mta.config.validate import validate
-from mta.config.values import ValueFault, domain_name
+from mta.config.workshop import Workshop
 from mta.contract.ailments import mark
 from mta.contract.configuration import Configuration
-from mta.contract.protection import Protection
-from mta.contract.server import Server
 from mta.contract.watch import Stamp
 from mta.errors import ConfigurationError
-from mta.model.message import OUR_OWN
-
-_CONNECTOR_NAME = re.compile(r"[\w][\w.+-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +93,7 @@ def examine_text(text: str, path: str, *, now: float, cpus: int) -> Examination:
     if settings is None:
         return _unusable(report.problems)
     files = Files(os.path.dirname(os.path.abspath(path)), now, report)
-    plan = _plan(settings, named, build.Workshop(report, files, cpus))
+    plan = build(settings, named, Workshop(report, files, cpus))
     check(plan, report)
     warnings, ailments = tuple(in_order(report.warnings)), tuple(in_order(report.ailments))
     if report.problems or plan.server is None:
@@ -134,44 +123,3 @@ def _connector_names(document: Document) -> frozenset[str]:
     connectors: Any = document.data.get("connectors")
     holes = {str(path[1]) for path in document.holes if len(path) == 2 and path[0] == "connectors"}
     return frozenset(connectors if isinstance(connectors, dict) else ()) | holes
-
-
-def _protection(settings: Settings, server: Server | None, shop: build.Workshop) -> Protection | None:
-    if settings.protection is None or server is None:
-        return None
-    return build_protection(settings.protection, shop.files, server.postmaster, witnesses_of(settings))
-
-
-def _plan(settings: Settings, named: frozenset[str], shop: build.Workshop) -> Plan:
-    report = shop.report
-    for name in settings.connectors:
-        if not _CONNECTOR_NAME.fullmatch(name):
-            hint = "use letters, digits, - _ + and dots, at most 100"
-            report.problem(("connectors", name), "this cannot be the name of a connector", hint, key=True)
-        elif name in OUR_OWN:
-            message = f"{name} is what the mail is called that this relay writes itself"
-            report.problem(("connectors", name), message, "choose another name", key=True)
-    server = None if ("server",) in report.damaged else build.build_server(settings.server, shop)
-    domains, connectors = build.build_domains(settings, shop), build.build_connectors(settings, shop)
-    connectors = with_labels(connectors, settings.protection.labels if settings.protection else {})
-    static = build_static(settings.connectors, connectors, shop.files, report)
-    return Plan(
-        settings=settings,
-        server=server,
-        domains=domains,
-        connectors=connectors,
-        directory=build_directory(settings.directory, shop.files, report, static),
-        written=_written(settings),
-        named=named,
-        protection=_protection(settings, server, shop),
-    )
-
-
-def _written(settings: Settings) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for written in settings.domains:
-        try:
-            found.setdefault(domain_name(written), written)
-        except ValueFault:
-            continue  # build_domains reported it
-    return found

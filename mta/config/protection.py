@@ -10,10 +10,13 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from mta.config import values
 from mta.config.files import Files
 from mta.config.problems import Path, Report, did_you_mean, shown
-from mta.config.schema_limits import Duration
-from mta.config.schema_words import (
+from mta.config.second_channels import SmsKeys, build_sms, check_channels, check_sms
+from mta.config.triggers import TriggerKeys, build_trigger, check_triggers
+from mta.config.witness import WitnessKeys, build_witnesses
+from mta.config.words import (
     Address,
     DomainName,
+    Duration,
     FilePath,
     KeyPairKeys,
     Keys,
@@ -24,9 +27,6 @@ from mta.config.schema_words import (
     Text,
     optional,
 )
-from mta.config.second_channels import SmsKeys, build_sms, check_channels, check_sms
-from mta.config.triggers import TriggerKeys, build_trigger, check_triggers
-from mta.config.witness import WitnessKeys, build_witnesses
 from mta.contract.protection import RECIPIENTS, Client, Issuer, Label, Marking, Portal, Protection, RootKeyPlace
 from mta.contract.readers import reader_name
 from mta.contract.server import Server

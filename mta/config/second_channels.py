@@ -12,7 +12,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from mta.config import values
 from mta.config.files import Files
 from mta.config.problems import Path, Report, shown
-from mta.config.schema_words import FilePath, Keys, Text, optional
+from mta.config.words import FilePath, Keys, Text, optional
 from mta.contract.protection import Label, SmsGateway
 from mta.contract.readers import reader_name
 from mta.rfc.smtp.address import AddressError

@@ -11,8 +11,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 
 from mta.config import values
 from mta.config.problems import Path, Report, did_you_mean, shown
-from mta.config.schema_limits import SIZE_SCHEMA
-from mta.config.schema_words import Keys, Text, optional
+from mta.config.words import Keys, Size, Text, optional
 from mta.contract.connectors import Connector
 from mta.contract.outbound import Protect
 from mta.contract.protection import Trigger
@@ -34,7 +33,6 @@ def _pattern(value: object) -> re.Pattern[str]:
 
 
 Pattern = Annotated[re.Pattern[str], PlainValidator(_pattern), WithJsonSchema({"type": "string"})]
-Size = Annotated[int, PlainValidator(values.size), WithJsonSchema(SIZE_SCHEMA)]
 
 
 class TriggerKeys(Keys):

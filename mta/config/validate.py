@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from mta.config.marks import Document
 from mta.config.problems import Path, Report, did_you_mean, shown
-from mta.config.schema import Settings
-from mta.config.schema_words import TAGS
+from mta.config.settings import Settings
+from mta.config.words import TAGS
 
 _ROUNDS = 12  # each round takes away what the round before found; depth of the schema bounds it
 _STAND_IN = {"hostname": "unknown.invalid"}  # so that the rest is examined even if `server` cannot be

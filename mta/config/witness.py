@@ -11,7 +11,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from mta.config import values
 from mta.config.files import Files
 from mta.config.problems import Path, Report, did_you_mean, shown
-from mta.config.schema_words import FilePath, Keys, optional
+from mta.config.words import FilePath, Keys, optional
 from mta.contract.protection import Witness
 from mta.errors import TlogError
 from mta.rfc.tlog.note import KeyType, VerifierKey, read_key

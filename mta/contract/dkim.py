@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -26,3 +27,14 @@ class SealingKey:
 
     domain: str
     key: DkimKey
+
+
+def in_force(keys: Iterable[DkimKey], now: float) -> tuple[DkimKey, ...]:
+    """The keys that sign at epoch second `now`: of each algorithm and service the one that began last."""
+    valid = [key for key in keys if key.since <= now and (not key.until or now < key.until)]
+    latest: dict[tuple[str, str], DkimKey] = {}
+    for key in valid:
+        kind = (key.algorithm, key.service)
+        if kind not in latest or key.since >= latest[kind].since:
+            latest[kind] = key
+    return tuple(key for key in valid if latest[key.algorithm, key.service] is key)

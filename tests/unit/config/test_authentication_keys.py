@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from mta.config.dkim import in_force, load_key
+from mta.config.dkim import load_key
 from mta.contract.authentication import Authentication
-from mta.contract.dkim import DkimKey, SealingKey
+from mta.contract.dkim import DkimKey, SealingKey, in_force
 from mta.contract.inbound import Inbound
 from mta.errors import ConfigurationError
 from tests.unit.config.support import SERVER, built, examined, lines

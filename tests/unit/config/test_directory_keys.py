@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mta.adapters.pki import Authority
+from mta.config.directory.values import LdapPlace, fetch_host, ldap_filter, ldap_url
 from mta.config.values import ValueFault
-from mta.config.values_directory import LdapPlace, fetch_host, ldap_filter, ldap_url
 from mta.contract.directory import CertSource, Directory, FolderSource, HarvestedSource, LdapSource, SmimeaSource
 from mta.contract.watch import stamp
 from tests.support.people import der, pem

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mta.config import jsonschema
-from mta.config.schema_limits import DESCRIPTIONS, MAY_BE_ZERO, kind
+from mta.config.limits import DESCRIPTIONS, MAY_BE_ZERO, kind
 from mta.config.validate import known_keys
 from mta.contract.limits import Limits
 from tests.unit.config.support import built, examined, lines

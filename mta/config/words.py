@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
@@ -75,6 +75,13 @@ def _authserv_id(value: object) -> str:
     return given
 
 
+def positive(value: Any) -> Any:
+    """The value, if it is more than 0. Raises ValueFault."""
+    if value <= 0:
+        raise values.ValueFault("expected more than 0", "remove the key to have the default")
+    return value
+
+
 Text = Annotated[str, PlainValidator(_text), _text_schema()]
 FilePath = Annotated[str, PlainValidator(_text), _text_schema()]
 DomainName = Annotated[str, PlainValidator(values.domain_name), _text_schema()]
@@ -107,6 +114,26 @@ AuthservId = Annotated[str, PlainValidator(_authserv_id), _text_schema()]
 TokenUrl = Annotated[str, PlainValidator(values.token_url), _text_schema("^https?://")]
 Switch = Annotated[bool, Field(strict=True)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]  # 0.01: one of a hundred
+
+DURATION_SCHEMA = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?[smhdw]$"}]
+}
+SIZE_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(B|kB|KB|MB|GB|KiB|MiB|GiB|k|K|M|G)?$"},
+    ]
+}
+Duration = Annotated[float, PlainValidator(values.duration), WithJsonSchema(DURATION_SCHEMA)]
+Pause = Annotated[
+    float, PlainValidator(lambda value: positive(values.duration(value))), WithJsonSchema(DURATION_SCHEMA)
+]
+DurationOrOff = Annotated[
+    float | Literal["off"],
+    PlainValidator(lambda value: value if value == "off" else positive(values.duration(value))),
+    WithJsonSchema({"anyOf": [*DURATION_SCHEMA["anyOf"], {"const": "off"}]}),
+]
+Size = Annotated[int, PlainValidator(values.size), WithJsonSchema(SIZE_SCHEMA)]
 
 
 def optional(description: str, default: Any = None, **more: Any) -> Any:

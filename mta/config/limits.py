@@ -1,41 +1,16 @@
-"""The `limits` object: one key for every field of contract_limits.Limits, with the same default."""
+"""`server.limits`: one key for every field of the contract's Limits, with the same default; what is checked of them."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model
 
 from mta.config import values
-from mta.config.problems import shown
+from mta.config.problems import Report, shown
+from mta.config.words import DURATION_SCHEMA, SIZE_SCHEMA, positive
 from mta.contract.limits import Limits
-
-
-def _positive(value: Any) -> Any:
-    if value <= 0:
-        raise values.ValueFault("expected more than 0", "remove the key to have the default")
-    return value
-
-
-DURATION_SCHEMA = {
-    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?[smhdw]$"}]
-}
-SIZE_SCHEMA = {
-    "anyOf": [
-        {"type": "integer", "minimum": 0},
-        {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(B|kB|KB|MB|GB|KiB|MiB|GiB|k|K|M|G)?$"},
-    ]
-}
-Duration = Annotated[float, PlainValidator(values.duration), WithJsonSchema(DURATION_SCHEMA)]
-Pause = Annotated[
-    float, PlainValidator(lambda value: _positive(values.duration(value))), WithJsonSchema(DURATION_SCHEMA)
-]
-DurationOrOff = Annotated[
-    float | Literal["off"],
-    PlainValidator(lambda value: value if value == "off" else _positive(values.duration(value))),
-    WithJsonSchema({"anyOf": [*DURATION_SCHEMA["anyOf"], {"const": "off"}]}),
-]
 
 DESCRIPTIONS: dict[str, str] = {
     "message_size": "Largest message taken, announced with SIZE; a larger one gets 552.",
@@ -130,7 +105,7 @@ def _definition(field: dataclasses.Field[Any]) -> Any:
     read, schema = _TYPES[what]
     if field.name in MAY_BE_ZERO:
         return Annotated[Any, PlainValidator(read), WithJsonSchema(schema)], described
-    return Annotated[Any, PlainValidator(lambda value: _positive(read(value))), WithJsonSchema(schema)], described
+    return Annotated[Any, PlainValidator(lambda value: positive(read(value))), WithJsonSchema(schema)], described
 
 
 LimitsModel: type[BaseModel] = create_model(
@@ -141,6 +116,14 @@ LimitsModel: type[BaseModel] = create_model(
 """The pydantic model of `server.limits`."""
 
 
-def limits(model: BaseModel) -> Limits:
+def build_limits(model: BaseModel) -> Limits:
     """The contract's limits from the validated object."""
     return Limits(**{name: getattr(model, name) for name in DESCRIPTIONS})
+
+
+def check_limits(limits: Limits, report: Report) -> None:
+    """Report a lower bound that is above its upper one."""
+    for low, high in (("retry_min", "retry_max"), ("soft_errors", "hard_errors")):
+        if getattr(limits, low) > getattr(limits, high):
+            message = f"{low} ({getattr(limits, low):g}) is more than {high} ({getattr(limits, high):g})"
+            report.problem(("server", "limits", low), message)

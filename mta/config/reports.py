@@ -1,17 +1,51 @@
-"""Contradictions of `server.reports`."""
+"""`server.reports`: daily reports, those that other domains ask of us and those that they send us."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from mta.config.problems import Path, Report, did_you_mean
-from mta.config.schema_reports import ReportsKeys
+from mta.config.words import Address, Duration, Keys, Switch, Text, optional
 from mta.contract.connectors import DEFAULT, Connector
 from mta.contract.domains import Domain
+from mta.contract.reports import Reports
 from mta.contract.server import Server
+from mta.model.address import Mailbox
 from mta.rfc.smtp.address import parse_mailbox
 
 _PATH: Path = ("server", "reports")
+
+
+class ReportsKeys(Keys):
+    """What is counted for daily reports, and where they go. Writing the object begins the counting."""
+
+    from_: Address | None = optional("Who reports, and may be asked about them; default: the postmaster.", alias="from")
+    organization: Text | None = optional("The name we report under; default: the domain of `from`.")
+    dmarc: Switch = optional("Count for DMARC aggregate reports (RFC 9990) what inbound mail was found to be.", True)
+    tls: Switch = optional("Count for TLS reports (RFC 8460) what sessions with MX hosts came to.", True)
+    send: Switch = optional("Send the reports to the domains that ask for them; else they are kept only.", False)
+    connector: Text = optional(
+        "Whose `outbound` governs report mail to those whom no partner's connector claims.", "default"
+    )
+    private_collectors: Switch = optional("Also deliver by HTTPS to private and loopback addresses.", False)
+    receive: list[Address] = optional("Addresses of ours at which reports of others arrive: they are kept, too.", [])
+    keep: Duration = optional("How long reports are kept, ours and those of others.", 7_776_000.0)
+
+
+def build_reports(keys: ReportsKeys, hostname: str, postmaster: Mailbox | None) -> Reports:
+    """`server.reports`; without `from` the postmaster reports."""
+    from_ = keys.from_ or postmaster
+    return Reports(
+        from_=from_.in_ascii if from_ else f"postmaster@{hostname}",
+        organization=keys.organization or (from_.ascii_domain if from_ else hostname),
+        dmarc=keys.dmarc,
+        tls=keys.tls,
+        send=keys.send,
+        connector=keys.connector,
+        private_collectors=keys.private_collectors,
+        receive=frozenset(address.key for address in keys.receive),
+        keep=keys.keep,
+    )
 
 
 def check_reports(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -145,7 +145,9 @@ class Spool(Protocol):
 
 
 class QueueStore(Protocol):
-    """A durable queue with one owner. When a coroutine that changes it returns, the change survives a power cut.
+    """A durable queue. It has one owner, or several nodes share it: each claims for itself.
+
+    When a coroutine that changes it returns, the change survives a power cut.
 
     `siblings` is set by the server: how many sessions are between MAIL and the reply to their message, those inside
     `enqueue` included. The store may wait a moment for them to share a commit.
@@ -170,6 +172,10 @@ class QueueStore(Protocol):
 
     async def claim(self, now: float, limit: int) -> list[QueuedMessage]:
         """Due messages, earliest first, not claimed by anyone; `states` holds only the due recipients."""
+        ...
+
+    def gate(self, message_id: str) -> Callable[[], bool]:
+        """What to ask before the final dot of a claimed message: whether nobody else can have it by now."""
         ...
 
     async def waiting(self, now: float, limit: int) -> list[WaitingRecipient]:

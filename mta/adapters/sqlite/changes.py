@@ -6,9 +6,10 @@ from collections.abc import Collection
 
 import apsw
 
+from mta.adapters.queue_rows import plain
 from mta.adapters.sqlite import envelopes
 from mta.adapters.sqlite.damage import HANDLE
-from mta.adapters.sqlite.rows import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, Incoming, IncomingForm, plain
+from mta.adapters.sqlite.rows import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, Incoming, IncomingForm
 from mta.adapters.sqlite.states import ENDS_FROM_QUEUED, IS_OPEN
 from mta.adapters.sqlite.work import Work
 from mta.errors import LocalProtocolError

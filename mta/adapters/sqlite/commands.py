@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from mta.adapters.queue_rows import plain, to_json
 from mta.adapters.sqlite import changes, queries
 from mta.adapters.sqlite.conditions import WINDOW, conditions, narrowest, recipients_meant
-from mta.adapters.sqlite.rows import plain, to_json
 from mta.adapters.sqlite.work import Work
 from mta.adapters.sqlite.writer import Writer
 from mta.model.lifecycle import FINAL

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mta.adapters.queue_rows import address_bounds, plain
 from mta.adapters.sqlite.damage import HANDLE
-from mta.adapters.sqlite.rows import plain
 from mta.adapters.sqlite.work import Work
-from mta.model.address import ascii_lower, unquoted
 from mta.ports import QueueFilter
-from mta.rfc.idna.encode import a_labels
 
 WINDOW = 2000  # messages looked at in one go where no index answers, so that commits get in between
 
@@ -48,23 +46,10 @@ def _any_recipient(sql: str) -> str:
 
 def _address(column: str, text: str) -> tuple[str, tuple[object, ...]]:
     """`bob@x.example`, `x.example`, or `<>` for the null sender."""
-    text = plain(text.strip())
-    if text == "<>":
-        return f"{column} = ?", ("",)
-    local, at, domain = text.removeprefix("<").removesuffix(">").rpartition("@")
-    domain = _domain(domain)
-    if not at or not local:
-        return f"{column} >= ? AND {column} < ?", (f"{domain}@", f"{domain}A")  # "A" follows "@"
-    return f"{column} = ?", (f"{domain}@{ascii_lower(unquoted(local))}",)
-
-
-def _domain(text: str) -> str:
-    """As it stands there: in A-labels, whichever a person writes; and without the dot at the end."""
-    text = text.removesuffix(".")
-    try:
-        return a_labels(text)
-    except ValueError:
-        return ascii_lower(text)
+    low, before = address_bounds(text)
+    if before:
+        return f"{column} >= ? AND {column} < ?", (low, before)
+    return f"{column} = ?", (low,)
 
 
 def narrowest(work: Work, given: tuple[Condition, ...]) -> Condition | None:

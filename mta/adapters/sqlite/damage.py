@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-from mta.adapters.sqlite.rows import event_out, plain
+from mta.adapters.queue_rows import event_out, plain
 from mta.adapters.sqlite.work import Work
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
-from mta.adapters.sqlite.rows import Incoming, envelope_in, to_json
+from mta.adapters.queue_rows import envelope_in, to_json
+from mta.adapters.sqlite.rows import Incoming
 from mta.adapters.sqlite.spool import remove
 from mta.model.envelope import Envelope
 

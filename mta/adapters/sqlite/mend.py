@@ -12,10 +12,10 @@ from collections import Counter
 
 import apsw
 
+from mta.adapters.queue_rows import address_key
 from mta.adapters.sqlite.claims import Numbers
 from mta.adapters.sqlite.damage import PLACES, quarantine, shown
 from mta.adapters.sqlite.queries import NEVER, record
-from mta.adapters.sqlite.rows import address_key
 from mta.adapters.sqlite.states import IS_NO_STATE, IS_OPEN, IS_QUEUED
 from mta.adapters.sqlite.work import Tuning, Work
 from mta.model.lifecycle import HELD

@@ -12,16 +12,10 @@ from zlib import crc32
 
 import apsw
 
+from mta.adapters.queue_rows import event_in
 from mta.adapters.sqlite.conditions import WINDOW, Condition, conditions, narrowest
 from mta.adapters.sqlite.damage import history, shown
-from mta.adapters.sqlite.rows import (
-    MESSAGE_COLUMNS,
-    STATE_COLUMNS,
-    StoredContent,
-    event_in,
-    message_in,
-    recipient_in,
-)
+from mta.adapters.sqlite.rows import MESSAGE_COLUMNS, STATE_COLUMNS, StoredContent, message_in, recipient_in
 from mta.adapters.sqlite.states import IS_QUEUED
 from mta.adapters.sqlite.work import Work
 from mta.adapters.sqlite.writer import Writer

@@ -1,4 +1,4 @@
-"""A message as rows and back: compact JSON, search keys, checksums."""
+"""A message as rows of the queue file and back."""
 
 from __future__ import annotations
 
@@ -8,96 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
-from pydantic_core import to_json as fast_json
-
+from mta.adapters.queue_rows import address_key, envelope_in, envelope_out, plain, row_checksum, to_json
 from mta.adapters.sqlite.spool import FileSpool
 from mta.errors import LocalProtocolError, StorageError
-from mta.model.address import Mailbox
-from mta.model.envelope import Envelope, Recipient
+from mta.model.envelope import Envelope
 from mta.model.frozen import frozen
 from mta.model.lifecycle import OPEN, QUEUED
 from mta.model.message import Content, NewForm, QueuedMessage, RecipientState
-from mta.ports import Event
 
 MESSAGE_COLUMNS = (
     "id, received, sender, inbound, hops, size, file, head_size, crc, check_crc, envelope, evidence, prefix"
 )
 RECIPIENT_COLUMNS = "idx, connector, state, due, attempts, reason, warned, word"  # of a new recipient
 STATE_COLUMNS = f"{RECIPIENT_COLUMNS}, form"
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-
-
-def to_json(value: object) -> str:
-    """Compact JSON. Raises LocalProtocolError for anything but JSON types."""
-    try:
-        return fast_json(value).decode()
-    except ValueError:  # a lone surrogate (an undecodable byte of a peer): as an escape; or no JSON type
-        pass
-    try:
-        return _encode(value)
-    except (TypeError, ValueError) as error:
-        raise LocalProtocolError(f"only JSON types can be stored with a message: {error}") from error
-
-
-def plain(text: str) -> str:
-    """`text` as the database can hold it: a lone surrogate (an undecodable byte of a peer) becomes its escape."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def address_key(mailbox: Mailbox | None) -> str:
-    """`domain@local`: one index then serves whole addresses (equal) and domains (a range)."""
-    if mailbox is None:
-        return ""
-    local, _, domain = mailbox.key.rpartition("@")
-    return plain(f"{domain}@{local}")
-
-
-def _mailbox_out(mailbox: Mailbox) -> list[str]:
-    return [mailbox.local, mailbox.domain, mailbox.ascii_domain]
-
-
-def envelope_out(envelope: Envelope) -> str:
-    """The envelope as JSON: sender or null, recipients, then the parameters."""
-    sender = envelope.sender
-    return to_json(
-        {
-            "sender": sender and _mailbox_out(sender),
-            "recipients": [[*_mailbox_out(r.mailbox), r.notify, r.orcpt] for r in envelope.recipients],
-            "body": envelope.body,
-            "smtputf8": envelope.smtputf8,
-            "ret": envelope.ret,
-            "envid": envelope.envid,
-            "size": envelope.size,
-            **({"tls": envelope.tls} if envelope.tls else {}),
-        }
-    )
-
-
-def envelope_in(text: str) -> Envelope:
-    """The envelope that `envelope_out` wrote."""
-    raw: dict[str, Any] = json.loads(text)
-    return Envelope(
-        sender=Mailbox(*raw["sender"]) if raw["sender"] else None,
-        recipients=tuple(
-            Recipient(Mailbox(local, domain, ascii_domain), tuple(notify), orcpt)
-            for local, domain, ascii_domain, notify, orcpt in raw["recipients"]
-        ),
-        body=raw["body"],
-        smtputf8=raw["smtputf8"],
-        ret=raw["ret"],
-        envid=raw["envid"],
-        size=raw["size"],
-        tls=raw.get("tls", ""),
-    )
-
-
-def row_checksum(fixed: tuple[object, ...], texts: tuple[str, str], prefix: bytes) -> int:
-    """CRC-32 over all of a message row that never changes."""
-    crc = crc32(repr(fixed).encode("utf-8", "backslashreplace"))
-    for text in texts:
-        crc = crc32(text.encode(), crc)
-    return crc32(prefix, crc)
 
 
 @frozen
@@ -193,23 +116,6 @@ def message_in(
         raise StorageError("the record has more recipients than its envelope")
     stored = content(StoredContent(size, file, head_size, crc))
     return QueuedMessage(identity, envelope, stored, prefix, received, inbound, states, evidence, hops)
-
-
-def event_out(event: Event) -> tuple[object, ...]:
-    """At, name, recipients, detail."""
-    return event.at, plain(event.name), to_json(event.recipients), to_json(event.detail)
-
-
-def event_in(row: tuple[Any, ...]) -> Event:
-    """The event that `event_out` wrote; one that cannot be read is shown as such."""
-    at, name, recipients, detail = row
-    try:
-        event = Event(float(at), name, json.loads(detail), tuple(json.loads(recipients)))
-    except (ValueError, TypeError) as error:
-        return Event(at if isinstance(at, float) else 0.0, str(name), {"damaged": str(error)})
-    if not isinstance(event.detail, dict) or not all(type(place) is int and place >= 0 for place in event.recipients):
-        return Event(event.at, str(name), {"damaged": f"recipients {recipients}, detail {detail}"})
-    return event
 
 
 def give_back(*taken: Incoming | IncomingForm) -> None:

@@ -9,11 +9,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from mta.adapters.queue_rows import event_out
 from mta.adapters.sqlite import changes, commands, damage, queries
 from mta.adapters.sqlite.alarms import Alarms
 from mta.adapters.sqlite.claims import Claims
 from mta.adapters.sqlite.faults import Unreadable
-from mta.adapters.sqlite.rows import Incoming, IncomingForm, StoredContent, event_out, give_back, prepare, prepare_form
+from mta.adapters.sqlite.rows import Incoming, IncomingForm, StoredContent, give_back, prepare, prepare_form
 from mta.adapters.sqlite.shard import OpenShard, open_folder
 from mta.adapters.sqlite.spool import FileSpool, Room, pieces, read_head, verify
 from mta.adapters.sqlite.waiting import WaitingRecipients

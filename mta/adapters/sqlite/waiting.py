@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from mta.adapters.queue_rows import plain
 from mta.adapters.sqlite.claims import Claims as Claimed
 from mta.adapters.sqlite.queries import ARE_NUMBERS, NEVER, Claims
-from mta.adapters.sqlite.rows import plain
 from mta.adapters.sqlite.states import IS_QUEUED
 from mta.adapters.sqlite.work import Work
 from mta.adapters.sqlite.writer import Writer
@@ -84,11 +84,19 @@ def make_due(work: Work, times: tuple[float, float, float, float]) -> int:
     return work.db.changes()
 
 
+def _ours() -> bool:
+    return True
+
+
 class WaitingRecipients:
-    """What a store answers of them."""
+    """What a store answers of them, and of those that are claimed."""
 
     _writer: Writer
     _claims: Claimed
+
+    def gate(self, message_id: str) -> Callable[[], bool]:
+        """What to ask before a final dot: nobody else can have what one process owns."""
+        return _ours
 
     async def waiting(self, now: float, limit: int) -> list[WaitingRecipient]:
         """Due recipients that nobody has claimed, earliest first."""

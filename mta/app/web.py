@@ -19,7 +19,7 @@ from mta.errors import MtaError, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
 from mta.ports.portal import SmsSender
-from mta.ports.vault import IssuerKeys
+from mta.ports.vault import IssuerSignIn
 from mta.vault.epochs import keep_epochs
 from mta.vault.expire import SYSTEM, expire, sweep
 from mta.vault.log import checkpoint
@@ -101,8 +101,9 @@ async def _serve(configuration: Configuration, vault: Vault, sockets: list[socke
     portal = configuration.server.portal
     assert portal is not None
     chain, key = portal.certificate or (None, None)
+    issuers = _issuers(configuration, vault)
     settings = uvicorn.Config(
-        application(Site(vault, portal, log, _issuers(configuration, vault), desk=_desk(configuration, vault, log))),
+        application(Site(vault, portal, log, issuers, desk=_desk(configuration, (vault, issuers), log))),
         lifespan="off",
         loop="uvloop",
         http="h11",
@@ -121,7 +122,7 @@ async def _serve(configuration: Configuration, vault: Vault, sockets: list[socke
     await _unhurried(settings).serve(sockets)
 
 
-def _issuers(configuration: Configuration, vault: Vault) -> IssuerKeys:
+def _issuers(configuration: Configuration, vault: Vault) -> IssuerSignIn:
     from mta.adapters.issuers import IssuerKeySets
     from mta.app.outside import resolver
 
@@ -129,7 +130,7 @@ def _issuers(configuration: Configuration, vault: Vault) -> IssuerKeys:
     return IssuerKeySets(lambda: names, vault.clock)
 
 
-def _desk(configuration: Configuration, vault: Vault, log: EventLog) -> Desk:
+def _desk(configuration: Configuration, below: tuple[Vault, IssuerSignIn], log: EventLog) -> Desk:
     """The readers' pages; their mail goes through the relay's own queue."""
     from mta.adapters.passkeys import WebAuthn
     from mta.app.courier import RelayCourier
@@ -139,7 +140,9 @@ def _desk(configuration: Configuration, vault: Vault, log: EventLog) -> Desk:
     assert server.portal is not None
     house = House(server.portal.url, server.hostname, server.postmaster, server.limits.message_size)
     passkeys = WebAuthn(server.portal.url, house.host)
-    return open_desk(vault, house, Outside(RelayCourier(configuration), passkeys, _sms(configuration)), log)
+    vault, issuers = below
+    outside = Outside(RelayCourier(configuration), passkeys, issuers, _sms(configuration))
+    return open_desk(vault, house, outside, log)
 
 
 def _sms(configuration: Configuration) -> SmsSender | None:

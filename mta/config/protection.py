@@ -169,6 +169,7 @@ class IdentityKeys(Keys):
     name: Text = Field(description="What people read.")
     issuer: IssuerUrl = Field(description="The issuer's identifier, exactly as its tokens say it.")
     client_id: Text = Field(description="Our id at the issuer: tokens must be for it, or for our key server.")
+    client_secret_file: FilePath | None = optional("File whose first line is our secret at the issuer.")
     domains: list[DomainName] = Field(description="Whose addresses it may vouch for.", min_length=1)
 
 
@@ -212,7 +213,7 @@ def build_protection(
         labels={id: _label(id, one) for id, one in keys.labels.items()},
         triggers=tuple(map(build_trigger, keys.triggers)),
         clients=tuple(_client(n, one, files) for n, one in enumerate(keys.clients)),
-        identities=tuple(Issuer(one.name, one.issuer, one.client_id, tuple(one.domains)) for one in keys.identities),
+        identities=tuple(_identity(n, one, files) for n, one in enumerate(keys.identities)),
         sms=build_sms(keys.sms, files),
         backup_window=keys.backup_window,
         foreign=keys.foreign,
@@ -223,6 +224,12 @@ def build_protection(
 
 def _root_key(keys: RootKeyKeys, files: Files) -> RootKeyPlace:
     return RootKeyPlace(keys.id, keys.key if keys.key.startswith(TOKEN) else files.resolve(keys.key))
+
+
+def _identity(place: int, keys: IdentityKeys, files: Files) -> Issuer:
+    path: Path = ("protection", "identities", place, "client_secret_file")
+    secret = files.password(keys.client_secret_file, path) if keys.client_secret_file else ""
+    return Issuer(keys.name, keys.issuer, keys.client_id, tuple(keys.domains), secret)
 
 
 def _client(place: int, keys: ClientKeys, files: Files) -> Client:

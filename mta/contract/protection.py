@@ -107,6 +107,7 @@ class Issuer:
     issuer: str
     client_id: str
     domains: tuple[str, ...]
+    secret: str = field(default="", repr=False)  # of ours at the issuer; empty: we are a public client there
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,27 @@ class IssuerKeys(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class IssuerPlaces:
+    """Where an issuer signs people in and hands out tokens; `basic`: our secret goes into `Authorization`."""
+
+    authorization: str
+    token: str
+    basic: bool = True
+
+
+class IssuerSignIn(IssuerKeys, Protocol):
+    """Other organisations' issuers, as a sign-in needs them."""
+
+    async def places(self, issuer: str) -> IssuerPlaces:
+        """From its discovery document. Raises IssuerAway."""
+        ...
+
+    async def exchange(self, issuer: str, fields: dict[str, str], client: tuple[str, str]) -> str:
+        """The ID token for a code; `client` are our id and secret. Raises IssuerAway; NotOpened if it refuses."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class SigningKeys:
     """What signs in our name: `policy` (ECDSA P-256) policies and access tokens, `log` (Ed25519) checkpoints."""
 

@@ -174,6 +174,12 @@ class Proofs:
             self._challenges[_hash(cookie)] = replace(found, wrong=found.wrong + 1)
         return None
 
+    async def vouched(self, link: str, address: str, issuer: str) -> Proven | None:
+        """Who was signed in by an issuer, if the link is theirs."""
+        grant, _, _ = await self._granted(_hash(link), address)
+        reader = address if grant is None or "@" not in grant.reader[1:] else grant.reader
+        return Proven(grant.item, grant.id, reader, first=f"oidc {issuer}") if grant else None
+
     async def _granted(self, place: bytes, typed: str) -> tuple[Grant | None, Item | None, str]:
         """The grant behind a link, if the typed address is one that it means, and four letters for every link.
 

@@ -53,6 +53,7 @@ RFC_MAY_IMPORT = {
     "smtp": {"idna"},
     "dkim": {"idna"},
     "jose": {"json"},
+    "oidc": {"jose"},
     "tdf": {"jose", "json"},
     "kas": {"jose", "json", "tdf"},
     "tlog": {"jose", "json"},

@@ -10,15 +10,14 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from mta.contract.protection import Client, Issuer
-from mta.contract.readers import reader_name
 from mta.errors import JoseError
+from mta.policy.vouch import address_in, vouched
 from mta.rfc.jose.algorithms import ALGORITHMS, PublicKey, signer
 from mta.rfc.jose.dpop import Proof, check_bound, verify_proof
 from mta.rfc.jose.dpop import Request as ProvenRequest
 from mta.rfc.jose.jwk import Jwk
 from mta.rfc.jose.jws import read_jws
 from mta.rfc.jose.jwt import ACCESS_TOKEN, Expected, make_token, verify_token
-from mta.rfc.smtp.address import AddressError
 from mta.web.site import Site
 
 LIFE = 300  # seconds
@@ -48,10 +47,10 @@ async def authenticate(site: Site, headers: Mapping[str, str], method: str, url:
     issuer = _issuer_of(site, token.strip())
     if issuer is None:
         claims = verify_token(token.strip(), (_own_key(site),), _expected(site))
-        address, how = _address(claims), str(claims.get("amr", "token"))
+        address, how = address_in(claims), str(claims.get("amr", "token"))
     else:
         claims = await _foreign_claims(site, issuer, token.strip())
-        address, how = _vouched(issuer, claims), f"oidc {issuer.name}"
+        address, how = vouched(issuer, claims), f"oidc {issuer.name}"
     check_bound(claims, proof)
     channels = () if issuer else tuple(how.split("+")[1:])
     return Caller(address, how, proof.key if proof else None, channels)
@@ -74,28 +73,6 @@ async def _foreign_claims(site: Site, issuer: Issuer, token: str) -> dict[str, A
             except JoseError as error:
                 failed = error
     raise failed
-
-
-def _address(claims: Mapping[str, Any]) -> str:
-    """The address of a token. Raises JoseError."""
-    address = claims.get("email")
-    try:
-        return reader_name(address) if isinstance(address, str) else ""
-    except AddressError:
-        raise JoseError("a token whose address is none") from None
-
-
-def _vouched(issuer: Issuer, claims: Mapping[str, Any]) -> str:
-    """An issuer is believed for addresses of its own domains, which it calls verified or says nothing of.
-
-    Everywhere else the claim may be whatever its user has typed in.
-    """
-    address = _address(claims)
-    if address.rpartition("@")[2] not in issuer.domains or address.startswith("@"):
-        raise JoseError(f"{issuer.name} does not vouch for {address or 'anybody'}")
-    if claims.get("email_verified", True) is not True:
-        raise JoseError(f"{issuer.name} has not verified {address}")
-    return address
 
 
 def _proof(site: Site, headers: Mapping[str, str], request: ProvenRequest) -> Proof | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,7 +17,7 @@ from mta.web.portal.desk import Desk
 from mta.web.portal.words import Words, chosen, words
 from mta.web.site import agent, client_ip, site_of
 
-SESSION, CHALLENGE = "ms", "mc"
+SESSION, CHALLENGE, SIGN_IN = "ms", "mc", "mo"
 _MOST_OF_A_FORM = 8192
 _MOST_FIELDS = 20
 
@@ -108,7 +108,9 @@ def cookie(request: Request, name: str) -> str:
     return request.cookies.get(cookie_name(desk_of(request), name), "")[:64]
 
 
-def set_cookie(request: Request, answer: Response, name: str, value: str) -> None:
+def set_cookie(
+    request: Request, answer: Response, name: str, value: str, *, samesite: Literal["strict", "lax"] = "strict"
+) -> None:
     """Give the browser a cookie, or with an empty value take it away. It ends with the browser."""
     desk = desk_of(request)
     answer.set_cookie(
@@ -118,7 +120,7 @@ def set_cookie(request: Request, answer: Response, name: str, value: str) -> Non
         path="/",
         secure=desk.secure,
         httponly=True,
-        samesite="strict",
+        samesite=samesite,
     )
 
 

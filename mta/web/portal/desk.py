@@ -10,11 +10,13 @@ from mta.observe import events
 from mta.observe.log import EventLog
 from mta.policy.pace import Pace
 from mta.ports.portal import Courier, Passkeys, SmsSender
+from mta.ports.vault import IssuerSignIn
 from mta.rfc.mime.note import Note, compose_note
 from mta.vault.channels import SecondChannels
 from mta.vault.passkeys import ReaderPasskeys
 from mta.vault.prove import Letter, Proofs
 from mta.vault.read import Readings
+from mta.vault.sign_in import SignIns
 from mta.vault.vault import Vault
 from mta.web.portal.words import Words
 
@@ -48,6 +50,7 @@ class Desk:
     readings: Readings
     channels: SecondChannels
     passkeys: ReaderPasskeys
+    sign_ins: SignIns
     answers: Pace = field(default_factory=lambda: Pace(20, 3600.0))  # of a reader to an item
     _sending: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -104,6 +107,7 @@ class Outside:
 
     courier: Courier
     passkeys: Passkeys
+    issuers: IssuerSignIn
     sms: SmsSender | None = None
 
 
@@ -111,4 +115,5 @@ def open_desk(vault: Vault, house: House, outside: Outside, log: EventLog) -> De
     """A desk at which nobody has proved anything yet."""
     channels = SecondChannels(vault, outside.sms)
     passkeys = ReaderPasskeys(channels, outside.passkeys)
-    return Desk(vault, house, outside.courier, log, Proofs(vault), Readings(vault), channels, passkeys)
+    sign_ins = SignIns(vault, outside.issuers, house.url)
+    return Desk(vault, house, outside.courier, log, Proofs(vault), Readings(vault), channels, passkeys, sign_ins)

@@ -30,7 +30,7 @@ def _link(request: Request) -> str:
 
 async def address(request: Request) -> Response:
     """GET /m/LINK: a form, the same for every link. Scanners may have it."""
-    return page(request, "address.html", link=_link(request))
+    return page(request, "address.html", link=_link(request), issuers=desk_of(request).sign_ins.names)
 
 
 async def start(request: Request) -> Response:
@@ -75,11 +75,11 @@ async def code(request: Request) -> Response:
     return answer
 
 
-async def logged_in(request: Request, proven: Proven) -> Response:
+async def logged_in(request: Request, proven: Proven, answer: Response | None = None) -> Response:
     """A session under a fresh name for who has just proved something more, and the way to the item."""
     desk, before = desk_of(request), cookie(request, SESSION)
     desk.readings.forget(before)
     proven = replace(proven, waits=(await desk.channels.step(proven)).ask)
-    answer = go(f"/v/{proven.item}")
+    answer = answer or go(f"/v/{proven.item}")
     set_cookie(request, answer, SESSION, desk.proofs.log_in(proven, before))
     return answer

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mta.web.portal import answering, proving, reading, second
+from mta.vault.sign_in import CALLBACK
+from mta.web.portal import answering, oidc, proving, reading, second
 from mta.web.portal.reading import Handler, Proved
 
 
@@ -40,6 +41,9 @@ def portal_routes() -> list[Route]:
         Route(f"{link}/start", proving.start, methods=post),
         Route(f"{link}/code", proving.code_form, methods=get),
         Route(f"{link}/code", proving.code, methods=post),
+        Route(f"{link}/oidc/{{number:int}}", oidc.begin, methods=post),
+        Route(f"{link}/oidc", oidc.way_there, methods=get),
+        Route(CALLBACK, oidc.callback, methods=get),
         Route(item, Proved(reading.item, opened=False).__call__, methods=get),
         Route(f"{item}/open", Proved(reading.open_item, opened=False).__call__, methods=post),
         Route(f"{item}/text", Proved(reading.text).__call__, methods=get),

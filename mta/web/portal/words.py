@@ -19,7 +19,7 @@ class Words:
         self.language = language
         self._texts = texts
 
-    def __call__(self, name: str, **values: object) -> str:
+    def __call__(self, name: str, /, **values: object) -> str:
         """The text of this name with `values` filled in. Raises KeyError."""
         text = self._texts[name]
         return text.format(**values) if values else text

@@ -27,13 +27,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = patient(float(config.getini("timeout")) * (10 if _LONG else 1))
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """Each property asks for its share of examples."""
+    """Each property asks for its share of examples; what a module sets up is set up once, in one process."""
     seen = set()
     for item in items:
+        if _shares_a_setup(item) and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         test = getattr(item, "function", None)
         if getattr(test, "is_hypothesis_test", False) and test not in seen:
             seen.add(test)
             usual = getattr(test, "_hypothesis_internal_use_settings", None) or settings()
             wanted = max(10, int(usual.max_examples * _SHARE))
             test._hypothesis_internal_use_settings = settings(usual, max_examples=wanted)  # type: ignore[union-attr]
+
+
+def _shares_a_setup(item: pytest.Item) -> bool:
+    known = getattr(item, "_fixtureinfo", None)
+    return any(found[-1].scope == "module" for found in known.name2fixturedefs.values()) if known else False

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.programs import needs
 from tests.support.running_mta import running_mta
 
@@ -53,7 +54,7 @@ def test_no_link_of_the_user_gives_it_a_file_of_root(base: Path) -> None:
         f"ln -s {secrets['folder']} directory/y; ln -s {secrets['lock']} serve.lock; ln -s {secrets['body']} shard-00/z"
     )
     with running_mta(base, CONFIG, ready=False) as relay:
-        assert relay.process.wait(20) == 2, relay.story()
+        assert relay.process.wait(PATIENCE) == 2, relay.story()
         assert "Permission denied" in relay.story()
     as_nobody(f"rm {base}/queue/serve.lock")
     with running_mta(base, CONFIG) as relay:

@@ -57,6 +57,7 @@ class RunningMta:
     process: subprocess.Popen[bytes] | Forked
     events: list[dict[str, Any]] = field(default_factory=list)
     raw: list[str] = field(default_factory=list)
+    reader: threading.Thread | None = None
 
     def wait_for(self, event: str, seconds: float = PATIENCE, **fields: Any) -> dict[str, Any]:
         """The first log line with this event name and these fields."""
@@ -69,11 +70,18 @@ class RunningMta:
 
     def seen(self, event: str, **fields: Any) -> list[dict[str, Any]]:
         """All log lines with this event name and these fields so far."""
+        self._hear_out()
         return [line for line in tuple(self.events) if _fits(line, event, fields)]
 
     def story(self) -> str:
-        """The last of the log, for a failing test's message."""
+        """The last of the log."""
+        self._hear_out()
         return "\n".join(self.raw[-60:])
+
+    def _hear_out(self) -> None:
+        """What has ended has said its last word, but not all of it may have been read."""
+        if self.reader is not None and self.process.poll() is not None:
+            self.reader.join(patient(5))
 
     def command(self, *words: str, check: bool = False) -> subprocess.CompletedProcess[str]:
         """Run an mta command on this relay's configuration."""
@@ -176,7 +184,7 @@ def running_mta(
     config.write_text(textwrap.dedent(text).replace("{port}", str(port)))
     process = _serve(config, python, forked)
     relay = RunningMta(folder, config, port, process)
-    reader = threading.Thread(target=_read, args=(relay,), daemon=True)
+    relay.reader = reader = threading.Thread(target=_read, args=(relay,), daemon=True)
     reader.start()
     try:
         if ready:

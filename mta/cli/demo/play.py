@@ -23,7 +23,7 @@ from mta.cli.trace import find, story
 from mta.errors import MtaError
 
 SENDER, RECIPIENT = "alice@contoso.example", "partner@fabrikam.example"
-_PATIENCE = 10.0  # seconds for the message to arrive and to be settled
+_PATIENCE = 60.0  # seconds at most for the message to arrive and to be settled
 _LAST_WORDS = 20  # log lines shown when something went wrong
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from mta.errors import MtaError
 from mta.observe import events
 
-_PATIENCE = 20.0  # seconds for a relay to become ready
+_PATIENCE = 20.0  # seconds without a word from a relay that is to become ready: a busy machine is slow, not silent
 _DRAIN = 10.0  # seconds for it to end after SIGTERM
 _LONGEST_LINE = 1 << 20
 _KEPT = 200  # log lines kept for the case that something goes wrong
@@ -38,6 +38,7 @@ class Relay:
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self.lines: deque[str] = deque(maxlen=_KEPT)
+        self._heard = 0  # lines so far
 
     async def start(self) -> None:
         """Start it; it dies with us whatever happens to us. `ready` waits for it."""
@@ -57,7 +58,10 @@ class Relay:
         ended = asyncio.ensure_future(self.ended())
         ready = asyncio.ensure_future(self._ready.wait())
         try:
-            await asyncio.wait((ended, ready), timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            heard = -1
+            while heard != self._heard and not (ended.done() or ready.done()):
+                heard = self._heard
+                await asyncio.wait((ended, ready), timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended.cancel()
             ready.cancel()
@@ -101,6 +105,7 @@ class Relay:
                 return
             text = line.decode("utf-8", "replace").rstrip("\n")
             self.lines.append(text)
+            self._heard += 1
             event = _parsed(text)
             if event.get("event") == events.SERVER_READY:
                 self._ready.set()

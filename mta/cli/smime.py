@@ -217,13 +217,20 @@ def _message() -> tuple[bytes, bool]:
     """Standard input with the line ends it has on the wire, and whether it is a message: CMS alone becomes one."""
     raw = sys.stdin.buffer.read()
     armor = _ARMOR.match(raw)
-    cms = base64.b64decode(armor[1]) if armor else raw if raw[:1] == b"\x30" and raw[1:2] >= b"\x80" else b""
+    cms = base64.b64decode(armor[1]) if armor else raw if _is_cms(raw) else b""
     if cms:
         head = b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: binary\r\n\r\n"
         return head + cms, False
     if raw.startswith(b"From "):  # the line that mbox files put in front of each message
         raw = raw.partition(b"\n")[2]
     return _BARE_LF.sub(b"\r\n", raw), True
+
+
+def _is_cms(raw: bytes) -> bool:
+    """Whether this is DER or BER and no mail, which may begin with a 0, too: no field has a name with such octets."""
+    if raw[:1] != b"\x30" or len(raw) < 3:
+        return False
+    return raw[1] >= 0x80 or (raw[1] == len(raw) - 2 and raw[2] == 0x06)  # X.690 §8.1.3.4: below 128 octets, one octet
 
 
 def _password(options: SmimeOptions) -> str:

@@ -286,3 +286,28 @@ def test_inspect_says_what_it_expected(smime: Smime) -> None:
         smime("inspect", message=b"MIIB=x")
     done = smime("inspect", message=b"\x30\x80\x06\x03\x2a")
     assert (done.exit_code, done.stdout) == (1, "unreadable: cut off: a part is longer than what it lies in\n")
+
+
+def _element(tag: int, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    return bytes([tag, len(content)]) + content
+
+
+def _short_cms(key_octets: int) -> bytes:
+    """EnvelopedData for nobody (RFC 5652 §6.1), of fewer than 130 octets: DER that tells its length in one octet."""
+    data, enveloped = bytes.fromhex("06092a864886f70d010701"), bytes.fromhex("06092a864886f70d010703")
+    cipher = _element(0x30, bytes.fromhex("060960864801650304012a"), _element(0x04, b"i" * 16))
+    content = _element(0x30, data, cipher, _element(0x80, b"c" * key_octets))
+    return _element(0x30, enveloped, _element(0xA0, _element(0x30, _element(2, b"\0"), _element(0x31), content)))
+
+
+@pytest.mark.parametrize("octets", [16, 48])
+def test_cms_of_a_few_octets_is_cms_all_the_same(smime: Smime, octets: int) -> None:
+    told = json.loads(smime("verify", "--json", message=_short_cms(octets)).stdout)
+    assert told["result"] == "encrypted"
+
+
+def test_mail_that_begins_with_a_zero_stays_mail(smime: Smime) -> None:
+    field = b"0" + bytes([70]) + b": x\n\n"  # as if a SEQUENCE of 70 octets followed
+    told = json.loads(smime("verify", "--json", message=field.ljust(72, b"z")).stdout)
+    assert told["result"] == "unsigned"

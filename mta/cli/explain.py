@@ -30,12 +30,13 @@ from mta.errors import ConfigurationError, UsageError
 from mta.model.address import Mailbox, ascii_lower
 from mta.model.attempt import Failure
 from mta.model.author import FromField
+from mta.model.evidence.attempt import published_from_json, published_to_json
 from mta.model.foreign import Foreign
 from mta.model.session import SessionFacts
 from mta.model.tls import CertificateFacts, TlsFacts
 from mta.pipeline.authenticate import Incoming, LookUps, authenticate, header_fields, seen_by
 from mta.pipeline.foresee import Prospect, foresee
-from mta.policy.discover import Wish, evidence
+from mta.policy.discover import Wish, published
 from mta.policy.explain import Question, Seen, accepted, whose
 from mta.policy.explain import explain as answer
 from mta.rfc.irm.recognise import find_foreign
@@ -133,7 +134,12 @@ def _prospect(each: Prospect) -> dict[str, Any]:
     needed = each.needed
     refused = needed.reason if isinstance(needed, Failure) else None
     word = None if isinstance(needed, Failure) else needed.word
-    return {"host": str(each.host), "requirement": word, "refused": refused, "published": evidence(each.found)}
+    return {
+        "host": str(each.host),
+        "requirement": word,
+        "refused": refused,
+        "published": published_to_json(published(each.found)),
+    }
 
 
 # --- the question ------------------------------------------------------------------------------------------------
@@ -255,7 +261,7 @@ def _ahead(tls: dict[str, Any]) -> Iterator[str]:
         yield f"  hosts       {tls['hosts_unknown']}"
     for host in tls.get("hosts", ()):
         yield f"  host        {host['host']}: {host['requirement'] or host['refused']}"
-        yield from (f"    {line}" for line in published_lines(host["published"]))
+        yield from (f"    {line}" for line in published_lines(published_from_json(host["published"])))
 
 
 def _outcome(part: dict[str, Any]) -> Iterator[str]:

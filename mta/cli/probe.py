@@ -21,7 +21,7 @@ from mta.contract.index import ConnectorIndex
 from mta.errors import UsageError
 from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult
-from mta.observe.trace import attempt_evidence
+from mta.model.evidence.attempt import Attempt
 from mta.pipeline.probe import Findings, probe_all, send
 from mta.policy.probe import GOOD, SPARE, Look, Target, all_targets, targets, verdicts
 from mta.policy.route import choose
@@ -124,7 +124,7 @@ def _findings(found: Findings, days: int) -> dict[str, Any]:
 
 
 def _host(look: Look, word: str) -> dict[str, Any]:
-    document = attempt_evidence(look.attempt)
+    document = Attempt.of(look.attempt).to_json()
     document |= {"ok": word in (GOOD, SPARE), "judgement": word, "extensions": list(look.extensions)}
     if look.expires is not None:
         document["first_to_expire"] = {"subject": look.expires.subject, "days_left": look.days_left}
@@ -137,7 +137,7 @@ def _sent(result: DeliveryResult) -> dict[str, Any]:
         "ok": outcome.failure is None,
         "reply": str(outcome.reply),
         "reason": outcome.failure.reason if outcome.failure else "",
-        "attempts": [attempt_evidence(host) for host in result.hosts],
+        "attempts": [Attempt.of(host).to_json() for host in result.hosts],
     }
 
 
@@ -152,13 +152,13 @@ def _story(document: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
         if "failure" in each:
             yield f"  {paint('bad', each['failure'])}"
         for host in each["hosts"]:
-            yield from attempt_lines(host, now, paint)
+            yield from attempt_lines(Attempt.from_json(host), now, paint)
             yield f"    {_verdict(host, paint)}"
     if "sent" in document:
         sent = document["sent"]
         yield paint("head", "test message")
         for attempt in sent["attempts"]:
-            yield from attempt_lines(attempt, now, paint)
+            yield from attempt_lines(Attempt.from_json(attempt), now, paint)
         taken = paint("good", "taken") if sent["ok"] else paint("bad", "not taken")
         yield f"    {taken}: {paint('dim', sent['reason'] or sent['reply'])}"
 

@@ -19,11 +19,11 @@ from mta.app.directory import open_directory, open_judge
 from mta.contract.configuration import Configuration
 from mta.errors import ConfigurationError, SmimeError, UsageError
 from mta.model.address import Mailbox
+from mta.model.evidence.smime import verdict_to_json
 from mta.model.message import HeaderBlock
 from mta.model.opened import OpenedMessage
 from mta.model.smime_verdict import SmimeVerdict
 from mta.model.tls import PathVerdict
-from mta.observe.trace import smime_evidence
 from mta.policy.directory import certificates_of
 from mta.policy.smime import judge_message, lacks_signer, to_judge
 from mta.ports import CertificateJudge
@@ -89,11 +89,11 @@ def decrypt(options: SmimeOptions) -> int:
     opened, verdict = _judged(raw, block, options)
     if opened.decrypted is None:
         reason = opened.reason or "the message as a whole is not encrypted"
-        _report({**smime_evidence(verdict), "reason": reason}, options, f"mta: {reason}")
+        _report({**verdict_to_json(verdict), "reason": reason}, options, f"mta: {reason}")
         return 1
     plain = decrypted_message(raw, opened, trust_author=verdict.good, block=block) if is_message else opened.decrypted
     if options.json_output:
-        document = {**smime_evidence(verdict), "message": base64.b64encode(plain).decode("ascii")}
+        document = {**verdict_to_json(verdict), "message": base64.b64encode(plain).decode("ascii")}
         print(json.dumps(document, indent=2))
         return 0
     if not verdict.authenticated:
@@ -106,7 +106,7 @@ def verify(options: SmimeOptions) -> int:
     """Say what the signatures are worth; 0 only if the author has signed, and is believed. Raises UsageError."""
     raw, _ = _message()
     _, verdict = _judged(raw, scan_header(raw, len(raw)), options)
-    print(json.dumps(smime_evidence(verdict), indent=2) if options.json_output else _in_words(verdict))
+    print(json.dumps(verdict_to_json(verdict), indent=2) if options.json_output else _in_words(verdict))
     return 0 if verdict.good else 1
 
 

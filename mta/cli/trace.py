@@ -11,8 +11,15 @@ from typing import Any
 from mta.cli.ask import ask, since
 from mta.cli.paint import STATES, Paint, clock, duration, moment, octets, paint_for
 from mta.cli.screen import known_state
-from mta.model.foreign import Foreign
-from mta.model.word import Word, first_word
+from mta.model.auth import AuthenticationFacts, AuthResult
+from mta.model.evidence.attempt import Attempt
+from mta.model.evidence.authentication import Authentication
+from mta.model.evidence.delivery import Delivery
+from mta.model.evidence.message import Accepted, Written
+from mta.model.evidence.smime import Protection
+from mta.model.published import Published
+from mta.model.tls import TlsFacts
+from mta.model.word import Word
 from mta.observe import events
 
 _IN = "    "
@@ -72,63 +79,70 @@ def story(message: dict[str, Any], now: float, paint: Paint) -> str:
 
 
 def _accepted(message: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
-    accepted = message["accepted"]
+    accepted, written = Accepted.from_json(message["accepted"]), Written.from_json(message["accepted"])
     yield f"  {moment(message['received'])}  {paint('good', 'accepted')}"
-    if accepted.get("notice"):
-        kind, about = paint("name", accepted["notice"]), paint("name", accepted["about"])
+    if written.notice:
+        kind, about = paint("name", written.notice), paint("name", written.about)
         yield f"{_IN}written by this relay: {kind} about {about}"
         return
-    helo = paint("name", accepted.get("helo") or "nothing")
-    yield f"{_IN}from {paint('name', accepted.get('client', '?'))}, which called itself {helo}"
+    helo = paint("name", accepted.helo or "nothing")
+    yield f"{_IN}from {paint('name', accepted.client or '?')}, which called itself {helo}"
     yield f"{_IN}under connector {paint('name', message['inbound'])}{_audit(accepted)}"
-    if accepted.get("demanded", "nothing") != "nothing":
-        yield f"{_IN}  which demands {accepted['demanded']}"
-    for reason in accepted.get("reasons", ()):
+    if accepted.demanded not in ("", "nothing"):
+        yield f"{_IN}  which demands {accepted.demanded}"
+    for reason in accepted.reasons:
         yield f"{_IN}  because {paint('dim', reason)}"
-    if would := accepted.get("would"):
-        decision = paint("warn", f"enforced, it would have been: {would['decision']}")
-        yield f"{_IN}{decision} {paint('dim', would['reply'])}"
-        yield from (f"{_IN}  because {paint('dim', reason)}" for reason in would["reasons"])
-    for part in accepted.get("foreign", ()):
-        yield f"{_IN}holds {paint('warn', 'what others protect')}: {Foreign(**part)}"
-    yield from _tls(accepted.get("tls", {}), "the client showed", now, paint)
-    yield from _authentication(accepted.get("authentication", {}), accepted.get("reasons", ()), paint)
+    if would := accepted.would:
+        decision = paint("warn", f"enforced, it would have been: {would.decision}")
+        yield f"{_IN}{decision} {paint('dim', would.reply)}"
+        yield from (f"{_IN}  because {paint('dim', reason)}" for reason in would.reasons)
+    for part in accepted.foreign:
+        yield f"{_IN}holds {paint('warn', 'what others protect')}: {part}"
+    yield from _tls(accepted.tls, "the client showed", now, paint)
+    if accepted.authentication is not None:
+        yield from _authentication(accepted.authentication, accepted.reasons, paint)
 
 
-def _authentication(found: dict[str, Any], told: Sequence[str], paint: Paint) -> Iterator[str]:
-    if not found:
-        return
-    spf, dmarc, arc = found["spf"]["mail_from"], found["dmarc"], found["arc"]
-    dkim = [(entry["result"], f"{entry['selector']}._domainkey.{entry['domain']}") for entry in found["dkim"]]
-    results = [("spf", spf["result"], spf["domain"]), *(("dkim", *one) for one in dkim or [("none", "")])]
-    results += [("dmarc", dmarc["result"], dmarc["domain"]), ("arc", arc["result"], ", ".join(arc["sealers"]))]
-    for method, result, whose in results:
-        word = paint("good" if result == "pass" else "dim" if result == "none" else "warn", f"{method}={result}")
-        yield f"{_IN}{word} {paint('name', whose)}".rstrip()
-    yield from (f"{_IN}  because {paint('dim', reason)}" for reason in found.get("reasons", ()) if reason not in told)
-    for broken in found.get("broken_signatures", ()):
+def _authentication(authentication: Authentication, told: Sequence[str], paint: Paint) -> Iterator[str]:
+    for method, result, whose in _results(authentication.facts):
+        kind = {AuthResult.PASS: "good", AuthResult.NONE: "dim"}.get(result, "warn")
+        yield f"{_IN}{paint(kind, f'{method}={result.value}')} {paint('name', whose)}".rstrip()
+    yield from (f"{_IN}  because {paint('dim', each)}" for each in authentication.reasons if each not in told)
+    for broken in authentication.broken_signatures:
         yield f"{_IN}{paint('warn', f'taking it in broke the signature {broken}')}"
 
 
-def _audit(accepted: dict[str, Any]) -> str:
-    return " (audit: nothing is enforced)" if accepted.get("mode") == "audit" else ""
+def _results(facts: AuthenticationFacts) -> Iterator[tuple[str, AuthResult, str]]:
+    yield "spf", facts.spf_mail_from.result, facts.spf_mail_from.domain
+    for outcome in facts.dkim:
+        yield "dkim", outcome.result, f"{outcome.selector}._domainkey.{outcome.domain}"
+    if not facts.dkim:
+        yield "dkim", AuthResult.NONE, ""
+    if facts.dmarc is not None:
+        yield "dmarc", facts.dmarc.result, facts.dmarc.domain
+    if facts.arc is not None:
+        yield "arc", facts.arc.result, ", ".join(facts.arc.sealers)
 
 
-def _tls(tls: dict[str, Any], whose: str, now: float, paint: Paint) -> Iterator[str]:
-    if not tls.get("used"):
+def _audit(accepted: Accepted) -> str:
+    return " (audit: nothing is enforced)" if accepted.mode == "audit" else ""
+
+
+def _tls(tls: TlsFacts | None, whose: str, now: float, paint: Paint) -> Iterator[str]:
+    if tls is None:
         yield f"{_IN}{paint('warn', 'in clear, without TLS')}"
         return
-    facts = " ".join(str(tls[key]) for key in ("cipher", "group") if tls.get(key))
-    asked = f", asked for {paint('name', tls['sni'])}" if tls.get("sni") else ""
-    yield f"{_IN}TLS {paint('good', tls['version'])} {paint('dim', facts)}{asked}"
-    if not tls["chain"]:
+    facts = " ".join(filter(None, (tls.cipher, tls.group)))
+    asked = f", asked for {paint('name', tls.sni)}" if tls.sni else ""
+    yield f"{_IN}TLS {paint('good', tls.version)} {paint('dim', facts)}{asked}"
+    leaf = tls.leaf
+    if leaf is None:
         yield f"{_IN}{whose} no certificate"
         return
-    leaf = tls["chain"][0]
-    names = ", ".join(leaf["names"]) or "no names"
-    yield f"{_IN}{whose} {paint('name', leaf['subject'])} for {paint('name', names)}"
-    yield f"{_IN}  issued by {paint('dim', leaf['issuer'])}, {_days(leaf['not_after'], now, paint)}"
-    yield f"{_IN}  {paint('dim', leaf['key'])}, sha256 {paint('dim', leaf['sha256'])}"
+    names = ", ".join((*leaf.dns_names, *leaf.ip_addresses)) or "no names"
+    yield f"{_IN}{whose} {paint('name', leaf.subject)} for {paint('name', names)}"
+    yield f"{_IN}  issued by {paint('dim', leaf.issuer)}, {_days(leaf.not_after, now, paint)}"
+    yield f"{_IN}  {paint('dim', leaf.key)}, sha256 {paint('dim', leaf.sha256)}"
 
 
 def _days(not_after: float, now: float, paint: Paint) -> str:
@@ -150,95 +164,90 @@ def _event(event: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
     kind, title = _TITLES.get(event["event"], ("dim", event["event"]))
     recipients = ", ".join(event["recipients"])
     yield f"  {moment(event['time'])}  {paint(kind, title)}: {paint('name', recipients)}"
-    if "connector" in event:
-        yield f"{_IN}under connector {paint('name', event['connector'])} to {paint('name', event['destination'])}"
-    for copy in event.get("protection", ()):
-        yield from _protection(copy, paint)
-    for attempt in event.get("attempts", ()):
+    delivery = Delivery.from_json(event)
+    if delivery.connector:
+        yield f"{_IN}under connector {paint('name', delivery.connector)} to {paint('name', delivery.destination)}"
+    for copy in delivery.protection:
+        yield from _protection(Protection.from_json(copy), paint)
+    for attempt in delivery.attempts:
         yield from attempt_lines(attempt, now, paint)
-    if event.get("reason") and not _told(event):
-        yield f"{_IN}{paint(kind, event['reason'])}"
-    if "next" in event:
-        yield f"{_IN}next attempt at {clock(event['next'])}"
+    if delivery.reason and not _told(delivery):
+        yield f"{_IN}{paint(kind, delivery.reason)}"
+    if delivery.next is not None:
+        yield f"{_IN}next attempt at {clock(delivery.next)}"
     yield from (f"{_IN}{paint('dim', key)}: {paint('dim', event[key])}" for key in _others(event))
 
 
-def _protection(copy: dict[str, Any], paint: Paint) -> Iterator[str]:
+def _protection(copy: Protection, paint: Paint) -> Iterator[str]:
     """What S/MIME or the vault did with the copy of some recipients."""
-    if item := copy.get("item"):
-        yield f"{_IN}{paint('good', 'sealed')} as item {paint('name', item)}, label {copy['label']}: {copy['why']}"
-    signed, readers = copy.get("signed"), copy.get("encrypted", ())
-    if signed:
-        digest = paint("dim", signed["sha256"])
-        yield f"{_IN}{paint('good', 'signed')} with {signed['scheme']}, certificate sha256 {digest}"
-    for reader in readers:
-        found = f"{reader['source']}, {reader['rung']}"
-        yield f"{_IN}{paint('good', 'encrypted')} ({copy['cipher']}) to {paint('name', reader['for'])} by {found}"
-        yield f"{_IN}  certificate sha256 {paint('dim', reader['sha256'])}"
-    if opened := copy.get("opened"):
-        kind = "good" if opened["result"] == "good" else "warn"
-        done = "decrypted, " if opened["decrypted"] else ""
-        because = f": {opened['reason']}" if opened["reason"] else ""
-        yield f"{_IN}{done}signature {paint(kind, opened['result'])}{because}"
-    if copy.get("note"):
-        yield f"{_IN}{paint('warn', copy['note'])}"
+    if copy.item:
+        yield f"{_IN}{paint('good', 'sealed')} as item {paint('name', copy.item)}, label {copy.label}: {copy.why}"
+    if copy.signed:
+        scheme, digest = copy.signed
+        yield f"{_IN}{paint('good', 'signed')} with {scheme}, certificate sha256 {paint('dim', digest)}"
+    for reader in copy.encrypted:
+        where = f"{reader.source}, {reader.rung}"
+        yield f"{_IN}{paint('good', 'encrypted')} ({copy.cipher}) to {paint('name', reader.address)} by {where}"
+        yield f"{_IN}  certificate sha256 {paint('dim', reader.sha256)}"
+    if opened := copy.opened:
+        done = "decrypted, " if copy.decrypted else ""
+        because = f": {opened.reason}" if opened.reason else ""
+        yield f"{_IN}{done}signature {paint('good' if opened.good else 'warn', opened.result.value)}{because}"
+    if copy.note:
+        yield f"{_IN}{paint('warn', copy.note)}"
 
 
-def _told(event: dict[str, Any]) -> bool:
+def _told(delivery: Delivery) -> bool:
     """Whether the reason is the failure that was just shown."""
-    failures = (attempt.get("failure") for attempt in event.get("attempts", ()))
-    return any(failure and failure["reason"] in event["reason"] for failure in failures)
+    failures = (attempt.failure for attempt in delivery.attempts if attempt.failure)
+    return any(failure.reason in delivery.reason for failure in failures)
 
 
 def _others(event: dict[str, Any]) -> list[str]:
     return [key for key, value in event.items() if key not in _SHOWN and value not in ("", None)]
 
 
-def attempt_lines(attempt: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
+def attempt_lines(attempt: Attempt, now: float, paint: Paint) -> Iterator[str]:
     """One host that was asked: what was required, what it showed, why not."""
-    host, address = attempt["host"], attempt["address"]
-    where = f"{host}:{attempt['port']}" if address in ("", host) else f"{host}[{address}]:{attempt['port']}"
-    how = "over an open connection" if attempt.get("reused") else f"in {attempt['seconds']:.2f} s"
+    host, address, failure = attempt.host, attempt.address, attempt.failure
+    where = f"{host}:{attempt.port}" if address in ("", host) else f"{host}[{address}]:{attempt.port}"
+    how = "over an open connection" if attempt.reused else f"in {attempt.seconds:.2f} s"
     yield f"{_IN}asked {paint('name', where)} {how}"
-    verdict = paint("bad" if "!" in attempt["verdict"] or attempt.get("failure") else "good", attempt["verdict"])
-    yield f"{_IN}required {paint('name', attempt['requirement'])}: {verdict or paint('bad', _unjudged(attempt))}"
-    yield from (f"{_IN}  {paint('dim', line)}" for line in published_lines(attempt.get("published", {})))
-    if attempt["tls"].get("used") or not attempt.get("failure"):
-        yield from _tls(attempt["tls"], "the host showed", now, paint)
-    if attempt.get("revocation"):
-        yield f"{_IN}  revocation {paint('dim', attempt['revocation'])}"
-    if attempt.get("would"):
-        yield f"{_IN}  {paint('warn', 'audit: enforced, it would have waited: ' + attempt['would'])}"
-    if failure := attempt.get("failure"):
-        lasting = "for good" if failure["permanent"] else "for now"
-        yield f"{_IN}{paint('bad', failure['reason'])} ({lasting}, concerns the {failure['scope']})"
+    verdict = paint("good" if attempt.satisfied and failure is None else "bad", attempt.verdict)
+    yield f"{_IN}required {paint('name', attempt.requirement)}: {verdict or paint('bad', _unjudged(attempt))}"
+    yield from (f"{_IN}  {paint('dim', line)}" for line in published_lines(attempt.published))
+    if attempt.tls is not None or failure is None:
+        yield from _tls(attempt.tls, "the host showed", now, paint)
+    if attempt.revocation:
+        yield f"{_IN}  revocation {paint('dim', attempt.revocation)}"
+    if attempt.would:
+        yield f"{_IN}  {paint('warn', 'audit: enforced, it would have waited: ' + attempt.would)}"
+    if failure is not None:
+        lasting = "for good" if failure.permanent else "for now"
+        yield f"{_IN}{paint('bad', failure.reason)} ({lasting}, concerns the {failure.scope})"
 
 
-def _unjudged(attempt: dict[str, Any]) -> str:
+def _unjudged(attempt: Attempt) -> str:
     """How far it came, where there was nothing to judge, or no more time for it."""
-    if attempt["tls"].get("used"):
+    if attempt.tls is not None:
         return "TLS came about, the conversation ended before it was judged"
-    return "not reached" if failure_word(attempt) in ("", Word.CONNECT) else "reached, no TLS came about"
+    reached = attempt.failure is not None and attempt.failure.word != Word.CONNECT
+    return "reached, no TLS came about" if reached else "not reached"
 
 
-def failure_word(attempt: dict[str, Any]) -> str:
-    """The word of why a host did not serve; empty if it did. Traces of earlier versions have it in the reason alone."""
-    failure = attempt.get("failure")
-    if not failure:
-        return ""
-    return str(failure.get("word") or first_word(failure["reason"]))
-
-
-def published_lines(published: dict[str, Any]) -> Iterator[str]:
+def published_lines(published: Published | None) -> Iterator[str]:
     """What DANE and MTA-STS said of a host."""
-    if dane := published.get("dane"):
-        told = ", ".join((*dane["records"], *dane.get("unusable", ()), *([dane["detail"]] if "detail" in dane else ())))
-        about = f" at {dane['base']}" if dane["base"] else ""
-        yield f"DANE {dane['state']}{about} (MX {dane['mx']}){': ' if told else ''}{told}"
-    if sts := published.get("mta_sts"):
-        hosts = f" for {', '.join(sts['mx'])}" if sts.get("mx") else ""
-        problem = f"; {sts['problem']}" if sts.get("problem") else ""
-        yield f"MTA-STS {sts['state']}{hosts}{problem}"
+    if published is None:
+        return
+    if dane := published.dane:
+        told = ", ".join((*dane.records, *dane.unusable, *([dane.detail] if dane.detail else ())))
+        about = f" at {dane.base}" if dane.base else ""
+        mx = "secure" if dane.mx_secure else "insecure"
+        yield f"DANE {dane.state}{about} (MX {mx}){': ' if told else ''}{told}"
+    if sts := published.sts:
+        hosts = f" for {', '.join(sts.mx)}" if sts.mx else ""
+        problem = f"; {sts.problem}" if sts.problem else ""
+        yield f"MTA-STS {sts.state}{hosts}{problem}"
 
 
 # --- next --------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from mta.contract.server import Server
 from mta.errors import ConfigurationError, UsageError
 from mta.model.address import Mailbox, ascii_lower
 from mta.model.auth import AuthenticationFacts
-from mta.observe.trace import authentication_evidence
+from mta.model.evidence.authentication import facts_to_json
 from mta.pipeline.authenticate import Incoming, LookUps, authenticate_message
 from mta.policy.second_opinion import Comparison, differences
 from mta.ports import Clock
@@ -65,7 +65,7 @@ def verify(options: VerifyOptions) -> int:
     clock: Clock = FixedClock(time.time() if options.now is None else options.now)
     facts, compared = asyncio.run(_judge(message, options, server, clock))
     field = authentication_results(server.authserv_id, facts, mail_from=str(message.sender or ""), client=options.ip)
-    document = {**authentication_evidence(facts), "authentication_results": field.decode("utf-8", "replace").strip()}
+    document = {**facts_to_json(facts), "authentication_results": field.decode("utf-8", "replace").strip()}
     if options.second_opinion:
         document["second_opinion"] = opinion_evidence(compared)
     print(json.dumps(document, indent=2) if options.json_output else _in_words(document))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from mta.model.frozen import frozen
 from mta.model.message import NewForm, QueuedMessage
+from mta.model.published import Published
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts
 from mta.model.word import Word
@@ -47,7 +48,7 @@ class Failure:
 
 @frozen
 class HostAttempt:
-    """One host that was tried. Written to the trace as it stands (`attempt_evidence()` in observe/trace.py)."""
+    """One host that was tried. What is kept of it stands in `model/evidence/attempt.py`."""
 
     host: str
     port: int
@@ -61,7 +62,7 @@ class HostAttempt:
     failure: Failure | None = None
     reused: bool = False
     local_address: str = ""  # ours
-    published: dict[str, object] = field(default_factory=dict)  # what DANE and MTA-STS said; JSON types
+    published: Published | None = None  # what DANE and MTA-STS said
     tls_given_up: Failure | None = None  # why TLS failed, where the level permits to go on in clear
     would: str = ""  # why a contract in audit mode would have let the mail wait
 

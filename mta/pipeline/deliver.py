@@ -20,7 +20,7 @@ from mta.pipeline.hop import CONTRACT_CHANGED, Hop, Hops, Opened
 from mta.pipeline.report import policies_found, session_ended
 from mta.pipeline.site import Site
 from mta.policy.deliver import requirement, strictest
-from mta.policy.discover import Findings, evidence, troubles, wish_of
+from mta.policy.discover import Findings, published, troubles, wish_of
 from mta.policy.route import Destination, addresses_to_try, order_mx
 from mta.policy.settle import Step, next_step, too_many_recipients
 from mta.ports import DnsStatus, MxAnswer, Transaction, TransactionReplies
@@ -198,8 +198,8 @@ async def _reach(site: Site, hops: Hops, job: Job, place: Place, *, again: bool 
         return Opened(None, needed, _not_asked(site, job, place, needed, found))
     opened = await hops.open(outbound, needed, host, place.address)
     assert opened.attempt is not None
-    if published := evidence(found):
-        opened = replace(opened, attempt=replace(opened.attempt, published=published))
+    if told := published(found):
+        opened = replace(opened, attempt=replace(opened.attempt, published=told))
     if opened.dialled and opened.attempt and opened.failure is not CONTRACT_CHANGED:
         session_ended(site, job, needed, opened.attempt, found.sts)
     return opened
@@ -235,7 +235,7 @@ def _not_asked(site: Site, job: Job, place: Place, failure: Failure, found: Find
         started=site.clock.now(),
         requirement=word,
         failure=failure,
-        published=evidence(found),
+        published=published(found),
     )
 
 

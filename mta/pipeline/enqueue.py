@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
+from mta.model.author import FromField
 from mta.model.envelope import Envelope
+from mta.model.evidence.authentication import Authentication
+from mta.model.evidence.message import Accepted, Author, Would
+from mta.model.evidence.tls import days_left
 from mta.model.lifecycle import HELD, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.session import SessionFacts
 from mta.model.word import Word
-from mta.observe.trace import authentication_evidence, author_evidence, days_left, tls_evidence
 from mta.pipeline.accept import Judgement, Transaction
 from mta.pipeline.site import Site
 from mta.pipeline.survive import broken_on_arrival
@@ -43,54 +45,52 @@ def compose(site: Site, transaction: Transaction, facts: SessionFacts, judged: J
         received=now,
         inbound=transaction.decision.connector,
         states=states,
-        evidence=evidence(transaction, facts, judged, prefix, now),
+        evidence=evidence(transaction, facts, judged, prefix, now).to_json(),
         hops=transaction.hops,
     )
 
 
-def evidence(
-    transaction: Transaction, facts: SessionFacts, judged: Judgement, prefix: bytes, now: float
-) -> dict[str, Any]:
-    """Who sent this under which contract and why that one, in JSON types."""
+def evidence(transaction: Transaction, facts: SessionFacts, judged: Judgement, prefix: bytes, now: float) -> Accepted:
+    """Who sent this under which contract and why that one."""
     decision, connectors = transaction.decision, transaction.contract.configuration.connectors
-    return {
-        "client": facts.address,
-        "helo": facts.helo,
-        "session": facts.session_id,
-        "identity": transaction.identity.connector.name,
-        "proven": transaction.identity.proven,
-        "connector": decision.connector,
-        "mode": decision.mode,
-        "reasons": [str(reason) for reason in decision.reasons],
-        **({"would": would(decision)} if decision.would else {}),
-        "demanded": demanded(connectors.get(decision.connector, transaction.identity.connector).inbound),
-        "tls": tls_evidence(facts.tls),
-        **({"tls_wish": transaction.envelope.tls} if transaction.envelope.tls else {}),
-        **({"days_left": days_left(facts.tls.leaf, now)} if facts.tls and facts.tls.leaf else {}),
-        **({"foreign": [asdict(one) for one in judged.foreign]} if judged.foreign else {}),
-        **({"from": author_evidence(judged.author)} if judged.author else {}),
-        **_authentication(judged, prefix),
-    }
+    return Accepted(
+        client=facts.address,
+        helo=facts.helo,
+        session=facts.session_id,
+        identity=transaction.identity.connector.name,
+        proven=transaction.identity.proven,
+        connector=decision.connector,
+        mode=decision.mode,
+        reasons=tuple(map(str, decision.reasons)),
+        would=would(decision) if decision.would else None,
+        demanded=demanded(connectors.get(decision.connector, transaction.identity.connector).inbound),
+        tls=facts.tls,
+        tls_wish=transaction.envelope.tls,
+        days_left=days_left(facts.tls.leaf, now) if facts.tls and facts.tls.leaf else None,
+        foreign=judged.foreign,
+        author=_author(judged.author) if judged.author else None,
+        authentication=_authentication(judged, prefix),
+    )
 
 
-def _authentication(judged: Judgement, prefix: bytes) -> dict[str, Any]:
-    found = judged.authentication
-    if found is None or judged.original is None:
-        return {}
-    verdict = {"decision": judged.decision.verdict, "reasons": [str(reason) for reason in judged.decision.reasons]}
-    broken = broken_on_arrival(found, judged.original, judged.content, prefix)
-    told = {"broken_signatures": [str(signature) for signature in broken]} if broken else {}
-    return {"authentication": {**authentication_evidence(found), **verdict, **told}}
+def _author(from_: FromField) -> Author:
+    return Author(tuple(map(str, from_.authors)), from_.count, from_.error)
 
 
-def would(decision: Decision) -> dict[str, Any]:
+def _authentication(judged: Judgement, prefix: bytes) -> Authentication | None:
+    facts = judged.authentication
+    if facts is None or judged.original is None:
+        return None
+    broken = broken_on_arrival(facts, judged.original, judged.content, prefix)
+    reasons = tuple(map(str, judged.decision.reasons))
+    return Authentication(facts, judged.decision.verdict, reasons, tuple(map(str, broken)))
+
+
+def would(decision: Decision) -> Would:
     """What an auditing connector would have decided."""
     assert decision.would is not None
-    return {
-        "decision": decision.would.verdict,
-        "reply": str(decision.would.reply or ""),
-        "reasons": [str(reason) for reason in decision.would.reasons],
-    }
+    reply, reasons = str(decision.would.reply or ""), tuple(map(str, decision.would.reasons))
+    return Would(decision.would.verdict, reply, reasons)
 
 
 def _received(transaction: Transaction, envelope: Envelope, facts: SessionFacts, identifier: str, now: float) -> bytes:

@@ -304,7 +304,7 @@ class RelaySession:
             self._site.log.warning(events.SIGNATURE_BROKEN, message=message.id, signatures=broken)
         if decision.would and not decision.would.accepted:
             self._site.log.warning(
-                events.MAIL_WOULD_REFUSE, message=message.id, connector=decision.connector, **would(decision)
+                events.MAIL_WOULD_REFUSE, message=message.id, connector=decision.connector, **would(decision).to_json()
             )
         self._site.log.info(
             events.MESSAGE_ACCEPTED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mta.errors import StorageError
 from mta.model.attempt import DeliveryResult
+from mta.model.evidence.message import Written
 from mta.model.lifecycle import DELIVERED
 from mta.model.message import NOTICE, Content, QueuedMessage, RecipientState
 from mta.pipeline.deliver import Job
@@ -50,5 +51,5 @@ def _queued(site: Site, original: QueuedMessage, notice: Notice) -> QueuedMessag
         received=now,
         inbound=NOTICE,
         states=(RecipientState(0, route.connector.name, due=now),),
-        evidence={"notice": notice.kind, "about": original.id},
+        evidence=Written(notice=notice.kind, about=original.id).to_json(),
     )

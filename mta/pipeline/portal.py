@@ -19,6 +19,7 @@ from mta.errors import MtaError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, RecipientResult, Scope
 from mta.model.author import FromField
 from mta.model.envelope import Envelope
+from mta.model.evidence.message import Written
 from mta.model.message import NOTICE, REPORT, Content, HeaderBlock, QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.model.word import Word
@@ -89,8 +90,10 @@ def is_notice(message: QueuedMessage) -> bool:
 
     It leaves as it is, over the line that the contract demands: its reader has no certificate, or would not be there.
     """
-    evidence = message.evidence
-    return message.inbound == NOTICE and (evidence.get("notice") == PORTAL_NOTICE or "portal" in evidence)
+    if message.inbound != NOTICE:
+        return False
+    written = Written.from_json(message.evidence)
+    return written.notice == PORTAL_NOTICE or bool(written.portal)
 
 
 def may_concern(site: Site, connector: Connector, message: QueuedMessage) -> bool:
@@ -308,7 +311,7 @@ class _Serving:
             received=now,
             inbound=NOTICE,
             states=(RecipientState(0, route.connector.name, due=now),),
-            evidence={"notice": PORTAL_NOTICE, "about": message.id, "item": item},
+            evidence=Written(notice=PORTAL_NOTICE, about=message.id, item=item).to_json(),
         )
 
 

@@ -14,7 +14,7 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from mta.errors import MtaError, StorageError
 from mta.lane import Lane
 from mta.model.attempt import Failure, Scope
 from mta.model.directory import DirectoryAnswer
+from mta.model.evidence.smime import Protection, Reader
 from mta.model.message import Content, HeaderBlock, QueuedMessage
 from mta.model.reply import Reply
 from mta.model.word import Word
@@ -53,7 +54,7 @@ class Made:
 
     places: tuple[int, ...]
     content: bytes | None
-    detail: dict[str, object]
+    detail: Protection
 
 
 class SmimeLate(MtaError):
@@ -212,12 +213,12 @@ class _Work:
             self.refused.update(dict.fromkeys(group, not_done(error)))
             return None
         if not isinstance(written, NotTransformable):
-            return Made(group, written.content, {**detail, **written.detail})
+            return Made(group, written.content, replace(detail, cipher=written.cipher, signed=written.signed))
         verdict = not_transformable(self._smime, first, written.word, written.text)
         if isinstance(verdict, Failure):
             self.refused.update(dict.fromkeys(group, verdict))
             return None
-        return Made(group, None, {**detail, "note": verdict})
+        return Made(group, None, replace(detail, note=verdict))
 
 
 def fingerprint(smime: Smime) -> str:
@@ -225,20 +226,16 @@ def fingerprint(smime: Smime) -> str:
     return hashlib.sha256(repr(smime).encode()).hexdigest()[:16]
 
 
-def _detail(
-    smime: Smime, group: tuple[int, ...], copies: Mapping[int, Copy], message: QueuedMessage
-) -> dict[str, object]:
+def _detail(smime: Smime, group: tuple[int, ...], copies: Mapping[int, Copy], message: QueuedMessage) -> Protection:
     readers = []
     for place in group:
         candidate = copies[place].certificate
         if candidate is not None:
+            address = str(message.envelope.recipients[place].mailbox)
             digest = hashlib.sha256(candidate.der).hexdigest()
-            reader = {"for": str(message.envelope.recipients[place].mailbox), "sha256": digest}
-            readers.append({**reader, "source": candidate.source, "rung": candidate.rung.word})
-    detail: dict[str, object] = {"contract": fingerprint(smime), "profile": smime.profile.name}
-    detail |= {"signed": False, "encrypted": readers}
+            readers.append(Reader(address, digest, candidate.source, candidate.rung.word))
     notes = sorted({copies[place].note for place in group if copies[place].note})
-    return {**detail, "note": "; ".join(notes)} if notes else detail
+    return Protection(fingerprint(smime), smime.profile.name, encrypted=tuple(readers), note="; ".join(notes))
 
 
 def octets(content: Content) -> bytes:

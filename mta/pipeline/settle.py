@@ -11,12 +11,14 @@ from functools import partial
 
 from mta.errors import LocalProtocolError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
+from mta.model.evidence.attempt import Attempt
+from mta.model.evidence.delivery import Delivery
+from mta.model.evidence.message import Written
 from mta.model.message import QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.model.word import Word
 from mta.observe import events
 from mta.observe.log import aside
-from mta.observe.trace import attempt_evidence
 from mta.pipeline.deliver import Job
 from mta.pipeline.notify import reports
 from mta.pipeline.site import Shard, Site
@@ -146,7 +148,8 @@ def _told(now: float, job: Job, notice: QueuedMessage) -> Event:
     places = tuple(
         state.index for state in job.recipients if job.message.envelope.recipients[state.index].mailbox == to
     )
-    return Event(now, events.NOTICE_SENT, {"kind": notice.evidence["notice"], "to": str(to), "id": notice.id}, places)
+    kind = Written.from_json(notice.evidence).notice
+    return Event(now, events.NOTICE_SENT, {"kind": kind, "to": str(to), "id": notice.id}, places)
 
 
 def _grouped(fates: tuple[RecipientFate, ...]) -> list[tuple[RecipientFate, ...]]:
@@ -161,18 +164,16 @@ def _grouped(fates: tuple[RecipientFate, ...]) -> list[tuple[RecipientFate, ...]
 
 def _event(now: float, job: Job, fates: tuple[RecipientFate, ...], result: DeliveryResult) -> Event:
     first = fates[0]
-    detail: dict[str, object] = {
-        "connector": job.connector.name,
-        "destination": job.destination.name,
-        **({"word": first.word} if first.word else {}),
-        "reason": first.reason,
-        "attempts": [attempt_evidence(host) for host in result.hosts],
-    }
-    protection = [_protection(job, places, done, fates) for places, done in result.protection]
-    if done := [each for each in protection if each]:
-        detail["protection"] = done
-    if first.state == State.QUEUED:
-        detail["next"] = round(min(fate.due for fate in fates), 3)
+    protection = (_protection(job, places, done, fates) for places, done in result.protection)
+    detail = Delivery(
+        job.connector.name,
+        job.destination.name,
+        first.reason,
+        first.word,
+        tuple(map(Attempt.of, result.hosts)),
+        tuple(each for each in protection if each),
+        round(min(fate.due for fate in fates), 3) if first.state == State.QUEUED else None,
+    ).to_json()
     return Event(now, _EVENTS[first.state], detail, tuple(fate.index for fate in fates))
 
 

@@ -15,11 +15,11 @@ from functools import partial
 from mta.contract.domains import Domain
 from mta.model.author import FromField
 from mta.model.directory import Harvest
+from mta.model.evidence.smime import Protection
 from mta.model.message import Content, HeaderBlock
 from mta.model.opened import Fault, OpenedMessage
 from mta.model.smime_verdict import SmimeVerdict
 from mta.model.tls import PathVerdict
-from mta.observe.trace import smime_evidence
 from mta.pipeline.author import author_of
 from mta.pipeline.deliver import Job
 from mta.pipeline.protect import LARGE, Protector, octets
@@ -162,7 +162,7 @@ class _Reading:
         leaves = letter.raw if plain is None else plain
         if len(leaves) != message.content.size or plain is not None:
             message = replace(message, content=Content(len(leaves), leaves))
-        detail = {"opened": {**smime_evidence(verdict), "decrypted": plain is not None}}
+        detail = Protection(opened=verdict, decrypted=plain is not None).to_json()
         return Read(replace(job, message=message), detail)
 
     async def _judged(self, letter: _Letter, opened: OpenedMessage) -> SmimeVerdict:

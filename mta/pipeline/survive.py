@@ -6,9 +6,9 @@ Most of what is added stands in front and breaks nothing; but a signer may have 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 
-from mta.model.auth import AuthenticationFacts
+from mta.model.auth import AuthenticationFacts, AuthResult
+from mta.model.evidence.message import authentication_in
 from mta.model.message import Content, HeaderBlock, QueuedMessage
 from mta.pipeline.authenticate import readable
 from mta.rfc.dkim.body import body_hashes
@@ -53,16 +53,14 @@ async def broken_on_leaving(stored: QueuedMessage, leaving: QueuedMessage) -> tu
 
 def broken_signatures(message: QueuedMessage) -> list[str]:
     """What `broken_on_arrival` found, from the evidence."""
-    found = message.evidence.get("authentication")
-    told = found.get("broken_signatures") if isinstance(found, Mapping) else None
-    return list(told) if isinstance(told, list) else []
+    authentication = authentication_in(message.evidence)
+    return list(authentication.broken_signatures) if authentication else []
 
 
 def _passed(message: QueuedMessage) -> list[bool]:
     """By the evidence of the accept, in the order of the fields."""
-    found = message.evidence.get("authentication")
-    outcomes = found.get("dkim") if isinstance(found, Mapping) else ()
-    return [entry.get("result") == "pass" for entry in outcomes] if isinstance(outcomes, Sequence) else []
+    authentication = authentication_in(message.evidence)
+    return [outcome.result is AuthResult.PASS for outcome in authentication.facts.dkim] if authentication else []
 
 
 def _header(prefix: bytes, content: Content) -> HeaderBlock:

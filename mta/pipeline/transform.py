@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from mta.contract.connectors import Connector
 from mta.errors import MtaError, StorageError
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
+from mta.model.evidence.smime import Protection
 from mta.model.message import Content, Form, NewForm, RecipientState
 from mta.model.reply import Reply
 from mta.model.word import Word
@@ -219,7 +220,7 @@ async def _opened(site: Site, protector: Protector, job: Job) -> Leaving:
 def _made_before(job: Job) -> tuple[list[Part], tuple[RecipientState, ...]]:
     """Recipients with a form of an earlier attempt under the same contract, by form; and the others."""
     wanted = fingerprint(job.connector.outbound.smime)
-    known = {form.number: form for form in job.message.forms if form.detail.get("contract") == wanted}
+    known = {form.number: form for form in job.message.forms if Protection.from_json(form.detail).contract == wanted}
     groups: dict[int, list[RecipientState]] = {}
     for state in job.recipients:
         groups.setdefault(state.form if state.form in known else 0, []).append(state)
@@ -237,7 +238,7 @@ async def _part(new_spool: Callable[[], Spool] | None, job: Job, made: Made) -> 
     states = tuple(state for state in job.recipients if state.index in made.places)
     own = replace(job, recipients=states)
     if made.content is None:
-        return Part(own, detail=made.detail)
+        return Part(own, detail=made.detail.to_json())
     spool: Spool | None = None
     content = Content(len(made.content), data=made.content)
     if new_spool is not None:
@@ -249,8 +250,8 @@ async def _part(new_spool: Callable[[], Spool] | None, job: Job, made: Made) -> 
             raise
         content = spool.content(made.content[: made.content.find(b"\r\n\r\n") + 4])
     message = replace(job.message, content=content)
-    form = NewForm(made.places, content, made.detail)
-    return Part(replace(own, message=message), form, spool, made.detail)
+    form = NewForm(made.places, content, made.detail.to_json())
+    return Part(replace(own, message=message), form, spool, form.detail)
 
 
 async def _signed(site: Site, came: Job, parts: tuple[Part, ...]) -> Leaving:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from mta.contract.values import HostPort
 from mta.model.attempt import Failure
 from mta.model.envelope import Envelope
+from mta.model.published import DanePublished, Published, StsPublished
 from mta.model.reporting import TlsReportFacts, TlsResult
 from mta.model.word import Word
 from mta.policy.dane import NOT_ASKED, DaneFinding, DaneState
@@ -42,20 +42,22 @@ def wish_of(envelope: Envelope) -> Wish:
     return Wish(envelope.tls == "required" and envelope.sender is not None, envelope.tls == "optional")
 
 
-def evidence(found: Findings) -> dict[str, Any]:
-    """The findings as they are kept with an attempt; nothing of what was not asked."""
-    told: dict[str, Any] = {}
-    dane, sts = found.dane, found.sts
-    if dane.state is not DaneState.OFF:
-        told["dane"] = {"state": dane.state.value, "base": dane.base, "records": list(dane.told)}
-        told["dane"] |= {"unusable": list(dane.unusable)} if dane.unusable else {}
-        told["dane"] |= {"detail": dane.detail} if dane.detail else {}
-        told["dane"] |= {"mx": "secure" if dane.named else "insecure"}
-    if sts.state is not StsState.OFF:
-        told["mta_sts"] = {"state": sts.state.value, "id": sts.id}
-        told["mta_sts"] |= {"mx": list(sts.policy.mx)} if sts.policy else {}
-        told["mta_sts"] |= {"problem": f"{sts.problem}: {sts.detail}"} if sts.problem else {}
-    return told
+def published(found: Findings) -> Published | None:
+    """The findings as they are kept with an attempt; None where nothing was asked."""
+    dane = None if found.dane.state is DaneState.OFF else _dane(found.dane)
+    sts = None if found.sts.state is StsState.OFF else _sts(found.sts)
+    return None if dane is None and sts is None else Published(dane, sts)
+
+
+def _dane(finding: DaneFinding) -> DanePublished:
+    return DanePublished(
+        finding.state.value, finding.base, finding.told, finding.unusable, finding.detail, finding.named
+    )
+
+
+def _sts(finding: StsFinding) -> StsPublished:
+    problem = f"{finding.problem}: {finding.detail}" if finding.problem else ""
+    return StsPublished(finding.state.value, finding.id, finding.policy.mx if finding.policy else None, problem)
 
 
 # --- for the reports that the destination asks for ---------------------------------------------------------------

@@ -19,10 +19,10 @@ from mta.model.attempt import Failure, Scope
 from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField
 from mta.model.directory import DirectoryAnswer
+from mta.model.evidence.authentication import facts_to_json
 from mta.model.foreign import Foreign
 from mta.model.session import SessionFacts
 from mta.model.tls import TlsLevel
-from mta.observe.trace import authentication_evidence
 from mta.policy.concerned import accept_for_author, concerned, judge_all
 from mta.policy.decision import Decision, Verdict
 from mta.policy.deliver import requirement, unusable
@@ -114,7 +114,7 @@ def _authentication(question: Question) -> dict[str, Any] | None:
     if not question.seen:
         return None
     first = question.seen[0]
-    return authentication_evidence(first.facts) | {"authentication_results": first.fields.decode("utf-8").strip()}
+    return facts_to_json(first.facts) | {"authentication_results": first.fields.decode("utf-8").strip()}
 
 
 def _decisive(decisions: tuple[Decision, ...]) -> Decision:

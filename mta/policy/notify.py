@@ -305,9 +305,11 @@ def _tls_line(place: HostAttempt) -> str:
 
 def _published(place: HostAttempt) -> str:
     """What the host's domain, and the recipient's, had published about its TLS."""
-    known = (("DANE", place.published.get("dane")), ("MTA-STS", place.published.get("mta_sts")))
-    told = [f"{name} {found['state']}" for name, found in known if isinstance(found, dict)]
-    return f"published: {', '.join(told)}" if told else ""
+    published = place.published
+    if published is None:
+        return ""
+    states = (("DANE", published.dane), ("MTA-STS", published.sts))
+    return f"published: {', '.join(f'{name} {policy.state}' for name, policy in states if policy)}"
 
 
 def _shown(place: HostAttempt) -> str:

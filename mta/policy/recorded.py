@@ -5,27 +5,17 @@ A history keeps what certificates said, not the certificates: whether a chain is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Any
 
 from mta.model.address import Mailbox
-from mta.model.auth import (
-    ArcOutcome,
-    AuthenticationFacts,
-    AuthResult,
-    DkimOutcome,
-    DmarcOutcome,
-    SenderOutcome,
-    SpfOutcome,
-)
+from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField
+from mta.model.evidence.message import Accepted
 from mta.model.session import SessionFacts
-from mta.model.tls import CertificateFacts, PathFault, PathVerdict, TlsFacts, TrustAnchors
+from mta.model.tls import CertificateFacts, PathFault, PathVerdict, TrustAnchors
 from mta.rfc.pkix.certificate import certificate_facts
 from mta.rfc.smtp.address import AddressError, parse_mailbox
-
-Evidence = Mapping[str, Any]
 
 
 class RecordedVerifier:
@@ -62,50 +52,13 @@ class RecordedVerifier:
         return self._subjects[anchors.digest]
 
 
-def session_facts(accepted: Evidence) -> SessionFacts | None:
+def session_facts(accepted: Accepted) -> SessionFacts | None:
     """The session that brought the message; None where nobody did: we wrote it."""
     try:
-        client = ip_address(str(accepted.get("client", "")))
+        client = ip_address(accepted.client)
     except ValueError:
         return None
-    return SessionFacts(client, helo=str(accepted.get("helo", "")), esmtp=True, tls=tls_facts(accepted.get("tls")))
-
-
-def tls_facts(evidence: Any) -> TlsFacts | None:
-    """A handshake; None: in clear."""
-    if not isinstance(evidence, Mapping) or not evidence.get("used"):
-        return None
-    chain = tuple(_certificate(one) for one in evidence.get("chain", ()))
-    version, cipher, group, sni = (_text(evidence, key) for key in ("version", "cipher", "group", "sni"))
-    return TlsFacts(version, cipher, group, sni, chain)
-
-
-def _certificate(evidence: Evidence) -> CertificateFacts:
-    names = [str(name) for name in evidence.get("names", ())]
-    return CertificateFacts(
-        der=b"",
-        subject=str(evidence.get("subject", "")),
-        issuer=str(evidence.get("issuer", "")),
-        serial=str(evidence.get("serial", "")),
-        sha256=str(evidence.get("sha256", "")),
-        spki_sha256=str(evidence.get("spki_sha256", "")),
-        dns_names=tuple(name for name in names if not _is_address(name)),
-        ip_addresses=tuple(name for name in names if _is_address(name)),
-        emails=(),
-        not_before=float(evidence.get("not_before", 0)),
-        not_after=float(evidence.get("not_after", 0)),
-        key_usage_oids=tuple(map(str, evidence.get("usages", ()))),
-        key=str(evidence.get("key", "")),
-        signed=str(evidence.get("signed", "")),
-    )
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
+    return SessionFacts(client, helo=accepted.helo, esmtp=True, tls=accepted.tls)
 
 
 def mailbox(text: str) -> Mailbox | None:
@@ -116,64 +69,14 @@ def mailbox(text: str) -> Mailbox | None:
         return Mailbox(text, "", "") if "@" not in text else None
 
 
-def author(accepted: Evidence) -> FromField | None:
+def author(accepted: Accepted) -> FromField | None:
     """Whom From named; None where that was not kept."""
-    told = accepted.get("from")
-    if not isinstance(told, Mapping):
+    kept = accepted.author
+    if kept is None:
         return None
-    found = tuple(one for one in (mailbox(str(text)) for text in told.get("authors", ())) if one is not None)
-    return FromField(found, int(told.get("count", 0)), str(told.get("error", "")))
+    return FromField(tuple(filter(None, map(mailbox, kept.authors))), kept.count, kept.error)
 
 
-def authentication(accepted: Evidence) -> AuthenticationFacts | None:
+def authentication(accepted: Accepted) -> AuthenticationFacts | None:
     """What SPF, DKIM, DMARC and ARC found; None where they were not looked at."""
-    told = accepted.get("authentication")
-    if not isinstance(told, Mapping):
-        return None
-    spf, dmarc, arc = told.get("spf", {}), told.get("dmarc", {}), told.get("arc", {})
-    sender = told.get("sender", {})
-    return AuthenticationFacts(
-        _spf(spf.get("helo", {})),
-        _spf(spf.get("mail_from", {})),
-        tuple(map(_dkim, told.get("dkim", ()))),
-        DmarcOutcome(
-            _result(dmarc),
-            _text(dmarc, "policy"),
-            _text(dmarc, "domain"),
-            _text(dmarc, "policy_domain"),
-            _reason(dmarc),
-        ),
-        ArcOutcome(_result(arc), tuple(arc.get("sealers", ())), _reason(arc)),
-        SenderOutcome(_result(sender), _text(sender, "domain"), _reason(sender)),
-    )
-
-
-def _spf(told: Evidence) -> SpfOutcome:
-    return SpfOutcome(_result(told), _text(told, "domain"), _reason(told))
-
-
-def _dkim(told: Evidence) -> DkimOutcome:
-    return DkimOutcome(
-        _result(told),
-        _text(told, "domain"),
-        _text(told, "selector"),
-        _text(told, "algorithm"),
-        _reason(told),
-        int(told.get("bits", 0)),
-        testing=bool(told.get("testing")),
-    )
-
-
-def _result(told: Evidence) -> AuthResult:
-    try:
-        return AuthResult(told.get("result", "none"))
-    except ValueError:
-        return AuthResult.NONE
-
-
-def _text(told: Evidence, key: str) -> str:
-    return str(told.get(key, ""))
-
-
-def _reason(told: Evidence) -> str:
-    return _text(told, "reason")
+    return accepted.authentication.facts if accepted.authentication else None

@@ -13,10 +13,14 @@ from typing import Any
 from mta.contract.index import ConnectorIndex
 from mta.contract.values import HostPort
 from mta.model.address import Mailbox
+from mta.model.evidence.attempt import Attempt
+from mta.model.evidence.delivery import Delivery
+from mta.model.evidence.message import Accepted
+from mta.model.tls import TlsLevel
 from mta.policy.decision import Verdict
 from mta.policy.deliver import judge_tls, requirement
 from mta.policy.explain import Question, Seen, explain, whose
-from mta.policy.recorded import RecordedVerifier, authentication, author, mailbox, session_facts, tls_facts
+from mta.policy.recorded import RecordedVerifier, authentication, author, mailbox, session_facts
 from mta.policy.route import choose, destination
 
 SAME, WORSE, OTHER, UNKNOWN = "same", "worse", "other", "unknown"
@@ -31,7 +35,7 @@ class _Answer:
 
 def replay(index: ConnectorIndex, message: Mapping[str, Any]) -> dict[str, Any] | None:
     """The document about one message of `mta trace --json`; None for what this relay wrote itself."""
-    accepted = message["accepted"]
+    accepted = Accepted.from_json(message["accepted"])
     facts = session_facts(accepted)
     if facts is None:
         return None
@@ -110,34 +114,33 @@ def _delivery(index: ConnectorIndex, box: Mailbox, address: str, events: list[An
     found = _handed_on(address, events)
     if found is None:
         return _Answer(SAME)  # it never was: no TLS to compare
-    event, attempt = found
+    at, attempt = found
     route = choose(index, box)
     outbound = route.would or route.connector.outbound  # of a connector that audits: as it would be
     target = destination(outbound, route.own, box.ascii_domain)
-    host = HostPort(str(attempt["host"]), int(attempt["port"]))
+    host = HostPort(attempt.host, attempt.port)
     if target.hosts and host not in target.hosts:
         return _Answer(UNKNOWN, (f"it would have gone to {target.hosts[0]}, of which nothing is known",))
     verifier = RecordedVerifier()
     needed = requirement(outbound, target, host, mx_secure=False)
-    judged = judge_tls(needed, tls_facts(attempt.get("tls")), verifier, float(event["time"]))
+    judged = judge_tls(needed, attempt.tls, verifier, at)
     if judged.failure is not None:
         return _Answer(WORSE, (judged.failure.reason,))
-    good_before = str(attempt.get("verdict", "")).startswith(("tls=verified", "tls=pinned"))
-    if verifier.guessed and not good_before:
+    if verifier.guessed and not (attempt.reached(TlsLevel.VERIFIED) or attempt.reached(TlsLevel.PINNED)):
         text = f"{host}: whether a CA of the system vouches for the certificate cannot be told from its names"
         return _Answer(UNKNOWN, (text,))
-    if "mandatory" in (outbound.tls.dane, outbound.tls.mta_sts) and not attempt.get("published"):
+    if "mandatory" in (outbound.tls.dane, outbound.tls.mta_sts) and attempt.published is None:
         return _Answer(UNKNOWN, (f"{host}: what its domain publishes (DANE, MTA-STS) was not asked for then",))
     return _Answer(SAME)
 
 
-def _handed_on(address: str, events: list[Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
-    """The event of the delivery to this recipient, and the host that took it."""
+def _handed_on(address: str, events: list[Any]) -> tuple[float, Attempt] | None:
+    """When this recipient was delivered (epoch seconds), and the host that took it."""
     for event in reversed(events):
         if event["event"] == "delivery.delivered" and address in event["recipients"]:
-            for attempt in reversed(event.get("attempts", ())):
-                if not attempt.get("failure"):
-                    return event, attempt
+            for attempt in reversed(Delivery.from_json(event).attempts):
+                if attempt.failure is None:
+                    return float(event["time"]), attempt
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mta.contract.configuration import Configuration
@@ -12,6 +11,7 @@ from mta.contract.index import ConnectorIndex
 from mta.contract.server import Server
 from mta.model.auth import AuthResult
 from mta.model.author import FromField
+from mta.model.evidence.message import Written, authentication_in
 from mta.model.message import OUR_OWN, REPORT, QueuedMessage
 
 
@@ -30,7 +30,7 @@ def from_our_systems(configuration: Configuration, inbound: str) -> bool:
 
 def service_of(message: QueuedMessage) -> str:
     """Which keys are for it: RFC 8460 §3 has a service of its own for TLS reports."""
-    is_report = message.inbound == REPORT and message.evidence.get("report") == "tls"
+    is_report = message.inbound == REPORT and Written.from_json(message.evidence).report == "tls"
     return "tlsrpt" if is_report else "email"
 
 
@@ -74,8 +74,8 @@ def seal_wanted(server: Server, connector: Connector, message: QueuedMessage) ->
     """
     if server.arc is None or connector.outbound.arc != "seal":
         return None
-    found = message.evidence.get("authentication")
-    arc = found.get("arc") if isinstance(found, Mapping) else None
-    if not isinstance(arc, Mapping) or arc.get("result") == AuthResult.TEMPERROR.value:
+    authentication = authentication_in(message.evidence)
+    arc = authentication.facts.arc if authentication else None
+    if arc is None or arc.result is AuthResult.TEMPERROR:
         return None
-    return Seal(server.arc, AuthResult(arc.get("result")))
+    return Seal(server.arc, arc.result)

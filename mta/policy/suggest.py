@@ -13,9 +13,12 @@ from mta.contract.connectors import DEFAULT
 from mta.contract.index import ConnectorIndex
 from mta.importers.draft import Draft
 from mta.model.auth import AuthenticationFacts, AuthResult, DkimOutcome
+from mta.model.evidence.attempt import Attempt
+from mta.model.evidence.delivery import Delivery
+from mta.model.evidence.message import Accepted
 from mta.model.session import SessionFacts
 from mta.model.tls import TlsFacts, TlsLevel
-from mta.policy.recorded import authentication, author, mailbox, session_facts, tls_facts
+from mta.policy.recorded import authentication, author, mailbox, session_facts
 
 MOST_ADDRESSES = 8  # more hosts than these are no network one could list
 MOST_KEYS = 2  # one, and the next one
@@ -36,7 +39,7 @@ class _Partner:
     """What was seen of one domain, in both directions."""
 
     came: list[_Arrival] = field(default_factory=list)
-    went: list[Mapping[str, Any]] = field(default_factory=list)  # attempts that delivered
+    went: list[Attempt] = field(default_factory=list)  # attempts that delivered
 
 
 def suggest(index: ConnectorIndex, messages: Iterable[Mapping[str, Any]], least: int) -> Draft:
@@ -51,7 +54,7 @@ def suggest(index: ConnectorIndex, messages: Iterable[Mapping[str, Any]], least:
 
 
 def _gather(index: ConnectorIndex, message: Mapping[str, Any], partners: dict[str, _Partner]) -> None:
-    accepted = message["accepted"]
+    accepted = Accepted.from_json(message["accepted"])
     facts = session_facts(accepted)
     if facts is not None and message["inbound"] == DEFAULT:
         from_ = author(accepted)
@@ -66,7 +69,7 @@ def _gather(index: ConnectorIndex, message: Mapping[str, Any], partners: dict[st
             continue
         for event in message["events"]:
             if event["event"] == "delivery.delivered" and recipient["address"] in event["recipients"]:
-                good = [attempt for attempt in event.get("attempts", ()) if not attempt.get("failure")]
+                good = [attempt for attempt in Delivery.from_json(event).attempts if attempt.failure is None]
                 partners.setdefault(box.ascii_domain, _Partner()).went.extend(good[-1:])
 
 
@@ -160,13 +163,13 @@ def _aligned(arrival: _Arrival) -> list[DkimOutcome]:
 # --- out ---------------------------------------------------------------------------------------------------------
 
 
-def _outbound(index: ConnectorIndex, attempts: list[Mapping[str, Any]], notes: list[str]) -> dict[str, Any]:
+def _outbound(index: ConnectorIndex, attempts: list[Attempt], notes: list[str]) -> dict[str, Any]:
     usual = index.configuration.default.outbound.tls.level
-    spoken = [facts for facts in (tls_facts(attempt.get("tls")) for attempt in attempts) if facts is not None]
+    spoken = [attempt.tls for attempt in attempts if attempt.tls is not None]
     if len(spoken) < len(attempts):
         notes.append(f"{len(attempts) - len(spoken)} of {len(attempts)} messages went without TLS: they would wait")
         return {}
-    verified = all(str(attempt.get("verdict", "")).startswith("tls=verified") for attempt in attempts)
+    verified = all(attempt.reached(TlsLevel.VERIFIED) for attempt in attempts)
     level = TlsLevel.VERIFIED if verified else TlsLevel.ENCRYPTED
     if not verified:
         names = sorted({name for facts in spoken if facts.leaf for name in facts.leaf.dns_names})[:6]

@@ -8,6 +8,7 @@ from typing import Any
 from mta.errors import UsageError
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
+from mta.model.evidence.message import Written
 from mta.model.message import NOTICE, Content, QueuedMessage, RecipientState
 from mta.pipeline.site import Shard, Site
 from mta.policy.notify import postmaster_of
@@ -18,9 +19,7 @@ from mta.rfc.smtp.address import AddressError, parse_mailbox
 LETTER = "letter"  # what the vault asks of a worker: a mail to the auditor
 
 
-def letter(
-    site: Site, to: Mailbox, subject: str, paragraphs: tuple[str, ...], evidence: dict[str, object]
-) -> QueuedMessage:
+def letter(site: Site, to: Mailbox, subject: str, paragraphs: tuple[str, ...], evidence: Written) -> QueuedMessage:
     """Ready to be queued, for the connector of its address."""
     server, now, id_ = site.contract.configuration.server, site.clock.now(), site.ids.next()
     note = Note(id_, server.hostname, postmaster_of(server).in_ascii, to.in_ascii, now, subject, paragraphs)
@@ -33,7 +32,7 @@ def letter(
         received=now,
         inbound=NOTICE,
         states=(RecipientState(0, choose(site.contract.index, to).connector.name, due=now),),
-        evidence=evidence,
+        evidence=evidence.to_json(),
     )
 
 
@@ -45,7 +44,7 @@ async def queue_letter(site: Site, shards: Sequence[Shard], request: dict[str, A
     try:
         to = parse_mailbox(str(request["to"]))
         paragraphs = tuple(str(one) for one in request["paragraphs"])
-        evidence: dict[str, object] = {"notice": str(request["about"]), "about": str(request["subject"])[:200]}
+        evidence = Written(notice=str(request["about"]), about=str(request["subject"])[:200])
         message = letter(site, to, str(request["subject"]), paragraphs, evidence)
     except (AddressError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"a letter that cannot be written: {error}") from error

@@ -17,6 +17,7 @@ from mta.contract.connectors import Connector
 from mta.errors import StorageError, UsageError
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
+from mta.model.evidence.message import Written
 from mta.model.message import NOTICE, PORTAL, Content, QueuedMessage, RecipientState
 from mta.model.reply import Reply
 from mta.model.session import SessionFacts
@@ -51,7 +52,7 @@ async def queue_code(relay: InboundRelay, request: dict[str, Any]) -> dict[str, 
         received=now,
         inbound=NOTICE,
         states=(RecipientState(0, choose(site.contract.index, to).connector.name, due=now),),
-        evidence={"portal": "code"},
+        evidence=Written(portal="code").to_json(),
     )
     await relay.shard.store.enqueue(message)
     relay.wake()

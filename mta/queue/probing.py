@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from mta.contract.certificates import Known, known_certificates
 from mta.contract.server import Probing
+from mta.model.evidence.message import Written
 from mta.model.message import QueuedMessage
 from mta.model.seen import Memory, Seen
 from mta.observe import events
@@ -107,4 +108,4 @@ def _letter(site: Site, told: Iterable[Alarm]) -> QueuedMessage:
         "`mta probe --all` looks again, `mta certs list` tells what ends when.",
     )
     subject = f"Mail relay {server.hostname}: {words[0][:120]}{more}"
-    return letter(site, postmaster_of(server), subject, paragraphs, {"notice": "alarm", "about": words[0][:200]})
+    return letter(site, postmaster_of(server), subject, paragraphs, Written(notice="alarm", about=words[0][:200]))

@@ -15,6 +15,7 @@ from mta.contract.connectors import DEFAULT
 from mta.errors import StorageError
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope, Recipient
+from mta.model.evidence.message import Written
 from mta.model.message import Content, QueuedMessage, RecipientState
 from mta.observe import events
 from mta.pipeline.report import INBOUND
@@ -91,7 +92,7 @@ class Delivery:
             received=now,
             inbound=INBOUND,
             states=(RecipientState(0, connector, due=due),),
-            evidence={"report": about.kind, "about": about.domain, "day": about.day},
+            evidence=Written(report=about.kind, about=about.domain, day=about.day).to_json(),
         )
 
     async def _post(self, about: Subject, packed: bytes, state: State) -> State:

@@ -196,6 +196,7 @@ def test_model_needs_the_standard_library_only(path: Path) -> None:
             "collections",
             "dataclasses",
             "enum",
+            "functools",
             "ipaddress",
             "typing",
             "mta",

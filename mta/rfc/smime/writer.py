@@ -58,7 +58,8 @@ class Written:
     """The message as it leaves, and what was done, in JSON types."""
 
     content: bytes
-    detail: dict[str, object]
+    cipher: str = ""  # empty: for everyone
+    signed: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,8 @@ def write(letter: Letter, sign: bool, certificates: tuple[Candidate, ...]) -> Wr
     content = protect_message(letter.raw, protection, letter.block)
     if isinstance(content, NotTransformable):
         return content
-    detail: dict[str, object] = {"cipher": common.cipher} if readers else {}
-    if signer:
-        detail["signed"] = {"sha256": _sha256(letter.identity), "scheme": signer.scheme.name}
-    return Written(content, detail)
+    signed_by = (signer.scheme.name, _sha256(letter.identity)) if signer else None
+    return Written(content, common.cipher if readers else "", signed_by)
 
 
 _recipient = lru_cache(4096)(prepare_recipient)

@@ -12,6 +12,7 @@ import pytest
 from mta.cli import trace as commands
 from mta.cli.paint import Paint, clock, paint_for
 from mta.cli.trace import _unjudged, story, trace
+from mta.model.evidence.attempt import Attempt
 
 NOW = 1_800_000_000.0
 DAY = 86_400
@@ -254,4 +255,4 @@ def test_a_signature_broken_on_the_way_out_stands_in_the_history() -> None:
 )
 def test_how_far_an_attempt_came_is_said_where_nothing_was_judged(tls: dict, reason: str, words: str) -> None:
     attempt = {"tls": tls, "failure": {"reason": reason, "permanent": False, "scope": "host"}}
-    assert _unjudged(attempt).startswith(words)
+    assert _unjudged(Attempt.from_json(attempt)).startswith(words)

@@ -9,8 +9,8 @@ import dkim
 
 from mta.model.auth import AuthenticationFacts, AuthResult, SpfOutcome
 from mta.model.envelope import Envelope
+from mta.model.evidence.authentication import facts_to_json
 from mta.model.message import Content, QueuedMessage
-from mta.observe.trace import authentication_evidence
 from mta.pipeline.survive import broken_on_arrival, broken_on_leaving, broken_signatures
 from tests.support.signatures import DOMAIN, MESSAGE, NOW, auth_message, judged, pem, rsa_key, rsa_signer, signed
 
@@ -49,7 +49,7 @@ async def test_a_forged_field_that_was_signed_and_is_cut_out_is_told() -> None:
 
 
 async def stored(raw: bytes) -> QueuedMessage:
-    evidence: dict[str, object] = {"authentication": authentication_evidence(await facts(raw))}
+    evidence: dict[str, object] = {"authentication": facts_to_json(await facts(raw))}
     return QueuedMessage("1", Envelope(None), Content(len(raw), raw), RESULTS + RECEIVED, NOW, "a", (), evidence)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mta.model.auth import AuthenticationFacts, AuthResult, DkimOutcome, SenderOutcome, SpfOutcome
+from mta.model.evidence.authentication import facts_to_json
+from mta.model.evidence.tls import certificate_to_json
 from mta.model.tls import CertificateFacts
-from mta.observe.trace import authentication_evidence, certificate_evidence
 from tests.unit.policy.world import NOW, certificate
 
 ALICE, BOB, EVE = "alice@contoso.example", "bob@fabrikam.example", "eve@tailspin.example"
@@ -14,7 +15,7 @@ ALICE, BOB, EVE = "alice@contoso.example", "bob@fabrikam.example", "eve@tailspin
 
 def spoken(leaf: CertificateFacts | None = None, version: str = "1.3") -> dict[str, Any]:
     """The evidence of a handshake."""
-    chain = [certificate_evidence(leaf)] if leaf else []
+    chain = [certificate_to_json(leaf)] if leaf else []
     return {"used": True, "version": version, "cipher": "TLS_AES_256_GCM_SHA384", "chain": chain}
 
 
@@ -27,7 +28,7 @@ def found(*signers: str, spf: AuthResult = AuthResult.NONE, bits: int = 2048) ->
     dkim = tuple(DkimOutcome(AuthResult.PASS, domain, "s", "rsa-sha256", key_bits=bits) for domain in signers)
     none = SpfOutcome(AuthResult.NONE)
     sender = SenderOutcome(AuthResult.PASS)
-    return authentication_evidence(AuthenticationFacts(none, SpfOutcome(spf, "x"), dkim, None, None, sender))
+    return facts_to_json(AuthenticationFacts(none, SpfOutcome(spf, "x"), dkim, None, None, sender))
 
 
 def came(

@@ -7,10 +7,11 @@ import pytest
 from mta.contract.values import HostPort
 from mta.model.address import Mailbox
 from mta.model.envelope import Envelope
+from mta.model.evidence.attempt import published_to_json
 from mta.model.sts import StsAnswer, StsPolicy
 from mta.policy.dane import DaneFinding, DaneState
 from mta.policy.deliver import strictest
-from mta.policy.discover import Findings, Wish, evidence, troubles, wish_of
+from mta.policy.discover import Findings, Wish, published, troubles, wish_of
 from mta.policy.precedence import StsState
 from mta.policy.route import Destination
 from mta.policy.sts import StsFinding, about_host
@@ -77,7 +78,7 @@ def test_the_policy_of_a_reported_trouble_is_told() -> None:
     ],
 )
 def test_the_evidence(found: Findings, expected: dict[str, object]) -> None:
-    assert evidence(found) == expected
+    assert published_to_json(published(found)) == expected
 
 
 def test_the_wish_of_an_envelope() -> None:

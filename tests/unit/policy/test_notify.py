@@ -19,6 +19,7 @@ from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult, Failure, HostAttempt, RecipientResult, Scope
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import Content, QueuedMessage, RecipientState
+from mta.model.published import DanePublished, Published, StsPublished
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts, TlsLevel
 from mta.model.word import Word
@@ -41,7 +42,7 @@ PLACE = HostAttempt(
     tls=TlsFacts("1.3", "TLS_AES_256_GCM_SHA384"),
     requirement="verified:mail.fabrikam.example",
     verdict="tls=verified",
-    published={"dane": {"state": "none"}, "mta_sts": {"state": "named"}},
+    published=Published(DanePublished("none"), StsPublished("named")),
 )
 
 
@@ -158,7 +159,7 @@ def test_a_report_names_the_certificate_that_the_host_showed() -> None:
         PLACE,
         tls=replace(tls(leaf), group="X25519MLKEM768"),
         verdict="tls=encrypted!verified",
-        published={},
+        published=None,
         revocation="revoked: CN=mail.fabrikam.example is in the list of its issuer",
     )
     before = occasion("failed")

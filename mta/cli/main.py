@@ -21,7 +21,6 @@ app = typer.Typer(
     name="mta",
     help="A mail transfer agent that relays under one contract per partner.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(queue)
@@ -109,6 +108,36 @@ def web(
     from mta.cli.web import web as run
 
     raise typer.Exit(run(config, held))
+
+
+@app.command()
+def init(
+    hostname: Annotated[str, typer.Option("--hostname", help="The name of this relay, as it says in EHLO.")] = "",
+    domain: Annotated[list[str] | None, typer.Option("--domain", help="An own domain; may be given often.")] = None,
+    deliver_to: Annotated[str, typer.Option("--deliver-to", help="HOST:PORT with the mailboxes.")] = "",
+    network: Annotated[
+        list[str] | None, typer.Option("--network", help="A network that may send to anyone; may be given often.")
+    ] = None,
+    partner: Annotated[str, typer.Option("--partner", help="A partner's domain.")] = "",
+    listen: Annotated[str, typer.Option("--listen", help="ADDRESS:PORT for mail.")] = "0.0.0.0:25",
+    certificate: Annotated[str, typer.Option("--certificate", help="Our certificate's chain, PEM.")] = "",
+    key: Annotated[str, typer.Option("--key", help="Its private key.")] = "",
+    config: Config = _CONFIG,
+) -> None:
+    """Write a first configuration; what no option says is asked for."""
+    from mta.cli.init import Answers, FirstFile
+    from mta.cli.init import init as run
+
+    answers = Answers(hostname, tuple(domain or ()), deliver_to, tuple(network or ()), partner)
+    raise typer.Exit(run(answers, FirstFile(config, listen, certificate, key)))
+
+
+@app.command(hidden=True)
+def man(folder: Annotated[str, typer.Argument(help="Where the pages are written.")]) -> None:
+    """Write manual pages out of the commands' own help."""
+    from mta.cli.man import man as run
+
+    raise typer.Exit(run(app, folder))
 
 
 @app.command()

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,10 +97,22 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         yield ready
 
 
-def test_once_sends_a_message_by_verified_tls_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = (*MTA, "demo", "--once")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=patient(60), check=False, env=environment)
+def test_the_wheel_alone_sends_a_message_by_verified_tls_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """As `pip install` would lay it out: nothing but what the wheel holds is needed."""
+    build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+    built = subprocess.run(
+        (sys.executable, "-c", build, str(tmp_path)), cwd=ROOT, capture_output=True, text=True, timeout=patient(60)
+    )
+    wheel = tmp_path / built.stdout.split()[-1]
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(tmp_path / "installed")
+    place = tmp_path / "place"
+    place.mkdir()
+    environment = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(tmp_path / "installed")}
+    options = {"capture_output": True, "text": True, "timeout": patient(60), "cwd": place, "env": environment}
+    told = subprocess.run((sys.executable, "-c", "import mta; print(mta.__file__)"), check=True, **options)
+    assert told.stdout.startswith(str(tmp_path))
+    done = subprocess.run((*MTA, "demo", "--once"), check=False, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     assert "Fabrikam's mailbox host got" in done.stdout
@@ -112,7 +125,7 @@ def test_once_sends_a_message_by_verified_tls_and_leaves_nothing_behind(tmp_path
     assert "the client showed CN=mx.contoso.example" in theirs
     assert "required verified:mailbox.fabrikam.example: tls=verified" in theirs
     assert "\x1b[" not in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
 def test_the_repositorys_configuration_is_the_demos() -> None:

@@ -105,6 +105,8 @@ class Word(StrEnum):
     # --- ours -------------------------------------------------------------------------------------------------------
     CONTRACT_BROKEN = "contract-broken", "A file of the connector cannot be used."
     CONTRACT_CHANGED = "contract-changed", "The configuration was exchanged meanwhile: it is judged anew."
+    LEASE_PASSED = "lease-passed", "This node may have lost the message to another one; it did not send the final dot."
+    CRASH_LOOP = "crash-loop", "Held: nodes that attempted it vanished again and again."
     CONNECTOR_MISSING = "connector-missing", "Held: the connector is not in the configuration any more."
     QUARANTINE = "quarantine", "Held: the contract says so of what authentication found."
     STORAGE = "storage", "The disk of the queue is full or in trouble."

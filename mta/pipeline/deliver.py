@@ -24,6 +24,7 @@ from mta.policy.discover import Findings, published, troubles, wish_of
 from mta.policy.route import Destination, addresses_to_try, order_mx
 from mta.policy.settle import Step, next_step, too_many_recipients
 from mta.ports import DnsStatus, MxAnswer, Transaction, TransactionReplies
+from mta.ports.next_hop import always
 
 HOSTS_TRIED = 5  # of one destination in one attempt, as Postfix's smtp_mx_address_limit
 
@@ -34,7 +35,7 @@ class Job:
 
     `broken` names signatures that held when the message came and that what we did to it has broken. `generation` is
     the contract's that it goes by: once another is in force, nothing more is dialled or sent. None: for as long as it
-    takes, for a command that never reloads.
+    takes, for a command that never reloads. `gate` is the store's: False where another node may have the message.
     """
 
     message: QueuedMessage
@@ -43,6 +44,7 @@ class Job:
     destination: Destination
     broken: tuple[str, ...] = ()
     generation: int | None = None
+    gate: Callable[[], bool] = always
 
     @property
     def envelope(self) -> Envelope:
@@ -98,8 +100,27 @@ def _unreached(attempts: Sequence[HostAttempt]) -> bool | None:
     return False if says else None
 
 
+LEASE_PASSED = Failure(
+    Scope.DESTINATION,
+    Word.LEASE_PASSED,
+    "no final dot was sent: this node could not renew its lease, and another one may have the message",
+    Reply(451, "4.3.0", ("Local error",)),
+    permanent=False,
+    local=True,
+    ours=True,
+)
+
+
+def _fallen(site: Site, job: Job) -> Failure | None:
+    """Why nothing more of the job may be sent, if so."""
+    if not job.gate():
+        return LEASE_PASSED
+    stands = job.generation is None or job.generation == site.contract.generation
+    return None if stands else CONTRACT_CHANGED
+
+
 def _stands(site: Site, job: Job) -> bool:
-    return job.generation is None or job.generation == site.contract.generation
+    return _fallen(site, job) is None
 
 
 def _left(job: Job, results: dict[int, RecipientResult]) -> Job:
@@ -188,8 +209,8 @@ async def _reach(site: Site, hops: Hops, job: Job, place: Place, *, again: bool 
     """The way to one host, as far as MAIL FROM; what was found, required and seen is in its attempt."""
     outbound, host = job.connector.outbound, place.hop.host
     found = await discover(site, outbound, job.destination, place.hop)
-    if not _stands(site, job):
-        return Opened(None, CONTRACT_CHANGED, _not_asked(site, job, place, CONTRACT_CHANGED, found))
+    if fallen := _fallen(site, job):
+        return Opened(None, fallen, _not_asked(site, job, place, fallen, found))
     needed = strictest(outbound, job.destination, host, found, wish_of(job.envelope))
     refused = needed if isinstance(needed, Failure) else None
     if not again:
@@ -247,7 +268,8 @@ async def _transact(site: Site, hop: Hop, job: Job, attempt: HostAttempt) -> _Ho
             Transaction(job.envelope, job.message.prefix, job.message.content, stands)
         )
     except ContractChanged:
-        return _HostOutcome(replace(attempt, failure=CONTRACT_CHANGED), _all(job.recipients, CONTRACT_CHANGED))
+        fallen = _fallen(site, job) or CONTRACT_CHANGED
+        return _HostOutcome(replace(attempt, failure=fallen), _all(job.recipients, fallen))
     except StorageError as error:
         hop.connection.abort()
         reply = Reply(451, "4.3.0", ("Local error",))

@@ -101,7 +101,7 @@ class Outbound:
 
     def _route(self, shard: Shard, message: QueuedMessage, states: tuple[RecipientState, ...]) -> None:
         try:
-            jobs, homeless = self._split(message, states)
+            jobs, homeless = self._split(shard, message, states)
         except Exception as error:  # of one message: neither it nor those after it may be left claimed
             self._site.log.defect(f"routing of {message.id}", error)
             self._open[message.id] = self._open.get(message.id, 0) + 1
@@ -115,11 +115,12 @@ class Outbound:
             self._start(self._hold(shard, message, homeless))
 
     def _split(
-        self, message: QueuedMessage, states: tuple[RecipientState, ...]
+        self, shard: Shard, message: QueuedMessage, states: tuple[RecipientState, ...]
     ) -> tuple[list[Job], list[RecipientState]]:
         groups: dict[LaneKey, tuple[Connector, list[RecipientState]]] = {}
         homeless: list[RecipientState] = []
         index, generation = self._site.contract.index, self._site.contract.generation
+        gate = shard.store.gate(message.id)
         for state in states:
             mailbox = message.envelope.recipients[state.index].mailbox
             route = choose(index, mailbox)
@@ -131,7 +132,7 @@ class Outbound:
             groups.setdefault((connector.name, place), (connector, []))[1].append(state)
         most = self._site.contract.configuration.server.limits.destination_recipients
         jobs = [
-            Job(message, tuple(members[i : i + most]), connector, place, generation=generation)
+            Job(message, tuple(members[i : i + most]), connector, place, generation=generation, gate=gate)
             for (_, place), (connector, members) in groups.items()
             for i in range(0, len(members), most)
         ]

@@ -29,7 +29,8 @@ class Capabilities:
         return int(value) if value.isascii() and value.isdigit() else 0
 
 
-def _always() -> bool:
+def always() -> bool:
+    """Nothing is in the way."""
     return True
 
 
@@ -37,14 +38,14 @@ def _always() -> bool:
 class Transaction:
     """One mail transaction: the envelope for this hop (only its recipients) and the bytes that travel.
 
-    `stands`: whether the contract it is made under is still in force; asked before MAIL, before the content and before
-    the final dot.
+    `stands`: whether the contract it is made under is still in force, and the message still ours; asked before MAIL,
+    before the content and before the final dot.
     """
 
     envelope: Envelope
     prefix: bytes
     content: Content
-    stands: Callable[[], bool] = _always
+    stands: Callable[[], bool] = always
 
 
 @frozen

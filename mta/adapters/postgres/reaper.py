@@ -10,6 +10,7 @@ from mta.adapters.postgres.statements import one_of
 from mta.adapters.queue_rows import to_json
 from mta.model.lease import CRASH_LOOP
 from mta.model.lifecycle import HELD, OPEN, QUEUED
+from mta.model.word import Word
 from mta.observe import events
 
 _OFFICE = """
@@ -41,9 +42,7 @@ RETURNING w.seq, w.idx, w.state, w.taken_over
 """  # noqa: S608
 _SLICE = 1000  # recipients taken over in one transaction
 _KEPT = 86_400.0  # seconds that receipts are kept, and numbers of dead nodes
-_REASON = (
-    "crash-loop: the node that attempted it vanished, {} times; look why, then release it"  # nothing of a peer in it
-)
+_REASON = f"{Word.CRASH_LOOP}: nodes that attempted it vanished {{}} times; look why, then release it"
 
 
 async def hold_office(db: asyncpg.Connection, name: str, lease: Lease) -> bool:

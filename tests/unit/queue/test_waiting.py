@@ -81,7 +81,7 @@ class World:
         envelope = Envelope(None, (Recipient(mailbox(f"b@{domain}")),), tls=tls)
         states = (RecipientState(0, "default"),)
         message = QueuedMessage(id_, envelope, Content(1, b"x"), b"", NOW, "internal", states)
-        shard: Any = SimpleNamespace(store=SimpleNamespace(spool=None))
+        shard: Any = SimpleNamespace(store=SimpleNamespace(spool=None, gate=lambda _: lambda: True))
         self.outbound.submit(shard, message)
         while self.outbound._tasks:
             for task in tuple(self.outbound._tasks):

@@ -130,6 +130,7 @@ class LabelKeys(Keys):
     )
     require_pop: Switch = optional("Programs must prove that they own their token (DPoP, RFC 9449).", False)
     marking: MarkingKeys = optional("Texts that go onto what is shown.", MarkingKeys())
+    tell_owner: Switch = optional("The sender gets a mail when a reader opens it for the first time.", False)
     show_subject: Switch = optional("Notices bear the subject of the mail; else only its label.", False)
     language: Literal["en", "de"] = optional("The language of notices.", "en")
 
@@ -249,6 +250,7 @@ def _label(id: str, keys: LabelKeys) -> Label:
         channels=tuple(dict.fromkeys(keys.channels)),
         marking=Marking(keys.marking.header, keys.marking.footer, keys.marking.watermark),
         demands_dpop=keys.require_pop,
+        tell_owner=keys.tell_owner,
         show_subject=keys.show_subject,
         language=keys.language,
     )

@@ -42,6 +42,7 @@ class Label:
     channels: tuple[str, ...] = ("totp", "passkey")
     marking: Marking = field(default_factory=Marking)
     demands_dpop: bool = False  # programs get a content key only with a proof of possession (RFC 9449)
+    tell_owner: bool = False  # the owner gets a mail when a reader opens it for the first time
     show_subject: bool = False  # the notice bears the mail's own subject
     language: str = "en"  # of notices
 

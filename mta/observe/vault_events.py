@@ -17,6 +17,8 @@ class Operation(StrEnum):
     REPLY = "reply"
     PROVE = "prove"  # a second channel
     ENROL = "enrol"  # a reader has set up a second channel
+    ASK = "ask"  # a reader whose time is over asks the owner
+    INVITE = "invite"  # a notice was sent again
     FORGET = "forget"  # a second channel was taken away
     GRANT = "grant"
     REVOKE = "revoke"

@@ -21,6 +21,7 @@ class ItemFilter:
     state: str = ""
     after: str = ""  # ids of a listing go on behind this one
     limit: int = 1000
+    newest_before: float = 0.0  # epoch seconds: what was sealed before then, the newest first
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from mta.ports.portal import SmsSender
 from mta.ports.vault import Change
 from mta.rfc.otp.totp import SECRET, secret_text, secret_uri, verify
 from mta.vault.credentials import fits_phrase, new_credential, open_secret, seal_secret
-from mta.vault.prove import Proven
+from mta.vault.sessions import Proven
 from mta.vault.vault import Vault
 
 BEGUN_LIFE = 600.0  # seconds that setting up an app, or a code by SMS, may take

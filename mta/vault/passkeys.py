@@ -12,7 +12,7 @@ from mta.policy.channel import Channel
 from mta.ports.portal import Passkey, Passkeys
 from mta.vault.channels import BEGUN_LIFE, SecondChannels
 from mta.vault.credentials import new_credential
-from mta.vault.prove import Proven
+from mta.vault.sessions import Proven
 
 _MOST_CHALLENGES = 5_000
 

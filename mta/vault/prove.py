@@ -2,12 +2,11 @@
 
 A link finds a grant and proves nothing. The code goes to the address of the grant, whatever was typed, and works in the
 browser session that asked for it. Whoever has no grant gets the same answers, in the same time: a challenge that no
-code solves. Challenges and sessions are in this process' memory alone; a restart asks everybody for a new code.
+code solves. Challenges are in this process' memory alone; a restart asks everybody for a new code.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
@@ -17,15 +16,15 @@ from mta.contract.readers import is_meant, reader_name
 from mta.model.address import ascii_lower
 from mta.model.protected import Grant, Item
 from mta.policy.pace import Pace
+from mta.ports.vault import ItemFilter
 from mta.rfc.smtp.address import AddressError
 from mta.vault.mail import reference
+from mta.vault.sessions import OWN, Proven, Sessions, hashed
 from mta.vault.vault import Vault
 
 CODE_LIFE, TRIES, DIGITS = 600.0, 5, 8
-IDLE, LIFE = 1800.0, 28_800.0  # seconds of a session
-MOST_CHALLENGES, MOST_SESSIONS = 20_000, 20_000
+MOST_CHALLENGES = 20_000
 _MOST_CODES = 3  # of one challenge that are good at the same time
-_MOST_ITEMS = 50  # of one session
 _HOUR = 3600.0
 
 
@@ -39,13 +38,14 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Somebody is to show that they read the mail of an address. Without a grant no code solves it."""
+    """Somebody is to show that they read the mail of an address. Where there is nobody to prove no code solves it."""
 
     link: bytes
     address: str
     reference: str  # four letters, on the page, in the notice and in the mail with the code
     until: float
-    grant: Grant | None = None
+    paced: str  # under what its attempts are counted
+    proves: Proven | None = None
     codes: tuple[Code, ...] = ()
     wrong: int = 0
 
@@ -57,34 +57,19 @@ class Letter:
     to: str
     code: str
     reference: str
-    item: Item
+    item: Item | None = None  # none: for the sender's own pages
 
 
 @dataclass(frozen=True, slots=True)
-class Proven:
-    """One reader of one item, for as long as the session lasts. `opened`: they have asked to see it."""
+class _Aim:
+    """What a challenge is for: its place, and if there is somebody, who they are once they have shown the code."""
 
-    item: str
-    grant: str
-    reader: str
-    opened: bool = False
-    channels: tuple[str, ...] = ()  # second channels that were proved
-    waits: bool = False  # for a second channel: until then nothing is shown
-    first: str = "code"  # how the address was proved
-
-    @property
-    def method(self) -> str:
-        """How they have proved who they are, for the log."""
-        return "+".join((self.first, *self.channels))
-
-
-@dataclass(slots=True)
-class Session:
-    """What a browser has proved."""
-
-    begun: float
-    seen: float
-    items: dict[str, Proven] = field(default_factory=dict)
+    place: bytes
+    paced: str
+    address: str
+    reference: str
+    proves: Proven | None = None
+    item: Item | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +91,14 @@ class Started:
     letter: Letter | None = None
 
 
-class Proofs:
+class Proofs(Sessions):
     """The challenges and sessions of one portal."""
 
     def __init__(self, vault: Vault, paces: Paces | None = None) -> None:
-        self._vault = vault
+        super().__init__(vault)
         self._paces = paces or Paces()
         self._key = vault.random(32)
         self._challenges: OrderedDict[bytes, Challenge] = OrderedDict()
-        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
 
     # --- the code
 
@@ -127,56 +111,76 @@ class Proofs:
 
         Whoever calls must answer before the letter is sent, so that its way takes no time of the answer.
         """
-        now, place = self._vault.clock.now(), _hash(link)
+        place = hashed(link)
         grant, item, letters = await self._granted(place, typed)
-        before = self._challenges.pop(_hash(cookie), None)
-        fresh = Challenge(place, _known(typed), letters, now + CODE_LIFE, grant)
+        address = _known(typed)
+        reader = grant.reader if grant and "@" in grant.reader[1:] else address
+        proves = Proven(grant.item, grant.id, reader) if grant else None
+        return self._begin(_Aim(place, place.hex(), address, letters, proves, item), cookie)
+
+    async def start_owner(self, typed: str, cookie: str = "") -> Started:
+        """The same for the sender's own pages: the code goes to an address that has protected something."""
+        address = _known(typed)
+        found = await self._vault.store.find(ItemFilter(owner=address or "-", limit=1))
+        paced = hmac.digest(self._key, b"my " + address.encode("utf-8", "replace"), "sha256").hex()
+        proves = Proven(OWN, "", address) if found else None
+        return self._begin(_Aim(hashed(OWN), paced, address, reference(paced), proves), cookie)
+
+    def _begin(self, aim: _Aim, cookie: str) -> Started:
+        """The same steps whether there is somebody or nobody."""
+        now = self._now()
+        before = self._challenges.pop(hashed(cookie), None)
+        fresh = Challenge(aim.place, aim.address, aim.reference, now + CODE_LIFE, aim.paced, aim.proves)
         if before is not None and _goes_on(before, fresh):
             codes = tuple(code for code in before.codes if code.until > now)[1 - _MOST_CODES :]
             fresh = replace(fresh, codes=codes, wrong=before.wrong)
         code, letter = self._code(), None
-        address = _hash(grant.reader if grant else fresh.address).hex()
-        paced = self._paces.codes_of_link.allows(place.hex(), now) and self._paces.codes_to_address.take(address, now)
-        if paced and self._paces.codes_of_link.take(place.hex(), now):
+        address = hashed(aim.proves.reader if aim.proves else aim.address).hex()
+        paces = self._paces
+        paced = paces.codes_of_link.allows(aim.paced, now) and paces.codes_to_address.take(address, now)
+        if paced and paces.codes_of_link.take(aim.paced, now):
             fresh = replace(fresh, codes=(*fresh.codes, Code(self._digest(code), now + CODE_LIFE)))
-            if grant is not None and item is not None:
-                to = grant.reader if "@" in grant.reader[1:] else fresh.address
-                letter = Letter(to, code, fresh.reference, item)
+            if aim.proves is not None:
+                letter = Letter(aim.proves.reader, code, aim.reference, aim.item)
         value = self._token()
-        self._challenges[_hash(value)] = fresh
+        self._challenges[hashed(value)] = fresh
         while len(self._challenges) > MOST_CHALLENGES:
             self._challenges.popitem(last=False)
         return Started(value, letter)
 
     def reference(self, link: str, cookie: str) -> str:
         """The four letters of a challenge, or nothing if this browser has none for the link."""
-        found = self._challenges.get(_hash(cookie))
-        return found.reference if found and found.link == _hash(link) and found.until > self._now() else ""
+        found = self._challenges.get(hashed(cookie))
+        return found.reference if found and found.link == hashed(link) and found.until > self._now() else ""
 
     def answer(self, link: str, cookie: str, typed: str, network: str) -> Proven | None:
         """Whether the code is right, for this link in this browser. The challenge is over then; five faults end it."""
-        now, place = self._now(), _hash(link)
-        found = self._challenges.get(_hash(cookie))
+        now, place = self._now(), hashed(link)
+        found = self._challenges.get(hashed(cookie))
         digest = self._digest("".join(character for character in typed[:64] if character.isdigit()))
         codes = found.codes if found else ()
         fits = [code for code in codes if hmac.compare_digest(code.digest, digest) and code.until > now]
-        paces = self._paces
-        free = paces.wrong_of_link.allows(place.hex(), now) and paces.wrong_of_network.allows(network, now)
+        paces, paced = self._paces, found.paced if found else place.hex()
+        free = paces.wrong_of_link.allows(paced, now) and paces.wrong_of_network.allows(network, now)
         good = bool(fits) and found is not None and found.link == place and found.wrong < TRIES and free
         if found is not None and good:
-            del self._challenges[_hash(cookie)]
-            if found.grant is not None:
-                reader = found.grant.reader if "@" in found.grant.reader[1:] else found.address
-                return Proven(found.grant.item, found.grant.id, reader)
-        paces.wrong_of_link.take(place.hex(), now)
+            del self._challenges[hashed(cookie)]
+            if found.proves is not None:
+                return found.proves
+        paces.wrong_of_link.take(paced, now)
         paces.wrong_of_network.take(network, now)
-        if found is not None and _hash(cookie) in self._challenges:
-            self._challenges[_hash(cookie)] = replace(found, wrong=found.wrong + 1)
+        if found is not None and hashed(cookie) in self._challenges:
+            self._challenges[hashed(cookie)] = replace(found, wrong=found.wrong + 1)
         return None
+
+    async def vouched_owner(self, address: str, issuer: str) -> Proven | None:
+        """A sender who was signed in by an issuer, if they have protected anything."""
+        found = await self._vault.store.find(ItemFilter(owner=address, limit=1))
+        return Proven(OWN, "", address, first=f"oidc {issuer}") if found else None
 
     async def vouched(self, link: str, address: str, issuer: str) -> Proven | None:
         """Who was signed in by an issuer, if the link is theirs."""
-        grant, _, _ = await self._granted(_hash(link), address)
+        grant, _, _ = await self._granted(hashed(link), address)
         reader = address if grant is None or "@" not in grant.reader[1:] else grant.reader
         return Proven(grant.item, grant.id, reader, first=f"oidc {issuer}") if grant else None
 
@@ -199,50 +203,6 @@ class Proofs:
         """The code goes to the grant's own address, so the case of what was typed does no harm."""
         same = ascii_lower(grant.reader) == ascii_lower(address)
         return same or is_meant(grant.reader, address, self._vault.ours)
-
-    # --- the session
-
-    def log_in(self, proven: Proven, cookie: str = "") -> str:
-        """A session under a fresh name; what this browser had proved before goes along, its old name is over."""
-        now = self._now()
-        before = self._session(cookie)
-        self._sessions.pop(_hash(cookie), None)
-        items = dict(before.items) if before else {}
-        items.pop(proven.item, None)
-        while len(items) >= _MOST_ITEMS:
-            del items[next(iter(items))]
-        value = self._token()
-        begun = before.begun if before else now
-        self._sessions[_hash(value)] = Session(begun, now, {**items, proven.item: proven})
-        while len(self._sessions) > MOST_SESSIONS:
-            self._sessions.popitem(last=False)
-        return value
-
-    def proven(self, item: str, cookie: str) -> Proven | None:
-        """Who this browser has proved to be for an item; the session goes on."""
-        session = self._session(cookie)
-        if session is None or item not in session.items:
-            return None
-        session.seen = self._now()
-        return session.items[item]
-
-    def opened(self, item: str, cookie: str) -> None:
-        """They have asked to see it."""
-        session = self._session(cookie)
-        if session is not None and item in session.items:
-            session.items[item] = replace(session.items[item], opened=True)
-
-    def log_out(self, cookie: str) -> None:
-        """The session is over, here and not in the browser alone."""
-        self._sessions.pop(_hash(cookie), None)
-
-    def _session(self, cookie: str) -> Session | None:
-        place, now = _hash(cookie), self._now()
-        found = self._sessions.get(place)
-        if found is not None and not (now - found.seen < IDLE and now - found.begun < LIFE):
-            del self._sessions[place]
-            return None
-        return found
 
     # --- secrets
 
@@ -280,7 +240,3 @@ def _known(typed: str) -> str:
     except AddressError:
         return ""
     return name if "@" in name[1:] else ""
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "replace")).digest()

@@ -21,7 +21,7 @@ from mta.policy.reader import Asked, Permission, Refusal, judge
 from mta.rfc.tdf.open import Protected, read_protected, unlock
 from mta.vault.log import receipt
 from mta.vault.open import OpenRequest, open_key, permit_again
-from mta.vault.prove import Proven
+from mta.vault.sessions import Proven
 from mta.vault.vault import Vault
 
 KEPT = 300.0  # seconds that a content key is at hand

@@ -140,16 +140,19 @@ def items_found(db: apsw.Connection, which: ItemFilter) -> list[tuple[Item, int]
     for condition, value in _conditions(which):
         conditions.append(condition)
         values += value
-    sql = f"SELECT {_ITEM}, opens FROM item WHERE {' AND '.join(conditions)} ORDER BY id LIMIT ?"  # noqa: S608
+    order = "created DESC, id" if which.newest_before else "id"
+    sql = f"SELECT {_ITEM}, opens FROM item WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"  # noqa: S608
     return [(_item(row[:-1]), row[-1]) for row in db.execute(sql, (*values, which.limit))]
 
 
-def _conditions(which: ItemFilter) -> Iterator[tuple[str, list[str]]]:
+def _conditions(which: ItemFilter) -> Iterator[tuple[str, list[Any]]]:
     if which.id:
         yield "id >= ? AND id < ?", [which.id, which.id + "\x7f"]
     for column in ("owner", "label", "state"):
         if getattr(which, column):
             yield f"{column} = ?", [getattr(which, column)]
+    if which.newest_before:
+        yield "created < ?", [which.newest_before]
     if which.reader:
         yield "id IN (SELECT item FROM item_grant WHERE reader = ? AND revoked_at = 0)", [which.reader]
 

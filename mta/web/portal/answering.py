@@ -15,8 +15,8 @@ from mta.observe.vault_events import Operation
 from mta.ports.portal import Answer
 from mta.rfc.mime.answer import AnswerFile, AnswerLetter, compose_answer
 from mta.rfc.mime.shown import show
-from mta.vault.prove import Proven
 from mta.vault.read import Wish
+from mta.vault.sessions import Proven
 from mta.web.portal.answers import (
     SESSION,
     actor_of,

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mta.model.protected import Actor
-from mta.vault.prove import Proven
+from mta.vault.sessions import Proven
 from mta.web.portal.desk import Desk
 from mta.web.portal.words import Words, chosen, words
 from mta.web.site import agent, client_ip, site_of

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from mta.errors import MtaError
 from mta.observe import events
@@ -52,6 +54,7 @@ class Desk:
     passkeys: ReaderPasskeys
     sign_ins: SignIns
     answers: Pace = field(default_factory=lambda: Pace(20, 3600.0))  # of a reader to an item
+    asks: Pace = field(default_factory=lambda: Pace(3, 86_400.0))  # of a reader for an item that is over
     _sending: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -61,18 +64,23 @@ class Desk:
 
     def send(self, letter: Letter, t: Words) -> None:
         """Send a code without waiting for it: how long that takes would tell that there is somebody to send it to."""
-        task = asyncio.get_running_loop().create_task(self._send(letter, t))
+        self.later(self.courier.send_code(letter.to, self.code_mail(letter, t)), "code")
+
+    def later(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """Send a mail without waiting for it; that it could not be sent is an alarm."""
+        task = asyncio.get_running_loop().create_task(self._send(work, what))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _send(self, letter: Letter, t: Words) -> None:
+    async def _send(self, work: Coroutine[Any, Any, None], what: str) -> None:
         try:
             async with asyncio.timeout(_SECONDS_TO_SEND):
-                await self.courier.send_code(letter.to, self.code_mail(letter, t))
+                await work
         except (MtaError, TimeoutError) as error:
-            self.log.error(events.ALARM, alarm="portal.code", text=f"a code could not be sent: {error or 'no answer'}")
+            text = f"a mail of the portal ({what}) could not be sent: {error or 'no answer'}"
+            self.log.error(events.ALARM, alarm=f"portal.{what}", text=text)
         except Exception as error:  # nobody waits for this task
-            self.log.defect("portal.code", error)
+            self.log.defect(f"portal.{what}", error)
 
     def own_address(self, owner: str) -> str:
         """Ours, in the owner's own domain where that is one of ours."""
@@ -81,22 +89,27 @@ class Desk:
 
     def code_mail(self, letter: Letter, t: Words) -> bytes:
         """The mail with the code: from the sender's own domain where that is ours."""
-        host = self.house.host
-        paragraphs = (
-            t("mail.code", code=letter.code),
-            t("mail.why", owner=letter.item.owner, host=host, reference=letter.reference),
-            t("mail.not.you"),
-        )
+        host, item = self.house.host, letter.item
+        if item is None:
+            why = t("mail.why.my", host=host, reference=letter.reference)
+        else:
+            why = t("mail.why", owner=item.owner, host=host, reference=letter.reference)
+        paragraphs = (t("mail.code", code=letter.code), why, t("mail.not.you"))
+        subject = t("mail.subject", reference=letter.reference)
+        return self.mail(letter.to, subject, paragraphs, self.own_address(item.owner if item else letter.to))
+
+    def mail(self, to: str, subject: str, paragraphs: tuple[str, ...], from_: str) -> bytes:
+        """A short mail of the portal."""
         return compose_note(
             Note(
                 id=self.vault.new_id(),
                 hostname=self.house.hostname,
-                from_=self.own_address(letter.item.owner),
-                to=letter.to,
+                from_=from_,
+                to=to,
                 date=self.vault.clock.now(),
-                subject=t("mail.subject", reference=letter.reference),
+                subject=subject,
                 paragraphs=paragraphs,
-                name=host,
+                name=self.house.host,
             )
         )
 

@@ -17,6 +17,8 @@ from mta.web.portal.answers import SIGN_IN, cookie, desk_of, go, is_ours, page, 
 from mta.web.portal.proving import logged_in
 from mta.web.site import client_ip, site_of
 
+_MY = "/my"  # how the place of a sender's sign-in begins; links of readers hold no slash
+
 
 async def begin(request: Request) -> Response:
     """POST /m/LINK/oidc/N: on the way to the issuer of this number; the same for every link."""
@@ -47,8 +49,9 @@ async def begin_at(request: Request, link: str, way: str) -> Response:
 async def way_there(request: Request) -> Response:
     """GET /m/LINK/oidc: on to the issuer."""
     begun = desk_of(request).sign_ins.waiting(cookie(request, SIGN_IN))
-    if begun is None or begun.link != request.path_params.get("link", ""):
-        return go(f"/m/{request.path_params['link']}" if "link" in request.path_params else "/my")
+    link = str(request.path_params.get("link", ""))
+    if begun is None or begun.link.startswith(_MY) != (not link) or (link and begun.link != link):
+        return go(f"/m/{link}" if link else "/my/sign-in")
     return page(request, "way.html", place=begun.url, host=origin_of(begun.url), name=begun.issuer.name, back=False)
 
 
@@ -70,10 +73,13 @@ async def callback(request: Request) -> Response:
 
 async def _signed_in(request: Request, who: SignedIn) -> Response:
     """The same words for an unknown link as for another reader's."""
-    proven = await desk_of(request).proofs.vouched(who.link, who.address, who.issuer)
+    proofs, mine = desk_of(request).proofs, who.link.startswith(_MY)
+    way = proofs.vouched_owner(who.address, who.issuer) if mine else None
+    proven = await (way or proofs.vouched(who.link, who.address, who.issuer))
     if proven is None:
         return told(request, "signin", 403)
-    answer = page(request, "way.html", place=f"/v/{proven.item}", host="", name=who.issuer, back=True)
+    place = who.link if mine else f"/v/{proven.item}"
+    answer = page(request, "way.html", place=place, host="", name=who.issuer, back=True)
     return await logged_in(request, proven, answer)
 
 

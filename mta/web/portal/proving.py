@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mta.vault.prove import Proven, network_of
+from mta.vault.prove import network_of
+from mta.vault.sessions import Proven
 from mta.web.portal.answers import (
     CHALLENGE,
     SESSION,
@@ -26,6 +28,11 @@ from mta.web.site import client_ip
 
 def _link(request: Request) -> str:
     return str(request.path_params["link"])
+
+
+def _places(link: str) -> dict[str, Any]:
+    """Where the form for the code goes, and where to ask for another one."""
+    return {"action": f"/m/{link}/code", "start": f"/m/{link}", "item": ""}
 
 
 async def address(request: Request) -> Response:
@@ -55,7 +62,7 @@ async def code_form(request: Request) -> Response:
     reference = desk_of(request).proofs.reference(link, cookie(request, CHALLENGE))
     if not reference:
         return go(f"/m/{link}")
-    return page(request, "code.html", link=link, reference=reference, wrong=False)
+    return page(request, "code.html", reference=reference, wrong=False, **_places(link))
 
 
 async def code(request: Request) -> Response:
@@ -69,7 +76,7 @@ async def code(request: Request) -> Response:
         reference = desk.proofs.reference(link, challenge)
         if not reference:
             return go(f"/m/{link}")
-        return page(request, "code.html", 403, link=link, reference=reference, wrong=True)
+        return page(request, "code.html", 403, reference=reference, wrong=True, **_places(link))
     answer = await logged_in(request, proven)
     set_cookie(request, answer, CHALLENGE, "")
     return answer

@@ -16,8 +16,8 @@ from mta.observe.vault_events import Operation
 from mta.policy.reader import Refusal
 from mta.rfc.mime.shown import Shown, ShownFile, show
 from mta.rfc.mime.words import decode_charset
-from mta.vault.prove import Proven
 from mta.vault.read import Read, Standing, Wish
+from mta.vault.sessions import Proven
 from mta.web.portal.answers import (
     BODY_POLICY,
     FILE_POLICY,
@@ -35,6 +35,7 @@ from mta.web.portal.answers import (
     words_of,
 )
 from mta.web.portal.clean import clean, picture_type
+from mta.web.portal.opened import tell_owner
 from mta.web.portal.view import view_of
 from mta.web.site import site_of
 
@@ -146,8 +147,10 @@ async def _message(request: Request, who: Proven, standing: Standing, *, framed:
 
 async def open_item(request: Request, who: Proven) -> Response:
     """POST /v/ITEM/open: this is what counts as opening it."""
+    before = await desk_of(request).readings.own_log(who)
     await _read(request, who, Operation.OPEN)
     desk_of(request).proofs.opened(who.item, cookie(request, SESSION))
+    await tell_owner(request, who, before)
     return go(f"/v/{who.item}")
 
 

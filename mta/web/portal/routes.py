@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mta.vault.sign_in import CALLBACK
-from mta.web.portal import answering, oidc, proving, reading, second
+from mta.web.portal import after, answering, my, my_sign_in, oidc, proving, reading, second
+from mta.web.portal.my import Owned
 from mta.web.portal.reading import Handler, Proved
 
 
@@ -58,8 +59,35 @@ def portal_routes() -> list[Route]:
         Route(f"{item}/replied", Proved(answering.replied).__call__, methods=get),
         Route(f"{item}/log", Proved(reading.own_log).__call__, methods=get),
         Route(f"{item}/receipt/{{number:int}}", Proved(reading.receipt).__call__, methods=get),
+        Route(f"{item}/ask", Proved(after.ask, opened=False).__call__, methods=post),
+        Route(f"{item}/asked", Proved(after.asked, opened=False).__call__, methods=get),
+        Route(f"{item}/delete", Proved(after.delete_form, opened=False).__call__, methods=get),
+        Route(f"{item}/delete", Proved(after.delete, opened=False).__call__, methods=post),
+        Route(f"{item}/deleted", Proved(after.deleted, opened=False).__call__, methods=get),
         Route(f"{item}/logout", reading.log_out, methods=post),
         *_second(f"{item}/second"),
+        *_my(),
+    ]
+
+
+def _my() -> list[Route]:
+    """The sender's own pages."""
+    post, get, item = ["POST"], ["GET"], "/my/{item:id}"
+    return [
+        Route("/my", Owned(my.items).__call__, methods=get),
+        Route("/my/sign-in", my_sign_in.address, methods=get),
+        Route("/my/start", my_sign_in.start, methods=post),
+        Route("/my/code", my_sign_in.code_form, methods=get),
+        Route("/my/code", my_sign_in.code, methods=post),
+        Route("/my/oidc/{number:int}", my_sign_in.oidc, methods=post),
+        Route("/my/oidc", oidc.way_there, methods=get),
+        Route("/my/logout", my.log_out, methods=post),
+        Route(item, Owned(my.item).__call__, methods=get),
+        Route(f"{item}/revoke", Owned(my.revoke).__call__, methods=post),
+        Route(f"{item}/extend", Owned(my.extend).__call__, methods=post),
+        Route(f"{item}/add", Owned(my.add).__call__, methods=post),
+        Route(f"{item}/again", Owned(my.again).__call__, methods=post),
+        Route(f"{item}/receipt/{{number:int}}", Owned(my.receipt).__call__, methods=get),
     ]
 
 

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from mta.errors import KasError, MtaError, NotOpened
 from mta.observe import events
 from mta.policy.channel import Channel
-from mta.vault.prove import Proven
+from mta.vault.sessions import Proven
 from mta.web.portal.answers import PAGE_POLICY, actor_of, desk_of, form, go, page, told, words_of
 from mta.web.portal.proving import logged_in
 from mta.web.site import read_body, site_of

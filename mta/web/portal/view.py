@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from mta.contract.protection import Label
 from mta.model.rights import Right
 from mta.rfc.mime.shown import ShownFile, show
-from mta.vault.prove import Proven
 from mta.vault.read import Read, Standing
+from mta.vault.sessions import Proven
 from mta.web.portal.clean import clean, picture_type
 from mta.web.portal.words import Words
 

@@ -25,7 +25,7 @@ from mta.vault.channels import SecondChannels, forget_channels
 from mta.vault.credentials import phrase_credentials
 from mta.vault.open import OpenRequest, open_key
 from mta.vault.passkeys import ReaderPasskeys
-from mta.vault.prove import Proven
+from mta.vault.sessions import Proven
 from tests.support.authenticator import Authenticator
 from tests.support.vault import BOB, EVE, World, vault_world
 

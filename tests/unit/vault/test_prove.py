@@ -12,7 +12,8 @@ from mta.model.protected import Item
 from mta.policy.pace import Pace
 from mta.ports.vault import Link
 from mta.vault.mail import token_hash
-from mta.vault.prove import CODE_LIFE, IDLE, LIFE, TRIES, Paces, Proofs, Proven, network_of
+from mta.vault.prove import CODE_LIFE, TRIES, Paces, Proofs, network_of
+from mta.vault.sessions import IDLE, LIFE, Proven
 from tests.support.vault import ALICE, BOB, EVE, World, vault_world
 
 LINK, OTHER = "l" * 26, "o" * 26

@@ -18,8 +18,8 @@ from mta.ports.mail_vault import Post
 from mta.vault.grants import grant, revoke
 from mta.vault.history import history
 from mta.vault.mail import protect_message
-from mta.vault.prove import Proven
 from mta.vault.read import KEPT, Readings, Wish
+from mta.vault.sessions import Proven
 from tests.support.vault import ALICE, BOB, EVE, LABEL, World, editor, vault_world
 
 TEXT = b"Subject: s\r\n\r\nsecret\r\n"

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mta.adapters.directory.folder import FolderSettings, FolderSource
-from mta.app import SystemClock
+from mta.app.outside import SystemClock
 from mta.model.directory import DirectoryStatus, SourceStatus
 from mta.observe.log import EventLog
 from mta.pipeline.directory import Directory, NoJudge, Patience, Surroundings

@@ -24,7 +24,8 @@ from pathlib import Path
 from racing import HERE, Ours, Run, Track, make_track, relay
 
 from mta.adapters.sqlite import open_shard
-from mta.app import load, shard_folders
+from mta.app.folders import shard_folders
+from mta.app.load import load
 from mta.model.envelope import Envelope, Recipient
 from mta.model.message import QueuedMessage, RecipientState
 from tests.support.mail import mailbox, queued

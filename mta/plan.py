@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mta.contract.configuration import Configuration
+from mta.contract.handed import Handed
 from mta.contract.server import Listener
 from mta.contract.watch import Stamp
 from mta.role import RoleKeeper
@@ -15,10 +16,10 @@ from mta.role import RoleKeeper
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that was found good, and the text it was made of: what the workers are given."""
+    """A configuration that was found good, and the same as the workers are given it."""
 
     configuration: Configuration
-    text: str
+    handed: Handed
     files: Mapping[str, Stamp]  # connectors.yaml and all that it names, as they were read
 
 
@@ -44,7 +45,6 @@ class Plan:
     `doormen` has one for each worker; `shared`: all workers take from the same sockets.
     """
 
-    path: str
     loaded: Loaded
     listen: tuple[Listener, ...]
     sockets: tuple[tuple[tuple[int, socket.socket], ...], ...]

@@ -7,11 +7,9 @@ process begins on the same sockets before the old one is told to finish: nobody 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -20,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mta.contract.configuration import Configuration
+from mta.contract.handed import pack
 from mta.observe import events
 from mta.observe.log import EventLog
 
@@ -105,8 +104,7 @@ class RoleKeeper:
             pass_fds=numbers,
             process_group=0,  # a terminal's interrupt is for the supervisor
         )
-        held = base64.b64encode(pickle.dumps(configuration)).decode()
-        orders = {"held": held, "sockets": numbers, "parent": os.getpid()}
+        orders = {"held": pack(configuration), "sockets": numbers, "parent": os.getpid()}
         assert process.stdin is not None
         process.stdin.write(json.dumps(orders).encode() + b"\n")
         return process

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from mta.contract.ailments import Told
 from mta.contract.configuration import Configuration
 from mta.contract.listening import demand_servable, only_at_restart
-from mta.contract.watch import FileWatch, unchanged
+from mta.contract.watch import FileWatch
 from mta.errors import ConfigurationError
 from mta.observe import events
 from mta.observe.log import EventLog
@@ -163,9 +163,7 @@ class Supervisor:
         pairs = self._plan.sockets[worker.number]
         report, worker_end = os.pipe()
         orders = {
-            "config": self._plan.path,
-            "text": self._loaded.text,
-            "held": self._held(),
+            "handed": self._loaded.handed.document(),
             "worker": worker.number,
             "workers": len(self._workers),
             "sockets": [[number, bound.fileno()] for number, bound in pairs],
@@ -192,12 +190,6 @@ class Supervisor:
         worker.tell(orders)
         self._follow(worker, report)
         asyncio.get_running_loop().call_later(_LONGEST_START, self._doors)
-
-    def _held(self) -> str:
-        """The configuration in force itself, where its files are no longer those that were found good; else nothing."""
-        if unchanged(self._loaded.files):
-            return ""
-        return base64.b64encode(pickle.dumps(self._loaded.configuration)).decode()
 
     def _follow(self, worker: _Worker, report: int) -> None:
         """The worker writes a byte once it serves; the end of the pipe is its end."""
@@ -278,7 +270,7 @@ class Supervisor:
             self._log.warning(events.CONFIG_WARNING, text=text)
         self._loaded = fresh
         for worker in self._workers:
-            worker.tell({"text": fresh.text})
+            worker.tell({"handed": fresh.handed.document()})
         for role in self._plan.roles:
             role.renew(new)
         self._tell_broken()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from mta.contract.handed import Handed
 from mta.errors import ConfigurationError, MtaError
 from mta.observe import events
 from mta.pipeline.inbound import InboundRelay
@@ -54,7 +55,7 @@ class Parts:
     site: Site
     shards: tuple[Shard, ...]
     listening: Listening
-    load: Callable[[str], Contract]  # from the text of connectors.yaml; blocks
+    load: Callable[[Handed], Contract]  # of what the supervisor judged; blocks
     renew: Callable[[Contract], None]  # the adapters that know the configuration
     control: Callable[[Worker], Awaitable[asyncio.AbstractServer]]
     ready: Callable[[], None]
@@ -74,7 +75,7 @@ class Worker:
         self.relay = InboundRelay(parts.site, parts.shards[0], self.outbound, self.wake)
         self._clock = SteadyClock(parts.site.clock)
         self._stopping = asyncio.Event()
-        self._fresh = ""  # the text of a configuration to take over
+        self._fresh: Handed | None = None  # a configuration to take over
         self._reloading: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
@@ -110,17 +111,17 @@ class Worker:
                 await once(chore, self.site.log)
         control.close()
 
-    def reload(self, text: str) -> None:
+    def reload(self, handed: Handed) -> None:
         """Take over a new configuration; of several in a row the last counts."""
-        self._fresh = text
+        self._fresh = handed
         if self._reloading is None:
             self._reloading = asyncio.get_running_loop().create_task(self._reload())
 
     async def _reload(self) -> None:
         while self._fresh:
-            text, self._fresh = self._fresh, ""
+            fresh, self._fresh = self._fresh, None
             try:
-                self._take_over(await asyncio.to_thread(self._parts.load, text))  # sessions go on meanwhile
+                self._take_over(await asyncio.to_thread(self._parts.load, fresh))  # sessions go on meanwhile
             except ConfigurationError as error:
                 self.site.log.error(events.SERVER_RELOAD_REFUSED, problems=list(error.problems))
             except MtaError as error:

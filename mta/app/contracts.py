@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from mta.adapters.process import raise_descriptors
-from mta.app.outside import load_text
 from mta.contract.configuration import Configuration
+from mta.contract.handed import Handed, unpack
 from mta.contract.index import ConnectorIndex
 from mta.pipeline.site import Contract
 
@@ -25,8 +25,7 @@ class Contracts:
     Commands ask a live worker for `in_force` while connectors.yaml has problems.
     """
 
-    def __init__(self, path: str, text: str) -> None:
-        self._path = path
+    def __init__(self, text: str) -> None:
         self._descriptors = raise_descriptors()
         self._generation = 0
         self.in_force: dict[str, Any] = {"text": text, "since": time.time()}
@@ -37,10 +36,10 @@ class Contracts:
         able = within_means(configuration, self._descriptors)
         return Contract(able, ConnectorIndex(able), self._generation)
 
-    def load(self, text: str) -> Contract:
-        """The contract of a new text, in a thread, while sessions go on. Raises ConfigurationError."""
-        contract = _beside_sessions(lambda: self.make(load_text(text, self._path)))
-        self.in_force.update(text=text, since=time.time())
+    def load(self, handed: Handed) -> Contract:
+        """The contract of what the supervisor judged, in a thread, while sessions go on."""
+        contract = _beside_sessions(lambda: self.make(unpack(handed.packed)))
+        self.in_force.update(text=handed.text, since=time.time())
         return contract
 
 

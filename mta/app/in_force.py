@@ -11,7 +11,7 @@ from typing import Any
 
 from mta.adapters.control import parts
 from mta.app.folders import control_paths
-from mta.app.outside import load, load_text
+from mta.app.load import load, load_text
 from mta.config.salvage import only_the_queue, salvage
 from mta.contract.configuration import Configuration
 from mta.errors import ConfigurationError, MtaError

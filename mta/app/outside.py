@@ -1,8 +1,7 @@
-"""The outside world: clock, configuration, names, certificates, the way to other hosts."""
+"""The outside world: clock, names, certificates, the way to other hosts."""
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,20 +32,6 @@ def chain_verifier() -> ChainVerifier:
     from mta.adapters.tls.chain import OpenSslChainVerifier
 
     return OpenSslChainVerifier()
-
-
-def load(path: str) -> Configuration:
-    """The configuration in `path` for this machine, now. Raises ConfigurationError."""
-    from mta.config.load import load as read
-
-    return read(path, now=time.time(), cpus=os.cpu_count() or 1)
-
-
-def load_text(text: str, path: str) -> Configuration:
-    """The same of `text` that stood in `path`. Raises ConfigurationError."""
-    from mta.config.load import load_text as read
-
-    return read(text, path, now=time.time(), cpus=os.cpu_count() or 1)
 
 
 def resolver(configuration: Configuration) -> Resolver:

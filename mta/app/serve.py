@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import IO
 
 from mta.app.folders import queue_folder
-from mta.app.outside import load, load_text
+from mta.app.load import load, load_text
 from mta.contract.configuration import Configuration
+from mta.contract.handed import Handed
 from mta.contract.server import Listener
 from mta.contract.watch import stamp
 from mta.errors import ConfigurationError, UsageError
@@ -64,7 +65,6 @@ def _plan(path: str, loaded: Loaded, listen: tuple[Listener, ...], sockets: Sock
 
     clear = [listener.tls != "implicit" for listener in listen]
     return Plan(
-        path=str(Path(path).resolve()),
         loaded=loaded,
         listen=listen,
         sockets=sockets,
@@ -91,16 +91,16 @@ async def _supervise(plan: Plan, numbers: socket.socket | None, log: EventLog) -
 
 
 def _load_checked(path: str) -> Loaded:
-    """The configuration with the text it was made of. Raises ConfigurationError."""
+    """The configuration, judged once for all processes. Raises ConfigurationError."""
     own = {path: stamp(path)}  # before it is read: what changes meanwhile is seen by the next look
     try:
         text = Path(path).read_bytes().decode()
         configuration = load_text(text, path)
     except (OSError, UnicodeDecodeError):
-        return Loaded(load(path), "", own)  # raises: it knows the words for it
+        configuration, text = load(path), ""  # raises: it knows the words for it
     except ConfigurationError as error:
         raise ConfigurationError(error.problems, {**error.files, **own}) from None
-    return Loaded(configuration, text, {**configuration.files, **own})
+    return Loaded(configuration, Handed.of(configuration, text), {**configuration.files, **own})
 
 
 def _move_in(folder: Path, user: str, log: EventLog) -> IO[str]:

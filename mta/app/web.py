@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import os
-import pickle
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from mta.app.vault import open_vault
 from mta.contract.configuration import Configuration
+from mta.contract.handed import unpack
 from mta.errors import MtaError, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
@@ -53,7 +52,7 @@ def serve_held() -> int:
         raise UsageError("this is started by `mta serve`")
     orders = json.loads(line)
     die_with_parent(orders["parent"])
-    configuration: Configuration = pickle.loads(base64.b64decode(orders["held"]))  # noqa: S301 - our own supervisor's
+    configuration = unpack(orders["held"])
     sockets = [socket.socket(fileno=number) for number in orders["sockets"]]
     log = EventLog(2, configuration.server.log_format)
     capture_libraries(log)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from mta.app.contracts import Contracts
 from mta.app.folders import queue_folder, shard_folders
 from mta.app.listeners import Listeners
-from mta.app.outside import load_text
 from mta.app.worker_site import make_worker_site, renew
 from mta.contract.configuration import Configuration
+from mta.contract.handed import Handed, unpack
 from mta.contract.server import Listener
 from mta.errors import ShardLocked, UsageError
 from mta.observe import events
@@ -41,22 +41,13 @@ _POLICIES_EVERY = 3600.0  # seconds between two looks at MTA-STS policies that g
 class Orders:
     """What the supervisor wrote into the first line of a worker's standard input."""
 
-    config: str
-    text: str  # of connectors.yaml, as the supervisor found it good
+    handed: Handed  # the configuration in force, as the supervisor judged it
     worker: int
     workers: int
     sockets: tuple[tuple[int, int], ...]
     listen: tuple[Listener, ...]  # what the sockets were bound for
     report: int
     parent: int
-    held: str = ""  # the configuration in force, where the files on the disk are others by now
-
-    def configuration(self) -> Configuration:
-        """What this worker begins with. Raises ConfigurationError."""
-        if not self.held:
-            return load_text(self.text, self.config)
-        held: Configuration = pickle.loads(base64.b64decode(self.held))  # noqa: S301 - our own supervisor's
-        return held
 
 
 def run_worker() -> int:
@@ -69,6 +60,7 @@ def run_worker() -> int:
     if not line.startswith(b"{"):
         raise UsageError("a worker is started by `mta serve`")
     document = json.loads(line)
+    document["handed"] = Handed.read(document["handed"])
     document["sockets"] = tuple((number, descriptor) for number, descriptor in document["sockets"])
     document["listen"] = pickle.loads(base64.b64decode(document["listen"]))  # noqa: S301 - our own supervisor's
     orders = Orders(**document)
@@ -95,7 +87,7 @@ async def _work(orders: Orders, told: Iterator[bytes]) -> None:
         """Every further line is a new configuration; standard input ends when the supervisor does, however it does."""
         with contextlib.suppress(RuntimeError):  # the loop may have ended first
             for line in told:
-                loop.call_soon_threadsafe(worker.reload, json.loads(line)["text"])
+                loop.call_soon_threadsafe(worker.reload, Handed.read(json.loads(line)["handed"]))
             loop.call_soon_threadsafe(lifeline.set)
 
     threading.Thread(target=listen, daemon=True, name="lifeline").start()
@@ -112,11 +104,11 @@ async def _build(orders: Orders) -> Parts:
     from mta.pipeline.intake import Intake
     from mta.worker import Parts
 
-    configuration = orders.configuration()
+    configuration = unpack(orders.handed.packed)
     log = EventLog(2, configuration.server.log_format, worker=orders.worker)
     log.metrics = Metrics()
     capture_libraries(log)
-    contracts = Contracts(orders.config, orders.text)
+    contracts = Contracts(orders.handed.text)
     contract = contracts.make(configuration)
     site = make_worker_site(contract, log)
     listening = Listeners(orders.sockets, orders.listen, contract, log)

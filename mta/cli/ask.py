@@ -8,7 +8,9 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from mta.app import Need, control_paths, open_offline, standing, worker_parts
+from mta.app.commands import worker_parts
+from mta.app.folders import control_paths, open_offline
+from mta.app.in_force import Need, standing
 from mta.app.rescue import answer_rescue
 from mta.config.problems import one_line
 from mta.contract.configuration import Configuration

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mta.app import load
 from mta.app.directory import Stores, open_stores
+from mta.app.load import load
 from mta.cli.directory import ask, certificate_document, read_mailbox
 from mta.cli.paint import moment
 from mta.config.values import ValueFault, domain_name

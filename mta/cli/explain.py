@@ -14,7 +14,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
-from mta.app import Need, SystemClock, chain_verifier, look_ups
+from mta.app.in_force import Need
+from mta.app.outside import SystemClock, chain_verifier, look_ups
 from mta.app.probe import looking_site
 from mta.cli.ask import look
 from mta.cli.explain_items import item_lines, protected_parts

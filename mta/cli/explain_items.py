@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mta.app import acting_for
+from mta.app.commands import acting_for
 from mta.app.vault import open_vault
 from mta.cli.vault_words import granted_to, stamp
 from mta.contract.configuration import Configuration

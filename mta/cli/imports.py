@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mta.app import load
+from mta.app.load import load
 from mta.config.load import Examination, examine_text
 from mta.config.problems import one_line
 from mta.errors import UsageError

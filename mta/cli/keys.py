@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from mta.app import acting_for, load, resolver
+from mta.app.commands import acting_for
+from mta.app.load import load
+from mta.app.outside import resolver
 from mta.config.dkim import GOOD_BITS, SigningKey, load_key
 from mta.config.load import Examination
 from mta.config.problems import Path, Report, in_order

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Literal
 
 import typer
@@ -10,12 +9,12 @@ import typer
 from mta import __version__
 from mta.cli.connectors import connectors
 from mta.cli.directory_commands import directory
+from mta.cli.ending import end_with
 from mta.cli.queue_commands import From, Limit, Since, Status, To, queue
 from mta.cli.report_commands import reports
-from mta.cli.screen import run_command, show_everything
+from mta.cli.screen import run_command
 from mta.cli.smime_commands import smime
 from mta.cli.vault_commands import register
-from mta.errors import ConfigurationError, MtaError, UsageError
 
 app = typer.Typer(
     name="mta",
@@ -47,26 +46,8 @@ _CONFIG = "connectors.yaml"
 
 
 def main() -> None:
-    """Run a command; exit 0 good, 1 the answer is no, 2 usage or configuration error."""
-    show_everything(sys.stdout, sys.stderr)
-    try:
-        sys.exit(run_command(app))
-    except ConfigurationError as error:
-        _say(*error.problems)
-        sys.exit(2)
-    except UsageError as error:
-        _say(f"mta: {error}")
-        sys.exit(2)
-    except MtaError as error:
-        _say(f"mta: {error}")
-        sys.exit(1)
-    except BrokenPipeError:
-        sys.exit(0)
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        print(line, file=sys.stderr)
+    """Run what was typed, and exit."""
+    end_with(lambda: run_command(app))
 
 
 def _version(wanted: bool) -> None:
@@ -86,17 +67,9 @@ def serve(
     parent: Annotated[int, typer.Option("--parent", hidden=True, help="Do not outlive this process.")] = 0,
 ) -> None:
     """Run the relay. SIGTERM drains and stops, SIGHUP reloads."""
-    from mta.app import serve as run
+    from mta.app.serve import serve as run
 
     raise typer.Exit(run(config, parent))
-
-
-@app.command(hidden=True)
-def worker() -> None:
-    """One worker process; the supervisor starts it."""
-    from mta.app import run_worker
-
-    raise typer.Exit(run_worker())
 
 
 @app.command(hidden=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mta.app import Need
+from mta.app.in_force import Need
 from mta.app.probe import looking_site, with_directory
 from mta.cli.ask import look
 from mta.cli.paint import Paint, paint_for

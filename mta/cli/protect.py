@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from mta.app import acting_for, load
+from mta.app.commands import acting_for
+from mta.app.load import load
 from mta.app.vault import open_vault, protection_of
 from mta.cli.vault_words import (
     administrator,

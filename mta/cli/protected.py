@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from mta.app import acting_for, load
+from mta.app.commands import acting_for
+from mta.app.load import load
 from mta.app.vault import open_vault, protection_of
 from mta.cli.paint import octets
 from mta.cli.vault_words import administrator, end_at, granted_to, item_document, read_reader, stamp

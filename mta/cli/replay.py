@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from mta.app import load
+from mta.app.load import load
 from mta.cli.trace import find
 from mta.config.problems import one_line
 from mta.contract.index import ConnectorIndex

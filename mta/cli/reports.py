@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mta.app import ask_worker, control_paths
+from mta.app.commands import ask_worker
+from mta.app.folders import control_paths
 from mta.app.reports import import_reports, send_offline, sent_report, stored_reports
 from mta.cli.ask import look
 from mta.cli.paint import paint_for

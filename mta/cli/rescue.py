@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mta.app import Need, acting_for, in_house
+from mta.app.commands import acting_for
+from mta.app.folders import in_house
+from mta.app.in_force import Need
 from mta.cli.ask import ask, look
 from mta.cli.paint import octets
 from mta.errors import UsageError

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mta.app import load
+from mta.app.load import load
 from mta.app.root_keys import place_key, read_key, remove_key, take_key
 from mta.app.vault import places_of, protection_of
 from mta.cli.protected import with_vault

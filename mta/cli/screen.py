@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import TextIO
 
 import typer
 from typer.exceptions import TyperException
@@ -17,13 +16,6 @@ from mta.model.lifecycle import OPEN, STATES
 from mta.model.message import OUR_OWN
 
 _SWITCHED = ("true", "false", "yes", "no", "on", "off", "1", "0")
-
-
-def show_everything(*streams: TextIO | None) -> None:
-    """What a terminal has no letter for is shown as its number: nothing is worth a traceback less."""
-    for stream in streams:
-        if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def run_command(app: typer.Typer) -> int:

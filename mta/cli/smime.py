@@ -14,8 +14,9 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from mta.app import anchored_judge, load, read_certificates, read_lists, read_own
 from mta.app.directory import open_directory, open_judge
+from mta.app.load import load
+from mta.app.smime import anchored_judge, read_certificates, read_lists, read_own
 from mta.contract.configuration import Configuration
 from mta.errors import ConfigurationError, SmimeError, UsageError
 from mta.model.address import Mailbox

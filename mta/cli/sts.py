@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
 
-from mta.app import load
+from mta.app.load import load
 from mta.config.values import ValueFault, domain_name
 from mta.contract.configuration import Configuration
 from mta.errors import UsageError

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from mta.app import load
+from mta.app.load import load
 from mta.cli.trace import find
 from mta.contract.index import ConnectorIndex
 from mta.importers.draft import render

@@ -11,7 +11,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from mta.app import load, look_ups
+from mta.app.load import load
+from mta.app.outside import look_ups
 from mta.cli.message import incoming
 from mta.contract.server import Server
 from mta.errors import ConfigurationError, UsageError

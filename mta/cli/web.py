@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from mta.app import load
+from mta.app.load import load
 from mta.app.web import bind_portal, run_web, serve_held
 from mta.errors import UsageError
 from mta.observe.log import EventLog

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from mta.app import ask_worker, control_paths, load
+from mta.app.commands import ask_worker
+from mta.app.folders import control_paths
+from mta.app.load import load
 from mta.app.reports import report_spool
 from mta.pipeline.counts import read
 from tests.scenarios.test_forced_tls_out import nothing_was_said, secure

@@ -9,14 +9,18 @@ import signal
 import smtplib
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+import mta
 from tests.support.client import client, send
 from tests.support.load import Load
 from tests.support.pki import authority
-from tests.support.running_mta import RunningMta, free_port, running_mta, until
+from tests.support.running_mta import Python, RunningMta, free_port, running_mta, until
 from tests.support.smtp_peer import STALL, Pause, PeerTls, Script, SmtpPeer, smtp_peer
 
 HOST = "mx.contoso.example"
@@ -408,3 +412,34 @@ def ssl_client(port: int) -> Iterator[ssl.SSLSocket]:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with socket.create_connection(("127.0.0.1", port), 20) as raw, context.wrap_socket(raw) as session:
         yield session
+
+
+_TELL_MODULES = """
+import atexit, os, sys
+if "worker" in sys.orig_argv:
+    atexit.register(lambda: open(f"{os.environ['TOLD']}/{os.getpid()}", "w").write("\\n".join(sys.modules)))
+"""
+
+
+def test_workers_are_handed_what_was_judged_and_read_no_file_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever lies there by now: a worker that begins later, and a reload, have the judgement of the supervisor."""
+    (told := tmp_path / "told").mkdir()
+    (tmp_path / "sitecustomize.py").write_text(_TELL_MODULES)
+    monkeypatch.setenv("TOLD", str(told))
+    certify(tmp_path)
+    python = Python(sys.executable, f"{tmp_path}:{Path(mta.__file__).parents[1]}")
+    with smtp_peer() as peer, running_mta(tmp_path, config(peer), python=python) as relay:
+        reload(relay, config(peer, more=wingtip(1)))
+        for path in (relay.config, tmp_path / f"{HOST}.pem"):
+            path.write_text("nothing of use")
+        [worker] = relay.workers()
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: len(relay.seen("worker.started")) == 2, describe=relay.story)
+        assert shown(relay.port)
+        assert send(relay.port, "a@fabrikam.example", ["b@contoso.example"]).accepted
+        peer.wait_for(1)
+    [modules] = [set(path.read_text().split()) for path in told.iterdir()]
+    assert {"mta.app.worker", "mta.adapters.sqlite"} <= modules
+    assert modules & {"yaml", "_yaml", "pydantic", "mta.config.load"} == set()

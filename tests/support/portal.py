@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from mta.app import load
+from mta.app.load import load
 from mta.app.vault import open_vault
 from mta.ports.mail_vault import Post
 from mta.vault.mail import protect_message

@@ -160,6 +160,17 @@ def test_a_circle_is_seen() -> None:
     assert _circles(arrows) == [["b", "c"], ["e", "f"]]
 
 
+def test_a_worker_cannot_read_the_configuration() -> None:
+    """It is handed what the supervisor judged: nothing that it could ever load reads YAML, or judges keys."""
+    arrows = _arrows()
+    for module, targets in arrows.items():  # whoever imports a file runs its packages, too
+        targets |= {package for name in (module, *targets) if (package := name.rpartition(".")[0]) in arrows}
+    reached = _reach(arrows, "mta.app.worker")
+    assert {"mta.app", "mta.contract.handed"} <= reached
+    judges = {name for name in reached if f"{name}.".startswith(("mta.config.", "mta.importers."))}
+    assert judges <= {"mta.config", "mta.config.problems"}, judges  # how a problem is written down, no more
+
+
 @pytest.mark.parametrize("path", [p for p in _files() if _floor(p) == "rfc"], ids=lambda p: str(p.relative_to(ROOT)))
 def test_standards_know_little_of_each_other(path: Path) -> None:
     """Inside rfc only the named concepts use another."""

@@ -14,7 +14,7 @@ from email.utils import format_datetime, localtime, make_msgid
 from pathlib import Path
 from typing import Any, TextIO
 
-from mta.app import open_mailbox
+from mta.app.demo import open_mailbox
 from mta.cli.demo.relay import Relay, RelayFailed
 from mta.cli.demo.words import log_line, to_try
 from mta.cli.demo.world import Company, World

@@ -10,8 +10,9 @@ from importlib.resources import files
 from ipaddress import ip_address
 from pathlib import Path
 
-from mta.app import acting_for, load, make_demo_pki
-from mta.app.demo import make_demo_root_key
+from mta.app.commands import acting_for
+from mta.app.demo import make_demo_pki, make_demo_root_key
+from mta.app.load import load
 from mta.contract.configuration import Configuration
 from mta.contract.values import HostPort, KeyPair
 from mta.errors import UsageError

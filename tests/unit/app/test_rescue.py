@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mta.adapters.sqlite import SqliteQueueStore, open_shard
-from mta.app import load
+from mta.app.load import load
 from mta.app.rescue import answer_rescue
 from mta.cli.rescue import RescueOptions, rescue
 from mta.contract.index import ConnectorIndex

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from typer.testing import CliRunner
 
-from mta.app import load
+from mta.app.load import load
 from mta.cli.check import check
 from mta.cli.keys import NewKey, new, show
 from mta.cli.main import app

@@ -22,7 +22,21 @@ from mta.vault.grants import Editor
 from mta.vault.log import receipt as receipt_of
 from mta.vault.owners import MOST_SHOWN, Overview, Sender, let_read, notice_again, overview, own_item, owned
 from mta.vault.sessions import OWN, Proven
-from mta.web.portal.answers import SESSION, actor_of, cookie, desk_of, file, form, go, is_ours, page, set_cookie, told
+from mta.web.portal.answers import (
+    SESSION,
+    actor_of,
+    cookie,
+    desk_of,
+    file,
+    form,
+    go,
+    is_ours,
+    page,
+    set_cookie,
+    told,
+    words_of,
+)
+from mta.web.portal.view import label_name
 from mta.web.site import site_of
 
 Handler = Callable[[Request, Proven], Awaitable[Response]]
@@ -80,6 +94,7 @@ async def _shown(request: Request, who: Proven, *, said: str = "", wrong: str = 
         "said": said,
         "wrong": wrong,
         "rights": _rights(found),
+        "label": label_name(found.label, words_of(request)),
         "live": found.item.state == ItemState.LIVE and not _is_over(request, found.item),
     }
     return page(request, "my_item.html", 422 if wrong else 200, **values)

@@ -32,9 +32,13 @@ _RESCUE = "`mta queue rescue` shows what they are"
 
 @dataclass(slots=True)
 class Findings:
-    """What was found when a shard was opened. `alarms` are words for the administrator."""
+    """What was found when a shard was opened. `alarms` are words for the administrator.
+
+    `rebooted`: the machine was started anew since the folder was in use, so that a log may end torn.
+    """
 
     folder: Path
+    rebooted: bool = False
     alarms: list[str] = field(default_factory=list)
 
     def found(self, text: str) -> None:
@@ -125,7 +129,7 @@ def mend_log(findings: Findings, page_size: int) -> None:
     if not log_file.exists():
         return
     gone = not database.exists() or database.stat().st_size == 0  # then SQLite would delete the log, too
-    log = wal.read(log_file.read_bytes(), page_size if gone else _page_size(database, page_size))
+    log = _read(log_file, page_size if gone else _page_size(database, page_size), findings.rebooted)
     if gone and log.frames:
         kept = _copy(log_file)
         _replace(database, _pages(log))
@@ -141,6 +145,18 @@ def mend_log(findings: Findings, page_size: int) -> None:
             f"{log_file} was damaged at frame {log.sound + 1} of {len(log.frames)}, behind which are further commits: "
             f"it was written anew with all of them and is kept as {kept} as it was; check the disk"
         )
+
+
+def _read(log_file: Path, page_size: int, rebooted: bool) -> wal.Log:
+    """The log; what a power cut has left of a transaction that nobody was told of goes, lest it looks like damage."""
+    data = log_file.read_bytes()
+    log = wal.read(data, page_size)
+    if not (log.damaged and rebooted):
+        return log
+    torn = wal.read(data, page_size, torn=True)
+    if not torn.damaged:
+        os.truncate(log_file, torn.octets)
+    return torn
 
 
 def _page_size(database: Path, usual: int) -> int:

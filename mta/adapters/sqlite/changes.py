@@ -49,7 +49,7 @@ def insert_message(work: Work, incoming: Incoming) -> int:
     """Write a new message; its `seq`. The file of a large content is made durable first."""
     if incoming.spool:
         incoming.spool.make_durable()
-        work.new_file = True
+        work.spools.append(incoming.spool)
     db, seq = work.db, work.numbers.next()
     try:
         db.execute(_INSERT_MESSAGE, (seq, *incoming.row))
@@ -143,7 +143,7 @@ def _append_events(work: Work, seq: int, events: tuple[tuple[object, ...], ...])
 def _insert_form(work: Work, seq: int, form: IncomingForm) -> None:
     if form.spool:
         form.spool.make_durable()
-        work.new_file = True
+        work.spools.append(form.spool)
     db = work.db
     number, taken = db.execute(_INSERT_FORM, (seq, *form.row)).get, 0
     for index in form.recipients:

@@ -100,8 +100,7 @@ def _plainly(text: object) -> object:
 def _drive(db: apsw.Connection, tuning: Tuning) -> None:
     for pragma in (
         f"page_size = {tuning.page_size}",
-        "locking_mode = EXCLUSIVE",  # one owner: the log's index needs no shared memory
-        "journal_mode = WAL",
+        "locking_mode = EXCLUSIVE",  # one owner: the log's index needs no shared memory (so before the log)
         "synchronous = FULL",  # every COMMIT is fsynced before it returns
         f"cache_size = -{tuning.cache // 1024}",
         "cache_spill = OFF",  # a transaction touches the disk once, at COMMIT
@@ -112,6 +111,17 @@ def _drive(db: apsw.Connection, tuning: Tuning) -> None:
         f"secure_delete = {'ON' if tuning.overwrites else 'OFF'}",
     ):
         db.execute(f"PRAGMA {pragma}")
+    _log_ahead(db)
+
+
+def _log_ahead(db: apsw.Connection) -> None:
+    """Write-ahead log, or nothing: where the disk is in trouble SQLite stays with another journal and says so softly.
+
+    With that one a COMMIT is not durable until the next: nobody makes its end durable in the folder.
+    """
+    mode = db.execute("PRAGMA journal_mode = WAL").get
+    if mode != "wal":
+        raise apsw.IOError(f"SQLite cannot begin a write-ahead log beside {db.filename} and would use {mode!r}")
 
 
 def _migrate(db: apsw.Connection, steps: tuple[str, ...]) -> None:

@@ -3,7 +3,7 @@
 queue.db      messages, recipients, history, small contents
 content/      large contents, one file each
 envelope/     what each of them is a message of (envelopes.py)
-lock          held by the owner for life
+lock          held by the owner for life; it names its process, and since which start of the machine
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from mta.adapters.sqlite.work import Tuning
 from mta.errors import ShardLocked
 
 _LOCK = "lock"
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(slots=True)
@@ -61,18 +62,20 @@ def open_folder(folder: Path, tuning: Tuning) -> OpenShard:
     content = folder / CONTENT
     try:
         _make(folder)
-        lock = _lock(folder / _LOCK)
+        lock, rebooted = _lock(folder / _LOCK)
     except OSError as error:
         raise storage_error(error, f"use the folder {folder}") from error
-    findings = Findings(folder)
+    findings = Findings(folder, rebooted)
     try:
         broken = resume_aside(folder)
         for place in (content, folder / ENVELOPE):
             _make(place)
         mend_log(findings, tuning.page_size)
+        _note_owner(lock, _start_of_machine())  # not before: who is ended here must find a torn log torn again
         keep_old_bodies(findings)
         _make(folder / ENVELOPE)
         db = _open(findings, tuning, broken)
+        sync_folder(folder)  # the name of the log: SQLite does not mind if its own fsync for it fails
         remove_orphans(findings, db)
     except (apsw.Error, OSError) as error:
         os.close(lock)
@@ -89,20 +92,35 @@ def _make(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def _lock(path: Path) -> int:
+def _lock(path: Path) -> tuple[int, bool]:
+    """The lock, and whether the machine was started anew since another had it, as far as its note tells."""
+    fresh = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _, *start = os.pread(descriptor, 200, 0).split() or [b""]
+        _note_owner(descriptor, b"".join(start))
     except BlockingIOError as error:
-        owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        owner = os.pread(descriptor, 20, 0).partition(b"\n")[0].decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise ShardLocked(f"{path.parent} is in use by process {owner}; a queue folder has one owner") from error
     except OSError:
         os.close(descriptor)
         raise
+    return descriptor, not fresh and start != [_start_of_machine()]
+
+
+def _note_owner(descriptor: int, start: bytes) -> None:
+    """Write down who has the lock, and the start of the machine since which no log here can be torn."""
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
+    os.pwrite(descriptor, b"%d\n%s\n" % (os.getpid(), start), 0)
+
+
+def _start_of_machine() -> bytes:
+    try:
+        return _BOOT.read_bytes().strip()
+    except OSError:  # no such system: as if it had never been started anew
+        return b"unknown"
 
 
 def _open(findings: Findings, tuning: Tuning, broken: Broken | None) -> apsw.Connection:

@@ -72,8 +72,12 @@ class FileSpool:
                 self.checksum = crc32(piece, self.checksum)
                 _write_all(self._descriptor, piece)
         except OSError as error:
-            fault = storage_error(error, "write a message to its file")
-            self.fault = fault if isinstance(fault, StorageError) else StorageError(str(fault))
+            self.spoil(error)
+
+    def spoil(self, error: OSError) -> None:
+        """Nothing of it is to be believed any more."""
+        fault = storage_error(error, "write a message to its file")
+        self.fault = fault if isinstance(fault, StorageError) else StorageError(str(fault))
 
     def content(self, head: bytes) -> Content:
         """What was written, as content of a message about to be enqueued.
@@ -95,12 +99,18 @@ class FileSpool:
         self._taken = True
 
     def make_durable(self) -> None:
-        """fsync and close; called by the writer thread before the row that names the file is committed."""
+        """fsync and close; called by the writer thread before the row that names the file is committed.
+
+        Once it failed it is not asked for again: the kernel forgets what it could not write, and says 0 the next time.
+        """
+        if self.fault:
+            raise self.fault
         if self._descriptor < 0:
             return  # done by an earlier try: the same transaction is attempted again
         try:
             os.fsync(self._descriptor)
         except OSError as error:
+            self.spoil(error)
             raise storage_error(error, "write a message to its file") from error
         self._close()
 

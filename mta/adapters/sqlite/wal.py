@@ -5,7 +5,8 @@ before SQLite opens the file (https://www.sqlite.org/fileformat2.html#walformat)
 anew with all of them, and what the damaged frame holds is left to the checks of the pages and rows.
 
 A log whose end is torn, as a power cut leaves it, is sound: only the transaction that was never acknowledged is torn,
-for each is on the disk before the next one begins.
+for each is on the disk before the next one begins. Any of its frames may be missing then, and its commit be there.
+Without a power cut nothing tears: a bad frame in the last transaction is damage to what was acknowledged.
 """
 
 from __future__ import annotations
@@ -51,18 +52,26 @@ class Log:
         """Whether commits stand behind a bad frame."""
         return self.sound < len(self.frames)
 
+    @property
+    def octets(self) -> int:
+        """Where in the file the sound part ends."""
+        return _HEADER + self.sound * (_FRAME + self.page_size) if self.sound else 0
 
-def read(data: bytes, page_size: int) -> Log:
-    """The log in `data`. `page_size` is that of the database, for a log whose own header is damaged."""
+
+def read(data: bytes, page_size: int, *, torn: bool = False) -> Log:
+    """The log in `data`. `page_size` is that of the database, for a log whose own header is damaged.
+
+    `torn`: there may have been a power cut since it was written.
+    """
     header = _header(data)
     if header:
         size, order, salts, sums = header
-        return _log(tuple(_frames(data, size)), size, order, (salts, sums))
+        return _log(tuple(_frames(data, size)), size, order, (salts, sums), torn)
     frames = tuple(_frames(data, page_size))
     if not frames:
         return Log(page_size, "<")
     salts = Counter(frame.salts for frame in frames).most_common(1)[0][0]
-    logs = [_log(frames, page_size, order, (salts, None)) for order in "<>"]
+    logs = [_log(frames, page_size, order, (salts, None), torn) for order in "<>"]
     return max(logs, key=lambda log: len(log.frames))
 
 
@@ -102,7 +111,7 @@ def _frames(data: bytes, page_size: int) -> Iterator[Frame]:
         yield Frame(page, commit, (rest[0], rest[1]), (rest[2], rest[3]), body)
 
 
-def _log(frames: tuple[Frame, ...], page_size: int, order: str, begin: tuple[Sums, Sums | None]) -> Log:
+def _log(frames: tuple[Frame, ...], page_size: int, order: str, begin: tuple[Sums, Sums | None], torn: bool) -> Log:
     salts, before = begin
     sound = good = 0
     for frame in frames:
@@ -111,10 +120,11 @@ def _log(frames: tuple[Frame, ...], page_size: int, order: str, begin: tuple[Sum
         before, good = frame.sums, good + 1
         if frame.commit:
             sound = good
-    return Log(page_size, order, frames[: _end(frames, salts, order, good) or sound], sound)
+    end = _end(frames, salts, order, good, torn) or sound
+    return Log(page_size, order, frames[:end], sound)
 
 
-def _end(frames: tuple[Frame, ...], salts: Sums, order: str, bad: int) -> int:
+def _end(frames: tuple[Frame, ...], salts: Sums, order: str, bad: int, torn: bool) -> int:
     """How many frames count where frame `bad` is the first that is not as it was written; 0: none behind it.
 
     A frame is believed if its sums follow from those of the frame before it, as these stand there, or, where these
@@ -132,9 +142,10 @@ def _end(frames: tuple[Frame, ...], salts: Sums, order: str, bad: int) -> int:
             follows = _sums(_sums(frames[place - 2].sums, frames[place - 1], order), frame, order) == frame.sums
         if frame.commit and (follows or place == bad):
             commits.append(place + 1)
-    if not commits or (len(commits) == 1 and any(frame.salts != salts for frame in frames[bad : commits[0]])):
-        return 0
-    return commits[-1]
+    if len(commits) > 1:
+        return commits[-1]
+    whole = commits and not torn and all(frame.salts == salts for frame in frames[bad : commits[0]])
+    return commits[0] if whole else 0
 
 
 def _sums(before: Sums, frame: Frame, order: str) -> Sums:

@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 
 from mta.adapters.sqlite.claims import Numbers
+from mta.adapters.sqlite.spool import FileSpool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Work:
     numbers: Numbers
     counts: dict[str, int] = field(default_factory=dict)
     doomed: list[str] = field(default_factory=list)  # content files that go once this is committed
-    new_file: bool = False
+    spools: list[FileSpool] = field(default_factory=list)  # whose names must be durable before this is committed
     kept: list[tuple[str, bytes]] = field(default_factory=list)  # names of new contents, and their envelopes
 
     def count(self, name: str, change: int) -> None:

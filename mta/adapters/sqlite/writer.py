@@ -33,7 +33,7 @@ from mta.adapters.sqlite.alarms import Alarms
 from mta.adapters.sqlite.aside import ENVELOPE
 from mta.adapters.sqlite.claims import Numbers
 from mta.adapters.sqlite.faults import DAMAGED, storage_error
-from mta.adapters.sqlite.spool import remove
+from mta.adapters.sqlite.spool import FileSpool, remove
 from mta.adapters.sqlite.work import Group, Job, Tuning, Work
 from mta.errors import StorageError
 
@@ -247,8 +247,7 @@ class Writer:
             self._db.execute("BEGIN IMMEDIATE")
             done = [job for job in jobs if attempt(job)]
             counters = self._write_counters(done)
-            if any(job.work and job.work.new_file for job in done):
-                sync_folder(self._folder)
+            self._keep_names([spool for job in done if job.work for spool in job.work.spools])
             self._db.execute("COMMIT")
         except Exception as error:  # whatever it is, those who wait must hear of it and the thread must live
             self._roll_back()
@@ -258,6 +257,16 @@ class Writer:
             return False
         self._committed(done, counters)
         return True
+
+    def _keep_names(self, spools: list[FileSpool]) -> None:
+        """Make the names of new contents durable. Where that fails none of them is used: a second fsync may lie."""
+        try:
+            if spools:
+                sync_folder(self._folder)
+        except OSError as error:
+            for spool in spools:
+                spool.spoil(error)
+            raise
 
     def _attempt_or_fail(self, job: Job) -> bool:
         self._attempt(job)

@@ -165,7 +165,11 @@ async def test_a_folder_that_cannot_be_synced_refuses_the_message(
         with pytest.raises(StorageFull):
             await store.enqueue(message)
     assert await store.next_due() is None
-    await store.enqueue(message)  # the spool was given back: the very same may be tried again
+    with pytest.raises(StorageFull):
+        await store.enqueue(message)  # whether its name is durable nobody will ever know
+    again = store.spool()
+    await again.write(b"x" * 1000)
+    await store.enqueue(queued("m1", content=again.content(b"x")))
     [found] = await store.claim(NOW, 1)
     assert b"".join([piece async for piece in store.read(found.content)]) == b"x" * 1000
 
@@ -211,3 +215,38 @@ async def test_a_spool_that_is_discarded_while_it_is_enqueued_goes_with_the_outc
 )
 def test_each_fault_of_the_system_has_its_error(fault: Exception, kind: type[Exception]) -> None:
     assert type(storage_error(fault, "try")) is kind
+
+
+@pytest.mark.parametrize("what", ["a content", "its folder"])
+async def test_what_could_not_be_made_durable_once_is_never_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The kernel forgets pages that it could not write, and says 0 to the next fsync; so nobody asks it again."""
+    store = open_shard(tmp_path / "q", loop=asyncio.get_running_loop(), tuning=Tuning(largest_blob=10))
+    does, refused = os.fsync, []
+
+    def once(descriptor: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        if not refused and path.endswith("/content" if what == "its folder" else refusing):
+            refused.append(path)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        does(descriptor)
+
+    spools = [store.spool() for _ in range(2)]
+    refusing = spools[0].name
+    monkeypatch.setattr(os, "fsync", once)
+    messages = []
+    for number, each in enumerate(spools):
+        await each.write(b"Subject: x\r\n\r\nlarge enough")
+        messages.append(queued(f"m{number}", content=each.content(b"Subject: x\r\n\r\n")))
+    store.siblings = 3
+    results = await asyncio.gather(
+        *(store.enqueue(m) for m in messages), store.enqueue(queued("small", body=b"x")), return_exceptions=True
+    )
+    spoilt = results[: 1 if what == "a content" else 2]
+    assert refused
+    assert all(isinstance(each, StorageFull) for each in spoilt)
+    assert all(each is None for each in results[len(spoilt) :])
+    with pytest.raises(StorageFull):
+        await store.enqueue(messages[0])
+    await store.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -310,3 +311,57 @@ async def test_an_empty_file_is_a_new_queue(tmp_path: Path) -> None:
     assert store.alarms == []
     assert await store.claim(NOW, 10) == []
     await store.close()
+
+
+async def test_a_log_that_a_power_cut_has_torn_is_no_damage_and_stays_none(tmp_path: Path) -> None:
+    folder, left = tmp_path / "q", tmp_path / "left"
+    store = reopen(folder)
+    await store.enqueue(queued("m1"))
+    sound = (folder / "queue.db-wal").stat().st_size
+    await store.enqueue(queued("m2", body=b"x" * 20_000))
+    shutil.copytree(folder, left)
+    await store.close()
+    with open(left / "queue.db-wal", "r+b") as log:
+        log.seek(sound + 200)
+        log.write(bytes(3000))
+    (left / "lock").write_bytes(b"1\nan-earlier-start-of-the-machine\n")
+    for _ in range(2):  # the second time it is the same start of the machine
+        store = reopen(left)
+        assert store.alarms == []
+        assert [message.id for message in await store.search(QueueFilter())] == ["m1"]
+        await store.close()
+
+
+async def test_without_a_power_cut_the_same_is_damage(tmp_path: Path) -> None:
+    folder, left = tmp_path / "q", tmp_path / "left"
+    store = reopen(folder)
+    await store.enqueue(queued("m1"))
+    sound = (folder / "queue.db-wal").stat().st_size
+    await store.enqueue(queued("m2", body=b"x" * 20_000))
+    shutil.copytree(folder, left)
+    await store.close()
+    with open(left / "queue.db-wal", "r+b") as log:
+        log.seek(sound + 200)
+        log.write(bytes(3000))
+    store = reopen(left)
+    assert "behind which are further commits" in store.alarms[0]
+    await store.close()
+
+
+async def test_a_queue_that_cannot_have_its_log_is_not_opened(tmp_path: Path) -> None:
+    """With another journal a COMMIT that was acknowledged may be undone by a power cut."""
+
+    class Stubborn(apsw.VFS):
+        def __init__(self) -> None:
+            super().__init__("stubborn", "")
+
+        def xOpen(self, name: object, flags: list[int]) -> apsw.VFSFile:
+            if str(name.filename() if isinstance(name, apsw.URIFilename) else name).endswith("-journal"):
+                raise apsw.CantOpenError("no more descriptors")
+            return super().xOpen(name, flags)  # type: ignore[arg-type]
+
+    vfs = Stubborn()
+    with pytest.raises(StorageError):
+        open_shard(tmp_path, loop=asyncio.get_running_loop(), tuning=Tuning(vfs="stubborn"))
+    vfs.unregister()
+    await reopen(tmp_path).close()

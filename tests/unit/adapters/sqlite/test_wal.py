@@ -121,3 +121,17 @@ def test_a_frame_of_zeros_is_left_out(files: tuple[bytes, bytes], tmp_path: Path
     assert log.damaged
     assert len(log.frames) == (len(spoilt) - 32) // FRAME
     assert rows(tmp_path, files[0], wal.written_anew(log)) > 0
+
+
+def test_after_a_power_cut_a_bad_frame_in_the_last_transaction_is_a_torn_end(files: tuple[bytes, bytes]) -> None:
+    """Its other frames and its commit may be there all the same: pages reach the disk in any order."""
+    *_, before, last = ends(files[1])
+    assert last - before > FRAME, "a transaction of several frames"
+    torn = bytearray(files[1][:last])
+    torn[before + 100 : before + 4000] = bytes(3900)
+    damaged, cut = wal.read(bytes(torn), SIZE), wal.read(bytes(torn), SIZE, torn=True)
+    assert damaged.damaged
+    assert not cut.damaged
+    assert cut.octets == before
+    torn[ends(files[1])[-3] + 100] ^= 1  # and a transaction that was acknowledged
+    assert wal.read(bytes(torn), SIZE, torn=True).damaged

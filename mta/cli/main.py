@@ -224,6 +224,22 @@ def trace(
     raise typer.Exit(run(config, request, json))
 
 
+@app.command()
+def report(
+    connector: Annotated[str, typer.Option("--connector", help="The partner.")],
+    month: Annotated[str, typer.Option("--month", help="Like 2026-11; default: the one that ended last.")] = "",
+    form: Annotated[
+        Literal["text", "json", "csv", "html"], typer.Option("--format", help="How it is written.")
+    ] = "text",
+    config: Config = _CONFIG,
+    json: Json = False,
+) -> None:
+    """A month with one partner on one page, for an auditor: TLS, certificates, authentication, every exception."""
+    from mta.cli.month import report as run
+
+    raise typer.Exit(run(config, connector, month, "json" if json else form))
+
+
 @certs.command("list")
 def certs_list(
     days: Annotated[int, typer.Option("--days", min=0, help="Exit 1 if something ends sooner.")] = 14,

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import ip_address
+from typing import Any
 
 from mta.model.address import Mailbox
 from mta.model.auth import AuthenticationFacts
 from mta.model.author import FromField
+from mta.model.evidence.attempt import Attempt
+from mta.model.evidence.delivery import Delivery
 from mta.model.evidence.message import Accepted
 from mta.model.session import SessionFacts
 from mta.model.tls import CertificateFacts, PathFault, PathVerdict, TrustAnchors
@@ -80,3 +83,13 @@ def author(accepted: Accepted) -> FromField | None:
 def authentication(accepted: Accepted) -> AuthenticationFacts | None:
     """What SPF, DKIM, DMARC and ARC found; None where they were not looked at."""
     return accepted.authentication.facts if accepted.authentication else None
+
+
+def handed_on(address: str, history: Sequence[Any]) -> tuple[float, Delivery, Attempt | None] | None:
+    """When this recipient was taken (epoch seconds), in which attempt, and by which host; None: nobody took it."""
+    for event in reversed(history):
+        if event["event"] == "delivery.delivered" and address in event["recipients"]:
+            delivery = Delivery.from_json(event)
+            host = next((attempt for attempt in reversed(delivery.attempts) if attempt.failure is None), None)
+            return float(event["time"]), delivery, host
+    return None

@@ -13,14 +13,12 @@ from typing import Any
 from mta.contract.index import ConnectorIndex
 from mta.contract.values import HostPort
 from mta.model.address import Mailbox
-from mta.model.evidence.attempt import Attempt
-from mta.model.evidence.delivery import Delivery
 from mta.model.evidence.message import Accepted
 from mta.model.tls import TlsLevel
 from mta.policy.decision import Verdict
 from mta.policy.deliver import judge_tls, requirement
 from mta.policy.explain import Question, Seen, explain, whose
-from mta.policy.recorded import RecordedVerifier, authentication, author, mailbox, session_facts
+from mta.policy.recorded import RecordedVerifier, authentication, author, handed_on, mailbox, session_facts
 from mta.policy.route import choose, destination
 
 SAME, WORSE, OTHER, UNKNOWN = "same", "worse", "other", "unknown"
@@ -111,10 +109,9 @@ def _recipient(
 
 def _delivery(index: ConnectorIndex, box: Mailbox, address: str, events: list[Any]) -> _Answer:
     """Whether the TLS that was spoken when it was handed on is what the contract would have demanded."""
-    found = _handed_on(address, events)
-    if found is None:
+    at, _, attempt = handed_on(address, events) or (0.0, None, None)
+    if attempt is None:
         return _Answer(SAME)  # it never was: no TLS to compare
-    at, attempt = found
     route = choose(index, box)
     outbound = route.would or route.connector.outbound  # of a connector that audits: as it would be
     target = destination(outbound, route.own, box.ascii_domain)
@@ -132,16 +129,6 @@ def _delivery(index: ConnectorIndex, box: Mailbox, address: str, events: list[An
     if "mandatory" in (outbound.tls.dane, outbound.tls.mta_sts) and attempt.published is None:
         return _Answer(UNKNOWN, (f"{host}: what its domain publishes (DANE, MTA-STS) was not asked for then",))
     return _Answer(SAME)
-
-
-def _handed_on(address: str, events: list[Any]) -> tuple[float, Attempt] | None:
-    """When this recipient was delivered (epoch seconds), and the host that took it."""
-    for event in reversed(events):
-        if event["event"] == "delivery.delivered" and address in event["recipients"]:
-            for attempt in reversed(Delivery.from_json(event).attempts):
-                if attempt.failure is None:
-                    return float(event["time"]), attempt
-    return None
 
 
 def summary(documents: list[dict[str, Any]]) -> dict[str, int]:

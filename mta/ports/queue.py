@@ -59,8 +59,9 @@ class QueueFilter:
     recipient: str = ""  # address or domain
     sender: str = ""  # address or domain
     state: str = ""
-    since: float = 0.0
+    since: float = 0.0  # received at this moment or later
     limit: int = 1000
+    until: float = 0.0  # received before this moment
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,8 @@ def _added(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
 def selection(request: dict[str, Any]) -> QueueFilter:
     """The filter in a request."""
     values = {name: str(request.get(name) or "") for name in FILTERS}
-    return QueueFilter(**values, since=float(request.get("since") or 0), limit=int(request.get("limit") or 1000))
+    since, until = (float(request.get(name) or 0) for name in ("since", "until"))
+    return QueueFilter(**values, since=since, limit=int(request.get("limit") or 1000), until=until)
 
 
 async def _counts(shards: Sequence[Shard]) -> dict[str, Any]:

@@ -472,6 +472,7 @@ FILTERS = [
     (QueueFilter(state="delivered"), ["aa2"]),
     (QueueFilter(state="held"), ["b1"]),
     (QueueFilter(since=NOW + 50), ["b1", "ab1"]),
+    (QueueFilter(until=NOW + 50), ["aa2", "aa1"]),
     (QueueFilter(sender="fabrikam.example", since=NOW + 50), ["b1"]),
     (QueueFilter(recipient="contoso.example", connector="partner", state="held"), ["b1"]),
     (QueueFilter(limit=2), ["b1", "ab1"]),

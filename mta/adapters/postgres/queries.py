@@ -99,6 +99,8 @@ class Conditions:
         ]
         if which.since:
             parts.append(f"m.received >= {self._value(float(which.since))}")
+        if which.until:
+            parts.append(f"m.received < {self._value(float(which.until))}")
         return " AND ".join(parts) or "true"
 
     def of_recipient(self, which: QueueFilter) -> list[str]:

@@ -37,6 +37,8 @@ def conditions(which: QueueFilter) -> tuple[Condition, ...]:
         parts.append(Condition(_any_recipient(one.sql), one.values, driver))
     if which.since:
         parts.append(Condition("received >= ?", (which.since,)))
+    if which.until:
+        parts.append(Condition("received < ?", (which.until,)))
     return tuple(parts)
 
 

@@ -30,7 +30,7 @@ from mta.rfc.smtp.client_events import Answered, ClientEvent, ContentWanted, Fin
 from mta.rfc.smtp.client_state import MAY_SAY, State
 from mta.rfc.smtp.next_hop import Cargo, can_carry
 
-ContextMaker = Callable[[str, tuple[Path, Path] | None], SSL.Context]
+ContextMaker = Callable[[str, tuple[Path, Path] | None, tuple[bytes, bytes] | None], SSL.Context]
 Connector = Callable[[Callable[[], asyncio.Protocol], DialTarget], Awaitable[object]]
 
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})  # what this machine lacks
@@ -54,7 +54,7 @@ class SmtpDialer:
         self._make_context = contexts
         self._connector = connector or self._open
         self._sources = sources
-        self._contexts: dict[tuple[str, str, str], SSL.Context] = {}
+        self._contexts: dict[tuple[object, ...], SSL.Context] = {}
 
     def reload(self) -> None:
         """Read client certificates anew for the next connections."""
@@ -88,10 +88,10 @@ class SmtpDialer:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _context(self, target: DialTarget) -> SSL.Context:
-        key = (target.min_version, target.certificate_chain, target.certificate_key)
+        key = (target.min_version, target.certificate_chain, target.certificate_key, target.certificate_pem)
         if key not in self._contexts:
             pair = (Path(target.certificate_chain), Path(target.certificate_key)) if target.certificate_chain else None
-            self._contexts[key] = self._make_context(target.min_version, pair)
+            self._contexts[key] = self._make_context(target.min_version, pair, target.certificate_pem)
         return self._contexts[key]
 
 

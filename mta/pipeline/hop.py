@@ -283,6 +283,7 @@ def _key(outbound: Outbound, requirement: TlsRequirement, host: HostPort, addres
         min_version=requirement.min_version,
         certificate_chain=pair.chain if pair else "",
         certificate_key=pair.key if pair else "",
+        certificate_pem=pair.pem if pair else None,
     )
     return HopKey(target, requirement, outbound.auth.user if outbound.auth else "")
 

@@ -131,6 +131,7 @@ class DialTarget:
     min_version: str = "1.2"
     certificate_chain: str = ""  # paths of the client certificate we present; empty: none
     certificate_key: str = ""
+    certificate_pem: tuple[bytes, bytes] | None = field(default=None, repr=False)  # what stood there when it was judged
     implicit_tls: bool = False
 
 

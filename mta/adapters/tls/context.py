@@ -43,8 +43,12 @@ def server_context(
     return context
 
 
-def client_context(min_version: str = "1.2", certificate: tuple[Path, Path] | None = None) -> SSL.Context:
+def client_context(
+    min_version: str = "1.2", certificate: tuple[Path, Path] | None = None, pem: Pem = None
+) -> SSL.Context:
     """The context of a connection to a next hop; `certificate` is (chain, key), shown when the hop asks.
+
+    `pem` is what stood in the two files when they were judged; without it they are read now.
 
     Raises ConfigurationError if they cannot be used.
     """
@@ -54,7 +58,7 @@ def client_context(min_version: str = "1.2", certificate: tuple[Path, Path] | No
     context.set_verify(SSL.VERIFY_NONE)
     context.set_ocsp_client_callback(_keep_staple)
     if certificate:
-        _load_pair(context, *certificate)
+        _load_pair(context, *certificate, pem)
     return context
 
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,14 +190,19 @@ async def test_after_starttls_nothing_travels_in_clear(pair: tuple[str, str]) ->
         await connection.quit()
 
 
+@pytest.mark.parametrize("judged", [False, True])
 async def test_tls_at_once_and_our_certificate_are_shown_where_the_target_says_so(
-    pair: tuple[str, str], tmp_path: Path
+    judged: bool, pair: tuple[str, str], tmp_path: Path
 ) -> None:
+    """What was judged is shown, whatever lies in the files by now."""
     ca = authority().write(tmp_path / "ca.pem")
     ours = authority().issue(dns_names=["me.example"])
     chain, key = ours.write(tmp_path, "me")
     with smtp_peer(Script(tls=PeerTls(*pair, client_ca=str(ca), implicit=True))) as peer:
         where = replace(target(peer), implicit_tls=True, certificate_chain=str(chain), certificate_key=str(key))
+        if judged:
+            where = replace(where, certificate_pem=(ours.chain_pem, ours.key_pem))
+            authority().issue(dns_names=["another.example"]).write(tmp_path, "me")
         connection = await SmtpDialer().connect(where)
         assert connection.tls is not None
         await connection.greet("me.example")
@@ -210,9 +216,9 @@ async def test_tls_at_once_and_our_certificate_are_shown_where_the_target_says_s
 async def test_contexts_are_kept_until_a_reload(pair: tuple[str, str]) -> None:
     made: list[str] = []
 
-    def make(version: str, certificate: tuple[Path, Path] | None) -> object:
+    def make(version: str, *pair: Any) -> object:
         made.append(version)
-        return client_context(version, certificate)
+        return client_context(version, *pair)
 
     with smtp_peer(Script(tls=PeerTls(*pair, implicit=True))) as peer:
         dialer = SmtpDialer(contexts=make)  # type: ignore[arg-type]

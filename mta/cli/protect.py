@@ -18,6 +18,7 @@ from typing import BinaryIO
 from mta.app.commands import acting_for
 from mta.app.load import load
 from mta.app.vault import open_vault, protection_of
+from mta.cli.open_away import is_away, is_elsewhere, key_from_away
 from mta.cli.vault_words import (
     administrator,
     granted_to,
@@ -145,13 +146,11 @@ def _whole(out: Path) -> Iterator[BinaryIO]:
 
 def open_file(options: OpenOptions, json_output: bool) -> int:
     """Open a file as one of its readers; 0 when it is written, 1 when it does not open. Raises UsageError, MtaError."""
-    configuration = load(options.config)
-    reader = _who(options, configuration)
+    configuration = None if is_away(options.config) and not options.super_user else load(options.config)
     with _source(options.file) as file:
         try:
             protected = read_protected(file)
-            with acting_for(protection_of(configuration).store, configuration.server.user):
-                key = asyncio.run(_key(configuration, protected, reader, options.super_user))
+            key, reader = _opened_key(options, configuration, protected)
             opened = unlock(protected, key)
             out = options.out or _own_name(opened, options.file)
             _write(opened, out)
@@ -163,6 +162,15 @@ def open_file(options: OpenOptions, json_output: bool) -> int:
     elif out != "-":
         print(f"{out}: {opened.size} octets, opened as {reader}")
     return 0
+
+
+def _opened_key(options: OpenOptions, configuration: Configuration | None, protected: Protected) -> tuple[bytes, str]:
+    """The content key and for whom: of the vault here if the file is of it, else of the key server that it names."""
+    if configuration is None or (not options.super_user and is_elsewhere(configuration, protected)):
+        return key_from_away(protected, options.reader)
+    reader = _who(options, configuration)
+    with acting_for(protection_of(configuration).store, configuration.server.user):
+        return asyncio.run(_key(configuration, protected, reader, options.super_user)), reader
 
 
 def _who(options: OpenOptions, configuration: Configuration) -> str:

@@ -63,7 +63,10 @@ def open_(
     config: Config = _CONFIG,
     json: Json = False,
 ) -> None:
-    """Open a protected file as one of its readers; it is logged before any key is used."""
+    """Open a protected file as one of its readers; it is logged before any key is used.
+
+    Where the vault is not on this machine, the key server that the file names is asked: a page there lets you in.
+    """
     from mta.cli.protect import OpenOptions
     from mta.cli.protect import open_file as run
 

@@ -37,6 +37,7 @@ class Operation(StrEnum):
     KEY_SELFTEST = "key.selftest"
     EPOCH = "epoch"  # the key that covers the vault's shares was renewed
     WITNESS = "witness"  # a witness contradicts the log, or is none any more
+    DEVICE = "device"  # a reader let a program in, or did not
     SUPER_USER = "super-user"
     CONFIGURATION = "configuration"
     REDACT = "redact"  # the story behind a leaf was erased; the leaf stays

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
-from mta.contract.readers import is_meant, reader_name
+from mta.contract.readers import INTERNAL, is_meant, reader_name
 from mta.model.address import ascii_lower
 from mta.model.protected import Grant, Item
 from mta.policy.pace import Pace
@@ -57,7 +57,8 @@ class Letter:
     to: str
     code: str
     reference: str
-    item: Item | None = None  # none: for the sender's own pages
+    item: Item | None = None  # none: for the sender's own pages, or for a program
+    program: str = ""  # its user code (vault/device.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class _Aim:
     reference: str
     proves: Proven | None = None
     item: Item | None = None
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,25 @@ class Proofs(Sessions):
         proves = Proven(OWN, "", address) if found else None
         return self._begin(_Aim(hashed(OWN), paced, address, reference(paced), proves), cookie)
 
+    async def start_program(self, code: str, typed: str, cookie: str = "") -> Started:
+        """The same to let in the program with this user code: for whoever may read anything here, and nobody else."""
+        address = _known(typed)
+        reader = await self._reads_anything(address)
+        letters = reference(hmac.digest(self._key, b"program " + code.encode(), "sha256").hex())
+        proves = Proven("", "", reader) if reader else None
+        return self._begin(_Aim(hashed(code), hashed(code).hex(), address, letters, proves, program=code), cookie)
+
+    async def _reads_anything(self, address: str) -> str:
+        """The address as a grant has it, if there is one; the same look-ups whatever is found."""
+        local, _, domain = address.rpartition("@")
+        names = [address, f"{ascii_lower(local)}@{domain}", f"@{domain}"]
+        found = ""
+        for name in [*names, INTERNAL if domain in self._vault.ours else "-"]:
+            items = await self._vault.store.find(ItemFilter(reader=name or "-", state="live", limit=1))
+            if address and items and not found:
+                found = name if "@" in name[1:] else address
+        return found
+
     def _begin(self, aim: _Aim, cookie: str) -> Started:
         """The same steps whether there is somebody or nobody."""
         now = self._now()
@@ -141,7 +162,7 @@ class Proofs(Sessions):
         if paced and paces.codes_of_link.take(aim.paced, now):
             fresh = replace(fresh, codes=(*fresh.codes, Code(self._digest(code), now + CODE_LIFE)))
             if aim.proves is not None:
-                letter = Letter(aim.proves.reader, code, aim.reference, aim.item)
+                letter = Letter(aim.proves.reader, code, aim.reference, aim.item, aim.program)
         value = self._token()
         self._challenges[hashed(value)] = fresh
         while len(self._challenges) > MOST_CHALLENGES:

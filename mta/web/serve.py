@@ -11,7 +11,7 @@ from starlette.routing import Route
 from mta.errors import KasError, StorageError, TlogError
 from mta.observe import events
 from mta.rfc.kas.refuse import http_error
-from mta.web.keys import access, wellknown
+from mta.web.keys import access, device, wellknown
 from mta.web.log import tiles, witness
 from mta.web.portal.routes import portal_routes
 from mta.web.security import SecureHeaders
@@ -24,12 +24,17 @@ _REALM = "/auth/realms/{realm}"  # where old clients expect a Keycloak
 def application(site: Site) -> Starlette:
     """The portal as an ASGI application."""
     app = Starlette(
-        routes=[*_routes(), *(portal_routes() if site.desk else ())],
+        routes=[*_routes(), *(_desk_routes() if site.desk else ())],
         middleware=[Middleware(SecureHeaders, secure=site.url.startswith("https://"))],
         exception_handlers={KasError: _kas_error, StorageError: _later, TlogError: _later, Exception: _defect},
     )
     app.state.site = site
     return app
+
+
+def _desk_routes() -> list[Route]:
+    """What a reader's browser asks for, or a program that waits for one."""
+    return [Route(device.DEVICE_PATH, device.authorize, methods=["POST"]), *portal_routes()]
 
 
 def _routes() -> list[Route]:

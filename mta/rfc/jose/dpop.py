@@ -71,6 +71,12 @@ def verify_proof(text: str, request: Request, first_time: Callable[[str, float],
     return Proof(key, print_, jti, issued)
 
 
+def proof_claims(request: Request, jti: str) -> dict[str, Any]:
+    """The claims of a proof for this request (RFC 9449 §4.2); with a token its hash is among them."""
+    bound = {"ath": encode(hashlib.sha256(request.token.encode("utf-8")).digest())} if request.token else {}
+    return {"htm": request.method, "htu": request.url, "iat": int(request.now), "jti": jti, **bound}
+
+
 def check_bound(claims: Mapping[str, Any], proof: Proof | None) -> None:
     """Raises JoseError for a token that is bound to a key (RFC 9449 §6.1) and comes without a proof of that key."""
     confirmation = claims.get("cnf")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -19,15 +17,15 @@ from mta.rfc.kas.wellknown import (
     opentdf_document,
 )
 from mta.web.keys.access import active_key, key_pem
+from mta.web.keys.device import DEVICE_GRANT, DEVICE_PATH, answered, device_token, read_form, refused
 from mta.web.keys.tokens import LIFE, known_client, make_access_token, proof_for_token
-from mta.web.site import Site, read_body, site_of
-
-_MAX_FORM = 16_384
+from mta.web.site import Site, site_of
 
 
 def issuer_of(site: Site) -> Issuer:
     """Our own issuer, at this address."""
-    return Issuer(site.url, f"{site.url}/token", f"{site.url}/jwks")
+    device = f"{site.url}{DEVICE_PATH}" if site.desk else ""
+    return Issuer(site.url, f"{site.url}/token", f"{site.url}/jwks", device)
 
 
 async def opentdf(request: Request) -> Response:
@@ -59,27 +57,19 @@ async def jwks(request: Request) -> Response:
 
 
 async def token(request: Request) -> Response:
-    """POST /token: client credentials (RFC 6749 §4.4)."""
-    site = site_of(request)
-    form = dict(parse_qsl((await read_body(request, _MAX_FORM)).decode("utf-8", "replace")))
+    """POST /token: client credentials (RFC 6749 §4.4), or a device code (RFC 8628 §3.4)."""
+    site, form = site_of(request), await read_form(request)
+    if form.get("grant_type") == DEVICE_GRANT and site.desk:
+        return await device_token(request, form)
     if form.get("grant_type") != "client_credentials":
-        return _refused("unsupported_grant_type", 400)
+        return refused("unsupported_grant_type", 400)
     client = known_client(site, request.headers, form)
     if client is None:
-        return _refused("invalid_client", 401)
+        return refused("invalid_client", 401)
     try:
         proof = proof_for_token(site, request.headers, f"{site.url}{request.url.path}")
     except JoseError:
-        return _refused("invalid_dpop_proof", 400)
+        return refused("invalid_dpop_proof", 400)
     made = make_access_token(site, client.address, "client", proof, client.id)
     kind = "DPoP" if proof else "Bearer"
-    return _answer({"access_token": made, "token_type": kind, "expires_in": LIFE})
-
-
-def _refused(word: str, status: int) -> Response:
-    """RFC 6749 §5.2."""
-    return _answer({"error": word}, status)
-
-
-def _answer(document: dict[str, object], status: int = 200) -> Response:
-    return JSONResponse(document, status, {"Cache-Control": "no-store", "Pragma": "no-cache"})  # RFC 6749 §5.1
+    return answered({"access_token": made, "token_type": kind, "expires_in": LIFE})

@@ -15,8 +15,9 @@ from mta.ports.portal import Courier, Passkeys, SmsSender
 from mta.ports.vault import IssuerSignIn
 from mta.rfc.mime.note import Note, compose_note
 from mta.vault.channels import SecondChannels
+from mta.vault.device import Devices, shown
 from mta.vault.passkeys import ReaderPasskeys
-from mta.vault.prove import Letter, Proofs
+from mta.vault.prove import Letter, Paces, Proofs
 from mta.vault.read import Readings
 from mta.vault.sign_in import SignIns
 from mta.vault.vault import Vault
@@ -53,6 +54,8 @@ class Desk:
     channels: SecondChannels
     passkeys: ReaderPasskeys
     sign_ins: SignIns
+    devices: Devices
+    device_proofs: Proofs  # of readers who let a program in
     answers: Pace = field(default_factory=lambda: Pace(20, 3600.0))  # of a reader to an item
     asks: Pace = field(default_factory=lambda: Pace(3, 86_400.0))  # of a reader for an item that is over
     _sending: set[asyncio.Task[None]] = field(default_factory=set)
@@ -89,13 +92,16 @@ class Desk:
 
     def code_mail(self, letter: Letter, t: Words) -> bytes:
         """The mail with the code: from the sender's own domain where that is ours."""
-        host, item = self.house.host, letter.item
-        if item is None:
+        host, item, word = self.house.host, letter.item, "mail.subject"
+        if letter.program:
+            word = "mail.device.subject"
+            why = t("mail.device", host=host, program=shown(letter.program), reference=letter.reference)
+        elif item is None:
             why = t("mail.why.my", host=host, reference=letter.reference)
         else:
             why = t("mail.why", owner=item.owner, host=host, reference=letter.reference)
         paragraphs = (t("mail.code", code=letter.code), why, t("mail.not.you"))
-        subject = t("mail.subject", reference=letter.reference)
+        subject = t(word, reference=letter.reference)
         return self.mail(letter.to, subject, paragraphs, self.own_address(item.owner if item else letter.to))
 
     def mail(self, to: str, subject: str, paragraphs: tuple[str, ...], from_: str) -> bytes:
@@ -129,4 +135,17 @@ def open_desk(vault: Vault, house: House, outside: Outside, log: EventLog) -> De
     channels = SecondChannels(vault, outside.sms)
     passkeys = ReaderPasskeys(channels, outside.passkeys)
     sign_ins = SignIns(vault, outside.issuers, house.url)
-    return Desk(vault, house, outside.courier, log, Proofs(vault), Readings(vault), channels, passkeys, sign_ins)
+    strict = Paces(codes_to_address=Pace(5, 3600.0))  # whoever knows an address may have codes sent there
+    return Desk(
+        vault=vault,
+        house=house,
+        courier=outside.courier,
+        log=log,
+        proofs=Proofs(vault),
+        readings=Readings(vault),
+        channels=channels,
+        passkeys=passkeys,
+        sign_ins=sign_ins,
+        devices=Devices(vault),
+        device_proofs=Proofs(vault, strict),
+    )

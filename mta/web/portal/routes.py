@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from mta.vault.device import ALPHABET
 from mta.vault.sign_in import CALLBACK
-from mta.web.portal import after, answering, my, my_sign_in, oidc, proving, reading, second
+from mta.web.portal import after, answering, device, my, my_sign_in, oidc, proving, reading, second
 from mta.web.portal.my import Owned
 from mta.web.portal.reading import Handler, Proved
 
@@ -30,6 +31,12 @@ class _IdConvertor(Convertor[str]):
         return value
 
 
+class _UserCodeConvertor(_IdConvertor):
+    """The code that a program shows (vault/device.py)."""
+
+    regex = f"[{ALPHABET}]{{8}}"
+
+
 def portal_routes() -> list[Route]:
     """GET changes nothing that counts; what does is a POST."""
     register_url_convertor("id", _IdConvertor())
@@ -38,6 +45,7 @@ def portal_routes() -> list[Route]:
     return [
         Route("/portal.css", _style, methods=get),
         Route("/passkey.js", _script, methods=get),
+        *_device(),
         Route(link, proving.address, methods=get),
         Route(f"{link}/start", proving.start, methods=post),
         Route(f"{link}/code", proving.code_form, methods=get),
@@ -88,6 +96,17 @@ def _my() -> list[Route]:
         Route(f"{item}/add", Owned(my.add).__call__, methods=post),
         Route(f"{item}/again", Owned(my.again).__call__, methods=post),
         Route(f"{item}/receipt/{{number:int}}", Owned(my.receipt).__call__, methods=get),
+    ]
+
+
+def _device() -> list[Route]:
+    """Letting a program in."""
+    register_url_convertor("user_code", _UserCodeConvertor())
+    return [
+        Route("/device", device.ask, methods=["GET"]),
+        Route("/device/start", device.start, methods=["POST"]),
+        Route("/device/{code:user_code}", device.code_form, methods=["GET"]),
+        Route("/device/{code:user_code}", device.decide, methods=["POST"]),
     ]
 
 

@@ -31,7 +31,7 @@ def test_every_language_says_everything_with_the_same_places():
 def test_every_text_that_a_page_names_is_there():
     known = catalogue("en")
     for template in files("mta.web.portal").joinpath("pages").iterdir():
-        for name in re.findall(r't\("([a-z.]+)"', template.read_text("utf-8")):
+        for name in re.findall(r'\bt\("([a-z.]+)"', template.read_text("utf-8")):
             assert name in known, f"{template.name}: {name}"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from mta.cli.ask import ask, since
 from mta.cli.paint import STATES, Paint, clock, duration, moment, octets, paint_for
 from mta.cli.screen import known_state
+from mta.cli.trace_items import add_items, item_story
 from mta.model.auth import AuthenticationFacts, AuthResult
 from mta.model.evidence.attempt import Attempt
 from mta.model.evidence.authentication import Authentication
@@ -47,6 +48,7 @@ def trace(config: str, request: dict[str, Any], json_output: bool) -> int:
     limit = int(request.get("limit") or 1000)
     found = find(config, {**request, "limit": limit + 1})  # one more tells whether there is more
     messages, more = found[:limit], len(found) > limit
+    add_items(config, messages)
     if json_output:
         print(json.dumps({"messages": messages, "more": more}, indent=2))
     elif messages:
@@ -71,7 +73,13 @@ def story(message: dict[str, Any], now: float, paint: Paint) -> str:
     sender = message["sender"] or "<> (a report: bounces of it go to nobody)"
     head = f"{paint('head', message['id'])}  from {paint('name', sender)}, {octets(message['size'])}"
     return "\n".join(
-        (head, *_accepted(message, now, paint), *_history(message, now, paint), *_outlook(message, now, paint))
+        (
+            head,
+            *_accepted(message, now, paint),
+            *_history(message, now, paint),
+            *item_story(message, paint),
+            *_outlook(message, now, paint),
+        )
     )
 
 

@@ -103,7 +103,16 @@ def test_a_stranger_gets_a_notice_and_the_vault_has_the_mail(tmp_path: Path):
         [event] = [e for e in here.ours.trace(id_)["events"] if e["event"] == "delivery.delivered"]
         assert {one["item"] for one in event["protection"]} == {item["item"]}
         assert event["protection"][0]["way"] == "portal"
-        assert f"sealed as item {item['item']}, label confidential" in here.command("trace", id_)
+        story = here.command("trace", id_)
+        assert f"sealed as item {item['item']}, label confidential" in story
+        assert f"item {item['item']} is live, label confidential" in story
+        assert re.search(rf"open by {BOB} \(console\), entry \d+", story)
+        here.command("protected", "revoke", str(item["item"]), "--reader", EVE)
+        [traced] = json.loads(here.command("trace", id_, "--json"))["messages"][0]["items"]
+        assert {one["reader"]: one["state"] for one in traced["readers"]} == {BOB: "may open", EVE: "revoked"}
+        assert [(one["by"], one["how"], one["method"]) for one in traced["opened"]] == [(BOB, "open", "console")]
+        assert traced["protected"]["root_key"] == "r1"
+        assert here.command("trace", "--to", EVE).count(f"item {item['item']} is live") >= 2  # the notice has it, too
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".eml"]
     assert not [path for path in files if SECRET in path.read_bytes()]  # nor in the queue, once it has ended
 

@@ -87,6 +87,7 @@ def explain(options: ExplainOptions) -> int:
             document["items"] = items
         add_smime(configuration, document, letter)
         add_protect(configuration, document, letter)
+        _add_people(configuration, document)
     except ConfigurationError as error:
         return _cannot(*error.problems)
     except UsageError as error:
@@ -98,6 +99,13 @@ def explain(options: ExplainOptions) -> int:
     else:
         print("\n".join(one_line(line) for line in _lines(document)))
     return 0 if accepted(document) else 1
+
+
+def _add_people(configuration: Configuration, document: dict[str, Any]) -> None:
+    """What people wrote down of each connector that has a say (`about`)."""
+    names = [part["connector"] for part in (document["inbound"], *document["recipients"]) if part["connector"]]
+    known = {name: configuration.connectors[name].about for name in names if name in configuration.connectors}
+    document["about"] = {name: told for name, told in known.items() if told}
 
 
 def _letter(document: dict[str, Any], question: Question, message: Incoming | None) -> Letter:
@@ -255,6 +263,26 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         yield from smime_lines(recipient["smime"])
         yield from protect_lines(recipient["protect"])
         yield from _losers(recipient)
+    yield ""
+    yield from (f"{name}: {told}" for name, told in document["about"].items())
+    yield in_short(document)
+
+
+def in_short(document: dict[str, Any]) -> str:
+    """The whole in one line, the last: whether it comes in, and how it would leave to each."""
+    inbound = document["inbound"]
+    if inbound["decision"] != "accept":
+        return f"in short: {inbound['decision']}: {inbound['reply'] or inbound['connector']}"
+    return "in short: " + "; ".join(map(_leaves, document["recipients"]))
+
+
+def _leaves(recipient: dict[str, Any]) -> str:
+    if recipient["decision"] != "accept":
+        return f"{recipient['address']} {recipient['decision']}: {recipient['reply']}"
+    way = recipient["protect"]["way"] if recipient.get("protect") else ""
+    if way == "portal":
+        return f"{recipient['address']} by the portal"
+    return f"{recipient['address']} by {recipient['connector']}, TLS {_level(recipient['tls'])}"
 
 
 def _ahead(tls: dict[str, Any]) -> Iterator[str]:

@@ -38,6 +38,7 @@ def report(config: str, connector: str, month: str, form: str) -> int:
         counted.add(message)
     document = {
         "month": period.name,
+        "about": configuration.connectors[connector].about if connector in configuration.connectors else "",
         **counted.document(),
         "whole": _whole(period, time.time(), configuration.server.trace_keep),
         "configuration": configuration.digest,

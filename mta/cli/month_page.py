@@ -37,6 +37,8 @@ def as_text(page: Mapping[str, Any]) -> str:
 def _lines(page: Mapping[str, Any]) -> Iterator[str]:
     yield f"{page['connector']}, {page['month']}: in clear: {page['in_clear']}"
     yield f"  {page['messages']} messages, {page['inbound']['count']} in, {page['outbound']['count']} recipients out"
+    if page["about"]:
+        yield f"  {printable(page['about'])}"
     if page["whole"]:
         yield f"  {page['whole']}"
     for key, title in _WAYS:

@@ -113,6 +113,7 @@ def _findings(found: Findings, days: int) -> dict[str, Any]:
     document: dict[str, Any] = {
         "connector": found.target.connector.name,
         "mode": found.target.connector.outbound_mode,
+        "about": found.target.connector.about,
         "domain": found.target.domain,
         "destination": found.target.destination.name,
         "ok": found.failure is None and all(host["ok"] for host in hosts),
@@ -149,6 +150,8 @@ def _story(document: dict[str, Any], now: float, paint: Paint) -> Iterator[str]:
         audit = " (audit: as it would be enforced)" if each["mode"] == "audit" else ""
         way = "" if each["domain"] in ("", each["destination"]) else f" for {each['domain']}"
         yield f"{paint('head', each['connector'])}{audit} to {paint('name', each['destination'])}{way}"
+        if each["about"]:
+            yield f"  {paint('dim', each['about'])}"
         if "failure" in each:
             yield f"  {paint('bad', each['failure'])}"
         for host in each["hosts"]:

@@ -8,10 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mta.cli.ask import ask, since
+from mta.app.in_force import Need
+from mta.cli.ask import ask, look, since
 from mta.cli.paint import STATES, Paint, clock, duration, moment, octets, paint_for
 from mta.cli.screen import known_state
 from mta.cli.trace_items import add_items, item_story
+from mta.config.problems import one_line
+from mta.errors import ConfigurationError
 from mta.model.auth import AuthenticationFacts, AuthResult
 from mta.model.evidence.attempt import Attempt
 from mta.model.evidence.authentication import Authentication
@@ -53,11 +56,25 @@ def trace(config: str, request: dict[str, Any], json_output: bool) -> int:
         print(json.dumps({"messages": messages, "more": more}, indent=2))
     elif messages:
         print("\n\n".join(story(message, time.time(), paint_for(sys.stdout)) for message in messages))
+        print("".join(f"\n{line}" for line in _people(config, messages)), end="")
     if not messages:
         print("mta: no message matches", file=sys.stderr)
     if more:
         print(f"mta: these are the newest {limit}, and there are more: --limit N shows more of them", file=sys.stderr)
     return 0 if messages else 1
+
+
+def _people(config: str, messages: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What was written down of the partners of these messages."""
+    names = {str(message["inbound"]) for message in messages}
+    names |= {str(told["connector"]) for message in messages for told in message["recipients"]}
+    try:
+        connectors = look(config, Need.QUEUE).connectors
+    except ConfigurationError:
+        return
+    for name in sorted(names & connectors.keys()):
+        if connectors[name].about:
+            yield f"{name}: {one_line(connectors[name].about)}\n"
 
 
 def find(config: str, request: dict[str, Any]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from mta.config.inbound import InboundKeys, build_inbound, check_inbound, check_
 from mta.config.outbound import OutboundKeys, build_outbound, check_outbound
 from mta.config.problems import Path, Report
 from mta.config.witness import WitnessKeys
-from mta.config.words import OBJECT, WORD, DomainPattern, Keys, Switch, optional, word_or_object
+from mta.config.words import OBJECT, WORD, DomainPattern, Keys, Switch, Text, optional, word_or_object
 from mta.config.workshop import Workshop
 from mta.contract.connectors import DEFAULT, Connector
 from mta.contract.domains import Domain
@@ -44,6 +44,9 @@ class ConnectorKeys(Keys):
         "enforce",
     )
     domains: list[DomainPattern] = optional("The partner's domains; `*.x` means x's subdomains, not x.", [])
+    contact: Text = optional("Whom to ask at the partner's: a name, an address, a telephone number.", "")
+    reference: Text = optional("Of the agreement, the ticket or the customer.", "")
+    note: Text = optional("Whatever the next person should know.", "")
     relay: Switch = optional("Peers proven here may send to anyone.", False)
     probe: Switch = optional("Whether `server.probe` looks at its hosts, too.", True)
     inbound: InboundKeys | None = optional("What mail that comes in must prove; without it `default`'s.")
@@ -74,6 +77,9 @@ def _connector(name: str, keys: ConnectorKeys, default: Connector | None, shop: 
         own_outbound=keys.outbound is not None,
         line=shop.report.line(path) if path in shop.report.marks.keys else 0,
         probed=keys.probe,
+        contact=keys.contact,
+        reference=keys.reference,
+        note=keys.note,
     )
     if keys.inbound:
         connector = replace(connector, inbound=build_inbound(name, keys.inbound, default, shop, (*path, "inbound")))

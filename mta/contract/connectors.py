@@ -23,11 +23,20 @@ class Connector:
     line: int = 0
     probed: bool = True  # it is among those that are looked at by themselves
     mode_out: str = ""  # of mail that goes out; empty: as `mode`
+    contact: str = ""  # whom to ask at the partner's
+    reference: str = ""  # of the agreement, the ticket, the customer
+    note: str = ""
 
     @property
     def audits(self) -> bool:
         """Whether it only reports what it would do with mail that comes in."""
         return self.mode == "audit"
+
+    @property
+    def about(self) -> str:
+        """What people wrote down of it, in one line; empty: nothing."""
+        told = {"contact": self.contact, "reference": self.reference, "note": self.note}
+        return ", ".join(f"{word} {text}" for word, text in told.items() if text)
 
     @property
     def outbound_mode(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from mta.contract.certificates import Known, known_certificates
+from mta.contract.configuration import Configuration
 from mta.contract.server import Probing
 from mta.model.evidence.message import Written
 from mta.model.message import QueuedMessage
@@ -60,7 +61,9 @@ class Rounds:
         self._memory = replace(memory, told=kept)
         fresh = (*ours, *told)
         for alarm in fresh:
-            self.site.log.error(events.ALARM, alarm=alarm.word, where=alarm.where, text=alarm.text)
+            whom = _about(contract.configuration, alarm)
+            more = {"about": whom} if whom else {}
+            self.site.log.error(events.ALARM, alarm=alarm.word, where=alarm.where, text=alarm.text, **more)
         self.site.log.info(events.PROBED, hosts=len(memory.hosts), alarms=len(fresh))
         if fresh:
             await self.shard.store.enqueue(_letter(self.site, fresh))
@@ -96,15 +99,23 @@ def _ends(known: Iterable[Known]) -> list[tuple[str, str, str, float]]:
     ]
 
 
+def _about(configuration: Configuration, alarm: Alarm) -> str:
+    """What people wrote down of the connector whose alarm it is."""
+    connector = configuration.connectors.get(alarm.where.partition("/")[0])
+    return connector.about if connector else ""
+
+
 def _letter(site: Site, told: Iterable[Alarm]) -> QueuedMessage:
     """One mail to the postmaster for all of a round."""
     server = site.contract.configuration.server
+    told = tuple(told)
     words = [f"{alarm.where}: {alarm.text} ({alarm.word})" for alarm in told]
+    people = [_about(site.contract.configuration, alarm) for alarm in told]
     more = f" and {len(words) - 1} more" if len(words) > 1 else ""
     paragraphs = (
         f"The mail relay {server.hostname} has looked at its partners' hosts and at its own certificates. "
         "This is new since it looked last; it will not be told again while it lasts.",
-        *words,
+        *(f"{line}; {about}" if about else line for line, about in zip(words, people, strict=True)),
         "`mta probe --all` looks again, `mta certs list` tells what ends when.",
     )
     subject = f"Mail relay {server.hostname}: {words[0][:120]}{more}"

@@ -24,6 +24,8 @@ connectors:
     relay: true
     inbound: {networks: [10.0.0.0/8]}
   fabrikam:
+    contact: Jane Doe, +44 20 7946 0000
+    reference: C-4711
     domains: [fabrikam.example, "*.fabrikam.example"]
     inbound:
       tls: {min_version: "1.2", client_certificate: {names: ["mail.fabrikam.example"], ca: ca.pem}}
@@ -74,6 +76,18 @@ def document(run):
         return status, json.loads(out)
 
     return call
+
+
+def test_the_last_line_says_it_all_and_people_are_named_before(run):
+    _, out, _ = run(sender=ALICE, recipients=(BOB,), client_ip="10.1.1.1")
+    people, last = out.splitlines()[-2:]
+    assert people == "fabrikam: contact Jane Doe, +44 20 7946 0000, reference C-4711"
+    assert last.startswith("in short: bob@fabrikam.example by fabrikam, TLS verified, name *.fabrikam.example")
+
+
+def test_the_last_line_of_a_refusal_is_the_refusal(run):
+    _, out, _ = run(sender=BOB)
+    assert out.splitlines()[-1].startswith("in short: refuse: 530 5.7.0 Must issue")
 
 
 def test_a_partner_with_its_certificate_is_accepted(document):

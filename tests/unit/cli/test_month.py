@@ -62,7 +62,8 @@ def page(*told: dict[str, Any], **more: Any) -> dict[str, Any]:
     counted = Month("fabrikam")
     for each in told:
         counted.add(each)
-    known = {"month": "2026-11", "whole": "", "configuration": "c0ffee", "made": 0.0, "host": "mx.contoso.example"}
+    known = {"month": "2026-11", "about": "contact Jane", "whole": "", "configuration": "c0ffee", "made": 0.0}
+    known["host"] = "mx.contoso.example"
     return {**known, **counted.document(), **more}
 
 
@@ -78,6 +79,7 @@ def test_the_text_says_first_what_is_asked_first() -> None:
     told = as_text(page(world.incoming(), world.message(world.delivered(world.host()))))
     assert told.startswith("fabrikam, 2026-11: in clear: 0\n")
     assert "Exceptions: none" in told
+    assert "contact Jane" in told
     assert "sha256 " in told
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from mta.cli import trace as commands
 from mta.cli.paint import Paint, clock, paint_for
 from mta.cli.trace import _unjudged, story, trace
 from mta.model.evidence.attempt import Attempt
+from tests.unit.policy.world import configuration
 
 NOW = 1_800_000_000.0
 DAY = 86_400
@@ -206,6 +208,18 @@ def test_the_newest_message_comes_first_and_since_is_a_moment(
     assert [found["id"] for found in json.loads(capsys.readouterr().out)["messages"]] == ["new"]
     assert asked[0]["command"] == "trace"
     assert asked[0]["since"] == pytest.approx(time.time() - 4 * 3600, abs=60)
+
+
+def test_below_the_stories_stands_what_people_wrote_of_the_partner(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = configuration()
+    partner = replace(known.connectors["fabrikam"], contact="Jane Doe", reference="C-1")
+    known = replace(known, connectors={**known.connectors, "fabrikam": partner})
+    monkeypatch.setattr(commands, "ask", lambda config, request: {"messages": [message()]})
+    monkeypatch.setattr(commands, "look", lambda config, need: known)
+    assert trace("x", {}, json_output=False) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "fabrikam: contact Jane Doe, reference C-1"
 
 
 def test_no_such_message_is_one_line_and_exit_1(

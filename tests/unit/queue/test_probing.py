@@ -12,6 +12,7 @@ from mta.contract.index import ConnectorIndex
 from mta.contract.server import Probing
 from mta.model.seen import Memory
 from mta.pipeline.site import Contract
+from mta.policy.probe import Alarm
 from mta.queue import probing
 from mta.queue.probing import Rounds
 from tests.unit.policy.world import NOW, configuration
@@ -38,3 +39,17 @@ async def test_what_an_old_contract_found_is_no_news(
     monkeypatch.setattr(probing, "known_certificates", lambda _: ())
     await Rounds(site, SimpleNamespace(), store, lambda: None).look_after()  # type: ignore[arg-type]
     assert len(memories) == written
+
+
+def test_the_letter_names_whom_to_ask_and_its_subject_stays_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = configuration()
+    partner = replace(known.connectors["fabrikam"], contact="Jane Doe", note="by telephone\nonly")
+    known = replace(known, connectors={**known.connectors, "fabrikam": partner})
+    written: list[Any] = []
+    monkeypatch.setattr(probing, "letter", lambda *words: written.append(words))
+    site: Any = SimpleNamespace(contract=Contract(known, ConnectorIndex(known), 1))
+    probing._letter(site, [Alarm("partner-key-changed", "fabrikam/mx.fabrikam.example:25", "another key")])
+    _, _, subject, paragraphs, _ = written[0]
+    assert "\n" not in subject
+    assert "Jane" not in subject
+    assert any("another key" in line and "contact Jane Doe" in line for line in paragraphs)

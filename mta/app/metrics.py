@@ -13,6 +13,7 @@ from mta.adapters.control import reachable
 from mta.app.certificates import certificates
 from mta.app.folders import control_paths
 from mta.app.log_witnesses import witness_samples
+from mta.app.portal_numbers import portal_samples
 from mta.contract.ailments import broken
 from mta.contract.certificates import Known, known_certificates
 from mta.contract.configuration import Configuration
@@ -53,6 +54,7 @@ async def expose(
         ends = await asyncio.to_thread(_certificates, *named)
         stopped = [(metrics.BROKEN.name, (name, direction), 1.0) for name, direction, _ in broken(known)]
         seen = await asyncio.to_thread(witness_samples, known)
+        seen += await asyncio.to_thread(portal_samples, known)
         samples = [("", sample) for sample in (*counted.samples(), *stopped, *ends, *seen)]
         for (number, _), found in zip(workers, answers, strict=True):
             up = (metrics.WORKERS_UP.name, (), float(found is not None))

@@ -32,7 +32,6 @@ def serve(path: str, parent: int = 0) -> int:
     from mta.adapters.privileges import drop_privileges
     from mta.adapters.process import die_with_parent
     from mta.app.metrics import bind_metrics
-    from mta.app.web import bind_portal
     from mta.app.web_role import web_role
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
@@ -43,9 +42,8 @@ def serve(path: str, parent: int = 0) -> int:
     for warning in configuration.warnings:
         log.warning(events.CONFIG_WARNING, text=warning)
     lock = _move_in(queue_folder(configuration), user, log)
-    sockets = _bind(configuration)
+    sockets, pages = _bind(configuration)
     numbers = bind_metrics(configuration)
-    pages = bind_portal(configuration)
     if drop_privileges(user):
         loaded = _load_checked(path)  # with the eyes of the user: what it may not read is told now, in full
     if parent:
@@ -129,16 +127,20 @@ def _lock(folder: Path) -> IO[str]:
     return lock
 
 
-def _bind(configuration: Configuration) -> Sockets:
+def _bind(configuration: Configuration) -> tuple[Sockets, list[socket.socket]]:
+    """What each worker listens on, and the portal's socket: bound here, or taken over from systemd."""
     from mta.adapters.sockets import bind, inherited
+    from mta.app.web import bind_portal, is_portal
 
-    server = configuration.server
-    given = inherited()
+    server, given = configuration.server, inherited()
+    pages = [one for one in given if is_portal(configuration, one)][:1]
+    given = [one for one in given if one not in pages]
     if given and len(given) != len(server.listen):
         raise UsageError(f"systemd hands over {len(given)} sockets, server.listen has {len(server.listen)} addresses")
     columns = [[taken] * server.workers for taken in given] or [
         bind(listener.address.host, listener.address.port, server.workers) for listener in server.listen
     ]
-    return tuple(
+    sockets = tuple(
         tuple((number, column[worker]) for number, column in enumerate(columns)) for worker in range(server.workers)
     )
+    return sockets, pages or bind_portal(configuration)

@@ -11,16 +11,19 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from mta.app.load import load
+from mta.app.portal_numbers import write_numbers
 from mta.app.vault import open_vault
 from mta.contract.configuration import Configuration
 from mta.contract.handed import unpack
 from mta.errors import MtaError, UsageError
 from mta.observe import events
 from mta.observe.log import EventLog, capture_libraries
+from mta.observe.metrics import Metrics
 from mta.ports.portal import SmsSender
 from mta.ports.vault import IssuerSignIn
 from mta.vault.epochs import keep_epochs
-from mta.vault.expire import SYSTEM, expire, sweep
+from mta.vault.expire import SYSTEM, expire, sweep, sweep_containers
 from mta.vault.log import checkpoint
 from mta.vault.root_keys import prove_keys
 from mta.vault.vault import Vault
@@ -38,7 +41,7 @@ _FIRST_REQUEST = 2.0  # seconds for the first request of a connection that was t
 _MAX_HEAD = 32_768  # octets of a request line with its headers
 
 # seconds between two turns of what time demands
-_CHECKPOINT, _EXPIRE, _SWEEP, _PROVE = 2.0, 10.0, 3600.0, 3600.0
+_CHECKPOINT, _EXPIRE, _SWEEP, _PROVE, _NUMBERS = 2.0, 10.0, 3600.0, 3600.0, 5.0
 _REMIND = 60.0  # seconds until what is still wrong is told again
 
 
@@ -58,6 +61,23 @@ def serve_held() -> int:
     capture_libraries(log)
     asyncio.run(run_web(configuration, sockets if configuration.server.portal else [], log))
     return 0
+
+
+def serve_alone(path: str) -> None:
+    """`mta web` by hand: bind, become `server.user` where root has started it, serve. Raises UsageError."""
+    from mta.adapters.privileges import drop_privileges
+    from mta.adapters.sockets import inherited
+
+    configuration = load(path)
+    if configuration.server.portal is None:
+        raise UsageError(f"{path} serves no portal: write server.portal")
+    given = [one for one in inherited() if is_portal(configuration, one)]
+    sockets = given or bind_portal(configuration)
+    if drop_privileges(configuration.server.user):
+        configuration = load(path)  # with the eyes of the user: what it may not read is told now
+    log = EventLog(2, configuration.server.log_format)
+    capture_libraries(log)
+    asyncio.run(run_web(configuration, sockets, log))
 
 
 async def run_web(configuration: Configuration, sockets: list[socket.socket], log: EventLog) -> None:
@@ -173,6 +193,13 @@ def bind_portal(configuration: Configuration) -> list[socket.socket]:
     return [bound]
 
 
+def is_portal(configuration: Configuration, given: socket.socket) -> bool:
+    """Whether a socket that systemd hands over is bound to the portal's address."""
+    portal = configuration.server.portal
+    name = given.getsockname()
+    return portal is not None and isinstance(name, tuple) and name[:2] == (portal.address, portal.port)
+
+
 @contextlib.asynccontextmanager
 async def _kept(vault: Vault, log: EventLog) -> AsyncIterator[None]:
     """The vault's chores, as long as the context lasts."""
@@ -182,9 +209,16 @@ async def _kept(vault: Vault, log: EventLog) -> AsyncIterator[None]:
         ("witnesses", _CHECKPOINT, attend),
         ("expire", _EXPIRE, expire),
         ("sweep", _SWEEP, sweep),
+        ("containers", _SWEEP, sweep_containers),
         ("root-keys", _PROVE, lambda vault: prove_keys(vault, SYSTEM)),
         ("epochs", _SWEEP, keep_epochs),
     ]
+    counted = log.metrics = Metrics()
+
+    async def tell(vault: Vault) -> None:
+        await asyncio.to_thread(write_numbers, vault.protection, counted.samples())
+
+    chores.append(("numbers", _NUMBERS, tell))
     tasks = [asyncio.create_task(_again(name, pause, work, (vault, log))) for name, pause, work in chores]
     try:
         yield

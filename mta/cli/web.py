@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
-from mta.app.load import load
-from mta.app.web import bind_portal, run_web, serve_held
-from mta.errors import UsageError
-from mta.observe.log import EventLog
+from mta.app.web import serve_alone, serve_held
 
 
 def web(config: str, held: bool) -> int:
@@ -18,10 +14,6 @@ def web(config: str, held: bool) -> int:
     """
     if held:
         return serve_held()
-    configuration = load(config)
-    if configuration.server.portal is None:
-        raise UsageError(f"{config} serves no portal: write server.portal")
-    log = EventLog(2, configuration.server.log_format)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run_web(configuration, bind_portal(configuration), log))
+        serve_alone(config)
     return 0

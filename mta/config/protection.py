@@ -187,6 +187,7 @@ class ProtectionKeys(Keys):
     sms: SmsKeys | None = optional("The gateway that carries codes to telephones.")
     clients: list[ClientKeys] = optional("Programs that open for one address.", [])
     backup_window: Duration = optional("How long a backup of the shares can be used.", 7 * 86_400.0)
+    retention: Duration = optional("How long after sealing everything ends, whatever its label says; 0: never.", 0.0)
     foreign: Literal["pass", "hold", "refuse"] = optional("Mail under others' rights management.", "pass")
     super_user: Switch = optional("Two persons may let one of them open everything for a while.", False)
     auditor: Address | None = optional("Who is told of every use of the super user; default: server.postmaster.")
@@ -217,6 +218,7 @@ def build_protection(
         identities=tuple(_identity(n, one, files) for n, one in enumerate(keys.identities)),
         sms=build_sms(keys.sms, files),
         backup_window=keys.backup_window,
+        retention=keys.retention,
         foreign=keys.foreign,
         super_user=keys.super_user,
         auditor=str(keys.auditor) if keys.auditor else postmaster,

@@ -148,6 +148,7 @@ class Protection:
     sms: SmsGateway | None = None
     foreign: str = "pass"  # or hold, or refuse: mail protected by others' rights management
     backup_window: float = 7 * 86_400.0  # seconds that the key of an epoch outlives it
+    retention: float = 0.0  # seconds after sealing at which everything ends that is not held; 0: when its label says
     super_user: bool = False  # whether two persons may let one of them open everything for a while
     auditor: str = ""  # is told of every use of the super user
 

@@ -12,6 +12,7 @@ SERVER_RELOAD_REFUSED = "server.reload-refused"
 FILES_CHANGED = "server.files-changed"
 WEB_READY = "web.ready"
 WEB_LATER = "web.later"  # a request that cannot be answered now
+PORTAL = "portal"  # what readers and senders do at the pages: `what` and `result`, no address, no id
 WEB_REFUSED = "web.refused"  # a sign-in that came to nothing; no address, no link
 WITNESS_REFUSED = "witness.refused"  # a checkpoint of a partner's log was not countersigned
 TOKEN_USE = "token.use"  # noqa: S105 - a token process has done what it was asked

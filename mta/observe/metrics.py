@@ -81,6 +81,9 @@ WITNESS_HEARD = Family(
 WITNESS_CONTRADICTS = Family(
     "mta_log_witness_contradicts", "1 where a witness knows another log: nothing opens.", ("witness",), "gauge"
 )
+PORTAL = Family(
+    "mta_portal_total", "What readers and senders did at the portal, and what came of it.", ("what", "result")
+)
 FAMILIES = {each.name: each for each in tuple(globals().values()) if isinstance(each, Family)}
 
 
@@ -136,6 +139,7 @@ _COUNTED: dict[str, Count] = {
     events.OPINION_SKIPPED: _one(OPINIONS, lambda _: "skipped"),
     events.OPINION_DIFFERS: _one(OPINIONS, _field("cause")),
     events.DEFECT: _one(DEFECTS),
+    events.PORTAL: _one(PORTAL, _field("what"), _field("result")),
 }
 _OF_THE_SUPERVISOR: dict[str, Count] = {
     events.SERVER_RELOADED: _one(RELOADS, lambda _: "taken"),

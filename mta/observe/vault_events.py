@@ -17,6 +17,7 @@ class Operation(StrEnum):
     REPLY = "reply"
     PROVE = "prove"  # a second channel
     ENROL = "enrol"  # a reader has set up a second channel
+    VISIT = "visit"  # a link was fetched, by whatever: nothing was opened, nobody has proved anything
     ASK = "ask"  # a reader whose time is over asks the owner
     INVITE = "invite"  # a notice was sent again
     FORGET = "forget"  # a second channel was taken away

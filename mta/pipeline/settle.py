@@ -33,6 +33,7 @@ _EVENTS = {
     State.EXPIRED: events.MESSAGE_EXPIRED,
     State.HELD: events.MESSAGE_HELD,
 }
+_LONGEST_WAY_OF_A_CODE = 300.0  # seconds
 _AGAIN_AFTER = 1.0  # seconds between tries to write a settlement
 _LONGEST_PAUSE = 60.0  # between tries of one that a defect of ours is in the way of
 
@@ -201,6 +202,13 @@ def _version(last: HostAttempt | None) -> str:
     return "none" if last is not None and last.verdict and "!" not in last.verdict else ""
 
 
+def _code_is_late(site: Site, job: Job, state: str) -> bool:
+    """Whether a reader waits for a code that does not come; it is good for ten minutes."""
+    if job.message.evidence.get("portal") != "code" or state == State.DELIVERED:
+        return False
+    return state != State.QUEUED or site.clock.now() - job.message.received > _LONGEST_WAY_OF_A_CODE
+
+
 def _log(site: Site, job: Job, groups: list[tuple[RecipientFate, ...]], result: DeliveryResult) -> None:
     last = result.hosts[-1] if result.hosts else None
     for number, group in enumerate(groups):
@@ -219,3 +227,6 @@ def _log(site: Site, job: Job, groups: list[tuple[RecipientFate, ...]], result: 
             **({"would_wait": last.would} if last and last.would else {}),
             delay=round(site.clock.now() - job.message.received, 3),
         )
+        if _code_is_late(site, job, state):
+            text = f"a mail of the portal's does not reach its reader ({job.message.id}): {group[0].reason}"
+            site.log.error(events.ALARM, alarm="portal.code", where=job.connector.name, text=text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
@@ -125,8 +125,12 @@ class VaultStore(LogStore, Protocol):
         """The vault's share of an item's key; None: it was destroyed, or there never was one."""
         ...
 
-    async def due(self, now: float, limit: int) -> list[Item]:
-        """Live items whose time is over, the longest first."""
+    async def due(self, now: float, limit: int, *, sealed_before: float = 0.0) -> list[Item]:
+        """Live items whose time is over, or that were sealed before then; the longest first."""
+        ...
+
+    async def places(self) -> frozenset[str]:
+        """Where the containers of items lie that are not at their end."""
         ...
 
     async def sweep(self, before: float) -> int:
@@ -167,6 +171,10 @@ class Containers(Protocol):
 
     def open(self, place: str) -> BinaryIO:
         """A container to read, seekable. Raises StorageError."""
+        ...
+
+    def places(self) -> Iterator[tuple[str, float]]:
+        """All that lie there, each with when it was written, in epoch seconds. Raises StorageError."""
         ...
 
     def remove(self, place: str) -> None:

@@ -44,6 +44,9 @@ async def grant(vault: Vault, item: Item, reader: str, rights: frozenset[Right],
 
 async def extend(vault: Vault, item: Item, until: float, editor: Editor, reader: str = "") -> None:
     """A new end for the item, or for one reader's grant; 0: none. Raises NotOpened, UsageError."""
+    latest = item.created + vault.protection.retention if vault.protection.retention else 0.0
+    if latest and (not until or until > latest) and not reader:
+        raise UsageError(f"nothing is kept longer than protection.retention says: {item.id} ends at {int(latest)}")
     if not reader:
         await _allowed(vault, item, editor, "", wider=_later(item.not_after, until))
     detail = {"until": str(int(until)) if until else "never"}

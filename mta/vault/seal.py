@@ -89,7 +89,7 @@ async def write_sealed(vault: Vault, request: SealRequest, source: BinaryIO, out
     secrets = _secrets(vault)
     policy = write_policy(_policy(vault, request, secrets.uuid))
     wrapped = seal_shares(_public(key), secrets.shares, secrets.content_key, secrets.uuid, policy)
-    end = request.not_after or (now + request.label.expires if request.label.expires else 0.0)
+    end = _end(vault, request, now)
     token = _policy_token(vault, request, (policy, wrapped), now, end)
     order = _order(request, secrets, WrappedKey(vault.url, key.id + TWO_SHARES, wrapped), policy, token)
     sealed = await asyncio.to_thread(seal, source, out, order, request.size, isal_zlib.crc32)
@@ -113,6 +113,13 @@ async def write_sealed(vault: Vault, request: SealRequest, source: BinaryIO, out
     )
     event = VaultEvent(now, Operation.PROTECT, request.actor, Result.DONE, item=item.id, key=key.id)
     return Sealed(item, vault.shares.cover(secrets.shares.b), _grants(vault, request, item), event)
+
+
+def _end(vault: Vault, request: SealRequest, now: float) -> float:
+    """When it ends: as the request or its label says, at the latest when nothing is retained any longer."""
+    wished = request.not_after or (now + request.label.expires if request.label.expires else 0.0)
+    latest = now + vault.protection.retention if vault.protection.retention else 0.0
+    return min((end for end in (wished, latest) if end), default=0.0)
 
 
 def _order(request: SealRequest, secrets: _Secrets, key: WrappedKey, policy: str, token: str) -> SealOrder:

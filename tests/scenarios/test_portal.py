@@ -318,7 +318,9 @@ def test_a_scanner_opens_nothing_and_burns_no_code(portal: Portal):
     scanner.post(f"/m/{link}/start", address="scanner@tailspin.example")
     scanner.post(f"/m/{link}/code", code="12345678")
     scanner.post(f"/v/{mail.item}/open")
-    assert {event["op"] for event in portal.log(mail.item)} == {"protect"}
+    fetched = until(lambda: [event for event in portal.log(mail.item) if event["op"] == "visit"], describe="it is told")
+    assert [(one["subject"], one["method"], one["ua"]) for one in fetched] == [("nobody", "link", "SafeLinks")]
+    assert {event["op"] for event in portal.log(mail.item)} == {"protect", "visit"}  # told apart from a reader
     assert reader.post(f"/m/{link}/code", code=code)[2] == f"/v/{mail.item}"
 
 

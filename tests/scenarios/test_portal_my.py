@@ -46,12 +46,15 @@ def mail_to(portal: Portal, to: str, after: int, word: bytes) -> bytes:
 def test_who_opened_it_and_taking_it_back_and_giving_it_again(portal: Portal):
     mail = portal.mail(TEXT, BOB, CAROL, hidden=(EVE,), label="closed")
     reader = portal.opened(mail)
+    portal.browser(**{"User-Agent": "LinkScanner"}).get(f"/m/{mail.links[CAROL]}")
+    until(lambda: [event for event in portal.log(mail.item) if event["op"] == "visit"], describe="the scanner is told")
     browser = owner(portal)
     page = browser.get("/my")[1]
     assert f'href="/my/{mail.item}"' in page
     page = browser.get(f"/my/{mail.item}")[1]
     assert (page.count("Opened first on"), page.count("Not opened yet.")) == (1, 2)
     assert "blind copy" in page
+    assert re.search(r"nobody known, with LinkScanner</td><td>link fetched, nothing opened<", page)
     assert re.search(r"pass it on.*?<td>not granted</td><td>enforced</td>", page, re.S)
     assert re.search(r"print it.*?<td>not granted</td><td>declared</td>", page, re.S)
     number = next(event["seq"] for event in portal.log(mail.item) if event["op"] == "open")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,6 +47,18 @@ class FolderContainers:
             return self._path(place).open("rb")
         except OSError as error:
             raise _fault(error, place) from error
+
+    def places(self) -> Iterator[tuple[str, float]]:
+        """All containers, each with when it was written."""
+        try:
+            with os.scandir(self._folder / ITEMS) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):
+                        yield f"{ITEMS}/{entry.name}", entry.stat(follow_symlinks=False).st_mtime
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _fault(error, ITEMS) from error
 
     def remove(self, place: str) -> None:
         """Forget one, if it is there."""

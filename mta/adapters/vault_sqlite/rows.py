@@ -126,12 +126,20 @@ def item_by_prefix(db: apsw.Connection, prefix: str) -> Item | None:
     return item_where(db, "id >= ? AND id < ?", prefix, prefix + "\x7f") if prefix else None
 
 
-def items_due(db: apsw.Connection, now: float, limit: int) -> list[Item]:
-    """Live items whose time is over."""
-    sql = (
-        f"SELECT {_ITEM} FROM item WHERE state = 'live' AND not_after > 0 AND not_after <= ? ORDER BY not_after LIMIT ?"  # noqa: S608
-    )
-    return [_item(row) for row in db.execute(sql, (now, limit))]
+def items_due(db: apsw.Connection, now: float, sealed_before: float, limit: int) -> list[Item]:
+    """Live items whose time is over, or that were sealed before then."""
+    ended = f"SELECT {_ITEM} FROM item WHERE state = 'live' AND not_after > 0 AND not_after <= ?"  # noqa: S608
+    sql, values = f"{ended} ORDER BY not_after LIMIT ?", [now, limit]
+    if sealed_before:
+        old = f"SELECT {_ITEM} FROM item WHERE state = 'live' AND created < ?"  # noqa: S608
+        sql, values = f"{ended} UNION {old} ORDER BY 10 LIMIT ?", [now, sealed_before, limit]
+    return [_item(row) for row in db.execute(sql, values)]
+
+
+def places(db: apsw.Connection) -> frozenset[str]:
+    """Where the containers of items lie that are not at their end."""
+    rows: Any = db.execute("SELECT place FROM item WHERE place <> '' AND state IN ('live', 'held')")
+    return frozenset(place for (place,) in rows)
 
 
 def items_found(db: apsw.Connection, which: ItemFilter) -> list[tuple[Item, int]]:

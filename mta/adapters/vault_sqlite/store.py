@@ -163,9 +163,13 @@ class SqliteVault:
         found: bytes | None = await self._read(lambda pair: pair[0].execute(sql, (item.wrapped_digest,)).get)
         return found
 
-    async def due(self, now: float, limit: int) -> list[Item]:
+    async def due(self, now: float, limit: int, *, sealed_before: float = 0.0) -> list[Item]:
         """Live items whose time is over."""
-        return await self._vault(lambda db: rows.items_due(db, now, limit))
+        return await self._vault(lambda db: rows.items_due(db, now, sealed_before, limit))
+
+    async def places(self) -> frozenset[str]:
+        """Where the containers of items lie that are not at their end."""
+        return await self._vault(rows.places)
 
     async def root_keys(self) -> tuple[RootKey, ...]:
         """All root keys."""

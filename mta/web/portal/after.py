@@ -34,6 +34,7 @@ async def ask(request: Request, who: Proven) -> Response:
     except MtaError as error:
         site_of(request).log.error(events.ALARM, alarm="portal.ask", text=str(error))
         return told(request, "later", 503)
+    desk.count("ask", "sent")
     return go(f"/v/{who.item}/asked")
 
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from mta.errors import KeyAway, TlogError
 from mta.model.protected import Actor
 from mta.vault.sessions import Proven
 from mta.web.portal.desk import Desk
@@ -72,6 +73,13 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
 def told(request: Request, word: str, status: int, **values: Any) -> Response:
     """A page with one thing to say."""
     return page(request, "told.html", status, word=word, **{"ended": None, "back": "", **values})
+
+
+def later(request: Request, error: Exception) -> Response:
+    """The keys, the log or the store cannot be reached: nothing was opened, and a person must see to it."""
+    word = "keys" if isinstance(error, KeyAway) else "log" if isinstance(error, TlogError) else "store"
+    desk_of(request).alarm(word, error)
+    return told(request, "later", 503)
 
 
 def go(place: str) -> RedirectResponse:

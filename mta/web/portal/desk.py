@@ -58,6 +58,9 @@ class Desk:
     device_proofs: Proofs  # of readers who let a program in
     answers: Pace = field(default_factory=lambda: Pace(20, 3600.0))  # of a reader to an item
     asks: Pace = field(default_factory=lambda: Pace(3, 86_400.0))  # of a reader for an item that is over
+    alarms: Pace = field(default_factory=lambda: Pace(1, 60.0))
+    visits: Pace = field(default_factory=lambda: Pace(1, 3600.0))  # of a network to a link
+    visits_in_all: Pace = field(default_factory=lambda: Pace(600, 3600.0))
     _sending: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -81,9 +84,18 @@ class Desk:
                 await work
         except (MtaError, TimeoutError) as error:
             text = f"a mail of the portal ({what}) could not be sent: {error or 'no answer'}"
-            self.log.error(events.ALARM, alarm=f"portal.{what}", text=text)
+            self.alarm(what, MtaError(str(error)) if what == "visit" else MtaError(text))
         except Exception as error:  # nobody waits for this task
             self.log.defect(f"portal.{what}", error)
+
+    def count(self, what: str, result: str) -> None:
+        """One line of the log and one count, without addresses and ids."""
+        self.log.info(events.PORTAL, what=what, result=result)
+
+    def alarm(self, word: str, error: Exception) -> None:
+        """What a person must see to; each word once a minute."""
+        if self.alarms.take(word, self.vault.clock.now()):
+            self.log.error(events.ALARM, alarm=f"portal.{word}", text=str(error))
 
     def own_address(self, owner: str) -> str:
         """Ours, in the owner's own domain where that is one of ours."""

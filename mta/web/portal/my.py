@@ -31,6 +31,7 @@ from mta.web.portal.answers import (
     form,
     go,
     is_ours,
+    later,
     page,
     set_cookie,
     told,
@@ -63,8 +64,7 @@ class Owned:
         except NotOpened:
             return told(request, "my.none", 404)
         except (KeyAway, StorageError, TlogError) as error:
-            site_of(request).log.warning(events.WEB_LATER, reason=str(error))
-            return told(request, "later", 503)
+            return later(request, error)
 
 
 async def items(request: Request, who: Proven) -> Response:
@@ -201,6 +201,7 @@ async def _changed(
     except MtaError as error:
         site_of(request).log.error(events.ALARM, alarm="portal.notice", text=str(error))
         return told(request, "later", 503)
+    desk_of(request).count("my", said)
     return go(f"/my/{item.id}?said={said}")
 
 

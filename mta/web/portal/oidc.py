@@ -76,6 +76,7 @@ async def _signed_in(request: Request, who: SignedIn) -> Response:
     proofs, mine = desk_of(request).proofs, who.link.startswith(_MY)
     way = proofs.vouched_owner(who.address, who.issuer) if mine else None
     proven = await (way or proofs.vouched(who.link, who.address, who.issuer))
+    desk_of(request).count("oidc", "right" if proven else "wrong")
     if proven is None:
         return told(request, "signin", 403)
     place = who.link if mine else f"/v/{proven.item}"

@@ -8,8 +8,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mta.model.protected import Actor
 from mta.vault.prove import network_of
 from mta.vault.sessions import Proven
+from mta.vault.visits import NOBODY, note_visit
 from mta.web.portal.answers import (
     CHALLENGE,
     SESSION,
@@ -23,7 +25,7 @@ from mta.web.portal.answers import (
     told,
     words_of,
 )
-from mta.web.site import client_ip
+from mta.web.site import agent, client_ip
 
 
 def _link(request: Request) -> str:
@@ -37,7 +39,13 @@ def _places(link: str) -> dict[str, Any]:
 
 async def address(request: Request) -> Response:
     """GET /m/LINK: a form, the same for every link. Scanners may have it."""
-    return page(request, "address.html", link=_link(request), issuers=desk_of(request).sign_ins.names)
+    desk, link, ip = desk_of(request), _link(request), client_ip(request)
+    now, known = desk.vault.clock.now(), f"{link} {network_of(ip)}"
+    if desk.visits.allows(known, now) and desk.visits_in_all.take("", now):
+        desk.visits.take(known, now)
+        # after the answer: whether there is something to write down must not be told by its time
+        desk.later(note_visit(desk.vault, link, Actor(NOBODY, "link", ip, agent(request))), "visit")
+    return page(request, "address.html", link=link, issuers=desk.sign_ins.names)
 
 
 async def start(request: Request) -> Response:
@@ -49,6 +57,7 @@ async def start(request: Request) -> Response:
         return told(request, "busy", 429)
     typed = (await form(request)).get("address", "")
     started = await desk.proofs.start(link, typed, cookie(request, CHALLENGE))
+    desk.count("code", "asked")
     if started.letter is not None:
         desk.send(started.letter, words_of(request))
     answer = go(f"/m/{link}/code")
@@ -72,6 +81,7 @@ async def code(request: Request) -> Response:
     desk, link, challenge = desk_of(request), _link(request), cookie(request, CHALLENGE)
     typed = (await form(request)).get("code", "")
     proven = desk.proofs.answer(link, challenge, typed, network_of(client_ip(request)))
+    desk.count("code", "wrong" if proven is None else "right")
     if proven is None:
         reference = desk.proofs.reference(link, challenge)
         if not reference:

@@ -29,6 +29,7 @@ from mta.web.portal.answers import (
     file_name,
     go,
     is_ours,
+    later,
     page,
     set_cookie,
     told,
@@ -79,14 +80,14 @@ class Proved:
         except NotOpened as refused:
             return await _refused(request, who, refused)
         except (KeyAway, StorageError, TlogError) as error:
-            site_of(request).log.warning(events.WEB_LATER, reason=str(error))
-            return told(request, "later", 503)
+            return later(request, error)
         except (TdfError, UsageError) as error:
             site_of(request).log.error(events.ALARM, alarm="portal.item", text=str(error))
             return told(request, "broken", 500)
 
 
 async def _refused(request: Request, who: Proven, refused: NotOpened) -> Response:
+    desk_of(request).count("open", f"refused-{refused.word}"[:40])
     word, status = next((found for known, found in _ENDED.items() if known == refused.word), ("revoked", 410))
     if status != 410:
         return told(request, word, status, back=who.item if word == "right" else "")
@@ -149,6 +150,7 @@ async def open_item(request: Request, who: Proven) -> Response:
     """POST /v/ITEM/open: this is what counts as opening it."""
     before = await desk_of(request).readings.own_log(who)
     await _read(request, who, Operation.OPEN)
+    desk_of(request).count("open", "permitted")
     desk_of(request).proofs.opened(who.item, cookie(request, SESSION))
     await tell_owner(request, who, before)
     return go(f"/v/{who.item}")

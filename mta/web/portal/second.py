@@ -69,7 +69,9 @@ async def _prove(request: Request, who: Proven, channel: Channel, prove: Prove) 
     if channel not in (await desk_of(request).channels.step(who)).ways:
         return go(f"/v/{who.item}/second")
     fields = await form(request)
-    if not await prove(who, fields.get("phrase" if channel == Channel.PHRASE else "code", "")):
+    good = await prove(who, fields.get("phrase" if channel == Channel.PHRASE else "code", ""))
+    desk_of(request).count(channel.value, "right" if good else "wrong")
+    if not good:
         return await _ways(request, who, 403, channel.value)
     return await _proved(request, who, channel)
 

@@ -1,4 +1,5 @@
-"""SMTP in: aiosmtpd's protocol class with grammar, replies, STARTTLS, timeouts and errors of our own.
+"""SMTP in: octets between aiosmtpd's protocol class and the state machine of rfc/smtp/server.py.
 
-`stream` holds the bytes, `protocol` the life of a connection, `commands` the verbs, `content` the message.
+`protocol` is the life of a connection, `stream` its octets, `conversation` what each event has us do, `content` where
+the message goes.
 """

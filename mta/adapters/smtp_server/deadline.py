@@ -37,6 +37,12 @@ class Deadline:
             self._timer.cancel()
             self._timer = None
 
+    def end(self) -> None:
+        """Nothing will expire any more; whoever was to be called is let go of, so that no circle keeps it."""
+        self.stop()
+        self._at = None
+        self._expired = _nothing
+
     def _ring(self) -> None:
         self._timer = None
         if self._at is None:
@@ -45,3 +51,7 @@ class Deadline:
             self._timer = self._loop.call_at(self._at, self._ring)
             return
         self._expired()
+
+
+def _nothing() -> None:
+    """What happens at the end of a time that nobody waits for."""

@@ -15,10 +15,10 @@ from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP
 
-from mta.adapters.smtp_server.commands import Commands
+from mta.adapters.smtp_server.conversation import Conversation, Hangup
 from mta.adapters.smtp_server.deadline import Deadline
 from mta.adapters.smtp_server.settings import ServerSettings
-from mta.adapters.smtp_server.stream import ClientStream, Hangup, LineTooLong, StreamEnded
+from mta.adapters.smtp_server.stream import ClientStream, StreamEnded
 from mta.adapters.sockets import plain_ip
 from mta.adapters.tls.handshake import start_server_tls
 from mta.errors import TlsFailed
@@ -28,48 +28,40 @@ from mta.model.tls import TlsFacts
 from mta.observe import events
 from mta.observe.log import EventLog
 from mta.ports import InboundSession, Receiver
-from mta.rfc.smtp.command import CommandError, parse_command
-from mta.rfc.smtp.proxy import MAX_HEADER, ProxyError, parse_proxy
+from mta.rfc.smtp.server import SmtpServer
+from mta.rfc.smtp.server_replies import CROWDED, LOCAL_ERROR, SHUTTING_DOWN, TIMEOUT
 
-_TIMEOUT = Reply(421, "4.4.2", ("Timeout, closing connection",))
-_LOCAL_ERROR = Reply(421, "4.3.0", ("Local error, closing connection, try again later",))
-_LINE_TOO_LONG = Reply(500, "5.5.2", ("Line too long",))
-_SHUTTING_DOWN = Reply(421, "4.3.2", ("Service shutting down, try again later",))
-_TALKED_EARLY = Reply(554, "5.5.0", ("Commands sent before the reply that permits them",))
-_CROWDED = Reply(421, "4.7.0", ("Too many connections, try again later",))
 _LINGER = 5.0  # seconds that a client has to read our last words
-_TURN = 50  # pipelined commands performed in a row before other sessions have theirs
+_TURN = 50  # events of one session in a row before others have theirs
 
 _handshakes: Counter[object] = Counter()  # of implicit TLS, under way in this process
 
 
-class SmtpServerProtocol(Commands, SMTP):
+class SmtpServerProtocol(Conversation, SMTP):
     """One inbound connection."""
 
     def __init__(self, receiver: Receiver, settings: ServerSettings, log: EventLog, open_connections: set[Any]) -> None:
         # aiosmtpd's own __init__ reflects over its handler three times a connection and prepares what is replaced
         # here, as is the stream reader of its base class.
+        super().__init__()
         self.loop = asyncio.get_running_loop()
         self.receiver = receiver
         self.settings = settings
         self.log = log
         self._open_connections = open_connections
-        self.stream = ClientStream(self.loop)
+        self.server = SmtpServer(settings, starttls=settings.tls is not None, implicit_tls=settings.implicit_tls)
+        self.stream = ClientStream(self.loop, self.server)
         self.facts = SessionFacts(IPv4Address(0), session_id=secrets.token_hex(6))
         self.mail_session: InboundSession | None = None
         self.transport: asyncio.Transport | None = None
-        self._outgoing: list[bytes] = []
-        self._blocked: asyncio.Future[None] | None = None  # until the client has read some of our replies
+        self.blocked: asyncio.Future[None] | None = None  # until the client has read some of our replies
         self._deadline = Deadline(self.loop, self._timed_out)
         self._task: asyncio.Task[None] | None = None
         self._reason = ""
         self._closing = False
         self._handshaking = False
         self._finished = False
-        self._performed = 0  # commands
         self.in_command = False
-        self.committing = False
-        self._reset_counts()
 
     # --- asyncio's side -------------------------------------------------------------------------------------------
 
@@ -82,8 +74,7 @@ class SmtpServerProtocol(Commands, SMTP):
             self._task = self.loop.create_task(self._handle_client())
             return
         self.log.warning(events.SESSION_REFUSED, session=self.facts.session_id, open=len(self._open_connections) - 1)
-        if not self.settings.implicit_tls:
-            self.reply(_CROWDED)
+        self.server.close(None if self.settings.implicit_tls else CROWDED)
         self._said_goodbye = True  # it must not stay
         self._finish()
 
@@ -111,12 +102,12 @@ class SmtpServerProtocol(Commands, SMTP):
 
     def pause_writing(self) -> None:
         """The client does not read our replies."""
-        if self._blocked is None:
-            self._blocked = self.loop.create_future()
+        if self.blocked is None:
+            self.blocked = self.loop.create_future()
 
     def resume_writing(self) -> None:
         """It does again."""
-        blocked, self._blocked = self._blocked, None
+        blocked, self.blocked = self.blocked, None
         if blocked is not None and not blocked.done():
             blocked.set_result(None)
 
@@ -126,7 +117,7 @@ class SmtpServerProtocol(Commands, SMTP):
         try:
             await self._converse()
         except StreamEnded:
-            self._reason = self._reason or "" if self._said_goodbye else self._reason or "closed by the client"
+            self._reason = self._reason or "closed by the client"
         except Hangup as hangup:
             self._reason = self._reason or hangup.reason
         except TlsFailed as error:
@@ -140,7 +131,7 @@ class SmtpServerProtocol(Commands, SMTP):
         except Exception as error:  # a defect of ours: the client hears that it is temporary, we hear everything
             self._reason = "defect"
             self.log.defect(f"session {self.facts.session_id}", error)
-            self.reply(_LOCAL_ERROR)
+            self.server.close(LOCAL_ERROR)
         finally:
             self._finish()
 
@@ -152,56 +143,29 @@ class SmtpServerProtocol(Commands, SMTP):
         self.facts = replace(
             self.facts, client_ip=plain_ip(peer[0]), client_port=int(peer[1]), local_port=int(local[1])
         )
-        if self._behind_balancer():
-            await self._read_proxy()
-        if self.settings.implicit_tls:
-            await self._begin_with_tls()
-        session = self.receiver.session()
-        refusal = session.opened(self.facts)
-        if refusal:
-            self.reply(refusal)
-            raise Hangup("refused")
-        self.mail_session = session
-        if self.stream.buffered and self.settings.forbid_early_talkers:
-            self.reply(_TALKED_EARLY)
-            raise Hangup("talked before the greeting")
-        self.reply(Reply(220, "", (f"{self.settings.hostname} ESMTP",)))
-        while not self._closing:
-            await self._next_command()
+        self.server.begin(proxied=any(self.facts.client_ip in network for network in self.settings.proxy))
+        await self._perform_all()
 
-    async def _next_command(self) -> None:
-        self._performed += 1
-        if not self.stream.has_line:
-            self._write()
-            if self._blocked is not None:
+    async def _perform_all(self) -> None:
+        server, performed = self.server, 0
+        while not self._closing or server.has_event:  # what a command has led to is told in any case
+            event = server.next_event() or await self.more()
+            if self.stream.paused:
+                self.stream.relax()
+            self.in_command = self.mail_session is not None
+            try:
+                waiting = self.act(event)
+                if waiting is not None:
+                    await waiting
+            finally:
+                self.in_command = False
+            performed += 1
+            if performed >= _TURN and server.buffered and not server.has_event:
+                performed = 0
                 await self.flush()
-        elif self._performed % _TURN == 0:
-            await self.flush()
-            await asyncio.sleep(0)
-        self.set_deadline(self.settings.command_timeout)
-        try:
-            line = await self.stream.line(self.settings.command_length)
-        except LineTooLong as error:
-            self.clear_deadline()
-            await self.mistake(_LINE_TOO_LONG, "")
-            if error.bare:
-                raise Hangup("bare LF in a command") from None
-            return
-        self.clear_deadline()
-        try:
-            command = parse_command(line, self.settings.command_length)
-        except CommandError as error:
-            await self.mistake(error.reply, repr(line[:100]))
-            if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
-                raise Hangup("bare CR or LF in a command") from None  # two readers might see two commands
-            return
-        self.in_command = True
-        try:
-            await self.perform(command)
-        finally:
-            self.in_command = False
+                await asyncio.sleep(0)
 
-    async def _begin_with_tls(self) -> None:
+    async def begin_with_tls(self) -> None:
         """Implicit TLS. Handshakes cost much and come before the session is counted: each client has a few at most."""
         client = self.facts.client
         if _handshakes[client] >= self.settings.connections_per_client:
@@ -219,7 +183,7 @@ class SmtpServerProtocol(Commands, SMTP):
         """Run the handshake and speak TLS from now on. Raises TlsFailed."""
         assert self.transport is not None
         assert self.settings.tls is not None
-        early = self.stream.take_all()  # of an implicit TLS client, that does not wait for us; empty at STARTTLS
+        early = self.server.take_all()  # of an implicit TLS client, that does not wait for us; empty at STARTTLS
         handshake = start_server_tls(self.transport, self, self.settings.tls, timeout=self.settings.tls_timeout)
         if early:
             cast(asyncio.Protocol, self.transport.get_protocol()).data_received(early)
@@ -240,44 +204,22 @@ class SmtpServerProtocol(Commands, SMTP):
             certificate=tls.leaf.subject if tls.leaf else "",
         )
 
-    # --- PROXY v2 -------------------------------------------------------------------------------------------------
-
-    def _behind_balancer(self) -> bool:
-        return any(self.facts.client_ip in network for network in self.settings.proxy)
-
-    async def _read_proxy(self) -> None:
-        """The balancer's header comes first, before TLS and before the greeting; nobody else's is believed."""
-        self.set_deadline(self.settings.proxy_timeout)
-        try:
-            while (parsed := parse_proxy(self.stream.peek(MAX_HEADER))) is None:
-                await self.stream.more()
-        except ProxyError as error:
-            self.log.warning(events.SESSION_REFUSED, session=self.facts.session_id, reason=f"PROXY: {error}")
-            raise Hangup(f"PROXY: {error}") from None
-        self.clear_deadline()
-        await self.stream.exactly(parsed.length)
-        if parsed.source is not None:
-            self.facts = replace(self.facts, client_ip=plain_ip(parsed.source), client_port=parsed.source_port)
-
     # --- output ---------------------------------------------------------------------------------------------------
 
-    def reply(self, reply: Reply) -> None:
-        """Queue a reply; replies to pipelined commands leave in one write (RFC 2920 §3.2)."""
-        self._outgoing.append(reply.render())
-
     async def flush(self) -> None:
-        """Write what is queued; wait while the client does not read."""
-        self._write()
-        if self._blocked is not None:
+        """Write what is to be said, and wait while the client does not read."""
+        self.write()
+        if self.blocked is not None:
             self.set_deadline(self.settings.command_timeout)
-            await self._blocked
+            await self.blocked
             self.clear_deadline()
 
-    def _write(self) -> None:
-        if self._outgoing and self.transport is not None:
-            if not self.transport.is_closing():  # uvloop's transports raise once they are closed
-                self.transport.write(b"".join(self._outgoing))
-            self._outgoing.clear()
+    def write(self) -> bool:
+        """Write what is to be said; whether there was anything."""
+        data = self.server.data_to_send()
+        if data and self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)  # uvloop's transports raise once they are closed
+        return bool(data)
 
     def set_deadline(self, seconds: float) -> None:
         """The client has this long."""
@@ -290,7 +232,7 @@ class SmtpServerProtocol(Commands, SMTP):
     def _timed_out(self) -> None:
         if not self._closing:
             self._reason = "timeout"
-            self._hang_up(_TIMEOUT)
+            self._hang_up(TIMEOUT)
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -299,29 +241,30 @@ class SmtpServerProtocol(Commands, SMTP):
         self._reason = "shutdown"
         self._closing = True
         if not self.in_command:
-            self._hang_up(_SHUTTING_DOWN)
+            self._hang_up(SHUTTING_DOWN)
 
     def cut(self) -> None:
         """The time to end is over: 421 even in the middle of a command, and the connection closes."""
         self._reason = "shutdown"
         self._closing = True
         if not self.committing:  # else the client shall hear what became of its message, if we live to tell
-            self._hang_up(_SHUTTING_DOWN)
+            self._hang_up(SHUTTING_DOWN)
 
     def _hang_up(self, reply: Reply) -> None:
         self._closing = True
         self.stream.end()
+        self.server.close(reply)
         if self.transport is None:
             return
-        if self._finished or self._handshaking or self._blocked is not None:  # all is said, or nobody could read it
+        if self._finished or self._handshaking or self.blocked is not None:  # all is said, or nobody could read it
             self.transport.abort()
         elif not self.transport.is_closing():
-            self.reply(reply)
-            self._write()
+            self.write()
             self.transport.close()
 
     def _finish(self) -> None:
-        self._deadline.stop()
+        self._deadline.end()
+        self._task = None  # no circle may be left: it would wait for the garbage collector
         try:
             if self.mail_session is not None:
                 self.mail_session.closed(self.facts, self._reason)
@@ -333,10 +276,8 @@ class SmtpServerProtocol(Commands, SMTP):
     def _close(self) -> None:
         transport = self.transport
         assert transport is not None
-        if self._reason == "shutdown":
-            self.reply(_SHUTTING_DOWN)
-        last_words = bool(self._outgoing) and not self._said_goodbye
-        self._write()
+        self.server.close(SHUTTING_DOWN if self._reason == "shutdown" else None)
+        last_words = self.write() and not self._said_goodbye
         if last_words and not transport.is_closing() and transport.can_write_eof():
             # What a client sends to a closed socket is answered by a reset, and that takes our last words away.
             self.stream.end()
@@ -348,3 +289,7 @@ class SmtpServerProtocol(Commands, SMTP):
         transport.close()
         if transport.get_write_buffer_size():  # whoever does not read must not keep a descriptor for ever
             self._deadline.then(_LINGER, transport.abort)
+
+
+for _verb in [name for name in dir(SMTP) if name.startswith("smtp_")]:
+    setattr(SmtpServerProtocol, _verb, None)  # rfc/smtp/server.py knows the verbs: aiosmtpd is never asked

@@ -63,7 +63,7 @@ class DataReader:
     @property
     def fault(self) -> DataFault | None:
         """The fault that decides the reply, if there is one; final once `done`."""
-        return min(self.faults, default=None)
+        return min(self.faults) if self.faults else None
 
     @property
     def verbatim(self) -> bool:

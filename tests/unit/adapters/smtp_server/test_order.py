@@ -263,11 +263,11 @@ async def test_a_browser_is_not_talked_with(line: str) -> None:
 async def test_what_the_library_would_answer_is_never_asked() -> None:
     from aiosmtpd.smtp import SMTP
 
-    from mta.adapters.smtp_server.commands import Commands
+    from mta.adapters.smtp_server.protocol import SmtpServerProtocol
 
     verbs = {name for name in dir(SMTP) if name.startswith("smtp_")}
     assert verbs
-    assert verbs <= set(vars(Commands))
+    assert {getattr(SmtpServerProtocol, verb) for verb in verbs} == {None}
 
 
 async def test_a_defect_is_told_as_temporary_and_says_nothing_of_itself() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import struct
+import weakref
 from typing import Any
 
 import pytest
 
+from mta.rfc.smtp.server_state import State
 from tests.support.patience import PATIENCE
-from tests.support.smtp_server import OK, Client, Ended, FakeReceiver, Server, serving
+from tests.support.smtp_server import OK, Client, Ended, FakeReceiver, FakeSpool, Server, serving
 
 MESSAGE = b"From: a@fabrikam.example\r\nSubject: x\r\n\r\n..dot\r\nbody\r\n"
 CONTENT = MESSAGE.replace(b"\r\n..", b"\r\n.")
@@ -347,6 +350,66 @@ async def test_data_that_arrives_with_the_timeout_is_not_taken() -> None:
         assert await client.codes() == [421]
         await server.idle()
         assert server.receiver.contents == []
+
+
+async def test_data_that_arrives_just_before_the_timeout_is_not_taken_behind_it() -> None:
+    async with serving() as server:
+        client = await server.connect()
+        await client.begin()
+        client.write(MESSAGE)
+        await asyncio.sleep(0.02)
+        connection = await waiting(server)
+        connection.data_received(b".\r\n")
+        connection._deadline._at = 0.0
+        connection._deadline._ring()
+        assert await client.codes() == [421]
+        await server.idle()
+        assert server.receiver.contents == []
+
+
+async def test_a_message_whose_end_waits_for_the_disk_at_the_end_of_patience_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client has been told 421: it will come again with the same message."""
+    gate, began, write = asyncio.Event(), asyncio.Event(), FakeSpool.write
+
+    async def slowly(spool: FakeSpool, data: bytes) -> None:
+        if (await waiting(server)).server.state is State.ASKED_MESSAGE:
+            began.set()
+            await gate.wait()
+        await write(spool, data)
+
+    monkeypatch.setattr(FakeSpool, "write", slowly)
+    async with serving(spool_threshold=0, header_size=1000) as server:
+        client = await server.connect()
+        await client.begin()
+        client.write(MESSAGE + b"body\r\n" * 2000 + b".\r\n")
+        async with asyncio.timeout(PATIENCE):
+            await began.wait()
+        connection = await waiting(server)
+        connection.shut_down()
+        connection.cut()
+        gate.set()
+        assert await client.codes() == [421]
+        await server.idle()
+        assert server.receiver.contents == []
+
+
+async def test_a_session_that_has_ended_leaves_no_circle_behind() -> None:
+    """Else its memory would wait for the garbage collector, which a worker runs seldom."""
+    gc.disable()
+    try:
+        async with serving() as server:
+            client = await server.connect()
+            connection = weakref.ref(await waiting(server))
+            assert await client.send_message(MESSAGE) == 250
+            assert await client.say("QUIT") == 221
+            await client.end()
+            await server.idle()
+        await asyncio.sleep(0)
+        assert connection() is None
+    finally:
+        gc.enable()
 
 
 async def test_replies_wait_while_the_client_is_slow_to_read() -> None:

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mta.adapters.private_files import overwrite_and_remove, read_private, write_private
-from mta.errors import MtaError
+from mta.errors import MtaError, UsageError
 
 _KEY, _NONCE, _NUMBER = 32, 12, 4
 
@@ -46,7 +46,12 @@ class Epochs:
     def current(self) -> int:
         """The number of the running epoch; the first one is begun here."""
         numbers = self.numbers()
-        return numbers[-1] if numbers else self.begin()
+        if not numbers:
+            try:
+                return self.begin()
+            except UsageError:  # another process has begun it at the same moment
+                numbers = self.numbers()
+        return numbers[-1]
 
     def numbers(self) -> list[int]:
         """All epochs whose key is there, the oldest first."""

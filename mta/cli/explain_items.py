@@ -53,7 +53,7 @@ def _known(configuration: Configuration, digests: set[bytes]) -> dict[bytes, dic
             for digest in digests:
                 item = await vault.store.by_wrapped(digest)
                 if item is not None:
-                    grants = granted_to(await vault.store.grants(item.id))
+                    grants = granted_to(await vault.store.grants(item.granted_as))
                     readers = [one["reader"] for one in grants if not one.get("hidden")]
                     told = {"item": item.id, "label": item.label, "owner": item.owner, "state": item.state.value}
                     found[digest] = {**told, "expires": stamp(item.not_after), "readers": readers}

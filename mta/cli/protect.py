@@ -107,7 +107,7 @@ async def _seal(
 ) -> tuple[Item, list[dict[str, object]]]:
     async with open_vault(configuration) as vault:
         item = await seal_item(vault, request, source, target)
-        return item, granted_to(await vault.store.grants(item.id))
+        return item, granted_to(await vault.store.grants(item.granted_as))
 
 
 @contextlib.contextmanager

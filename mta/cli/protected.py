@@ -21,6 +21,7 @@ from mta.model.protected import Actor, Item, ItemState
 from mta.model.rights import Right, expand
 from mta.ports.vault import ItemFilter
 from mta.vault import grants as use
+from mta.vault.attachments import attachments
 from mta.vault.grants import Editor, found_item
 from mta.vault.history import history
 from mta.vault.vault import Vault
@@ -87,7 +88,7 @@ def show_list(options: ListOptions, json_output: bool) -> int:
 async def _documents(vault: Vault, which: ItemFilter) -> list[dict[str, Any]]:
     rows = []
     for item, opens in await vault.store.find(which):
-        grants = granted_to(await vault.store.grants(item.id))
+        grants = granted_to(await vault.store.grants(item.granted_as))
         rows.append({**item_document(item, grants), "opens": opens})
     return rows
 
@@ -98,11 +99,15 @@ def show(id: str, config: str, json_output: bool) -> int:
     async def look(vault: Vault) -> dict[str, Any]:
         item = await found_item(vault, id)
         (_, opens), *_ = await vault.store.find(ItemFilter(id=item.id))
-        grants = granted_to(await vault.store.grants(item.id))
+        grants = granted_to(await vault.store.grants(item.granted_as))
         return {
             **item_document(item, grants),
             "opens": opens,
             "grants": grants,
+            "attachments": [
+                {"item": one.id, "name": one.name, "size": one.size, "state": one.state.value}
+                for one in await attachments(vault, item)
+            ],
             "events": await history(vault, item.id),
         }
 
@@ -120,6 +125,8 @@ def _story(told: dict[str, Any]) -> list[str]:
     for grant in told["grants"]:
         rights = ", ".join(f"{right} ({how})" for right, how in grant["rights"].items())
         lines.append(f"  {grant['reader']}: {rights}" + (f" until {grant['expires']}" if grant["expires"] else ""))
+    for one in told["attachments"]:
+        lines.append(f"  attachment {one['item']}  {one['name']}, {octets(one['size'])}, {one['state']}")
     lines += [f"  {_event(event)}" for event in told["events"]]
     return lines
 

@@ -26,6 +26,7 @@ class KeyState(StrEnum):
     DESTROYED = "destroyed"  # for good
 
 
+ATTACHMENT = "attachment"  # kind of an item: a file of a mail, sealed beside it
 REFUSE, SHRED = "refuse", "shred"  # what revoking can do: refuse from now on, or destroy the vault's share
 
 
@@ -54,6 +55,11 @@ class Item:
     parent: str = ""  # the item it came with
     place: str = ""  # of the sealed container in the vault; empty: it was handed out
     signed_policy: str = ""
+
+    @property
+    def granted_as(self) -> str:
+        """The item whose grants say who may open this one: an attachment goes with its mail."""
+        return self.parent if self.kind == ATTACHMENT else self.id
 
 
 @dataclass(frozen=True, slots=True)

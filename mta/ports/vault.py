@@ -19,6 +19,7 @@ class ItemFilter:
     reader: str = ""
     label: str = ""
     state: str = ""
+    parent: str = ""  # attachments of this mail; without it none are found, but by `id`
     after: str = ""  # ids of a listing go on behind this one
     limit: int = 1000
     newest_before: float = 0.0  # epoch seconds: what was sealed before then, the newest first
@@ -35,11 +36,21 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """An attachment that becomes an item with its mail, under the mail's grants. `share` as `Shares` covers it."""
+
+    item: Item
+    share: bytes
+    event: VaultEvent
+
+
+@dataclass(frozen=True, slots=True)
 class Posted:
-    """What a mail's item has besides: the links of its readers, and of which message it was made (`origin`)."""
+    """What a mail's item has besides: links, attachments, and of which message it was made (`origin`)."""
 
     links: tuple[Link, ...] = ()
     origin: bytes = b""
+    parts: tuple[Part, ...] = ()
     credentials: tuple[Credential, ...] = ()
 
 

@@ -10,6 +10,7 @@ from mta.model.rights import Right, complete
 from mta.observe.vault_events import Operation, Result
 from mta.policy.granting import OPEN_STATES, is_widening, may_change
 from mta.ports.vault import Change
+from mta.vault.attachments import attachments
 from mta.vault.vault import Vault
 
 
@@ -31,6 +32,7 @@ async def found_item(vault: Vault, id: str) -> Item:
 
 async def grant(vault: Vault, item: Item, reader: str, rights: frozenset[Right], editor: Editor) -> Grant:
     """Let `reader` do exactly this from now on; the grants they had are replaced by it. Raises NotOpened."""
+    _own(item)
     before = await _mine(vault, item, reader)
     now, first = vault.clock.now(), before[0] if before else None
     fresh = Grant(first.id if first else vault.new_id(), item.id, reader, complete(rights), editor.actor.subject, now)
@@ -52,8 +54,10 @@ async def extend(vault: Vault, item: Item, until: float, editor: Editor, reader:
     detail = {"until": str(int(until)) if until else "never"}
     event = replace(_event(vault, Operation.EXTEND, item, editor, reader), detail=detail | {"reader": reader})
     if not reader:
-        await vault.store.change(Change((event,), ends=((item.id, until),)))
+        ends = tuple((one.id, until) for one in (item, *await attachments(vault, item)))
+        await vault.store.change(Change((event,), ends=ends))
         return
+    _own(item)
     mine = await _mine(vault, item, reader, must=True)
     longer = any(_later(one.not_after, until) for one in mine)
     await _allowed(vault, item, editor, reader, wider=longer)
@@ -65,6 +69,7 @@ async def revoke(vault: Vault, item: Item, editor: Editor, reader: str = "") -> 
     if not reader:
         await shred(vault, item, editor)
         return
+    _own(item)
     await _allowed(vault, item, editor, reader, wider=False)
     now, mine = vault.clock.now(), await _mine(vault, item, reader, must=True)
     gone = tuple(replace(one, revoked_at=now) for one in mine if not one.revoked_at)
@@ -83,9 +88,11 @@ async def shred(vault: Vault, item: Item, editor: Editor) -> None:
         raise NotOpened("held", f"{item.id} is held; release it first")
     if item.state == ItemState.LIVE:
         await _allowed(vault, item, editor, "", wider=False)
-    event = _event(vault, Operation.SHRED, item, editor, item.revocation)
-    shares = (item.id,) if item.revocation == SHRED else ()
-    await vault.store.change(Change((event,), items=((item.id, ItemState.SHREDDED),), shares_of=shares))
+    family = (item, *(one for one in await attachments(vault, item) if one.state in OPEN_STATES))
+    events = tuple(_event(vault, Operation.SHRED, one, editor, one.revocation) for one in family)
+    shares = tuple(one.id for one in family if one.revocation == SHRED)
+    states = tuple((one.id, ItemState.SHREDDED) for one in family)
+    await vault.store.change(Change(events, items=states, shares_of=shares))
 
 
 async def hold(vault: Vault, item: Item, editor: Editor) -> None:
@@ -104,8 +111,15 @@ async def _state(vault: Vault, item: Item, editor: Editor, move: tuple[Operation
         raise UsageError(f"{item.id} is {item.state}; `{operation}` needs one that is {before}")
     if not editor.administrator:
         raise NotOpened("not-administrator", f"{editor.actor.subject} is no administrator")
-    event = _event(vault, operation, item, editor)
-    await vault.store.change(Change((event,), items=((item.id, after),)))
+    family = (item, *(one for one in await attachments(vault, item) if one.state == before))
+    events = tuple(_event(vault, operation, one, editor) for one in family)
+    await vault.store.change(Change(events, items=tuple((one.id, after) for one in family)))
+
+
+def _own(item: Item) -> None:
+    """Raises UsageError for an attachment, which has no grants of its own."""
+    if item.granted_as != item.id:
+        raise UsageError(f"{item.id} came with {item.granted_as}: change who may read that, and this follows")
 
 
 def _later(before: float, after: float) -> bool:
@@ -115,7 +129,7 @@ def _later(before: float, after: float) -> bool:
 async def _allowed(vault: Vault, item: Item, editor: Editor, reader: str, *, wider: bool) -> None:
     if editor.administrator and item.state in OPEN_STATES:
         return
-    grants = await vault.store.grants(item.id)
+    grants = await vault.store.grants(item.granted_as)
     fault = may_change(item, grants, editor.actor.subject, reader, wider=wider)
     if fault is not None:
         raise NotOpened(fault.word, fault.text)

@@ -11,8 +11,9 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from mta.contract.protection import Label
@@ -21,6 +22,7 @@ from mta.model.protected import Actor, Credential, Grant, Item, ItemState, Vault
 from mta.observe.vault_events import Operation, Result
 from mta.ports.mail_vault import Post
 from mta.ports.vault import Change, Link, Posted
+from mta.vault.attachments import seal_attachments
 from mta.vault.credentials import phrase_credentials
 from mta.vault.seal import SealRequest, write_sealed
 from mta.vault.vault import Vault
@@ -82,9 +84,37 @@ def _label(vault: Vault, post: Post) -> Label:
 
 async def _seal(vault: Vault, what: tuple[Post, Label, bytes], source: Callable[[], BinaryIO]) -> SealedMail:
     post, label, origin = what
-    id = vault.new_id()
-    place, out = await asyncio.to_thread(vault.containers.create, id)
-    request = SealRequest(
+    places: list[str] = []
+    try:
+        message = await asyncio.to_thread(_whole, source)
+        id = vault.new_id()
+        place, out = await asyncio.to_thread(vault.containers.create, id)
+        places.append(place)
+        request = _request(post, label, id, place)
+        with out:
+            made = await write_sealed(vault, request, io.BytesIO(message), out)
+            await asyncio.to_thread(vault.containers.keep, out)
+        parts = await seal_attachments(vault, replace(request, not_after=made.item.not_after), message, places)
+        links, ways = new_links(vault, made.grants)
+        phrases = await _phrases(vault, post, made.grants)
+        await vault.store.seal(made.item, made.share, made.grants, made.event, Posted(links, origin, parts, phrases))
+    except BaseException as error:
+        for place in places:
+            with contextlib.suppress(StorageError):
+                vault.containers.remove(place)
+        if isinstance(error, OSError):
+            raise StorageError(f"the vault: {error.strerror or error}") from error
+        raise
+    return SealedMail(made.item, _of(post, ways))
+
+
+def _whole(source: Callable[[], BinaryIO]) -> bytes:
+    with source() as content:
+        return content.read()
+
+
+def _request(post: Post, label: Label, id: str, place: str) -> SealRequest:
+    return SealRequest(
         label=label,
         owner=post.owner,
         readers=_others(post.readers, post.owner),
@@ -97,21 +127,6 @@ async def _seal(vault: Vault, what: tuple[Post, Label, bytes], source: Callable[
         place=place,
         id=id,
     )
-    try:
-        with source() as content:
-            made = await write_sealed(vault, request, content, out)
-        await asyncio.to_thread(vault.containers.keep, out)
-        links, ways = new_links(vault, made.grants)
-        phrases = await _phrases(vault, post, made.grants)
-        await vault.store.seal(made.item, made.share, made.grants, made.event, Posted(links, origin, phrases))
-    except BaseException as error:
-        out.close()
-        with contextlib.suppress(StorageError):
-            vault.containers.remove(place)
-        if isinstance(error, OSError):
-            raise StorageError(f"the vault: {error.strerror or error}") from error
-        raise
-    return SealedMail(made.item, _of(post, ways))
 
 
 async def _join(vault: Vault, item: Item, post: Post, label: Label) -> SealedMail:

@@ -113,7 +113,7 @@ async def _permitted(vault: Vault, request: OpenRequest, leave: SuperUser | None
 
 async def _find(vault: Vault, request: OpenRequest) -> _Found | None:
     item = await vault.store.by_wrapped(hashlib.sha256(request.access.wrapped).digest())
-    grants = await vault.store.grants(item.id) if item else ()
+    grants = await vault.store.grants(item.granted_as) if item else ()
     foreign = None if item else await foreign_item(vault, request.access, request.policy, request.reader)
     if foreign is not None:
         item, grants = foreign

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mta.errors import NotOpened, StorageError
@@ -18,7 +18,9 @@ from mta.model.protected import Actor, Grant, Item, VaultEvent
 from mta.model.rights import Right
 from mta.observe.vault_events import Operation, Result
 from mta.policy.reader import Asked, Permission, Refusal, judge
+from mta.rfc.mime.shown import ShownFile, show
 from mta.rfc.tdf.open import Protected, read_protected, unlock
+from mta.vault.attachments import attachments, file_item
 from mta.vault.log import receipt
 from mta.vault.open import OpenRequest, open_key, permit_again
 from mta.vault.sessions import Proven
@@ -46,6 +48,7 @@ class Read:
     data: bytes = field(repr=False)
     rights: frozenset[Right] = frozenset()
     entry: int = -1
+    media_type: str = ""  # as it stood in the mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class Readings:
         key = await vault.root_key(item.key) if item else None
         if item is None or key is None:
             raise NotOpened(Refusal.UNKNOWN_ITEM, "there is no such item")
-        grants = await vault.store.grants(item.id)
+        grants = await vault.store.grants(item.granted_as)
         asked = Asked(who.reader, wants, vault.clock.now())
         return Standing(item, grants, judge(item, grants, key.state, asked, vault.ours))
 
@@ -94,7 +97,7 @@ class Readings:
         container = await self.container(standing.item)
         protected = read_protected(io.BytesIO(container))
         request = _request(protected, wish)
-        place = (hashlib.sha256(wish.session.encode()).digest(), wish.who.item)
+        place = _place(wish)
         kept = self._keys.get(place) if wish.operation == Operation.READ else None
         if kept is not None:
             rights, entry = await permit_again(self._vault, request)
@@ -103,7 +106,25 @@ class Readings:
             kept, rights, entry = opened.content_key, opened.rights, opened.entry
             self._keep(place, kept)
         data = await asyncio.to_thread(_payload, protected, kept)
-        return Read(data, rights, entry)
+        return Read(data, rights, entry, protected.manifest.mime_type)
+
+    async def read_file(self, wish: Wish, number: int) -> tuple[Read, ShownFile]:
+        """A file of the mail by its place, as the item that it is; a few open with the mail alone.
+
+        Raises NotOpened where there is none, and what `read` does.
+        """
+        item = await file_item(self._vault, wish.who.item, number)
+        if item is None:
+            read = await self.read(wish)
+            files = (await asyncio.to_thread(show, read.data)).files
+            if number >= len(files):
+                raise NotOpened(Refusal.NO_RIGHT, "there is no such file")
+            return read, files[number]
+        of_file = replace(wish, who=replace(wish.who, item=item.id))
+        if wish.operation == Operation.READ and _place(of_file) not in self._keys:
+            of_file = replace(of_file, operation=Operation.OPEN)  # the first look at a file opens it
+        read = await self.read(of_file)
+        return read, ShownFile(read.media_type, item.name, read.data)
 
     async def container(self, item: Item) -> bytes:
         """The sealed container of an item. Raises StorageError."""
@@ -148,10 +169,14 @@ class Readings:
         await self._vault.store.record(event)
 
     async def own_log(self, who: Proven) -> list[dict[str, Any]]:
-        """What this reader did with the item, oldest first."""
-        entries = await self._vault.store.entries_of(who.item, _MOST_ENTRIES)
-        told: list[dict[str, Any]] = [json.loads(entry.story) for entry in entries if entry.story]
-        return [event for event in told if _is_of(event, who.reader)]
+        """What this reader did with the item and what came with it (`file` is its name), oldest first."""
+        told: list[dict[str, Any]] = []
+        item = await self._vault.store.item(who.item)
+        for one in (item, *await attachments(self._vault, item)) if item else ():
+            entries = await self._vault.store.entries_of(one.id, _MOST_ENTRIES)
+            about = {"file": one.name} if one.id != who.item else {}
+            told += [{**json.loads(entry.story), **about} for entry in entries if entry.story]
+        return sorted((one for one in told if _is_of(one, who.reader)), key=lambda one: int(one["seq"]))
 
     async def own_receipt(self, who: Proven, number: int) -> bytes:
         """The receipt of an entry of this reader's. Raises NotOpened for everybody else's."""
@@ -172,6 +197,10 @@ class Readings:
     def _drop(self, place: tuple[bytes, str], key: bytes) -> None:
         if self._keys.get(place) is key:  # a later opening has a time of its own
             del self._keys[place]
+
+
+def _place(wish: Wish) -> tuple[bytes, str]:
+    return hashlib.sha256(wish.session.encode()).digest(), wish.who.item
 
 
 def _request(protected: Protected, wish: Wish) -> OpenRequest:

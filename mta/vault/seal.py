@@ -19,6 +19,7 @@ from mta.observe.vault_events import Operation, Result
 from mta.rfc.jose.algorithms import ALGORITHMS, signer
 from mta.rfc.jose.jws import sign_jws
 from mta.rfc.json.canonical import canonical
+from mta.rfc.mime.file_name import line_name
 from mta.rfc.tdf.policy import Policy, policy_digest, write_policy
 from mta.rfc.tdf.seal import SealOrder, Spelling, WrappedKey, seal
 from mta.rfc.tdf.share import Shares, seal_shares
@@ -128,7 +129,7 @@ def _order(request: SealRequest, secrets: _Secrets, key: WrappedKey, policy: str
         nonce=secrets.nonce,
         policy=policy,
         key=key,
-        name=request.name,
+        name=line_name(request.name),  # a subject, for one, is no name of a file
         mime_type=request.mime_type,
         policy_token=token,
         spelling=request.spelling,

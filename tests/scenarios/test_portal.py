@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.portal import ALICE, BOB, CAROL, CONFIG, EVE, PNG, Browser, Portal, running_portal
+from mta.vault.attachments import attachment_id
+from tests.support.portal import ALICE, BOB, CAROL, CONFIG, EVE, PNG, Browser, Mail, Portal, running_portal
 from tests.support.running_mta import until
 
 TEXT = b"From: Alice <alice@contoso.example>\r\nTo: bob@fabrikam.example\r\nCc: carol@fabrikam.example\r\n" + (
@@ -115,6 +116,21 @@ def test_from_the_sender_to_the_reader_and_back(tmp_path: Path):
         assert b"In-Reply-To: <1@contoso.example>" in answer.data
 
 
+def _each_file_has_a_log_of_its_own(portal: Portal, mail: Mail, browser: Browser) -> None:
+    """Sealed, downloaded, looked at: in the log of the file, and on the reader's page."""
+    file = attachment_id(mail.item, 1)
+    told = [(event["op"], event["result"]) for event in portal.log(file)]
+    assert told == [("protect", "done"), ("download", "permitted"), ("read", "permitted")]
+    assert "downloaded: pl\u00e4n_.txt" in browser.get(f"/v/{mail.item}/log")[1]
+    status, sealed, headers = browser.ask("GET", f"/v/{mail.item}/a/1/sealed")
+    assert (status, sealed[:2]) == (200, b"PK")
+    assert headers["content-disposition"].startswith('attachment; filename="pl_n_.txt.tdf"')
+    portal.relay.command("protected", "shred", file, check=True)
+    assert browser.get(f"/v/{mail.item}/a/1")[0] == 410
+    assert browser.get(f"/v/{mail.item}/message.eml")[0] == 410
+    assert browser.get(f"/v/{mail.item}")[0] == 200  # the message stays
+
+
 def test_the_log_of_the_reader_has_receipts(portal: Portal):
     mail = portal.mail(TEXT, BOB, CAROL)
     portal.opened(mail, CAROL)
@@ -147,9 +163,10 @@ def test_files_come_out_with_the_right_alone(portal: Portal):
     assert browser.ask("GET", f"/v/{free.item}/p/0/picture")[1] == PNG
     assert browser.get(f"/v/{free.item}/p/2")[0] == 403  # HTML is no picture and no text
     assert browser.get(f"/v/{free.item}/a/9")[0] == 403
+    _each_file_has_a_log_of_its_own(portal, free, browser)
     browser = portal.opened(closed)
     page = browser.get(f"/v/{closed.item}")[1]
-    assert f"/v/{closed.item}/a/1" not in page
+    assert f"/v/{closed.item}/a/1\"" not in page
     assert f"{BOB} " in page  # the watermark
     assert 'class="noprint"' in page
     for path in ("a/1", "message.eml"):

@@ -8,7 +8,17 @@ from typing import Any
 
 import apsw
 
-from mta.model.protected import Credential, Epoch, Grant, Item, ItemState, KeyState, RootKey, SuperUser
+from mta.model.protected import (
+    ATTACHMENT,
+    Credential,
+    Epoch,
+    Grant,
+    Item,
+    ItemState,
+    KeyState,
+    RootKey,
+    SuperUser,
+)
 from mta.model.rights import Right
 from mta.ports.vault import ItemFilter, Link
 
@@ -156,7 +166,9 @@ def items_found(db: apsw.Connection, which: ItemFilter) -> list[tuple[Item, int]
 def _conditions(which: ItemFilter) -> Iterator[tuple[str, list[Any]]]:
     if which.id:
         yield "id >= ? AND id < ?", [which.id, which.id + "\x7f"]
-    for column in ("owner", "label", "state"):
+    elif not which.parent:
+        yield "kind <> ?", [ATTACHMENT]
+    for column in ("owner", "label", "state", "parent"):
         if getattr(which, column):
             yield f"{column} = ?", [getattr(which, column)]
     if which.newest_before:

@@ -49,16 +49,19 @@ class SqliteVault:
 
         def remember(db: apsw.Connection) -> None:
             rows.add_item(db, item)
+            for part in posted.parts:
+                rows.add_item(db, part.item)
             for grant in grants:
                 rows.put_grant(db, grant)
             rows.put_links(db, posted.links)
             rows.put_credentials(db, posted.credentials)
             if posted.origin:
                 db.execute("INSERT INTO origin VALUES (?, ?)", (posted.origin, item.id))
-            log.append(db, (event,), self._random)
+            log.append(db, (event, *(part.event for part in posted.parts)), self._random)
 
         def keep(db: apsw.Connection) -> None:
-            db.execute("INSERT INTO share VALUES (?, ?, ?)", (item.wrapped_digest, share, item.created))
+            for one, covered in ((item, share), *((part.item, part.share) for part in posted.parts)):
+                db.execute("INSERT INTO share VALUES (?, ?, ?)", (one.wrapped_digest, covered, one.created))
 
         await self._committer.write(remember, keep if share else None)
 

@@ -21,6 +21,7 @@ CREATE TABLE item (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX item_due ON item (not_after) WHERE state = 'live' AND not_after > 0;
 CREATE INDEX item_owner ON item (owner, id);
+CREATE INDEX item_parent ON item (parent, id) WHERE parent <> '';
 
 CREATE TABLE item_grant (
   id         TEXT PRIMARY KEY NOT NULL,

@@ -31,6 +31,10 @@ class ShownFile:
     content_id: str = ""
     inline: bool = False  # a picture that the HTML may name
 
+    def is_in(self, html: str) -> bool:
+        """Whether the HTML shows it (RFC 2392)."""
+        return self.inline and f"cid:{self.content_id}" in html
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:

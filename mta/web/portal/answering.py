@@ -14,6 +14,7 @@ from mta.observe import events
 from mta.observe.vault_events import Operation
 from mta.ports.portal import Answer
 from mta.rfc.mime.answer import AnswerFile, AnswerLetter, compose_answer
+from mta.rfc.mime.file_name import file_name
 from mta.rfc.mime.shown import show
 from mta.vault.read import Wish
 from mta.vault.sessions import Proven
@@ -22,7 +23,6 @@ from mta.web.portal.answers import (
     actor_of,
     cookie,
     desk_of,
-    file_name,
     go,
     page,
     told,

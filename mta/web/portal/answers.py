@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mta.errors import KeyAway, TlogError
 from mta.model.protected import Actor
+from mta.rfc.mime.file_name import file_name
 from mta.vault.sessions import Proven
 from mta.web.portal.desk import Desk
 from mta.web.portal.words import Words, chosen, words
@@ -94,13 +95,6 @@ def file(data: bytes, name: str, media_type: str = "application/octet-stream") -
     disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(known, safe='')}"
     headers = {"Content-Disposition": disposition, "Content-Security-Policy": FILE_POLICY}
     return Response(data, headers=headers, media_type=media_type)
-
-
-def file_name(name: str) -> str:
-    """A name that is one on every system: no path, no control or turning characters, not too long."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    plain = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in last)
-    return plain.strip(". ")[:150] or "file"
 
 
 # --- cookies

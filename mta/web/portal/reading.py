@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from mta.errors import KeyAway, NotOpened, StorageError, TdfError, TlogError, UsageError
+from mta.model.protected import ItemState
 from mta.model.rights import Right
 from mta.observe import events
 from mta.observe.vault_events import Operation
 from mta.policy.reader import Refusal
-from mta.rfc.mime.shown import Shown, ShownFile, show
+from mta.rfc.mime.file_name import line_name
+from mta.rfc.mime.shown import ShownFile, show
 from mta.rfc.mime.words import decode_charset
+from mta.vault.attachments import attachments, file_item
 from mta.vault.read import Read, Standing, Wish
 from mta.vault.sessions import Proven
 from mta.web.portal.answers import (
@@ -26,7 +29,6 @@ from mta.web.portal.answers import (
     cookie,
     desk_of,
     file,
-    file_name,
     go,
     is_ours,
     later,
@@ -37,7 +39,7 @@ from mta.web.portal.answers import (
 )
 from mta.web.portal.clean import clean, picture_type
 from mta.web.portal.opened import tell_owner
-from mta.web.portal.view import view_of
+from mta.web.portal.view import marks_of, view_of
 from mta.web.site import site_of
 
 _MOST_PREVIEWED = 512 * 1024  # octets of a text that is shown
@@ -143,6 +145,8 @@ async def _message(request: Request, who: Proven, standing: Standing, *, framed:
     read = await _read(request, who)
     label = desk_of(request).vault.protection.labels.get(standing.item.label)
     view = await asyncio.to_thread(view_of, who, standing, read, label, words_of(request))
+    if view.files:
+        view = view.with_items({one.id for one in await attachments(desk_of(request).vault, standing.item)})
     return page(request, "message.html", view=view.as_text() if not framed else view)
 
 
@@ -177,27 +181,34 @@ def _safe(message: bytes) -> str:
 # --- files
 
 
-def _file(shown: Shown, request: Request) -> ShownFile:
-    number = int(request.path_params["number"])
-    if number >= len(shown.files):
-        raise NotOpened(Refusal.NO_RIGHT, "there is no such file")
-    return shown.files[number]
+async def _file(
+    request: Request, who: Proven, operation: Operation = Operation.READ, wants: Right = Right.VIEW
+) -> tuple[Read, ShownFile]:
+    wish = Wish(who, cookie(request, SESSION), operation, wants, actor_of(request, who))
+    return await desk_of(request).readings.read_file(wish, int(request.path_params["number"]))
 
 
 async def attachment(request: Request, who: Proven) -> Response:
     """GET /v/ITEM/a/N: the file as it came (EXPORT)."""
     await standing_of(request, who, Right.EXPORT)
-    found = _file(show((await _read(request, who, Operation.DOWNLOAD, Right.EXPORT)).data), request)
+    _, found = await _file(request, who, Operation.DOWNLOAD, Right.EXPORT)
     return file(found.data, found.name)
+
+
+async def sealed_attachment(request: Request, who: Proven) -> Response:
+    """GET /v/ITEM/a/N/sealed: the sealed container of a file."""
+    desk = desk_of(request)
+    found = await file_item(desk.vault, who.item, int(request.path_params["number"]))
+    if found is None:
+        raise NotOpened(Refusal.NO_RIGHT, "there is no such item")
+    return await _container(request, replace(who, item=found.id), ".tdf")
 
 
 async def preview(request: Request, who: Proven) -> Response:
     """GET /v/ITEM/p/N: a look at a picture or a text."""
     standing = await standing_of(request, who)
-    read = await _read(request, who)
-    found = _file(show(read.data), request)
+    read, found = await _file(request, who)
     label = desk_of(request).vault.protection.labels.get(standing.item.label)
-    view = view_of(who, standing, read, label, words_of(request))
     is_text = found.media_type == "text/plain" and len(found.data) <= _MOST_PREVIEWED
     picture = bool(picture_type(found.data))
     if not picture and not is_text:
@@ -210,14 +221,14 @@ async def preview(request: Request, who: Proven) -> Response:
         number=request.path_params["number"],
         picture=picture,
         text="" if picture else decode_charset(found.data, "utf-8"),
-        watermark=view.watermark,
-        may_print=view.may_print,
+        watermark=marks_of(who, standing, label, words_of(request))("watermark"),
+        may_print=Right.PRINT in read.rights,
     )
 
 
 async def picture(request: Request, who: Proven) -> Response:
     """GET /v/ITEM/p/N/picture: a picture of a kind that cannot run anything."""
-    found = _file(show((await _read(request, who)).data), request)
+    _, found = await _file(request, who)
     kind = picture_type(found.data)
     if not kind:
         raise NotOpened(Refusal.NO_RIGHT, "this is no picture")
@@ -228,18 +239,24 @@ async def picture(request: Request, who: Proven) -> Response:
 async def message_file(request: Request, who: Proven) -> Response:
     """GET /v/ITEM/message.eml: the message as its author wrote it (EXPORT)."""
     standing = await standing_of(request, who, Right.EXPORT)
+    if any(one.state == ItemState.SHREDDED for one in await attachments(desk_of(request).vault, standing.item)):
+        raise NotOpened(Refusal.SHREDDED, "a file of this message was shredded, and the message holds it")
     read = await _read(request, who, Operation.DOWNLOAD, Right.EXPORT)
-    return file(read.data, f"{file_name(standing.item.name)}.eml")
+    return file(read.data, f"{line_name(standing.item.name) or 'message'}.eml")
 
 
 async def container(request: Request, who: Proven) -> Response:
     """GET /v/ITEM/message.tdf: the sealed container; it opens where the reader may open it."""
+    return await _container(request, who, ".eml.tdf")
+
+
+async def _container(request: Request, who: Proven, ending: str) -> Response:
     standing = await standing_of(request, who)
     desk = desk_of(request)
     sealed = await desk.readings.container(standing.item)
     actor = actor_of(request, who)
     await desk.readings.tell(Wish(who, "", Operation.DOWNLOAD, Right.VIEW, actor), form="tdf")
-    return file(sealed, f"{file_name(standing.item.name)}.eml.tdf")
+    return file(sealed, f"{line_name(standing.item.name) or 'file'}{ending}")
 
 
 # --- the reader's own

@@ -58,6 +58,7 @@ def portal_routes() -> list[Route]:
         Route(f"{item}/text", Proved(reading.text).__call__, methods=get),
         Route(f"{item}/body", Proved(reading.body).__call__, methods=get),
         Route(f"{item}/a/{{number:int}}", Proved(reading.attachment).__call__, methods=get),
+        Route(f"{item}/a/{{number:int}}/sealed", Proved(reading.sealed_attachment).__call__, methods=get),
         Route(f"{item}/p/{{number:int}}", Proved(reading.preview).__call__, methods=get),
         Route(f"{item}/p/{{number:int}}/picture", Proved(reading.picture).__call__, methods=get),
         Route(f"{item}/message.eml", Proved(reading.message_file).__call__, methods=get),

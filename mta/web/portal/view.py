@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from mta.contract.protection import Label
 from mta.model.rights import Right
 from mta.rfc.mime.shown import ShownFile, show
+from mta.vault.attachments import attachment_id
 from mta.vault.read import Read, Standing
 from mta.vault.sessions import Proven
 from mta.web.portal.clean import clean, picture_type
@@ -18,13 +20,14 @@ _LONGEST = 2000  # characters of a field that is shown
 
 @dataclass(frozen=True, slots=True)
 class FileView:
-    """A file in the list. `preview`: a look at it can be had."""
+    """A file in the list. `preview`: a look at it can be had; `sealed`: it is an item of its own."""
 
     number: int
     name: str
     media_type: str
     size: str
     preview: bool = False
+    sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,17 @@ class View:
         """The same without the frame."""
         return replace(self, framed=False, blocked=0)
 
+    def with_items(self, ids: Collection[str]) -> View:
+        """The same, with the attachments among its files that are items of their own."""
+        marked = (replace(one, sealed=attachment_id(self.id, one.number) in ids) for one in self.files)
+        return replace(self, files=tuple(marked))
+
 
 def view_of(who: Proven, standing: Standing, read: Read, label: Label | None, t: Words) -> View:
     """The view of a message."""
     shown, item = show(read.data), standing.item
     has_html = bool(shown.html.strip())
-    marks = _marks(who, standing, label, t)
+    marks = marks_of(who, standing, label, t)
     return View(
         id=item.id,
         reader=who.reader,
@@ -74,7 +82,7 @@ def view_of(who: Proven, standing: Standing, read: Read, label: Label | None, t:
         has_html=has_html,
         framed=has_html,
         blocked=clean(shown.html, shown.files).blocked if has_html else 0,
-        files=tuple(_file(number, one) for number, one in enumerate(shown.files) if not _is_in_text(one, shown.html)),
+        files=tuple(_file(number, one) for number, one in enumerate(shown.files) if not _is_shown(one, shown.html)),
         may_export=Right.EXPORT in read.rights,
         may_print=Right.PRINT in read.rights,
         may_reply=Right.REPLY in read.rights,
@@ -96,7 +104,8 @@ class _Marks:
         return text
 
 
-def _marks(who: Proven, standing: Standing, label: Label | None, t: Words) -> _Marks:
+def marks_of(who: Proven, standing: Standing, label: Label | None, t: Words) -> _Marks:
+    """The label's markings, for this reader."""
     item = standing.item
     values = {"owner": item.owner, "reader": who.reader, "date": t.moment(item.created), "label": label_name(label, t)}
     return _Marks(label, values)
@@ -123,8 +132,8 @@ def clean_text(html: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _is_in_text(file: ShownFile, html: str) -> bool:
-    return file.inline and f"cid:{file.content_id}" in html and bool(picture_type(file.data))
+def _is_shown(file: ShownFile, html: str) -> bool:
+    return file.is_in(html) and bool(picture_type(file.data))
 
 
 def _file(number: int, file: ShownFile) -> FileView:

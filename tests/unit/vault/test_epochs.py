@@ -148,3 +148,15 @@ async def test_a_backup_opens_what_was_sealed_and_within_the_window_what_was_shr
         ("old-with-keys", "kept"): True,
         ("old-with-keys", "gone"): True,  # so whoever keeps old keys beside old backups breaks it
     }
+
+
+def test_two_processes_that_begin_the_first_epoch_at_once_have_one(tmp_path: Path):
+    other = Epochs(tmp_path, lambda size: b"o" * size)
+
+    def late(size: int) -> bytes:
+        """The other process is faster by a moment."""
+        assert other.current() == 1
+        return b"s" * size
+
+    assert Epochs(tmp_path, late).current() == 1
+    assert other.numbers() == [1]

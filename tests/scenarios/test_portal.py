@@ -166,7 +166,7 @@ def test_files_come_out_with_the_right_alone(portal: Portal):
     _each_file_has_a_log_of_its_own(portal, free, browser)
     browser = portal.opened(closed)
     page = browser.get(f"/v/{closed.item}")[1]
-    assert f"/v/{closed.item}/a/1\"" not in page
+    assert f'/v/{closed.item}/a/1"' not in page
     assert f"{BOB} " in page  # the watermark
     assert 'class="noprint"' in page
     for path in ("a/1", "message.eml"):

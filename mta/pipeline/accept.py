@@ -90,12 +90,12 @@ async def add_recipient(callouts: CallOuts, transaction: Transaction, recipient:
     index, identity = transaction.contract.index, transaction.identity
     judged = judge_recipient(index, identity, recipient.mailbox, None)
     if judged.needs_callout and judged.route is not None:
-        known = await callouts.exists(transaction.contract, judged.mailbox, judged.route)
-        if known is None:
+        exists = await callouts.exists(transaction.contract, judged.mailbox, judged.route)
+        if exists is None:
             reply = Reply(450, "4.2.1", ("Recipient cannot be verified now, try again later",))
             reason = Reason(Word.CALLOUT_UNKNOWN, f"{judged.mailbox}: the next hop did not say whether it exists")
             return Decision(Verdict.DEFER, judged.route.connector.name, reply=reply, reasons=(reason,))
-        judged = judge_recipient(index, identity, recipient.mailbox, known)
+        judged = judge_recipient(index, identity, recipient.mailbox, exists)
     if judged.decision.accepted and judged.route is not None:
         transaction.recipients.append(Recipient(judged.mailbox, recipient.notify, recipient.orcpt))
         transaction.routes.append(judged.route)
@@ -146,10 +146,10 @@ async def judge_content(
     incoming = Incoming(facts.client_ip, facts.helo, transaction.envelope.sender, content, block, author)
     judged = await _judge_author(site, transaction, facts, incoming, spool)
     protection = transaction.contract.configuration.protection
-    found = await foreign_in(protection, content)
-    if protection is None or not found:
+    foreign = await foreign_in(protection, content)
+    if protection is None or not foreign:
         return judged
-    return replace(judged, foreign=found, decision=judge_foreign(judged.decision, found, protection.foreign))
+    return replace(judged, foreign=foreign, decision=judge_foreign(judged.decision, foreign, protection.foreign))
 
 
 async def _judge_author(
@@ -159,29 +159,33 @@ async def _judge_author(
     index, identity = transaction.contract.index, transaction.identity
     server = transaction.contract.configuration.server
     connectors = concerned(index, identity, transaction.decision.connector, incoming.author)
-    seen = await authenticate(LookUps(site.resolver, site.clock, server.hostname), connectors, incoming)
-    found = seen[0] if seen else None
-    decision = _judge_claim(site, transaction, facts, incoming.author, found)
-    if seen and decision.accepted:
-        decision = judge_all(index, tuple(zip(connectors, seen, strict=True)), incoming.author, decision)
+    judgements = await authenticate(LookUps(site.resolver, site.clock, server.hostname), connectors, incoming)
+    authentication = judgements[0] if judgements else None
+    decision = _judge_claim(site, transaction, facts, incoming.author, authentication)
+    if judgements and decision.accepted:
+        decision = judge_all(index, tuple(zip(connectors, judgements, strict=True)), incoming.author, decision)
     content = incoming.content
     if not identity.relays and (decision.accepted or decision.verdict == Verdict.HOLD):
         content = await without_forgeries(content, incoming.block, server.authserv_id, spool)
-    checked = found is not None and any(connector.inbound.authentication.checked for connector in connectors)
-    if found is None or not checked:
+    checked = authentication is not None and any(connector.inbound.authentication.checked for connector in connectors)
+    if authentication is None or not checked:
         return Judgement(decision, content, author=incoming.author)
-    fields = header_fields(server, found, seen_by(connectors[0], incoming))
-    return Judgement(decision, content, fields, found, incoming.block, incoming.author)
+    fields = header_fields(server, authentication, seen_by(connectors[0], incoming))
+    return Judgement(decision, content, fields, authentication, incoming.block, incoming.author)
 
 
 def _judge_claim(
-    site: Site, transaction: Transaction, facts: SessionFacts, author: FromField, found: AuthenticationFacts | None
+    site: Site,
+    transaction: Transaction,
+    facts: SessionFacts,
+    author: FromField,
+    authentication: AuthenticationFacts | None,
 ) -> Decision:
     index, now = transaction.contract.index, site.clock.now()
     decision = judge_header_from(index, facts, transaction.identity, transaction.decision, author, site.verifier, now)
-    if decision.accepted or found is None:
+    if decision.accepted or authentication is None:
         return decision
-    return accept_for_author(index, decision, found, author)
+    return accept_for_author(index, decision, authentication, author)
 
 
 async def _structure_problem(content: Content, block: HeaderBlock, limits: Limits) -> str:

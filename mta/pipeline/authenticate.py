@@ -81,13 +81,13 @@ async def authenticate(
         return ()
     names = replace(names, resolver=Patience(names.resolver, names.clock))
     sources = [seen_by(connector, incoming) for connector in connectors]
-    found: dict[object, AuthenticationFacts] = {}
+    facts_of: dict[object, AuthenticationFacts] = {}
     for source in sources:
-        if not found:
-            found[source.source] = await authenticate_message(source, names)
-        elif source.source not in found:
-            found[source.source] = await _from_another_source(found[sources[0].source], source, names)
-    return tuple(found[source.source] for source in sources)
+        if not facts_of:
+            facts_of[source.source] = await authenticate_message(source, names)
+        elif source.source not in facts_of:
+            facts_of[source.source] = await _from_another_source(facts_of[sources[0].source], source, names)
+    return tuple(facts_of[source.source] for source in sources)
 
 
 def seen_by(connector: Connector, incoming: Incoming) -> Incoming:

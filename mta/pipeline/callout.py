@@ -62,15 +62,15 @@ class CallOuts:
 
     async def _ask(self, generation: int, mailbox: Mailbox, route: Route) -> bool | None:
         envelope = Envelope(None, (Recipient(mailbox),), smtputf8=not mailbox.is_ascii)
-        place = destination(route.connector.outbound, route.own, mailbox.ascii_domain)
+        target = destination(route.connector.outbound, route.own, mailbox.ascii_domain)
         message = QueuedMessage("callout", envelope, Content(0, b""), b"", 0.0, "", (RecipientState(0, ""),))
-        job = Job(message, message.states, route.connector, place)
+        job = Job(message, message.states, route.connector, target)
         hosts = await find_hosts(self._site, job)
         if not isinstance(hosts, list):
             return None
         outbound = route.connector.outbound
         for each in hosts:
-            needed = strictest(outbound, place, each.hop.host, await discover(self._site, outbound, place, each.hop))
+            needed = strictest(outbound, target, each.hop.host, await discover(self._site, outbound, target, each.hop))
             if isinstance(needed, Failure):
                 continue
             if generation != self._site.contract.generation:
@@ -84,7 +84,7 @@ class CallOuts:
                 opened.hop.connection.abort()
                 continue
             self._hops.keep(opened.hop)
-            known = mailbox_exists(rcpt) if mail.positive and rcpt is not None else None
-            if known is not None:
-                return known
+            exists = mailbox_exists(rcpt) if mail.positive and rcpt is not None else None
+            if exists is not None:
+                return exists
         return None

@@ -111,7 +111,7 @@ class Directory:
         self._kept = _Kept(patience, around.clock, around.log)
         self._recent: dict[Mailbox, tuple[float, DirectoryAnswer]] = {}  # certificates found this moment
         # The best rung first: where an administrator has decided nobody else is asked.
-        self._turns = sorted(range(len(self.sources)), key=lambda place: (-self.sources[place].rung, place))
+        self._turns = sorted(range(len(self.sources)), key=lambda number: (-self.sources[number].rung, number))
 
     async def lookup(self, mailbox: Mailbox, *, thorough: bool = False) -> DirectoryAnswer:
         """The certificate to encrypt to; `thorough`: ask every source, also when the answer is known."""
@@ -119,11 +119,11 @@ class Directory:
         if not thorough and (recent := self._recent.get(mailbox)) and 0 <= now - recent[0] < _MOMENT:
             return recent[1]
         search = _Search(mailbox, now)
-        for turn, place in enumerate(self._turns):
-            await self._ask(place, search)
+        for turn, number in enumerate(self._turns):
+            await self._ask(number, search)
             chosen = best(search.judged)
             rest = self._turns[turn + 1 :]
-            if not thorough and chosen and all(beaten(chosen, self.sources[one].rung, one) for one in rest):
+            if not thorough and chosen and all(beaten(chosen, self.sources[number].rung, number) for number in rest):
                 break
         answer = self._answer(search)
         self._tell(mailbox, answer)
@@ -155,43 +155,43 @@ class Directory:
 
     # --- one source
 
-    async def _ask(self, place: int, search: _Search) -> None:
-        source = self.sources[place]
+    async def _ask(self, number: int, search: _Search) -> None:
+        source = self.sources[number]
         answer, cached = await self._kept.ask(source, search.mailbox)
-        search.reports[place] = SourceReport(source.name, answer.status.value, _detail(answer), cached)
+        search.reports[number] = SourceReport(source.name, answer.status.value, _detail(answer), cached)
         if answer.status is SourceStatus.DOWN:
-            search.down.append(place)
+            search.down.append(number)
             self._around.log.warning(events.DIRECTORY_DOWN, source=source.name, error=answer.detail)
             return
-        search.found += ((place, candidate) for candidate in answer.candidates)
+        search.found += ((number, candidate) for candidate in answer.candidates)
         search.associations += answer.associations
         if answer.associations:  # what was not believed before may be now
-            search.judged = [one for one in search.judged if one.fits]
-        known = {(one.order, one.candidate) for one in search.judged}
-        fresh = [one for one in search.found if one not in known]
-        search.judged += await asyncio.gather(*(self._judge(*one, search) for one in fresh))
+            search.judged = [judged for judged in search.judged if judged.fits]
+        before = {(judged.order, judged.candidate) for judged in search.judged}
+        fresh = [candidate for candidate in search.found if candidate not in before]
+        search.judged += await asyncio.gather(*(self._judge(*candidate, search) for candidate in fresh))
 
-    async def _judge(self, place: int, candidate: Candidate, search: _Search) -> Judged:
+    async def _judge(self, number: int, candidate: Candidate, search: _Search) -> Judged:
         reasons = misfits(candidate, search.mailbox, self._demands, search.now)
         began = begins(candidate)
         if reasons:
-            return Judged(candidate, place, None, reasons, began)
+            return Judged(candidate, number, None, reasons, began)
         verdict = await self._around.judge.judge(candidate.der, candidate.chain, "encrypt", search.now)
         rung, reasons = trusted(candidate, verdict, search.associations, search.now)
-        return Judged(candidate, place, rung, reasons, began)
+        return Judged(candidate, number, rung, reasons, began)
 
     # --- the answer
 
     def _answer(self, search: _Search) -> DirectoryAnswer:
         chosen = best(search.judged)
         others = tuple(
-            (one.candidate, why_not(one, chosen))
-            for one in sorted(search.judged, key=lambda one: one.key)
-            if one is not chosen
+            (judged.candidate, why_not(judged, chosen))
+            for judged in sorted(search.judged, key=lambda judged: judged.key)
+            if judged is not chosen
         )
         reports = tuple(
-            search.reports.get(place) or SourceReport(source.name, "not asked", "a better source has decided")
-            for place, source in enumerate(self.sources)
+            search.reports.get(number) or SourceReport(source.name, "not asked", "a better source has decided")
+            for number, source in enumerate(self.sources)
         )
         doubt = self._doubt(search, chosen)
         if doubt:
@@ -203,13 +203,13 @@ class Directory:
 
     def _doubt(self, search: _Search, chosen: Judged | None) -> str:
         """Why the answer is not known: somebody who could have the last word has not spoken."""
-        for place in search.down:
-            source = self.sources[place]
-            if chosen is None or not beaten(chosen, source.rung, place):
-                return f"{source.name} is down: {search.reports[place].detail}"
-        for one in search.judged:
-            if one.unknown and (chosen is None or not beaten(chosen, could_reach(one.candidate), one.order)):
-                return f"a certificate of {one.candidate.source}: {one.reasons[0]}"
+        for number in search.down:
+            source = self.sources[number]
+            if chosen is None or not beaten(chosen, source.rung, number):
+                return f"{source.name} is down: {search.reports[number].detail}"
+        for judged in search.judged:
+            if judged.unknown and (chosen is None or not beaten(chosen, could_reach(judged.candidate), judged.order)):
+                return f"a certificate of {judged.candidate.source}: {judged.reasons[0]}"
         return ""
 
     def _tell(self, mailbox: Mailbox, answer: DirectoryAnswer) -> None:
@@ -270,8 +270,8 @@ class _Kept:
         down = answer.status is SourceStatus.DOWN
         if not keeps and not down:
             return
-        found = answer.status is SourceStatus.FOUND
-        seconds = _DOWN_KEPT if down else self._patience.found if found else self._patience.missing
+        is_found = answer.status is SourceStatus.FOUND
+        seconds = _DOWN_KEPT if down else self._patience.found if is_found else self._patience.missing
         self._answers[key] = (self._clock.monotonic() + seconds, answer)
         self._answers.move_to_end(key)
         while len(self._answers) > self._patience.entries:

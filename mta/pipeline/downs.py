@@ -76,10 +76,10 @@ class Downs:
         self._trying.clear()
 
     def _fail(self, key: Key, job: Job, result: DeliveryResult) -> None:
-        known, clock = self._known.get(key), self._site.clock
-        if known and known.until > clock.monotonic():
+        down, clock = self._known.get(key), self._site.clock
+        if down and down.until > clock.monotonic():
             return  # several were under way when the first found out
-        if known is None and len(self._known) >= _MOST:
+        if down is None and len(self._known) >= _MOST:
             return
         wait = pause(self._site.contract.configuration.server.limits)
         failure = next((each.failure for each in reversed(result.recipients) if each.failure), None)

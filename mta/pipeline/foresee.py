@@ -36,6 +36,8 @@ async def foresee(site: Site, mailbox: Mailbox, wish: Wish) -> tuple[Prospect, .
     places = await find_hosts(site, Job(message, message.states, connector, way))
     if isinstance(places, Failure):
         return places
-    hops = {place.hop.host: place.hop for place in places}  # each once, however many addresses it has
-    found = {host: await discover(site, outbound, way, hop) for host, hop in hops.items()}
-    return tuple(Prospect(host, one, strictest(outbound, way, host, one, wish)) for host, one in found.items())
+    hops = {address.hop.host: address.hop for address in places}  # each once, however many addresses it has
+    findings = {host: await discover(site, outbound, way, hop) for host, hop in hops.items()}
+    return tuple(
+        Prospect(host, finding, strictest(outbound, way, host, finding, wish)) for host, finding in findings.items()
+    )

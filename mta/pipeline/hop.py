@@ -109,8 +109,8 @@ class Hops:
         kept = self._take(key)
         new = False
         if kept:
-            seen = kept.connection
-            dialled = _Dialled(kept, None, seen.tls, kept.judgement, kept.audit, seen.local_address)
+            connection = kept.connection
+            dialled = _Dialled(kept, None, connection.tls, kept.judgement, kept.audit, connection.local_address)
         elif failure := self._backing_off(key):
             dialled = _Dialled(failure=failure)
         else:

@@ -155,14 +155,14 @@ class RelaySession:
 
     async def _message(self, facts: SessionFacts, content: Content, spools: Spools) -> Reply:
         try:
-            found = await self._judge(facts, content, spools)
+            outcome = await self._judge(facts, content, spools)
         except StorageError as error:
             return self._not_stored(facts, error)
         transaction = self._transaction
         assert transaction is not None
-        if isinstance(found, Reply):
-            return found
-        judged, report = found
+        if isinstance(outcome, Reply):
+            return outcome
+        judged, report = outcome
         decision = judged.decision
         if not decision.accepted and decision.verdict != Verdict.HOLD:
             self._refused(facts, decision, transaction.envelope.sender_text, "DATA")
@@ -275,9 +275,9 @@ class RelaySession:
 
     def _identify(self, facts: SessionFacts) -> Identity:
         contract: Contract = self._site.contract
-        known = self._identity
-        if known and known[0] == contract.generation and known[1] == (facts.tls is not None):
-            return known[2]
+        cached = self._identity
+        if cached and cached[0] == contract.generation and cached[1] == (facts.tls is not None):
+            return cached[2]
         identity = identify(self._site, contract, facts)
         self._identity = (contract.generation, facts.tls is not None, identity)
         return identity

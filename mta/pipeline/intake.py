@@ -88,17 +88,17 @@ class Intake:
     async def _take(self, raw: bytes) -> None:
         sender = await self._judge(raw)
         now = self._site.clock.now()
-        found = await asyncio.to_thread(_read, raw)
-        for known in await asyncio.to_thread(keep, self._spool, found, sender, now):
+        reports = await asyncio.to_thread(_read, raw)
+        for entry in await asyncio.to_thread(keep, self._spool, reports, sender, now):
             self._site.log.info(
                 events.REPORT_RECEIVED,
-                kind=known["kind"],
-                organization=known["organization"],
-                domain=known["domain"],
-                id=known["id"],
-                trusted=known["trusted"],
+                kind=entry["kind"],
+                organization=entry["organization"],
+                domain=entry["domain"],
+                id=entry["id"],
+                trusted=entry["trusted"],
             )
-        for problem in found.problems:
+        for problem in reports.problems:
             self._site.log.warning(events.REPORT_UNREAD, sender=sender.address, reason=problem)
 
     async def _judge(self, raw: bytes) -> Sender:
@@ -122,8 +122,12 @@ class Intake:
                 and _related(outcome.domain, mailbox.ascii_domain)
             ):
                 return Sender(str(mailbox), trusted=True)
-        seen = "; ".join(f"d={one.domain} {one.result.value} {one.reason}".strip() for one in outcomes)
-        return Sender(str(mailbox), reason=f"no signature of its author's domain: {seen or 'it is not signed'}"[:500])
+        signatures = "; ".join(
+            f"d={outcome.domain} {outcome.result.value} {outcome.reason}".strip() for outcome in outcomes
+        )
+        return Sender(
+            str(mailbox), reason=f"no signature of its author's domain: {signatures or 'it is not signed'}"[:500]
+        )
 
 
 def _read(raw: bytes) -> Found:
@@ -136,20 +140,20 @@ def _related(signer: str, author: str) -> bool:
     return signer == author or author.endswith(f".{signer}")
 
 
-def keep(spool: ReportSpool, found: Found, sender: Sender, now: float) -> list[dict[str, Any]]:
+def keep(spool: ReportSpool, reports: Found, sender: Sender, now: float) -> list[dict[str, Any]]:
     """Write the reports down; what was written. One that came before takes the place of its first copy."""
     kept = []
-    for report in found.reports:
-        known = document(report)
-        known |= {"received": round(now, 3), "from": sender.address, "trusted": sender.trusted, "reason": sender.reason}
-        name = f"{known['kind']}-{_digest(known)}.json"
+    for report in reports.reports:
+        entry = document(report)
+        entry |= {"received": round(now, 3), "from": sender.address, "trusted": sender.trusted, "reason": sender.reason}
+        name = f"{entry['kind']}-{_digest(entry)}.json"
         today = iso_day(day_of(now))  # a report on the year 2099 would never be forgotten
-        spool.put(SHELF, min(known["begin"][:10] or today, today), name, json.dumps(known).encode())
-        kept.append(known)
+        spool.put(SHELF, min(entry["begin"][:10] or today, today), name, json.dumps(entry).encode())
+        kept.append(entry)
     return kept
 
 
-def _digest(known: dict[str, Any]) -> str:
+def _digest(entry: dict[str, Any]) -> str:
     # RFC 9990 §3.5.4: duplicates are told by organization, domain and id; a forgery never replaces a trusted one
-    parts = [known["organization"], known["domain"], known["id"], str(known["trusted"])]
+    parts = [entry["organization"], entry["domain"], entry["id"], str(entry["trusted"])]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

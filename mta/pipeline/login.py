@@ -17,10 +17,10 @@ _NO_PASSWORDS = "5.7.139"  # Exchange Online: basic authentication is disabled
 async def log_in(site: Site, auth: Auth, connection: SmtpConnection) -> Failure | None:
     """None: the host knows us. Whatever is wrong is ours or the issuer's to mend: the mail waits for that."""
     offered = connection.capabilities.extensions.get("AUTH", "")
-    known = (PLAIN, LOGIN) if auth.oauth is None else _token_mechanisms(auth)
-    mechanism = choose(offered, known)
+    mechanisms = (PLAIN, LOGIN) if auth.oauth is None else _token_mechanisms(auth)
+    mechanism = choose(offered, mechanisms)
     if not mechanism:
-        return _not_offered(connection.host, offered, known, auth)
+        return _not_offered(connection.host, offered, mechanisms, auth)
     if auth.oauth is None:
         reply = await connection.authenticate(auth.user, auth.password)
         return None if reply.code == 235 else _refused(connection.host, "password", reply)
@@ -62,10 +62,10 @@ def _refused(host: str, what: str, reply: Reply) -> Failure:
     return Failure(Scope.HOST, Word.AUTH_REFUSED, story, reply, permanent=False)
 
 
-def _not_offered(host: str, offered: str, known: tuple[str, ...], auth: Auth) -> Failure:
+def _not_offered(host: str, offered: str, mechanisms: tuple[str, ...], auth: Auth) -> Failure:
     """In our words: the host has said nothing about it."""
-    wanted, seen = " or ".join(known), f"only AUTH {offered}" if offered else "no AUTH at all"
-    text = f"{host} offers {seen}, and we could say {wanted}"
+    wanted, offer = " or ".join(mechanisms), f"only AUTH {offered}" if offered else "no AUTH at all"
+    text = f"{host} offers {offer}, and we could say {wanted}"
     if auth.oauth is None and choose(offered, (XOAUTH2, OAUTHBEARER)):
         text += ": it takes no passwords, write outbound.auth.oauth"
     reply = Reply(450, "4.7.0", ("the host offers no way of authentication that we could use",))

@@ -24,8 +24,8 @@ def reports(
     server = site.contract.configuration.server
     back = choose(site.contract.index, addressee(message, server)).connector
     bound = may_return(site.contract.configuration, message, fates, job.connector, back)
-    told = any(fate.state != DELIVERED or message.envelope.recipients[fate.index].notify for fate in fates)
-    if told and (is_notice(message) or _is_protected(site, job)):
+    is_due = any(fate.state != DELIVERED or message.envelope.recipients[fate.index].notify for fate in fates)
+    if is_due and (is_notice(message) or _is_protected(site, job)):
         bound = NOTHING
     occasion = Occasion(message, fates, result, site.clock.now(), bound)
     return tuple((notice, _queued(site, message, notice)) for notice in notices(occasion, server, site.ids.next))

@@ -196,9 +196,9 @@ class _Serving:
         if vault is None or label is None:
             raise MtaError(f"there is no vault, or no label {self.wish.label}, any more")
         block = _scan(self.job.message.content)
-        readers = {place: self._reader(place) for place in ways}
-        refused = {place: self._refused(label, name, block) for place, name in readers.items()}
-        served = {place: name for place, name in readers.items() if refused[place] is None}
+        readers = {index: self._reader(index) for index in ways}
+        refused = {index: self._refused(label, name, block) for index, name in readers.items()}
+        served = {index: name for index, name in readers.items() if refused[index] is None}
         held = tuple(RecipientResult(at, why.reply, why, None) for at, why in refused.items() if why is not None)
         if not served:
             return Served(DeliveryResult((), ()), held)
@@ -206,15 +206,15 @@ class _Serving:
         deposited = await vault.deposit(post, self._source(block))
         done: list[RecipientResult] = []
         notices: list[QueuedMessage] = []
-        for invitation, place in zip(post.invitations, served, strict=True):
+        for invitation, index in zip(post.invitations, served, strict=True):
             raw = deposited.notices.get(invitation.id)
             if raw is None:
                 gone = _revoked(deposited.item)
-                held += (RecipientResult(place, gone.reply, gone, None),)
+                held += (RecipientResult(index, gone.reply, gone, None),)
                 continue
             reply = Reply(250, "2.0.0", (f"At the portal as item {deposited.item}",))
-            done.append(RecipientResult(place, reply, None, None))
-            notices.append(self._notice(invitation.id, place, raw, deposited.item))
+            done.append(RecipientResult(index, reply, None, None))
+            notices.append(self._notice(invitation.id, index, raw, deposited.item))
         detail = tuple(
             ((each.index,), {"item": deposited.item, **document(label, self.wish, ways[each.index])}) for each in done
         )
@@ -224,8 +224,8 @@ class _Serving:
         """Why this recipient gets no grant: it waits, the others do not."""
         protection = self.site.contract.configuration.protection
         numbers = protection.sms.numbers if protection and protection.sms else {}
-        known = known_channels(reader, numbers, self._phrase(block))
-        return refused_reader(label, reader, self._ours) or without_channel(label, reader, known)
+        channels = known_channels(reader, numbers, self._phrase(block))
+        return refused_reader(label, reader, self._ours) or without_channel(label, reader, channels)
 
     def _phrase(self, block: HeaderBlock) -> str:
         """The phrase in the header: by word of our own systems alone."""
@@ -240,14 +240,14 @@ class _Serving:
         protection: Protection | None = self.site.contract.configuration.protection
         return protection.labels.get(self.wish.label) if protection else None
 
-    def _reader(self, place: int) -> str:
-        return reader_name(str(self.job.message.envelope.recipients[place].mailbox))
+    def _reader(self, index: int) -> str:
+        return reader_name(str(self.job.message.envelope.recipients[index].mailbox))
 
     async def _post(self, block: HeaderBlock, served: Mapping[int, str]) -> Post:
         message, server = self.job.message, self.site.contract.configuration.server
-        mailboxes = {place: message.envelope.recipients[place].mailbox for place in served}
+        mailboxes = {index: message.envelope.recipients[index].mailbox for index in served}
         named = named_in_header(block, mailboxes.values())
-        shown = [name for place, name in served.items() if mailboxes[place] in named]
+        shown = [name for index, name in served.items() if mailboxes[index] in named]
         from_ = await author_of(block, server.limits.header_addresses)
         author, field = self._author(block, from_)
         return Post(
@@ -263,7 +263,7 @@ class _Serving:
             host=server.hostname,
             phrase=self._phrase(block),
             invitations=tuple(
-                Invitation(name, str(mailboxes[place]), self.site.ids.next()) for place, name in served.items()
+                Invitation(name, str(mailboxes[index]), self.site.ids.next()) for index, name in served.items()
             ),
         )
 
@@ -295,10 +295,10 @@ class _Serving:
 
         return opened
 
-    def _notice(self, id_: str, place: int, raw: bytes, item: str) -> QueuedMessage:
+    def _notice(self, id_: str, index: int, raw: bytes, item: str) -> QueuedMessage:
         """A notice as a message of the queue, to be sent to who was to get the mail, by the way that goes there now."""
         message, now = self.job.message, self.site.clock.now()
-        recipient = message.envelope.recipients[place]
+        recipient = message.envelope.recipients[index]
         notify = tuple(word for word in recipient.notify if word != "SUCCESS")
         # RFC 3461 §4.1: who asked for reports of success alone wants no other
         recipient = replace(recipient, notify=notify or (("NEVER",) if recipient.notify else ()))

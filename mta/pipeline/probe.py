@@ -88,8 +88,8 @@ async def send(site: Site, to: Mailbox) -> DeliveryResult:
     raw = compose_note(note)
     message = _message(site, Envelope(postmaster_of(server), (Recipient(to),), smtputf8=not to.is_ascii), raw, note.id)
     route = choose(site.contract.index, to)
-    place = destination(route.connector.outbound, route.own, to.ascii_domain)
-    job = Job(message, message.states, route.connector, place)
+    target = destination(route.connector.outbound, route.own, to.ascii_domain)
+    job = Job(message, message.states, route.connector, target)
     leaving = await transform(site, Protector(site), job, _no_spool)
     hops = Hops(site)
     try:

@@ -116,9 +116,9 @@ class Protector:
     async def _look_up(self, job: Job, places: tuple[int, ...]) -> dict[int, DirectoryAnswer]:
         if job.connector.outbound.smime.encrypt == "never":
             return {}
-        mailboxes = [job.message.envelope.recipients[place].mailbox for place in places]
-        found = await asyncio.gather(*(self._site.directory.lookup(mailbox) for mailbox in mailboxes))
-        return dict(zip(places, found, strict=True))
+        mailboxes = [job.message.envelope.recipients[index].mailbox for index in places]
+        lookups = await asyncio.gather(*(self._site.directory.lookup(mailbox) for mailbox in mailboxes))
+        return dict(zip(places, lookups, strict=True))
 
 
 @dataclass(slots=True)
@@ -165,13 +165,13 @@ class _Work:
             self.refused.update(dict.fromkeys(self.places, _local(Word.STORAGE, error)))
             return
         block = scan_header(raw, len(raw))
-        found, own, author = self._facts(raw, block)
-        for place in self.places:
-            copy = copy_for(self._smime, found, author, self._fitting(place))
+        claim, own, author = self._facts(raw, block)
+        for index in self.places:
+            copy = copy_for(self._smime, claim, author, self._fitting(index))
             if isinstance(copy, Failure):
-                self.refused[place] = copy
+                self.refused[index] = copy
             else:
-                self._copies[place] = copy
+                self._copies[index] = copy
         self._own, identity = own, known_identity(own) if own else None
         self._letter = Letter(raw, block, self._smime, identity, self.site.clock.now(), os.urandom)
         self._groups.extend(envelopes(self._copies, self._visible(block, self._copies)))
@@ -183,27 +183,27 @@ class _Work:
     def _facts(self, raw: bytes, block: HeaderBlock) -> tuple[Found, OwnCertificate | None, Author]:
         kind = kind_of(block, raw)
         judged = kind.protected and self._smime.already_protected == "pass"
-        found = Found(kind, judged and is_what_it_claims(raw, block, kind))
+        claim = Found(kind, judged and is_what_it_claims(raw, block, kind))
         limits = self.site.contract.configuration.server.limits
         from_ = parse_from(block, limits.header_addresses)
         own, author = signing_identity(self.site, self._smime, from_, self.job.message.inbound)
-        return found, own, author
+        return claim, own, author
 
-    def _fitting(self, place: int) -> DirectoryAnswer | None:
-        answer = self.answers.get(place)
+    def _fitting(self, index: int) -> DirectoryAnswer | None:
+        answer = self.answers.get(index)
         return None if answer is None else fitting(self._smime.profile, answer)
 
     def _visible(self, block: HeaderBlock, copies: Mapping[int, Copy]) -> list[int]:
         recipients = self.job.message.envelope.recipients
-        named = named_in_header(block, (recipients[place].mailbox for place in copies))
-        return [place for place in copies if recipients[place].mailbox in named]
+        named = named_in_header(block, (recipients[index].mailbox for index in copies))
+        return [index for index in copies if recipients[index].mailbox in named]
 
     def _make(self, group: tuple[int, ...]) -> Made | None:
         """One group's bytes; None, and why in `refused`, where it gets none."""
         copies, letter = self._copies, self._letter
         assert letter is not None
         first = copies[group[0]]
-        certificates = tuple(copy.certificate for place in group if (copy := copies[place]).certificate is not None)
+        certificates = tuple(copy.certificate for index in group if (copy := copies[index]).certificate is not None)
         detail = _detail(self._smime, group, copies, self.job.message)
         if not first.sign and not certificates:
             return Made(group, None, detail)
@@ -228,13 +228,13 @@ def fingerprint(smime: Smime) -> str:
 
 def _detail(smime: Smime, group: tuple[int, ...], copies: Mapping[int, Copy], message: QueuedMessage) -> Protection:
     readers = []
-    for place in group:
-        candidate = copies[place].certificate
+    for index in group:
+        candidate = copies[index].certificate
         if candidate is not None:
-            address = str(message.envelope.recipients[place].mailbox)
+            address = str(message.envelope.recipients[index].mailbox)
             digest = hashlib.sha256(candidate.der).hexdigest()
             readers.append(Reader(address, digest, candidate.source, candidate.rung.word))
-    notes = sorted({copies[place].note for place in group if copies[place].note})
+    notes = sorted({copies[index].note for index in group if copies[index].note})
     return Protection(fingerprint(smime), smime.profile.name, encrypted=tuple(readers), note="; ".join(notes))
 
 

@@ -79,10 +79,10 @@ async def settle_held(site: Site, shard: Shard, message: QueuedMessage, states: 
         )
         for state in states
     )
-    told: dict[str, object] = {"word": fates[0].word, "reason": fates[0].reason}
-    history = (Event(now, events.MESSAGE_HELD, told, tuple(fate.index for fate in fates)),)
+    fields: dict[str, object] = {"word": fates[0].word, "reason": fates[0].reason}
+    history = (Event(now, events.MESSAGE_HELD, fields, tuple(fate.index for fate in fates)),)
     await write(site, shard, Settlement(message.id, now, fates, history))
-    aside(site.log, "log", partial(site.log.warning, events.MESSAGE_HELD, message=message.id, **told))
+    aside(site.log, "log", partial(site.log.warning, events.MESSAGE_HELD, message=message.id, **fields))
 
 
 async def settle_bare(site: Site, shard: Shard, job: Job, result: DeliveryResult) -> None:
@@ -95,10 +95,10 @@ async def settle_bare(site: Site, shard: Shard, job: Job, result: DeliveryResult
     due = now + site.contract.configuration.server.limits.retry_min
     note = f"{Word.DEFECT}: this attempt could not be recorded in full; the log has the whole story"
     fates = tuple(
-        RecipientFate(one.index, State.QUEUED, note, due=due, word=Word.DEFECT)
-        if one.failure or result.notices  # its notice is lost: the item is found again
-        else RecipientFate(one.index, State.DELIVERED, f"{note}; the next hop said {one.reply.code}")
-        for one in result.recipients
+        RecipientFate(recipient.index, State.QUEUED, note, due=due, word=Word.DEFECT)
+        if recipient.failure or result.notices  # its notice is lost: the item is found again
+        else RecipientFate(recipient.index, State.DELIVERED, f"{note}; the next hop said {recipient.reply.code}")
+        for recipient in result.recipients
     )
     history = tuple(Event(now, _EVENTS[fate.state], {"reason": fate.reason}, (fate.index,)) for fate in fates)
     while True:
@@ -138,8 +138,8 @@ async def write(site: Site, shard: Shard, settlement: Settlement) -> None:
             await shard.store.settle(settlement)
             return
         except StorageError as error:
-            told = {"message": settlement.message_id, "error": str(error)}
-            aside(site.log, "log", partial(site.log.error, events.SETTLEMENT_NOT_STORED, **told))
+            fields = {"message": settlement.message_id, "error": str(error)}
+            aside(site.log, "log", partial(site.log.error, events.SETTLEMENT_NOT_STORED, **fields))
             await asyncio.sleep(_AGAIN_AFTER)
 
 
@@ -191,7 +191,7 @@ def _protection(
 ) -> dict[str, object]:
     """What S/MIME did, told of those of its recipients that share this fate."""
     shared = {fate.index for fate in fates}.intersection(places)
-    to = [str(job.message.envelope.recipients[place].mailbox) for place in sorted(shared)]
+    to = [str(job.message.envelope.recipients[index].mailbox) for index in sorted(shared)]
     return {"to": to, **done} if to else {}
 
 

@@ -98,13 +98,13 @@ def _scan(raw: bytes) -> HeaderBlock:
 
 
 def _signer(site: Site, domain: str, key: DkimKey) -> Signer:
-    found = site.keys.signing_key(key.key)
-    return Signer(domain, key.selector, found.algorithm, found.sign)
+    signing_key = site.keys.signing_key(key.key)
+    return Signer(domain, key.selector, signing_key.algorithm, signing_key.sign)
 
 
 async def _body_hash(content: Content, block: HeaderBlock) -> bytes:
     with readable(content, block) as readable_message:
         if content.path is None:
             return body_hashes(readable_message, (BODY,))[BODY].digest
-        found = await asyncio.get_running_loop().run_in_executor(None, body_hashes, readable_message, (BODY,))
-        return found[BODY].digest
+        hashes = await asyncio.get_running_loop().run_in_executor(None, body_hashes, readable_message, (BODY,))
+        return hashes[BODY].digest

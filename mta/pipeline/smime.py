@@ -82,13 +82,13 @@ def holds_large(job: Job, read: Sequence[Read]) -> bool:
 
 def _ours(site: Site, job: Job) -> dict[int, Domain]:
     """The recipients, by their places in the envelope, of domains of ours that know S/MIME."""
-    found: dict[int, Domain] = {}
+    domains: dict[int, Domain] = {}
     for state in job.recipients:
         mailbox = job.message.envelope.recipients[state.index].mailbox
         domain = site.contract.index.our_domain(mailbox.ascii_domain)
         if domain is not None and domain.smime is not None:
-            found[state.index] = domain
-    return found
+            domains[state.index] = domain
+    return domains
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,42 +113,44 @@ class _Reading:
         if not opened.encrypted:
             return (*parts, await self._part(letter, opened, list(self.ours)))
         for keys, places in await self._by_keys():
-            found = await self._completed(letter, keys, await self._opened(letter, keys, opened))
-            parts.append(await self._part(letter, found, places))
+            message = await self._completed(letter, keys, await self._opened(letter, keys, opened))
+            parts.append(await self._part(letter, message, places))
         return tuple(parts)
 
-    async def _opened(self, letter: _Letter, keys: tuple[DecryptionKey, ...], found: OpenedMessage) -> OpenedMessage:
+    async def _opened(self, letter: _Letter, keys: tuple[DecryptionKey, ...], message: OpenedMessage) -> OpenedMessage:
         """The message as these keys open it: those in files first, so that no token is waited for without need."""
         at_hand = tuple(each for each in keys if not getattr(each.key, "in_token", False))
         if at_hand:
-            found = await self.protector.in_thread(partial(open_message, letter.raw, at_hand, letter.block))
-        if len(at_hand) == len(keys) or found.fault is not Fault.LOCKED:
-            return found
+            message = await self.protector.in_thread(partial(open_message, letter.raw, at_hand, letter.block))
+        if len(at_hand) == len(keys) or message.fault is not Fault.LOCKED:
+            return message
         return await self.protector.with_token(partial(open_message, letter.raw, keys, letter.block))
 
-    async def _completed(self, letter: _Letter, keys: tuple[DecryptionKey, ...], found: OpenedMessage) -> OpenedMessage:
+    async def _completed(
+        self, letter: _Letter, keys: tuple[DecryptionKey, ...], message: OpenedMessage
+    ) -> OpenedMessage:
         """The same with the author's certificates out of the directory, where one did not travel along."""
         authors = letter.author.authors
-        if not lacks_signer(found) or letter.author.ambiguous or not authors:
-            return found
-        known = certificates_of(await self.site.directory.lookup(authors[0], thorough=True))
-        if not known:
-            return found
+        if not lacks_signer(message) or letter.author.ambiguous or not authors:
+            return message
+        certificates = certificates_of(await self.site.directory.lookup(authors[0], thorough=True))
+        if not certificates:
+            return message
         token = any(getattr(each.key, "in_token", False) for each in keys)
-        again = partial(open_message, letter.raw, keys, letter.block, known=known)
+        again = partial(open_message, letter.raw, keys, letter.block, known=certificates)
         return await (self.protector.with_token if token else self.protector.in_thread)(again)
 
     async def _by_keys(self) -> list[tuple[tuple[DecryptionKey, ...], list[int]]]:
         """The keys that are tried, each set with the recipients it is tried for."""
         groups: dict[tuple[bytes, ...], tuple[tuple[DecryptionKey, ...], list[int]]] = {}
-        for place, domain in self.ours.items():
+        for index, domain in self.ours.items():
             own: tuple[OwnCertificate, ...] = ()
             if domain.smime is not None and domain.smime.decrypt:
-                address = self.job.message.envelope.recipients[place].mailbox.key
+                address = self.job.message.envelope.recipients[index].mailbox.key
                 find = partial(self.site.key_ring.for_decrypting, domain.name, address)
                 own = await self.protector.in_thread(find)
             keys = tuple(DecryptionKey(each.certificate, each.key) for each in own)
-            groups.setdefault(tuple(each.certificate for each in own), (keys, []))[1].append(place)
+            groups.setdefault(tuple(each.certificate for each in own), (keys, []))[1].append(index)
         return list(groups.values())
 
     async def _part(self, letter: _Letter, opened: OpenedMessage, places: Sequence[int]) -> Read:

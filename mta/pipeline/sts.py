@@ -115,12 +115,12 @@ class Policies:
         now = self._ports.clock.monotonic()
         if self._silent.get(domain, 0.0) > now:
             return StsAnswer(detail="DNS did not answer a moment ago")
-        found = await self._asked(f"_mta-sts.{domain}")
-        if found.status is DnsStatus.TEMPORARY:
+        record = await self._asked(f"_mta-sts.{domain}")
+        if record.status is DnsStatus.TEMPORARY:
             _remember(self._silent, domain, self._ports.clock.monotonic() + SILENCE)
-            return StsAnswer(detail=found.detail)
+            return StsAnswer(detail=record.detail)
         try:
-            return StsAnswer(id=policy_id(found.records))
+            return StsAnswer(id=policy_id(record.records))
         except PolicyFault as fault:
             return StsAnswer(problem=TlsResult.STS_INVALID, detail=str(fault))
 

@@ -57,7 +57,7 @@ class Leaving:
 
     def together(self, results: Sequence[DeliveryResult]) -> DeliveryResult:
         """One result of what came of each part, in their order."""
-        broken = tuple(dict.fromkeys(one for part in self.parts for one in part.job.broken))
+        broken = tuple(dict.fromkeys(signature for part in self.parts for signature in part.job.broken))
         if len(results) == 1 and not self.refused and self.parts[0].detail is None:
             return replace(results[0], broken=broken) if broken else results[0]
         hosts: list[HostAttempt] = []
@@ -80,8 +80,8 @@ class Leaving:
         releases = [each.release for each in (self, more) if each.release is not None]
 
         def release() -> None:
-            for one in releases:
-                one()
+            for release in releases:
+                release()
 
         refused = (*self.refused, *more.refused)
         return Leaving((*self.parts, *parts), refused, release if releases else None)
@@ -193,7 +193,9 @@ class _Making:
 
     def refuse(self, failures: Mapping[int, Failure]) -> None:
         """These recipients get nothing."""
-        self.refused += [RecipientResult(place, one.reply, one, host=None) for place, one in failures.items()]
+        self.refused += [
+            RecipientResult(index, failure.reply, failure, host=None) for index, failure in failures.items()
+        ]
 
     def leaving(self) -> Leaving:
         """What is there so far."""
@@ -220,12 +222,12 @@ async def _opened(site: Site, protector: Protector, job: Job) -> Leaving:
 def _made_before(job: Job) -> tuple[list[Part], tuple[RecipientState, ...]]:
     """Recipients with a form of an earlier attempt under the same contract, by form; and the others."""
     wanted = fingerprint(job.connector.outbound.smime)
-    known = {form.number: form for form in job.message.forms if Protection.from_json(form.detail).contract == wanted}
+    forms = {form.number: form for form in job.message.forms if Protection.from_json(form.detail).contract == wanted}
     groups: dict[int, list[RecipientState]] = {}
     for state in job.recipients:
-        groups.setdefault(state.form if state.form in known else 0, []).append(state)
+        groups.setdefault(state.form if state.form in forms else 0, []).append(state)
     fresh = tuple(groups.pop(0, ()))
-    return [_again(job, known[number], tuple(states)) for number, states in groups.items()], fresh
+    return [_again(job, forms[number], tuple(states)) for number, states in groups.items()], fresh
 
 
 def _again(job: Job, form: Form, states: tuple[RecipientState, ...]) -> Part:

@@ -111,15 +111,17 @@ def _dkim(
     ]
     if any(outcome in strong for outcome in wanted):
         return None
-    seen = "; ".join(_in_words(outcome) for outcome in facts.dkim) or "the message is not signed"
+    signatures = "; ".join(_in_words(outcome) for outcome in facts.dkim) or "the message is not signed"
     if any(outcome.result is AuthResult.TEMPERROR for outcome in wanted):
-        return _Failed(Reason(Word.DKIM_UNKNOWN, seen), _TEMPORARY, temporary=True)
+        return _Failed(Reason(Word.DKIM_UNKNOWN, signatures), _TEMPORARY, temporary=True)
     if strong:
-        text = f"no signature of the author's domain ({author or 'which cannot be told'}): {seen}"
+        text = f"no signature of the author's domain ({author or 'which cannot be told'}): {signatures}"
         return _Failed(Reason(Word.DKIM_NOT_ALIGNED, text), _NO_ALIGNED)
     if passed:
-        return _Failed(Reason(Word.DKIM_WEAK, f"RSA of {demands.min_rsa_bits} bits is demanded: {seen}"), _WEAK_DKIM)
-    return _Failed(Reason(Word.DKIM, f"no signature verifies: {seen}"), _NO_DKIM)
+        return _Failed(
+            Reason(Word.DKIM_WEAK, f"RSA of {demands.min_rsa_bits} bits is demanded: {signatures}"), _WEAK_DKIM
+        )
+    return _Failed(Reason(Word.DKIM, f"no signature verifies: {signatures}"), _NO_DKIM)
 
 
 def aligned(index: ConnectorIndex, connector: Connector, signer: str, author: str) -> bool:

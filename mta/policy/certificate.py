@@ -72,8 +72,8 @@ def judge_certificate(
 ) -> tuple[Reason, ...]:
     """Every condition of `demand` that the peer's certificate fails at epoch second `now`; empty: all hold."""
     if tls is None or tls.leaf is None:
-        seen = "the session has no TLS" if tls is None else "the peer showed none"
-        return (Reason(Word.NO_CERTIFICATE, f"a certificate is demanded ({describe(demand)}), {seen}"),)
+        why = "the session has no TLS" if tls is None else "the peer showed none"
+        return (Reason(Word.NO_CERTIFICATE, f"a certificate is demanded ({describe(demand)}), {why}"),)
     faults: dict[str, Reason] = {}
     for reason in _faults(demand, tls, verifier, now):
         faults.setdefault(reason.word, reason)  # an expired leaf is told by its dates and by its path: once is enough
@@ -102,8 +102,8 @@ def _faults(demand: CertificateDemand, tls: TlsFacts, verifier: ChainVerifier, n
             Word.CERTIFICATE_NAME, f"expected {_any_of(demand.names)}, the certificate names {_names_of(leaf)}"
         )
     if demand.pins and not any(pin.matches(leaf) for pin in demand.pins):
-        seen = f"spki-sha256:{leaf.spki_sha256}, cert-sha256:{leaf.sha256}"
-        yield Reason(Word.CERTIFICATE_PIN, f"expected {_any_of(str(pin) for pin in demand.pins)}, seen {seen}")
+        shown = f"spki-sha256:{leaf.spki_sha256}, cert-sha256:{leaf.sha256}"
+        yield Reason(Word.CERTIFICATE_PIN, f"expected {_any_of(str(pin) for pin in demand.pins)}, seen {shown}")
     if demand.client_usage and not _allows_client(leaf):
         usages = ", ".join(leaf.key_usage_oids)
         yield Reason(Word.CERTIFICATE_EKU, f"expected extended key usage clientAuth, the certificate states {usages}")
@@ -146,11 +146,11 @@ def _untrusted(chain: tuple[CertificateFacts, ...], anchors: TrustAnchors, verdi
 
 
 def _revocation(wanted: Revocation, path: tuple[CertificateFacts, ...], staple: bytes, now: float) -> Iterator[Reason]:
-    for found in revocation(wanted, path, staple, now):
-        if found.state == RevocationState.REVOKED:
-            yield Reason(Word.CERTIFICATE_REVOKED, found.detail)
-        elif found.state == RevocationState.UNKNOWN and wanted.mode == HARD:
-            yield Reason(Word.REVOCATION_UNKNOWN, f"it must be known not to be revoked: {found.detail}")
+    for status in revocation(wanted, path, staple, now):
+        if status.state == RevocationState.REVOKED:
+            yield Reason(Word.CERTIFICATE_REVOKED, status.detail)
+        elif status.state == RevocationState.UNKNOWN and wanted.mode == HARD:
+            yield Reason(Word.REVOCATION_UNKNOWN, f"it must be known not to be revoked: {status.detail}")
 
 
 def revocation(
@@ -162,20 +162,20 @@ def revocation(
     """
     if wanted.mode == OFF:
         return ()
-    found = []
-    for place, (certificate, issuer) in enumerate(pairwise(path)):
-        known = [crl.status(wanted.lists, certificate, issuer, now)] if wanted.lists else []
-        if place == 0 and (staple or not known):
-            known.append(ocsp.status(staple, certificate, issuer, now))
-        found.append(_together(known, certificate))
-    return tuple(found)
+    statuses = []
+    for depth, (certificate, issuer) in enumerate(pairwise(path)):
+        answers = [crl.status(wanted.lists, certificate, issuer, now)] if wanted.lists else []
+        if depth == 0 and (staple or not answers):
+            answers.append(ocsp.status(staple, certificate, issuer, now))
+        statuses.append(_together(answers, certificate))
+    return tuple(statuses)
 
 
-def _together(known: list[RevocationStatus], certificate: CertificateFacts) -> RevocationStatus:
+def _together(answers: list[RevocationStatus], certificate: CertificateFacts) -> RevocationStatus:
     for state in (RevocationState.REVOKED, RevocationState.GOOD):
-        if said := next((status for status in known if status.state == state), None):
+        if said := next((status for status in answers if status.state == state), None):
             return said
-    details = [status.detail for status in known] or [f"nothing is known of {certificate.subject}"]
+    details = [status.detail for status in answers] or [f"nothing is known of {certificate.subject}"]
     return RevocationStatus(RevocationState.UNKNOWN, "; ".join(details))
 
 

@@ -69,12 +69,12 @@ def known_channels(reader: str, numbers: Mapping[str, str], phrase: str) -> froz
     return frozenset(number | ({Channel.PHRASE} if phrase.strip() else set()))
 
 
-def without_channel(label: Label, reader: str, known: Collection[Channel]) -> Failure | None:
+def without_channel(label: Label, reader: str, channels: Collection[Channel]) -> Failure | None:
     """Why a recipient could never open what this label demands: it is held until somebody has given what is missing.
 
-    `known`: of number and phrase, what we have for this reader. Apps and passkeys are set up by readers themselves.
+    `channels`: of number and phrase, what we have for this reader. Apps and passkeys are set up by readers themselves.
     """
-    if label.second_channel != DEMANDED or any(word in OWN or word in known for word in label.channels):
+    if label.second_channel != DEMANDED or any(word in OWN or word in channels for word in label.channels):
         return None
     lacking = " and ".join("telephone number" if word == Channel.SMS else "phrase" for word in label.channels)
     story = f"the label {label.id} demands {' or '.join(label.channels)}, and there is no {lacking} for {reader}"

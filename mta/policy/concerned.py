@@ -27,11 +27,11 @@ def concerned(index: ConnectorIndex, identity: Identity, governing: str, from_: 
     if not index.any_authentication:
         return ()
     names = [governing, *(claimant.name for claimant in _claimants(index, from_))]
-    known = index.configuration.connectors
-    found = tuple(known[name] for name in dict.fromkeys(names) if name in known)
+    connectors = index.configuration.connectors
+    partners = tuple(connectors[name] for name in dict.fromkeys(names) if name in connectors)
     if identity.relays:
-        found = tuple(connector for connector in found if connector.name == identity.connector.name)
-    return tuple(c for c in found if c.inbound.authentication.checked or c.inbound.header_from == "dkim")
+        partners = tuple(connector for connector in partners if connector.name == identity.connector.name)
+    return tuple(c for c in partners if c.inbound.authentication.checked or c.inbound.header_from == "dkim")
 
 
 def _claimants(index: ConnectorIndex, from_: FromField) -> list[Connector]:

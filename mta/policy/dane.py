@@ -67,8 +67,8 @@ class DaneFinding:
                 return f"the contract demands DANE, no TLSA record of {self.base} is usable: {'; '.join(self.unusable)}"
             case DaneState.USABLE:
                 return "the contract demands DANE, the MX records that name it are not signed"
-        seen = "has no TLSA records" if self.state is DaneState.NONE else "has no signed DNS records"
-        return f"the contract demands DANE, it {seen}"
+        lack = "has no TLSA records" if self.state is DaneState.NONE else "has no signed DNS records"
+        return f"the contract demands DANE, it {lack}"
 
 
 NOT_ASKED = DaneFinding(DaneState.OFF)
@@ -90,8 +90,8 @@ def judge_dane(demand: DaneDemand, tls: TlsFacts | None, verifier: ChainVerifier
     the chain must lead to the anchor, be valid now and name the host (§3.1.2).
     """
     if tls is None or tls.leaf is None:
-        seen = "the connection has no TLS" if tls is None else "the host showed no certificate"
-        return (Reason(Word.NO_CERTIFICATE, f"the TLSA records of {demand.base} demand one, {seen}"),)
+        why = "the connection has no TLS" if tls is None else "the host showed no certificate"
+        return (Reason(Word.NO_CERTIFICATE, f"the TLSA records of {demand.base} demand one, {why}"),)
     if end_entity(demand.records, tls.chain) is not None:
         return ()
     anchors = trust_anchors(demand.records, tls.chain)
@@ -110,5 +110,5 @@ def judge_dane(demand: DaneDemand, tls: TlsFacts | None, verifier: ChainVerifier
 
 def _mismatch(demand: DaneDemand, leaf: CertificateFacts) -> Reason:
     expected = " or ".join(words(record) for record in demand.records)
-    seen = f"certificate {leaf.sha256} with key {leaf.spki_sha256}"
-    return Reason(Word.CERTIFICATE_TLSA, f"no TLSA record of {demand.base} matches ({expected}), seen {seen}")
+    shown = f"certificate {leaf.sha256} with key {leaf.spki_sha256}"
+    return Reason(Word.CERTIFICATE_TLSA, f"no TLSA record of {demand.base} matches ({expected}), seen {shown}")

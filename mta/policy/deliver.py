@@ -51,7 +51,7 @@ class TlsRequirement:
     @property
     def word(self) -> str:
         """Compact, for log lines and evidence: `verified:mail.fabrikam.example`, `verified:dane=mx.b.example`."""
-        also = (f"{one}={self._about(one)}" for one in self.by)
+        also = (f"{source}={self._about(source)}" for source in self.by)
         expected = (*self.names, *(str(pin) for pin in self.pins), *also)
         text = f"{self.level.word}:{','.join(expected)}" if expected else self.level.word
         return f"{text},requiretls" if self.requiretls else text
@@ -66,8 +66,8 @@ class TlsRequirement:
         """Whether anything is demanded of the host's certificate."""
         return self.level >= TlsLevel.VERIFIED or self.dane is not None or self.webpki is not None
 
-    def _about(self, one: str) -> str:
-        if self.dane is not None and one.endswith("dane"):
+    def _about(self, source: str) -> str:
+        if self.dane is not None and source.endswith("dane"):
             return self.dane.base
         return ",".join(self.webpki.names) if self.webpki else ""
 
@@ -86,13 +86,17 @@ class TlsJudgement:
 
 
 def strictest(
-    outbound: Outbound, destination: Destination, host: HostPort, found: Findings = NOTHING_FOUND, wish: Wish = NO_WISH
+    outbound: Outbound,
+    destination: Destination,
+    host: HostPort,
+    findings: Findings = NOTHING_FOUND,
+    wish: Wish = NO_WISH,
 ) -> TlsRequirement | Failure:
     """What `host` must prove: connector, DANE, MTA-STS and the sender's wish together, or why it is not asked now."""
-    needed = unusable(outbound) or _strictest(outbound, destination, host, found, wish)
+    needed = unusable(outbound) or _strictest(outbound, destination, host, findings, wish)
     if outbound.audited is None or isinstance(needed, Failure):
         return needed
-    would = unusable(outbound.audited) or _strictest(outbound.audited, destination, host, found, wish)
+    would = unusable(outbound.audited) or _strictest(outbound.audited, destination, host, findings, wish)
     return replace(needed, would=would)
 
 
@@ -106,58 +110,58 @@ def unusable(outbound: Outbound) -> Failure | None:
 
 
 def _strictest(
-    outbound: Outbound, destination: Destination, host: HostPort, found: Findings, wish: Wish
+    outbound: Outbound, destination: Destination, host: HostPort, findings: Findings, wish: Wish
 ) -> TlsRequirement | Failure:
     tls = outbound.tls
     must = wish.required and tls.requiretls == "enforce"
     relaxed = wish.optional and not wish.required  # RFC 8689 §4.1: beside REQUIRETLS the field is ignored
-    own = requirement(outbound, destination, host, found.mx_secure)
-    dane = dane_says(tls.dane, found.dane.state, found.dane.named, relaxed)
-    sts = sts_says(tls.mta_sts, found.sts.state, relaxed)
+    own = requirement(outbound, destination, host, findings.mx_secure)
+    dane = dane_says(tls.dane, findings.dane.state, findings.dane.named, relaxed)
+    sts = sts_says(tls.mta_sts, findings.sts.state, relaxed)
     outcome = combine(tls.level, dane, sts, must)
     if outcome.waits_for:
-        return _waits(host, found, outcome.waits_for)
+        return _waits(host, findings, outcome.waits_for)
     if must and tls.level is TlsLevel.NONE:
         return _returned(Word.REQUIRETLS, f"the contract speaks no TLS with {host}")
-    if "proof" in outcome.parts and destination.kind == "mx" and not found.mx_secure:
+    if "proof" in outcome.parts and destination.kind == "mx" and not findings.mx_secure:
         text = f"nothing vouches for the name of {host}: neither signed MX records nor MTA-STS"
         return _returned(Word.REQUIRETLS, text)
-    if outcome == Outcome(own.level) and not must and found.sts.policy is None:
+    if outcome == Outcome(own.level) and not must and findings.sts.policy is None:
         return own  # nothing is added
-    return replace(_with(own, outcome, found, host), requiretls=must, published=_published(outcome, found))
+    return replace(_with(own, outcome, findings, host), requiretls=must, published=_published(outcome, findings))
 
 
-def _with(own: TlsRequirement, outcome: Outcome, found: Findings, host: HostPort) -> TlsRequirement:
+def _with(own: TlsRequirement, outcome: Outcome, findings: Findings, host: HostPort) -> TlsRequirement:
     """The connector's own requirement with what the others add."""
     dane = webpki = None
     sni = own.sni
     if outcome.parts & {"mta-sts", "proof"}:
-        anchors = found.sts.anchors if "mta-sts" in outcome.parts else None
+        anchors = findings.sts.anchors if "mta-sts" in outcome.parts else None
         # RFC 8461 §4.1, RFC 8689 §4.2.1: the certificate names the host that was looked up
         webpki, sni = CertificateDemand((host.host.lower(),), anchors or SYSTEM), _sni((), host)
     if outcome.parts & {"dane", "halfdane"}:
-        dane = DaneDemand(found.dane.base, found.dane.records, found.dane.names)
-        sni = found.dane.base  # RFC 7672 §8.1: SNI is the TLSA base domain
+        dane = DaneDemand(findings.dane.base, findings.dane.records, findings.dane.names)
+        sni = findings.dane.base  # RFC 7672 §8.1: SNI is the TLSA base domain
     by = tuple(part for part in ("dane", "halfdane", "mta-sts") if part in outcome.parts)
     return replace(own, level=outcome.level, dane=dane, webpki=webpki, sni=sni, by=by)
 
 
-def _published(outcome: Outcome, found: Findings) -> PublishedTls:
+def _published(outcome: Outcome, findings: Findings) -> PublishedTls:
     """The destination's own policy that applied, in the words of its reports (RFC 8460 §4.4)."""
     if outcome.parts & {"dane", "halfdane"}:
-        strings = tuple(f"{r.usage} {r.selector} {r.matching} {r.data.hex()}" for r in found.dane.records)
-        return PublishedTls("tlsa", strings, (found.dane.base,))
-    if found.sts.policy is not None and found.sts.policy.mode != NONE:
-        return PublishedTls("sts", found.sts.policy.lines, found.sts.policy.mx)
+        strings = tuple(f"{r.usage} {r.selector} {r.matching} {r.data.hex()}" for r in findings.dane.records)
+        return PublishedTls("tlsa", strings, (findings.dane.base,))
+    if findings.sts.policy is not None and findings.sts.policy.mode != NONE:
+        return PublishedTls("sts", findings.sts.policy.lines, findings.sts.policy.mx)
     return NOTHING_PUBLISHED
 
 
-def _waits(host: HostPort, found: Findings, whose: str) -> Failure:
+def _waits(host: HostPort, findings: Findings, whose: str) -> Failure:
     if whose == "dane":
         text = "the security of the host's DNS records could not be established"
-        return _wait(found.dane.word, f"{host}: {found.dane.story}", text)
+        return _wait(findings.dane.word, f"{host}: {findings.dane.story}", text)
     text = "the host is not one that the domain's policy allows"
-    return _wait(found.sts.word, f"{host}: {found.sts.story}", text)
+    return _wait(findings.sts.word, f"{host}: {findings.sts.story}", text)
 
 
 def _returned(word: Word, story: str) -> Failure:
@@ -228,15 +232,15 @@ def judge_tls(requirement: TlsRequirement, facts: TlsFacts | None, verifier: Cha
     if level.may_be_clear:
         return TlsJudgement(None, "tls=encrypted" if facts else "tls=none")
     reasons = _faults(requirement, facts, verifier, now)
-    known = _revocation(requirement, facts, verifier, now)
+    revoked = _revocation(requirement, facts, verifier, now)
     if not reasons:
-        return TlsJudgement(None, f"tls={requirement.verdict}", known)
+        return TlsJudgement(None, f"tls={requirement.verdict}", revoked)
     reached = "encrypted" if facts else "none"
     if any(reason.word is Word.TLS_VERSION for reason in reasons):
         reached = "outdated"
     story = "; ".join((reasons[0].text, *map(str, reasons[1:])))
     failure = _unmet(requirement, Reason(reasons[0].word, story), _PUBLIC[reasons[0].word])
-    return TlsJudgement(failure, f"tls={reached}!{requirement.verdict}", known)
+    return TlsJudgement(failure, f"tls={reached}!{requirement.verdict}", revoked)
 
 
 def _faults(

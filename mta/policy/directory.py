@@ -110,8 +110,8 @@ def _address(candidate: Candidate, mailbox: Mailbox, person: PersonFacts) -> Ite
     else:
         wanted = {mailbox.key, *filter(None, map(address_key, candidate.aliases))}
     if named.isdisjoint(wanted):
-        seen = ", ".join((*person.emails, *person.dns_names)[:5]) or "nobody"
-        yield Reason(Word.WRONG_ADDRESS, f"it names {seen}, not {' or '.join(sorted(wanted)[:5])}")
+        names = ", ".join((*person.emails, *person.dns_names)[:5]) or "nobody"
+        yield Reason(Word.WRONG_ADDRESS, f"it names {names}, not {' or '.join(sorted(wanted)[:5])}")
 
 
 def address_key(text: str) -> str:
@@ -193,14 +193,14 @@ def trusted(
 
 def best(judged: Iterable[Judged]) -> Judged | None:
     """The certificate to use: rung, then source, then the address' own before its domain's, then the newest."""
-    fitting = [one for one in judged if one.fits]
-    return min(fitting, key=lambda one: one.key) if fitting else None
+    fitting = [candidate for candidate in judged if candidate.fits]
+    return min(fitting, key=lambda candidate: candidate.key) if fitting else None
 
 
 def certificates_of(answer: DirectoryAnswer) -> tuple[bytes, ...]:
     """All that was found for a mailbox (DER), whatever it is good for: a signer's may be among them. Bounded."""
-    found = (*((answer.chosen,) if answer.chosen else ()), *(candidate for candidate, _ in answer.others))
-    return tuple(dict.fromkeys(candidate.der for candidate in found))[:MOST_KNOWN]
+    candidates = (*((answer.chosen,) if answer.chosen else ()), *(candidate for candidate, _ in answer.others))
+    return tuple(dict.fromkeys(candidate.der for candidate in candidates))[:MOST_KNOWN]
 
 
 def beaten(chosen: Judged, rung: TrustRung, order: int) -> bool:
@@ -214,21 +214,21 @@ def could_reach(candidate: Candidate) -> TrustRung:
     return candidate.rung if candidate.rung is TrustRung.HARVESTED else max(candidate.rung, TrustRung.ANCHORED)
 
 
-def why_not(one: Judged, chosen: Judged | None) -> str:
+def why_not(judged: Judged, chosen: Judged | None) -> str:
     """One line for a person: why this candidate was not chosen."""
-    if one.reasons:
-        return "; ".join(map(str, one.reasons))
-    if chosen is None or chosen.rung is None or one.rung is None:
+    if judged.reasons:
+        return "; ".join(map(str, judged.reasons))
+    if chosen is None or chosen.rung is None or judged.rung is None:
         return "unknown: see what is temporary"
-    if one.candidate.der == chosen.candidate.der:
+    if judged.candidate.der == chosen.candidate.der:
         return f"the same certificate was found by {chosen.candidate.source}"
-    if one.rung < chosen.rung:
-        return f"{one.rung.word} is a lower rung than {chosen.rung.word}"
-    if one.order > chosen.order:
-        return f"{chosen.candidate.source} stands before {one.candidate.source}"
-    if one.candidate.is_for_domain and not chosen.candidate.is_for_domain:
+    if judged.rung < chosen.rung:
+        return f"{judged.rung.word} is a lower rung than {chosen.rung.word}"
+    if judged.order > chosen.order:
+        return f"{chosen.candidate.source} stands before {judged.candidate.source}"
+    if judged.candidate.is_for_domain and not chosen.candidate.is_for_domain:
         return "the address has a certificate of its own"
-    return f"it began on {_day(one.begins)}, before the one that was chosen ({_day(chosen.begins)})"
+    return f"it began on {_day(judged.begins)}, before the one that was chosen ({_day(chosen.begins)})"
 
 
 def begins(candidate: Candidate) -> float:

@@ -42,10 +42,10 @@ def wish_of(envelope: Envelope) -> Wish:
     return Wish(envelope.tls == "required" and envelope.sender is not None, envelope.tls == "optional")
 
 
-def published(found: Findings) -> Published | None:
+def published(findings: Findings) -> Published | None:
     """The findings as they are kept with an attempt; None where nothing was asked."""
-    dane = None if found.dane.state is DaneState.OFF else _dane(found.dane)
-    sts = None if found.sts.state is StsState.OFF else _sts(found.sts)
+    dane = None if findings.dane.state is DaneState.OFF else _dane(findings.dane)
+    sts = None if findings.sts.state is StsState.OFF else _sts(findings.sts)
     return None if dane is None and sts is None else Published(dane, sts)
 
 
@@ -72,26 +72,26 @@ _REFUSED = {
 
 
 def troubles(
-    destination: Destination, host: HostPort, found: Findings, refused: Failure | None
+    destination: Destination, host: HostPort, findings: Findings, refused: Failure | None
 ) -> tuple[TlsReportFacts, ...]:
     """What a report says of a policy that could not be had, or that kept us from asking the host."""
     if destination.kind != "mx":
         return ()
-    told = []
+    problems = []
     word = refused.word if refused else None
     if word in _REFUSED:
-        told.append((*_REFUSED[word], word))
-    if found.dane.state is DaneState.UNUSABLE and word is not Word.DANE_UNUSABLE:
-        told.append(("tlsa", TlsResult.TLSA_INVALID, Word.DANE_UNUSABLE))
-    if found.sts.problem:
-        told.append(("sts", found.sts.problem, Word.STS_POLICY))
-    return tuple(_facts(destination, host, found, *each) for each in told)
+        problems.append((*_REFUSED[word], word))
+    if findings.dane.state is DaneState.UNUSABLE and word is not Word.DANE_UNUSABLE:
+        problems.append(("tlsa", TlsResult.TLSA_INVALID, Word.DANE_UNUSABLE))
+    if findings.sts.problem:
+        problems.append(("sts", findings.sts.problem, Word.STS_POLICY))
+    return tuple(_facts(destination, host, findings, *each) for each in problems)
 
 
 def _facts(
-    destination: Destination, host: HostPort, found: Findings, kind: str, result: str, word: str
+    destination: Destination, host: HostPort, findings: Findings, kind: str, result: str, word: str
 ) -> TlsReportFacts:
-    policy = found.sts.policy if kind == "sts" else None
+    policy = findings.sts.policy if kind == "sts" else None
     return TlsReportFacts(
         policy_type=kind,
         policy_domain=destination.name,

@@ -76,7 +76,7 @@ def explain(index: ConnectorIndex, question: Question, verifier: ChainVerifier, 
     losers = _inbound_losers(index, question, chosen.connector, verifier, now)
     return {
         "inbound": _inbound(decisions, chosen)
-        | ({"foreign": [asdict(one) for one in question.foreign]} if question.foreign else {})
+        | ({"foreign": [asdict(part) for part in question.foreign]} if question.foreign else {})
         | {"authentication": _authentication(question), "losers": [_loser(*pair) for pair in losers]},
         "recipients": [_recipient(index, identity, mailbox) for mailbox in question.recipients],
     }
@@ -98,12 +98,12 @@ def _inbound_decisions(
     mail = judge_mail(index, facts, identity, question.sender, verifier, now)
     if question.from_field is None:
         return (mail,)
-    author, seen = question.from_field, question.seen
+    author, judgements = question.from_field, question.seen
     header = judge_header_from(index, facts, identity, mail, author, verifier, now)
-    if seen and not header.accepted:
-        header = accept_for_author(index, header, seen[0].facts, author)
-    if seen and header.accepted:
-        header = judge_all(index, [(one.connector, one.facts) for one in seen], author, header)
+    if judgements and not header.accepted:
+        header = accept_for_author(index, header, judgements[0].facts, author)
+    if judgements and header.accepted:
+        header = judge_all(index, [(judgement.connector, judgement.facts) for judgement in judgements], author, header)
     if protection := index.configuration.protection:
         header = judge_foreign(header, question.foreign, protection.foreign)
     return (mail, header)
@@ -235,9 +235,9 @@ def _outbound_losers(index: ConnectorIndex, mailbox: Mailbox, route: Route) -> I
 # --- S/MIME ------------------------------------------------------------------------------------------------------
 
 
-def copy_document(smime: Smime, found: Found, author: Author, answer: DirectoryAnswer | None) -> dict[str, Any]:
+def copy_document(smime: Smime, claim: Found, author: Author, answer: DirectoryAnswer | None) -> dict[str, Any]:
     """How the copy of a recipient would leave; decided by what decides live mail."""
-    copy = copy_for(smime, found, author, answer)
+    copy = copy_for(smime, claim, author, answer)
     if isinstance(copy, Failure):
         end = "held" if copy.scope is Scope.CONTRACT else "refused" if copy.permanent else "waits"
         return {"decision": end, "reason": copy.reason, "reply": str(copy.reply), "signs": False}
@@ -259,5 +259,7 @@ def _reply(decision: Decision) -> str | None:
 
 def _reasons(*decisions: Decision) -> list[str]:
     """Every reason once, those of what an audit would have decided included."""
-    told = (one for decision in decisions for one in (decision, decision.would) if one is not None)
-    return list(dict.fromkeys(str(reason) for one in told for reason in one.reasons))
+    alternatives = (
+        alternative for decision in decisions for alternative in (decision, decision.would) if alternative is not None
+    )
+    return list(dict.fromkeys(str(reason) for decision in alternatives for reason in decision.reasons))

@@ -12,13 +12,13 @@ from mta.policy.decision import Decision, Reason, Verdict
 PASS, HOLD, REFUSE = "pass", "hold", "refuse"
 
 
-def judge_foreign(decision: Decision, found: tuple[Foreign, ...], wish: str) -> Decision:
+def judge_foreign(decision: Decision, parts: tuple[Foreign, ...], wish: str) -> Decision:
     """The decision on a message with these parts under `protection.foreign`; one that refuses already stays."""
-    if not found or wish == PASS or decision.verdict in (Verdict.REFUSE, Verdict.DEFER):
+    if not parts or wish == PASS or decision.verdict in (Verdict.REFUSE, Verdict.DEFER):
         return decision
     reasons = (
         *decision.reasons,
-        Reason(Word.FOREIGN_PROTECTION, f"nobody here can look into it: {'; '.join(map(str, found[:10]))}"),
+        Reason(Word.FOREIGN_PROTECTION, f"nobody here can look into it: {'; '.join(map(str, parts[:10]))}"),
     )
     if wish == HOLD:
         return replace(decision, verdict=Verdict.HOLD, reasons=reasons)

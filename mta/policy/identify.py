@@ -71,10 +71,10 @@ def session(index: ConnectorIndex, facts: SessionFacts, verifier: ChainVerifier,
 def _candidates(index: ConnectorIndex, facts: SessionFacts) -> Iterator[Connector]:
     leaf = facts.tls.leaf if facts.tls else None
     by_certificate = index.by_certificate(leaf) if leaf else ()
-    seen: set[str] = set()
+    names: set[str] = set()
     for connector in (*by_certificate, *index.by_network(facts.client_ip)):
-        if connector.name not in seen and can_identify(connector):
-            seen.add(connector.name)
+        if connector.name not in names and can_identify(connector):
+            names.add(connector.name)
             yield connector
 
 
@@ -138,8 +138,8 @@ def _judge_network(inbound: Inbound, facts: SessionFacts) -> tuple[Reason, ...]:
     address = facts.client_ip
     if not inbound.networks or any(address in network for network in inbound.networks):
         return ()
-    known = ", ".join(str(network) for network in inbound.networks)
-    return (Reason(Word.NETWORK, f"{address} is in none of {known}"),)
+    networks = ", ".join(str(network) for network in inbound.networks)
+    return (Reason(Word.NETWORK, f"{address} is in none of {networks}"),)
 
 
 def _demand(wanted: ClientCertificate) -> CertificateDemand:

@@ -244,7 +244,7 @@ def _returned(occasion: Occasion, kind: str) -> str:
 def _reported(occasion: Occasion, kind: str, fate: RecipientFate, server: Server) -> ReportedRecipient:
     recipient = occasion.message.envelope.recipients[fate.index]
     outcome = _outcome(occasion.result, fate.index)
-    place = peer_of(occasion.result, outcome) if outcome else None
+    host = peer_of(occasion.result, outcome) if outcome else None
     status = _status(kind, fate, _last_reply(outcome))
     code, text = _diagnostic(outcome)
     return ReportedRecipient(
@@ -254,10 +254,10 @@ def _reported(occasion: Occasion, kind: str, fate: RecipientFate, server: Server
         explanation=fate.reason or (explain(occasion.result, outcome) if outcome else ""),
         advice="" if kind in (Kind.RELAYED, Kind.DOUBLE_BOUNCE) else _advice(status, _last_reply(outcome)),
         original=recipient.orcpt,
-        remote=place.host if place else "",
+        remote=host.host if host else "",
         diagnostic=text,
         diagnostic_type=code,
-        tls=_tls_line(place) if place else "",
+        tls=_tls_line(host) if host else "",
         last_attempt=occasion.now,
         retry_until=max(occasion.message.received + lifetime_of(occasion.message, server.limits), fate.due),
     )
@@ -296,28 +296,28 @@ def _advice(status: str, reply: Reply) -> str:
     return next((text for beginning, text in _ADVICE if status.startswith(beginning)), "")
 
 
-def _tls_line(place: HostAttempt) -> str:
+def _tls_line(host: HostAttempt) -> str:
     """The evidence of the hop in one line: what was demanded, what was seen, how it was judged."""
-    seen = f"TLS {place.tls.version} with {place.tls.cipher}" if place.tls else ""
-    demanded = f"demanded {place.requirement}" if place.requirement else ""
-    return "; ".join(part for part in (seen, _shown(place), _published(place), demanded, place.verdict) if part)
+    handshake = f"TLS {host.tls.version} with {host.tls.cipher}" if host.tls else ""
+    demanded = f"demanded {host.requirement}" if host.requirement else ""
+    return "; ".join(part for part in (handshake, _shown(host), _published(host), demanded, host.verdict) if part)
 
 
-def _published(place: HostAttempt) -> str:
+def _published(host: HostAttempt) -> str:
     """What the host's domain, and the recipient's, had published about its TLS."""
-    published = place.published
+    published = host.published
     if published is None:
         return ""
     states = (("DANE", published.dane), ("MTA-STS", published.sts))
     return f"published: {', '.join(f'{name} {policy.state}' for name, policy in states if policy)}"
 
 
-def _shown(place: HostAttempt) -> str:
+def _shown(host: HostAttempt) -> str:
     """The certificate of the host: whose, by whom, until when."""
-    leaf = place.tls.leaf if place.tls else None
+    leaf = host.tls.leaf if host.tls else None
     if leaf is None:
         return ""
     until = datetime.fromtimestamp(leaf.not_after, UTC).strftime("%Y-%m-%d")
     names = ", ".join((*leaf.dns_names, *leaf.ip_addresses)[:_NAMES_TOLD]) or "nobody"
-    revocation = f", {place.revocation}" if place.revocation else ""
+    revocation = f", {host.revocation}" if host.revocation else ""
     return f"certificate {leaf.subject} for {names}, issued by {leaf.issuer}, valid until {until}{revocation}"

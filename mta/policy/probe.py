@@ -40,8 +40,10 @@ def targets(index: ConnectorIndex, word: str) -> tuple[Target, ...]:
 
 def all_targets(index: ConnectorIndex) -> tuple[Target, ...]:
     """Those of every connector, but of `default` only what our own domains use: everyone else is no partner."""
-    known = index.configuration
-    return tuple(way for name in known.connectors for way in _of_connector(known, known.connectors[name]))
+    configuration = index.configuration
+    return tuple(
+        way for name in configuration.connectors for way in _of_connector(configuration, configuration.connectors[name])
+    )
 
 
 def target_of(index: ConnectorIndex, domain: str) -> Target:
@@ -51,7 +53,7 @@ def target_of(index: ConnectorIndex, domain: str) -> Target:
     return Target(replace(route.connector, outbound=outbound), destination(outbound, route.own, domain), domain)
 
 
-def _of_connector(known: Configuration, connector: Connector) -> Iterator[Target]:
+def _of_connector(configuration: Configuration, connector: Connector) -> Iterator[Target]:
     outbound = connector.outbound
     exact = [domain for domain in connector.domains if not domain.startswith("*.")]
     if connector.own_outbound and connector.name != DEFAULT:
@@ -60,7 +62,7 @@ def _of_connector(known: Configuration, connector: Connector) -> Iterator[Target
             yield Target(connector, destination(outbound, None, domain), domain)
         else:
             yield from (Target(connector, destination(outbound, None, domain), domain) for domain in exact)
-    for own in known.domains.values():
+    for own in configuration.domains.values():
         if own.connector == connector.name:
             yield Target(connector, destination(outbound, own, own.name), own.name)
 
@@ -83,7 +85,7 @@ class Look:
 def look(attempt: HostAttempt, extensions: tuple[str, ...], now: float) -> Look:
     """The facts of one host. A root that is sent along counts for nothing: nobody needs it."""
     chain = attempt.tls.chain if attempt.tls else ()
-    counting = [each for place, each in enumerate(chain) if place == 0 or each.subject != each.issuer]
+    counting = [each for depth, each in enumerate(chain) if depth == 0 or each.subject != each.issuer]
     first = min(counting, key=lambda each: each.not_after, default=None)
     left = int((first.not_after - now) // DAY) if first else 0
     return Look(attempt, extensions, first, left)
@@ -148,12 +150,12 @@ def _familiar(before: Seen | None, look: Look) -> tuple[bool, bool]:
     return (leaf.sha256 == before.sha256, leaf.spki_sha256 == before.spki_sha256)
 
 
-def remember(before: Seen | None, found: Look, now: float) -> Seen:
+def remember(before: Seen | None, latest: Look, now: float) -> Seen:
     """What is to be kept of a look; the certificate last seen stays where none was shown."""
-    failure = found.attempt.failure
+    failure = latest.attempt.failure
     word, reason = (failure.word, failure.reason) if failure else ("", "")
     kept = replace(before or Seen(), at=now, ok=failure is None, word=word, reason=reason)
-    leaf = found.attempt.tls.leaf if found.attempt.tls else None
+    leaf = latest.attempt.tls.leaf if latest.attempt.tls else None
     if leaf is None:
         return kept
     return replace(
@@ -163,7 +165,7 @@ def remember(before: Seen | None, found: Look, now: float) -> Seen:
         names=(*leaf.dns_names, *leaf.ip_addresses),
         sha256=leaf.sha256,
         spki_sha256=leaf.spki_sha256,
-        not_after=found.expires.not_after if found.expires else leaf.not_after,
+        not_after=latest.expires.not_after if latest.expires else leaf.not_after,
     )
 
 
@@ -172,12 +174,12 @@ def alarms(where: str, before: Seen | None, after: Seen, now: float, warn: float
 
     A condition that lasts is told once, and again only after it was over.
     """
-    told = before.told if before else ()
+    conditions = before.told if before else ()
     lasting = {f"{word}:{about}": Alarm(word, where, text) for word, about, text in _conditions(after, now, warn)}
-    found = [alarm for key, alarm in lasting.items() if key not in told]
+    fresh = [alarm for key, alarm in lasting.items() if key not in conditions]
     if before and before.sha256 and before.sha256 != after.sha256:
-        found.extend(Alarm(word, where, text) for word, text in _changes(before, after))
-    return replace(after, told=tuple(lasting)), tuple(found)
+        fresh.extend(Alarm(word, where, text) for word, text in _changes(before, after))
+    return replace(after, told=tuple(lasting)), tuple(fresh)
 
 
 def unreachable(failure: Failure) -> Look:
@@ -193,7 +195,7 @@ def own_alarms(
     `ends` are a key, where it is named, what it is, and when it ends. A revocation list is meant to end soon and be
     followed by the next, so it counts when it has ended.
     """
-    before, lasting, found = set(told), [], []
+    before, lasting, fresh = set(told), [], []
     for key, where, what, not_after in ends:
         if not_after - now >= (0 if what.endswith("(crl)") else warn):
             continue
@@ -201,19 +203,19 @@ def own_alarms(
         if key not in before:
             days = int((not_after - now) // DAY)
             text = f"{what} ends in {days} days" if days >= 0 else f"{what} has ended"
-            found.append(Alarm(OWN, where, text))
+            fresh.append(Alarm(OWN, where, text))
             before.add(key)
-    return tuple(dict.fromkeys(lasting)), tuple(found)
+    return tuple(dict.fromkeys(lasting)), tuple(fresh)
 
 
-def _conditions(seen: Seen, now: float, warn: float) -> Iterator[tuple[str, str, str]]:
+def _conditions(host: Seen, now: float, warn: float) -> Iterator[tuple[str, str, str]]:
     """The alarm's word, what it is about, and the story."""
-    if not seen.ok:
-        yield FAILED, seen.word, f"mail would wait: {seen.reason}"
-    if seen.not_after and seen.not_after - now < warn:
-        days = int((seen.not_after - now) // DAY)
-        text = f"{seen.subject} of {seen.issuer} expires in {days} days" if days >= 0 else f"{seen.subject} has expired"
-        yield EXPIRES, seen.sha256, text
+    if not host.ok:
+        yield FAILED, host.word, f"mail would wait: {host.reason}"
+    if host.not_after and host.not_after - now < warn:
+        days = int((host.not_after - now) // DAY)
+        text = f"{host.subject} of {host.issuer} expires in {days} days" if days >= 0 else f"{host.subject} has expired"
+        yield EXPIRES, host.sha256, text
 
 
 def _changes(before: Seen, after: Seen) -> Iterator[tuple[str, str]]:

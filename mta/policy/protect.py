@@ -101,30 +101,32 @@ def wanted(outbound: Outbound, triggers: Iterable[Trigger], marks: Marks, *, our
 
 def matches(trigger: Trigger, marks: Marks) -> str:
     """Why a message bears this mark: all that is set of it holds; empty if it does not."""
-    found: list[str] = []
+    grounds: list[str] = []
     if trigger.subject:
         if trigger.subject.lower() not in marks.subject.lower():
             return ""
-        found.append(f"subject tag {trigger.subject}")
+        grounds.append(f"subject tag {trigger.subject}")
     for name, value in trigger.header:
         if value.lower() not in (each.strip().lower() for each in marks.fields.get(name, ())):
             return ""
-        found.append(f"header {name}: {value}")
+        grounds.append(f"header {name}: {value}")
     if trigger.sensitivity:
         if trigger.sensitivity.lower() not in (each.strip().lower() for each in marks.fields.get("sensitivity", ())):
             return ""
-        found.append(f"sensitivity {trigger.sensitivity}")
+        grounds.append(f"sensitivity {trigger.sensitivity}")
     if trigger.size is not None:
         if marks.size < trigger.size:
             return ""
-        found.append(f"size {marks.size} >= {trigger.size}")
+        grounds.append(f"size {marks.size} >= {trigger.size}")
     read = f"{marks.subject}\n{marks.text}"
     for name, pattern in (("a word", _words(trigger.words)), ("the pattern", trigger.pattern)):
         if pattern is not None:
             if pattern.search(read) is None:
                 return ""
-            found.append(f"{name} of the list in subject or text" if name == "a word" else f"{name} {pattern.pattern}")
-    return "trigger: " + " and ".join(found) if found else ""
+            grounds.append(
+                f"{name} of the list in subject or text" if name == "a word" else f"{name} {pattern.pattern}"
+            )
+    return "trigger: " + " and ".join(grounds) if grounds else ""
 
 
 @lru_cache(256)
@@ -165,8 +167,8 @@ def way_of(outbound: Outbound, wish: Wish, copy: Copy | Failure | None) -> Way:
         return Way(SMIME, copy.note)  # encrypted by its author
     if isinstance(copy, Failure) and not to_portal(copy):
         return Way(NONE, copy.reason)
-    found = copy.story if isinstance(copy, Failure) else no_smime
-    return Way(PORTAL, wish.why, ((SMIME, found or "nothing is encrypted"), (TLS, _no_line(outbound, wish))))
+    why_not = copy.story if isinstance(copy, Failure) else no_smime
+    return Way(PORTAL, wish.why, ((SMIME, why_not or "nothing is encrypted"), (TLS, _no_line(outbound, wish))))
 
 
 def _no_line(outbound: Outbound, wish: Wish) -> str:
@@ -180,7 +182,7 @@ def _no_line(outbound: Outbound, wish: Wish) -> str:
 
 def refused_reader(label: Label, reader: str, ours: frozenset[str]) -> Failure | None:
     """Why a recipient gets no grant under this label: it is held, until a person has looked. None: it gets one."""
-    if any(one == RECIPIENTS or is_meant(one, reader, ours) for one in label.readers):
+    if any(allowed == RECIPIENTS or is_meant(allowed, reader, ours) for allowed in label.readers):
         return None
     story = f"the label {label.id} is for {', '.join(label.readers)}, not for {reader}"
     reply = Reply(450, "4.7.1", ("Held: the label does not permit this reader",))

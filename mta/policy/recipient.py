@@ -33,18 +33,18 @@ class RecipientDecision:
 
 
 def judge_recipient(
-    index: ConnectorIndex, identity: Identity, recipient: Mailbox, known: bool | None
+    index: ConnectorIndex, identity: Identity, recipient: Mailbox, exists: bool | None
 ) -> RecipientDecision:
     """RCPT TO: our own domains take their recipients, anyone else's only from a peer that may relay.
 
-    `known` is what a call-out said of the recipient; None if it has not been asked.
+    `exists` is what a call-out said of the recipient; None if it has not been asked.
     """
-    mailbox, appointed = _resolve_postmaster(index, recipient, known)
+    mailbox, appointed = _resolve_postmaster(index, recipient, exists)
     route = choose(index, mailbox)
     if appointed:
         return RecipientDecision(_taken(identity, Word.POSTMASTER, f"goes to {mailbox}"), mailbox, route, route.own)
     if route.own:
-        return _judge_own(identity, route, mailbox, known)
+        return _judge_own(identity, route, mailbox, exists)
     effective = _judge_relay(identity, mailbox)
     if identity.audited:
         effective = with_audit(effective, _judge_relay(identity.enforced, mailbox))
@@ -75,7 +75,7 @@ def mailbox_exists(reply: Reply) -> bool | None:
     return False if missing else None
 
 
-def _resolve_postmaster(index: ConnectorIndex, recipient: Mailbox, known: bool | None) -> tuple[Mailbox, bool]:
+def _resolve_postmaster(index: ConnectorIndex, recipient: Mailbox, exists: bool | None) -> tuple[Mailbox, bool]:
     """Whose mailbox is meant, and whether it is the administrator's, who is always taken."""
     # RFC 5321 §4.5.1: postmaster is always accepted, in any case of letters, also without a domain.
     if recipient.name != "postmaster":
@@ -84,7 +84,7 @@ def _resolve_postmaster(index: ConnectorIndex, recipient: Mailbox, known: bool |
     appointed = parse_mailbox(configuration.server.postmaster)
     ours = recipient.ascii_domain in _our_names(configuration)
     own = index.our_domain(recipient.ascii_domain)
-    missing = own is not None and _exists(own, recipient, known) is False
+    missing = own is not None and _exists(own, recipient, exists) is False
     if ours or missing:
         return appointed, True
     return recipient, False
@@ -98,12 +98,12 @@ def _our_names(configuration: Configuration) -> tuple[str, ...]:
     return ("", *unclaimed)
 
 
-def _exists(own: Domain, recipient: Mailbox, known: bool | None) -> bool | None:
+def _exists(own: Domain, recipient: Mailbox, exists: bool | None) -> bool | None:
     """Whether the domain has this recipient; None: only a call-out can tell."""
     if own.recipients == ANY_RECIPIENT:
         return True
     if own.recipients == VERIFY_RECIPIENT:
-        return known
+        return exists
     return recipient.key in own.recipients
 
 

@@ -41,8 +41,8 @@ class RecordedVerifier:
         if anchors.is_system:
             self.guessed = True
             return PathVerdict(path=tuple(chain))
-        known = self._subjects_of(anchors)
-        if any(one.issuer in known or one.subject in known for one in chain):
+        subjects = self._subjects_of(anchors)
+        if any(certificate.issuer in subjects or certificate.subject in subjects for certificate in chain):
             return PathVerdict(path=tuple(chain))
         return PathVerdict(
             PathFault.UNTRUSTED, f"no certificate of the chain was issued in the name of a CA of {anchors.path}"
@@ -50,8 +50,8 @@ class RecordedVerifier:
 
     def _subjects_of(self, anchors: TrustAnchors) -> frozenset[str]:
         if anchors.digest not in self._subjects:
-            found = frozenset(certificate_facts(der).subject for der in anchors.certificates)
-            self._subjects[anchors.digest] = found
+            subjects = frozenset(certificate_facts(der).subject for der in anchors.certificates)
+            self._subjects[anchors.digest] = subjects
         return self._subjects[anchors.digest]
 
 

@@ -38,18 +38,18 @@ def replay(index: ConnectorIndex, message: Mapping[str, Any]) -> dict[str, Any] 
     if facts is None:
         return None
     verifier, at = RecordedVerifier(), float(message["received"])
-    recipients = [(told, found) for told in message["recipients"] if (found := mailbox(told["address"]))]
+    recipients = [(recipient, found) for recipient in message["recipients"] if (found := mailbox(recipient["address"]))]
     question = Question(facts, mailbox(message["sender"]), tuple(box for _, box in recipients), author(accepted))
     wanting = whose(index, question, verifier, at)
     judged = authentication(accepted)
-    seen = tuple(Seen(connector, judged) for connector in wanting) if judged else ()
-    question = Question(question.facts, question.sender, question.recipients, question.from_field, seen)
+    judgements = tuple(Seen(connector, judged) for connector in wanting) if judged else ()
+    question = Question(question.facts, question.sender, question.recipients, question.from_field, judgements)
     document = explain(index, question, verifier, at)
     doubt = _doubt(index, question, unjudged=bool(wanting) and not judged, guessed=verifier.guessed)
     inbound = _inbound(document["inbound"], doubt)
     parts = [
-        _recipient(index, told, box, part, message["events"])
-        for (told, box), part in zip(recipients, document["recipients"], strict=True)
+        _recipient(index, recipient, box, part, message["events"])
+        for (recipient, box), part in zip(recipients, document["recipients"], strict=True)
     ]
     return {
         "id": message["id"],
@@ -83,26 +83,26 @@ def _doubt(index: ConnectorIndex, question: Question, *, unjudged: bool, guessed
     return ""
 
 
-def _inbound(told: Mapping[str, Any], doubt: str) -> _Answer:
-    enforced = told["would"] or told["decision"]  # what the contract says once it is enforced
+def _inbound(explained: Mapping[str, Any], doubt: str) -> _Answer:
+    enforced = explained["would"] or explained["decision"]  # what the contract says once it is enforced
     if enforced != Verdict.ACCEPT:
-        return _Answer(WORSE, tuple(told["reasons"]))
+        return _Answer(WORSE, tuple(explained["reasons"]))
     return _Answer(UNKNOWN, (doubt,)) if doubt else _Answer(SAME)
 
 
 def _recipient(
-    index: ConnectorIndex, told: Mapping[str, Any], box: Mailbox, part: Mapping[str, Any], events: list[Any]
+    index: ConnectorIndex, recipient: Mapping[str, Any], box: Mailbox, part: Mapping[str, Any], events: list[Any]
 ) -> dict[str, Any]:
     document = {
-        "address": told["address"],
-        "connector": {"was": told["connector"], "now": part["connector"]},
+        "address": recipient["address"],
+        "connector": {"was": recipient["connector"], "now": part["connector"]},
         "level": part["tls"]["level"],
     }
     decision = part["would"] or part["decision"]
     if decision != Verdict.ACCEPT:
         return document | {"outcome": WORSE, "reasons": list(part["reasons"])}
-    answer = _delivery(index, box, str(told["address"]), events)
-    if answer.outcome == SAME and told["connector"] != part["connector"]:
+    answer = _delivery(index, box, str(recipient["address"]), events)
+    if answer.outcome == SAME and recipient["connector"] != part["connector"]:
         answer = _Answer(OTHER)
     return document | {"outcome": answer.outcome, "reasons": list(answer.reasons)}
 

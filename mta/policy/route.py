@@ -93,10 +93,10 @@ def after_reload(configuration: Configuration, connector_name: str) -> Connector
 
 def connector_now(configuration: Configuration, stored: str, current: Connector) -> Connector | None:
     """The connector of an attempt, `current` being today's choice: mail never slides from a partner to `default`."""
-    known = after_reload(configuration, stored)
-    if known is None:
+    connector = after_reload(configuration, stored)
+    if connector is None:
         return None  # it vanished in a reload: the mail is held
-    return known if current.name == DEFAULT else current
+    return connector if current.name == DEFAULT else current
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +176,8 @@ def order_mx(
         )
     usable = [record for record in records if _HOST.fullmatch(record.host) and not is_address(record.host)]
     if not usable:  # RFC 5321 §5.1: none usable MUST be reported as an error
-        seen = ", ".join(repr(record.host) for record in records)
-        return _failure(Word.NO_USABLE_MX, f"{domain} names {seen}", Reply(550, "5.4.4", ("No usable mail host",)))
+        names = ", ".join(repr(record.host) for record in records)
+        return _failure(Word.NO_USABLE_MX, f"{domain} names {names}", Reply(550, "5.4.4", ("No usable mail host",)))
     better = _better_than_us(usable, own_names)
     if not better:
         text = f"the best MX of {domain} is ourselves, but it is none of our domains"

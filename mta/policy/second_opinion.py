@@ -115,7 +115,7 @@ def compare(
 
 def differences(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     """Those that do not agree."""
-    return tuple(one for one in comparisons if one.cause is not None)
+    return tuple(comparison for comparison in comparisons if comparison.cause is not None)
 
 
 def _pairs(ours: Sequence[DkimOutcome], block: HeaderBlock, theirs: SecondOpinion, now: float) -> list[_Pair]:
@@ -123,14 +123,14 @@ def _pairs(ours: Sequence[DkimOutcome], block: HeaderBlock, theirs: SecondOpinio
     unheard = theirs.dkim[0] if len(theirs.dkim) == 1 and theirs.dkim[0].word is OpinionWord.ERROR else None
     missing = unheard or Opinion(OpinionWord.ERROR, "it finds no such signature")
     pairs = []
-    for place, (outcome, candidate) in enumerate(zip(ours, signatures(block), strict=False)):
+    for position, (outcome, candidate) in enumerate(zip(ours, signatures(block), strict=False)):
         name = _key_name(outcome)
         pairs.append(
             _Pair(
                 outcome,
-                theirs.dkim[place] if place < len(theirs.dkim) else missing,
+                theirs.dkim[position] if position < len(theirs.dkim) else missing,
                 candidate,
-                _tags(fields[place], block.raw),
+                _tags(fields[position], block.raw),
                 theirs.keys.get(name),
                 name in theirs.withheld,
                 theirs.knows_ed25519,
@@ -218,12 +218,12 @@ def _chain_cause(ours: ArcOutcome, block: HeaderBlock, theirs: SecondOpinion) ->
         sets = collect(block)
     except TagError:
         return Cause.NOT_A_CHAIN
-    names = {name for one in sets for name in (one.seal.key_name, one.signature.key_name)}
+    names = {name for arc_set in sets for name in (arc_set.seal.key_name, arc_set.signature.key_name)}
     if names & theirs.withheld:
         return Cause.KEY_WITHHELD
     if any(len(theirs.keys[name].records) > 1 for name in names & theirs.keys.keys()):
         return Cause.SEVERAL_KEYS
-    if any(one.covers.body_length is not None for one in sets):
+    if any(arc_set.covers.body_length is not None for arc_set in sets):
         return Cause.BODY_LENGTH
     return Cause.UNEXPLAINED
 
@@ -232,7 +232,8 @@ def _field(results: bytes, read: tuple[ReadResult, ...] | None) -> Comparison:
     """Whether what we write means to another reader what it means to us."""
     meant = parse_results(results.partition(b":")[2])
     ours = tuple(
-        ReadResult(one.method, one.result, tuple(sorted(one.properties))) for one in (meant.results if meant else ())
+        ReadResult(result.method, result.result, tuple(sorted(result.properties)))
+        for result in (meant.results if meant else ())
     )
     if read is None:
         return Comparison("authentication-results", "", _words(ours), "", "it cannot be read", Cause.NOT_READ)
@@ -241,7 +242,7 @@ def _field(results: bytes, read: tuple[ReadResult, ...] | None) -> Comparison:
 
 
 def _words(results: Sequence[ReadResult]) -> str:
-    return " ".join(f"{one.method}={one.result}" for one in results)
+    return " ".join(f"{result.method}={result.result}" for result in results)
 
 
 def _key_name(outcome: DkimOutcome) -> str:

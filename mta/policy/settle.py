@@ -234,8 +234,8 @@ def forms_to_keep(result: DeliveryResult, fates: tuple[RecipientFate, ...]) -> t
 
 def explain(result: DeliveryResult, outcome: RecipientResult) -> str:
     """The outcome in words for people: `mail.fabrikam.example[192.0.2.1]:25 said 450 4.2.1 Mailbox busy`."""
-    place = peer_of(result, outcome)
-    name = f"{_name(place)} " if place else ""
+    host = peer_of(result, outcome)
+    name = f"{_name(host)} " if host else ""
     failure = outcome.failure
     if failure is None:
         return f"{name}said {outcome.reply}" if name else str(outcome.reply)
@@ -257,8 +257,8 @@ def peer_of(result: DeliveryResult, outcome: RecipientResult) -> HostAttempt | N
     return result.hosts[outcome.host] if -len(result.hosts) <= outcome.host < len(result.hosts) else result.hosts[-1]
 
 
-def _name(place: HostAttempt) -> str:
-    return f"{place.host}[{place.address}]:{place.port}" if place.address else f"{place.host}:{place.port}"
+def _name(host: HostAttempt) -> str:
+    return f"{host.host}[{host.address}]:{host.port}" if host.address else f"{host.host}:{host.port}"
 
 
 def in_words(seconds: float) -> str:

@@ -87,12 +87,12 @@ def _judged_signers(
     judged: list[JudgedSigner] = []
     innermost = len(opened.signatures) - 1
     for layer, signed in enumerate(opened.signatures):
-        found = [_signer(signer, layer, paths) for signer in signed.signers]
+        signers = [_signer(signer, layer, paths) for signer in signed.signers]
         if layer == innermost:
-            found = _by_author(found, author, opened.author)
+            signers = _by_author(signers, author, opened.author)
         if layer == innermost and opened.signed_closed:
-            found = [replace(signer, is_author=False, reason=signer.reason or _SIGNED_CLOSED) for signer in found]
-        judged.extend(found)
+            signers = [replace(signer, is_author=False, reason=signer.reason or _SIGNED_CLOSED) for signer in signers]
+        judged.extend(signers)
     return tuple(judged)
 
 

@@ -48,8 +48,8 @@ def suggest(index: ConnectorIndex, messages: Iterable[Mapping[str, Any]], least:
     for message in messages:
         _gather(index, message, partners)
     draft = Draft()
-    for domain, seen in sorted(partners.items(), key=lambda item: -len(item[1].came) - len(item[1].went)):
-        _propose(index, draft, domain, seen, least)
+    for domain, partner in sorted(partners.items(), key=lambda item: -len(item[1].came) - len(item[1].went)):
+        _propose(index, draft, domain, partner, least)
     return draft
 
 
@@ -85,13 +85,13 @@ def _is_free(index: ConnectorIndex, domain: str) -> bool:
     )
 
 
-def _propose(index: ConnectorIndex, draft: Draft, domain: str, seen: _Partner, least: int) -> None:
+def _propose(index: ConnectorIndex, draft: Draft, domain: str, partner: _Partner, least: int) -> None:
     name = draft.name(domain)
     keys: dict[str, Any] = {"mode": "audit", "domains": [domain]}
     notes: list[str] = []
-    if len(seen.came) >= least and (inbound := _inbound(domain, seen, notes)):
+    if len(partner.came) >= least and (inbound := _inbound(domain, partner, notes)):
         keys["inbound"] = inbound
-    if len(seen.went) >= least and (outbound := _outbound(index, seen.went, notes)):
+    if len(partner.went) >= least and (outbound := _outbound(index, partner.went, notes)):
         keys["outbound"] = outbound
     if len(keys) == 2 or not draft.claim(name, [domain], domain):
         return
@@ -103,9 +103,9 @@ def _propose(index: ConnectorIndex, draft: Draft, domain: str, seen: _Partner, l
 # --- in ----------------------------------------------------------------------------------------------------------
 
 
-def _inbound(domain: str, seen: _Partner, notes: list[str]) -> dict[str, Any]:
-    count = len(seen.came)
-    sessions = [arrival.facts for arrival in seen.came]
+def _inbound(domain: str, partner: _Partner, notes: list[str]) -> dict[str, Any]:
+    count = len(partner.came)
+    sessions = [arrival.facts for arrival in partner.came]
     inbound: dict[str, Any] = {}
     spoken = [facts.tls for facts in sessions if facts.tls is not None]
     certificate = _client_certificate(spoken) if len(spoken) == count else None
@@ -117,7 +117,7 @@ def _inbound(domain: str, seen: _Partner, notes: list[str]) -> dict[str, Any]:
         notes.append(f"all {count} messages came over TLS ({', '.join(sorted({tls.version for tls in spoken}))})")
     else:
         notes.append(f"{count - len(spoken)} of {count} messages came without TLS")
-    demands = _authentication(domain, seen.came, notes)
+    demands = _authentication(domain, partner.came, notes)
     if demands:
         inbound["authentication"] = demands
     addresses = sorted({str(facts.client_ip) for facts in sessions})
@@ -138,17 +138,19 @@ def _client_certificate(spoken: list[TlsFacts]) -> dict[str, Any] | None:
 
 
 def _authentication(domain: str, came: list[_Arrival], notes: list[str]) -> dict[str, Any]:
-    known = [arrival.found for arrival in came if arrival.found is not None]
-    if len(known) < len(came):
+    judgements = [arrival.found for arrival in came if arrival.found is not None]
+    if len(judgements) < len(came):
         notes.append("SPF and DKIM were not looked at: write authentication: {dmarc: report} in default to see them")
         return {}
     signed = [_aligned(arrival) for arrival in came]
     if all(signed):
-        weakest = min((min(one.key_bits or GOOD_BITS for one in outcomes) for outcomes in signed), default=GOOD_BITS)
-        notes.append(f"all {len(known)} messages bore a good signature of their author's domain")
+        weakest = min(
+            (min(outcome.key_bits or GOOD_BITS for outcome in outcomes) for outcomes in signed), default=GOOD_BITS
+        )
+        notes.append(f"all {len(judgements)} messages bore a good signature of their author's domain")
         return {"dkim": "aligned"} | ({"min_rsa_bits": GOOD_BITS} if weakest >= GOOD_BITS else {})
-    if all(facts.spf_mail_from.result is AuthResult.PASS for facts in known):
-        notes.append(f"SPF passed for all {len(known)} messages, a good signature was not on all of them")
+    if all(facts.spf_mail_from.result is AuthResult.PASS for facts in judgements):
+        notes.append(f"SPF passed for all {len(judgements)} messages, a good signature was not on all of them")
         return {"spf": "pass"}
     return {}
 
@@ -156,8 +158,8 @@ def _authentication(domain: str, came: list[_Arrival], notes: list[str]) -> dict
 def _aligned(arrival: _Arrival) -> list[DkimOutcome]:
     """The good signatures that `aligned` would count under any contract: those of the author's very domain."""
     signatures = arrival.found.dkim if arrival.found else ()
-    good = (one for one in signatures if one.result is AuthResult.PASS and not one.testing)
-    return [one for one in good if one.domain == arrival.author]
+    good = (signature for signature in signatures if signature.result is AuthResult.PASS and not signature.testing)
+    return [signature for signature in good if signature.domain == arrival.author]
 
 
 # --- out ---------------------------------------------------------------------------------------------------------

@@ -51,4 +51,4 @@ def is_in_force(leave: SuperUser, now: float) -> bool:
 
 def leave_of(leaves: Iterable[SuperUser], who: str, now: float) -> SuperUser | None:
     """The leave by which `who` may open now: theirs, and nobody else's."""
-    return next((one for one in leaves if one.asked_by == who and is_in_force(one, now)), None)
+    return next((leave for leave in leaves if leave.asked_by == who and is_in_force(leave, now)), None)

@@ -47,20 +47,20 @@ class Copy:
     note: str = ""
 
 
-def copy_for(smime: Smime, found: Found, author: Author, answer: DirectoryAnswer | None) -> Copy | Failure:
+def copy_for(smime: Smime, claim: Found, author: Author, answer: DirectoryAnswer | None) -> Copy | Failure:
     """How the copy of a recipient leaves, or why it does not. `answer` is None where nothing is ever encrypted."""
-    if found.kind.protected and smime.already_protected == "reject":
+    if claim.kind.protected and smime.already_protected == "reject":
         text = "the contract takes no mail that its author has signed or encrypted"
-        return _refused(Word.ALREADY_PROTECTED, f"the message is {found.kind.value}, {text}", "Protected by its author")
+        return _refused(Word.ALREADY_PROTECTED, f"the message is {claim.kind.value}, {text}", "Protected by its author")
     passes = smime.already_protected == "pass"
-    sealed = passes and found.proven and found.kind in (Kind.ENCRYPTED, Kind.PGP_ENCRYPTED)
+    sealed = passes and claim.proven and claim.kind in (Kind.ENCRYPTED, Kind.PGP_ENCRYPTED)
     if sealed:
-        return Copy(note=f"{found.kind.value} by its author, passed as it is")
-    signed_before = passes and found.proven and found.kind in (Kind.SIGNED, Kind.OPAQUE, Kind.PGP_SIGNED)
+        return Copy(note=f"{claim.kind.value} by its author, passed as it is")
+    signed_before = passes and claim.proven and claim.kind in (Kind.SIGNED, Kind.OPAQUE, Kind.PGP_SIGNED)
     encrypting = _encrypting(smime, answer)
     if isinstance(encrypting, Failure) and to_portal(encrypting):
         return encrypting  # nothing of it leaves, so nothing has to be signed
-    signing = Copy(note=f"{found.kind.value} by its author") if signed_before else _signing(smime, author)
+    signing = Copy(note=f"{claim.kind.value} by its author") if signed_before else _signing(smime, author)
     if isinstance(signing, Failure):
         return signing
     if isinstance(encrypting, Failure):
@@ -145,10 +145,10 @@ def envelopes(copies: Mapping[int, Copy], visible: Iterable[int]) -> list[tuple[
     What is encrypted names its readers, so a recipient in no header field (Bcc) is alone in it. `visible` are the
     places of those that stand in one.
     """
-    seen = frozenset(visible)
+    addressees = frozenset(visible)
     groups: dict[tuple[bool, bool, int], list[int]] = {}
-    for place, copy in sorted(copies.items()):
+    for index, copy in sorted(copies.items()):
         encrypted = copy.certificate is not None
-        alone = place if encrypted and place not in seen else -1
-        groups.setdefault((copy.sign, encrypted, alone), []).append(place)
+        alone = index if encrypted and index not in addressees else -1
+        groups.setdefault((copy.sign, encrypted, alone), []).append(index)
     return [tuple(places) for places in groups.values()]

@@ -43,7 +43,7 @@ async def queue_letter(site: Site, shards: Sequence[Shard], request: dict[str, A
     """
     try:
         to = parse_mailbox(str(request["to"]))
-        paragraphs = tuple(str(one) for one in request["paragraphs"])
+        paragraphs = tuple(str(paragraph) for paragraph in request["paragraphs"])
         evidence = Written(notice=str(request["about"]), about=str(request["subject"])[:200])
         message = letter(site, to, str(request["subject"]), paragraphs, evidence)
     except (AddressError, KeyError, TypeError, ValueError) as error:

@@ -71,8 +71,8 @@ def joined(parts: Iterable[Part]) -> Part:
     return whole
 
 
-def _added(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-    return {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
+def _added(counts: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {key: counts.get(key, 0) + other.get(key, 0) for key in {**counts, **other}}
 
 
 def selection(request: dict[str, Any]) -> QueueFilter:

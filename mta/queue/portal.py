@@ -68,7 +68,7 @@ async def take_answer(relay: InboundRelay, request: dict[str, Any], folder: Path
         data = await asyncio.to_thread((folder / name).read_bytes)
     except OSError as error:
         raise UsageError(f"the answer cannot be read: {error.strerror}") from error
-    recipients = tuple(Recipient(_mailbox(one)) for one in request.get("to", ()))
+    recipients = tuple(Recipient(_mailbox(address)) for address in request.get("to", ()))
     session = PortalSession(relay)
     reply = await session.take(_facts(relay, str(request.get("ip", ""))), recipients, data)
     return {"queued": str(reply)} if reply.positive else {"refused": str(reply)}

@@ -51,12 +51,12 @@ class Rounds:
     async def _round(self, wanted: Probing, before: Memory) -> None:
         contract = self.site.contract
         ways = [way for way in all_targets(contract.index) if way.connector.probed]
-        found = await probe_all(self.site, ways)
+        findings = await probe_all(self.site, ways)
         own = await asyncio.to_thread(known_certificates, contract.configuration)
         if self.site.contract.generation != contract.generation:
             return  # what was found was demanded by a contract that is in force no more: the next look makes the round
         now = self.site.clock.now()
-        memory, told = judged(before, found, now, wanted.warn)
+        memory, told = judged(before, findings, now, wanted.warn)
         kept, ours = own_alarms(before.told, _ends(own), now, wanted.warn)
         self._memory = replace(memory, told=kept)
         fresh = (*ours, *told)
@@ -74,7 +74,7 @@ class Rounds:
 def judged(before: Memory, found: Iterable[Findings], now: float, warn: float) -> tuple[Memory, list[Alarm]]:
     """The memory after a round, and what is new in it. Hosts that nobody looks at any more are forgotten."""
     hosts: dict[str, Seen] = {}
-    told: list[Alarm] = []
+    fresh_alarms: list[Alarm] = []
     for findings in found:
         name = findings.target.connector.name
         looks: dict[str, list[Look]] = {}
@@ -83,18 +83,18 @@ def judged(before: Memory, found: Iterable[Findings], now: float, warn: float) -
         if findings.failure:
             looks = {f"{name}/{findings.target.destination.name}": [unreachable(findings.failure)]}
         for where, addresses in looks.items():
-            known = hosts.get(where) or before.hosts.get(where)
-            seen = remember(known, together(known, addresses), now)
-            hosts[where], fresh = alarms(where, known, seen, now, warn)
-            told += fresh
-    return Memory(now, hosts), told
+            memory = hosts.get(where) or before.hosts.get(where)
+            seen = remember(memory, together(memory, addresses), now)
+            hosts[where], fresh = alarms(where, memory, seen, now, warn)
+            fresh_alarms += fresh
+    return Memory(now, hosts), fresh_alarms
 
 
-def _ends(known: Iterable[Known]) -> list[tuple[str, str, str, float]]:
+def _ends(certificates: Iterable[Known]) -> list[tuple[str, str, str, float]]:
     """What ends of ours: a key that tells it apart, where it is named, what it is, when."""
     return [
         (each.sha256 or each.file, each.where, f"{each.subject} ({each.kind})", each.not_after)
-        for each in known
+        for each in certificates
         if each.not_after
     ]
 
@@ -105,16 +105,16 @@ def _about(configuration: Configuration, alarm: Alarm) -> str:
     return connector.about if connector else ""
 
 
-def _letter(site: Site, told: Iterable[Alarm]) -> QueuedMessage:
+def _letter(site: Site, alarms: Iterable[Alarm]) -> QueuedMessage:
     """One mail to the postmaster for all of a round."""
     server = site.contract.configuration.server
-    told = tuple(told)
-    words = [f"{alarm.where}: {alarm.text} ({alarm.word})" for alarm in told]
-    people = [_about(site.contract.configuration, alarm) for alarm in told]
+    alarms = tuple(alarms)
+    words = [f"{alarm.where}: {alarm.text} ({alarm.word})" for alarm in alarms]
+    people = [_about(site.contract.configuration, alarm) for alarm in alarms]
     more = f" and {len(words) - 1} more" if len(words) > 1 else ""
     paragraphs = (
         f"The mail relay {server.hostname} has looked at its partners' hosts and at its own certificates. "
-        "This is new since it looked last; it will not be told again while it lasts.",
+        "This is new since it looked last; it will not be alarms again while it lasts.",
         *(f"{line}; {about}" if about else line for line, about in zip(words, people, strict=True)),
         "`mta probe --all` looks again, `mta certs list` tells what ends when.",
     )

@@ -88,7 +88,7 @@ class DailyReports:
                 complete = await self._make(day, _epoch(day) + DAY - 1, part=False)
                 if complete or now > end + DAY:
                     await asyncio.to_thread(self._spool.forget_counts, day)
-                    self._unasked = {known for known in self._unasked if known[0] != day}
+                    self._unasked = {question for question in self._unasked if question[0] != day}
             for day, name in await self._states():
                 await self._deliver(day, name)
             await asyncio.to_thread(self._spool.purge, iso_day(day_of(now - self._reports.keep)))
@@ -176,8 +176,8 @@ class DailyReports:
         if about.kind == DMARC:
             record = parse_record(facts.records[about.domain][1].encode("latin-1", "replace"))
             assert record is not None
-            known, content = dmarc_report(about, facts.dmarc[about.domain], record, reports)
-            sums = document(known)["sums"]
+            summary, content = dmarc_report(about, facts.dmarc[about.domain], record, reports)
+            sums = document(summary)["sums"]
         else:
             mine = {fact: number for fact, number in facts.tls.items() if fact.policy_domain == about.domain}
             told, content = tls_report(about, mine, reports)
@@ -209,16 +209,18 @@ class DailyReports:
         now = self._site.clock.now()
         if by_hand:
             state["destinations"] = [
-                wait(one["uri"], now) if one["state"] in (KEPT, WAITING, "failed") else one
-                for one in state["destinations"]
+                wait(target["uri"], now) if target["state"] in (KEPT, WAITING, "failed") else target
+                for target in state["destinations"]
             ]
-        if any(is_due(one, now) for one in state["destinations"]):
+        if any(is_due(target, now) for target in state["destinations"]):
             await self._keep(day, name, state)  # where this finds no room, nothing is sent: it would be sent again
             packed = await asyncio.to_thread(self._spool.get, SHELF, day, packed_name(name))
             about = Subject(state["kind"], state["domain"], state["begin"], state["end"], state["part"])
-            for place, one in enumerate(state["destinations"]):
-                if is_due(one, now):
-                    state["destinations"][place] = await self._delivery.attempt(about, packed, one, at_once=by_hand)
+            for position, target in enumerate(state["destinations"]):
+                if is_due(target, now):
+                    state["destinations"][position] = await self._delivery.attempt(
+                        about, packed, target, at_once=by_hand
+                    )
             await self._keep(day, name, state)
         return state
 
@@ -226,8 +228,8 @@ class DailyReports:
         await asyncio.to_thread(self._spool.put, SHELF, day, name, json.dumps(state).encode())
 
     async def _states(self) -> list[tuple[str, str]]:
-        found = await asyncio.to_thread(self._spool.names, SHELF)
-        return [(day, name) for day, name in found if name.endswith(".json")]
+        names = await asyncio.to_thread(self._spool.names, SHELF)
+        return [(day, name) for day, name in names if name.endswith(".json")]
 
 
 def state_name(about: Subject) -> str:

@@ -56,8 +56,8 @@ class Scheduler:
             return _FULL
         crowded = False
         if self._outbound.downs:
-            found = await self._put_off(now)
-            room, crowded = min(room, found.free), found.looked == WINDOW
+            sorting = await self._put_off(now)
+            room, crowded = min(room, sorting.free), sorting.looked == WINDOW
         if room:
             for message in await self.shard.store.claim(now, room):
                 self._outbound.submit(self.shard, message)
@@ -70,11 +70,11 @@ class Scheduler:
 
     async def _put_off(self, now: float) -> Sorted:
         """Let those wait on whose destination is down."""
-        seen = await self.shard.store.waiting(now, WINDOW)
-        found = sort(self._site, self._outbound, seen, now)
-        if found.postponed:
-            await self.shard.store.postpone(found.postponed)
-        return found
+        waiting = await self.shard.store.waiting(now, WINDOW)
+        turns = sort(self._site, self._outbound, waiting, now)
+        if turns.postponed:
+            await self.shard.store.postpone(turns.postponed)
+        return turns
 
     async def _mend_times(self) -> None:
         """Nobody is due later than the schedule allows: a clock that was ahead, or was set back, leaves such times."""

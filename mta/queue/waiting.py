@@ -30,17 +30,17 @@ def sort(site: Site, outbound: Outbound, due: Sequence[WaitingRecipient], now: f
     limits, jitter = site.contract.configuration.server.limits, site.random.uniform
     free: set[int] = set()
     out: set[LaneKey] = set()
-    found = Sorted(len(due))
-    for one in due:
-        lane = outbound.lane_of(one) if one.plain else None
+    turns = Sorted(len(due))
+    for recipient in due:
+        lane = outbound.lane_of(recipient) if recipient.plain else None
         down, may = outbound.downs.look(lane) if lane else (None, False)
-        if lane is None or down is None or not is_quiet(one, limits, now):
-            free.add(one.place[0])
+        if lane is None or down is None or not is_quiet(recipient, limits, now):
+            free.add(recipient.place[0])
         elif may and lane not in out:
             out.add(lane)
-            free.add(one.place[0])
+            free.add(recipient.place[0])
         else:
-            turn, failure = next_turn(one, limits, now, jitter(-1.0, 1.0)), failure_of(down)
-            found.postponed.append(Postponement(one, turn, failure.word, failure.reason))
-    found.free = len(free)
-    return found
+            turn, failure = next_turn(recipient, limits, now, jitter(-1.0, 1.0)), failure_of(down)
+            turns.postponed.append(Postponement(recipient, turn, failure.word, failure.reason))
+    turns.free = len(free)
+    return turns

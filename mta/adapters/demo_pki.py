@@ -48,7 +48,11 @@ def ensure_demo_pki(folder: Path, now: float) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    pairs = [place.with_name(f"{place.name}.{kind}") for place, _ in _pairs(folder) for kind in ("pem", "key")]
+    pairs = [
+        certificate.with_name(f"{certificate.name}.{kind}")
+        for certificate, _ in _pairs(folder)
+        for kind in ("pem", "key")
+    ]
     return [*(folder / f"{company}-ca.pem" for company in _CAS), *pairs, _known(folder)]
 
 

@@ -75,16 +75,16 @@ class DnsResolver:
         """The MX records of `domain` (A-labels), best first. The null MX (RFC 7505) has an empty host."""
         if _known(domain) is not None:
             return MxAnswer(DnsStatus.NODATA)
-        found = await self._look_up(domain, "MX")
-        records = [MxRecord(int(r.preference), _host(r.exchange)) for r in found.records]
+        answer = await self._look_up(domain, "MX")
+        records = [MxRecord(int(r.preference), _host(r.exchange)) for r in answer.records]
         ordered = tuple(sorted(records, key=lambda record: (record.preference, record.host)))
-        return MxAnswer(found.status, ordered, found.secure, found.detail, found.canonical)
+        return MxAnswer(answer.status, ordered, answer.secure, answer.detail, answer.canonical)
 
     async def addresses(self, host: str) -> AddressAnswer:
         """The addresses of `host`, CNAMEs followed; `localhost` and address literals without a question."""
-        known = _known(host)
-        if known is not None:
-            return known
+        local = _known(host)
+        if local is not None:
+            return local
         both = self._kept(host, "AAAA"), self._kept(host, "A")
         v6, v4 = both if all(both) else await asyncio.gather(self._look_up(host, "AAAA"), self._look_up(host, "A"))
         assert v6 is not None
@@ -93,9 +93,9 @@ class DnsResolver:
 
     async def txt(self, name: str) -> TxtAnswer:
         """The TXT records of `name`, each with its strings joined."""
-        found = await self._look_up(name, "TXT")
-        records = tuple(b"".join(record.strings) for record in found.records)
-        return TxtAnswer(found.status, records, found.secure, found.detail)
+        answer = await self._look_up(name, "TXT")
+        records = tuple(b"".join(record.strings) for record in answer.records)
+        return TxtAnswer(answer.status, records, answer.secure, answer.detail)
 
     async def a(self, host: str) -> AddressAnswer:
         """The IPv4 addresses of `host` alone."""
@@ -107,9 +107,9 @@ class DnsResolver:
 
     async def ptr(self, address: str) -> NamesAnswer:
         """The names of an IP address (RFC 1035 §3.5, RFC 3596 §2.5)."""
-        found = await self._look_up(ipaddress.ip_address(address).reverse_pointer, "PTR")
-        names = tuple(_host(record.target) for record in found.records)
-        return NamesAnswer(found.status, names, found.secure, found.detail)
+        answer = await self._look_up(ipaddress.ip_address(address).reverse_pointer, "PTR")
+        names = tuple(_host(record.target) for record in answer.records)
+        return NamesAnswer(answer.status, names, answer.secure, answer.detail)
 
     async def tlsa(self, name: str) -> TlsaAnswer:
         """The TLSA records of `name`, CNAMEs followed."""
@@ -123,21 +123,21 @@ class DnsResolver:
 
     async def cert(self, name: str) -> CertAnswer:
         """The certificates of the CERT records of `name`."""
-        found = await self._look_up(name, "CERT")
-        certificates = tuple(bytes(r.certificate) for r in found.records if int(r.certificate_type) == _PKIX)
-        return CertAnswer(found.status, certificates, found.secure, found.detail)
+        answer = await self._look_up(name, "CERT")
+        certificates = tuple(bytes(r.certificate) for r in answer.records if int(r.certificate_type) == _PKIX)
+        return CertAnswer(answer.status, certificates, answer.secure, answer.detail)
 
     async def cname(self, name: str) -> NamesAnswer:
         """Where `name` itself is an alias to."""
-        found = await self._look_up(name, "CNAME")
-        names = tuple(_host(record.target) for record in found.records)
-        return NamesAnswer(found.status, names, found.secure, found.detail)
+        answer = await self._look_up(name, "CNAME")
+        names = tuple(_host(record.target) for record in answer.records)
+        return NamesAnswer(answer.status, names, answer.secure, answer.detail)
 
     # --- the cache
 
     def _kept(self, name: str, rdtype: str) -> _Found | None:
-        found = self._cache.get((_plain(name), rdtype))
-        return found if found is not None and found.expires > time.monotonic() else None
+        cached = self._cache.get((_plain(name), rdtype))
+        return cached if cached is not None and cached.expires > time.monotonic() else None
 
     async def _look_up(self, name: str, rdtype: str) -> _Found:
         """From the cache, from a look-up that is under way, or from a new one."""
@@ -155,18 +155,18 @@ class DnsResolver:
         self._under_way.pop(key, None)
         if task.cancelled() or task.exception() is not None:
             return
-        found = task.result()
+        answer = task.result()
         self._forget(key)
-        if found.status is DnsStatus.TEMPORARY or found.expires <= time.monotonic():
+        if answer.status is DnsStatus.TEMPORARY or answer.expires <= time.monotonic():
             return
-        self._cache[key] = found
-        self._octets += found.octets
+        self._cache[key] = answer
+        self._octets += answer.octets
         while len(self._cache) > CACHE_ENTRIES or self._octets > CACHE_OCTETS:
             self._forget(next(iter(self._cache)))  # the oldest
 
     def _forget(self, key: tuple[str, str]) -> None:
-        found = self._cache.pop(key, None)
-        self._octets -= found.octets if found else 0
+        cached = self._cache.pop(key, None)
+        self._octets -= cached.octets if cached else 0
 
     # --- dnspython
 
@@ -189,8 +189,8 @@ class DnsResolver:
             return _Found(DnsStatus.TEMPORARY, detail=f"{rdtype} of {name}: {error}")
         if answer.rrset is None:
             return self._found(DnsStatus.NODATA, (), answer.response, _negative_ttl(answer.response))
-        found = self._found(DnsStatus.OK, tuple(answer.rrset), answer.response, answer.chaining_result.minimum_ttl)
-        return found if answer.canonical_name == qname else replace(found, canonical=_host(answer.canonical_name))
+        result = self._found(DnsStatus.OK, tuple(answer.rrset), answer.response, answer.chaining_result.minimum_ttl)
+        return result if answer.canonical_name == qname else replace(result, canonical=_host(answer.canonical_name))
 
     def _found(
         self, status: DnsStatus, records: tuple[Any, ...], response: dns.message.Message | None, ttl: float
@@ -210,7 +210,7 @@ class DnsResolver:
 
             resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
             if self._nameservers:
-                resolver.nameservers = [dns.nameserver.Do53Nameserver(*place) for place in self._nameservers]
+                resolver.nameservers = [dns.nameserver.Do53Nameserver(*nameserver) for nameserver in self._nameservers]
             resolver.lifetime = self._timeout
             resolver.timeout = min(2.0, self._timeout / 2)  # of one try
             resolver.use_edns(0, dns.flags.DO, PAYLOAD)
@@ -220,24 +220,24 @@ class DnsResolver:
         return self._resolver
 
 
-def _associations(found: _Found) -> TlsaAnswer:
-    records = tuple(TlsaRecord(int(r.usage), int(r.selector), int(r.mtype), bytes(r.cert)) for r in found.records)
-    return TlsaAnswer(found.status, records, found.secure, found.detail)
+def _associations(answer: _Found) -> TlsaAnswer:
+    records = tuple(TlsaRecord(int(r.usage), int(r.selector), int(r.mtype), bytes(r.cert)) for r in answer.records)
+    return TlsaAnswer(answer.status, records, answer.secure, answer.detail)
 
 
-def _merge(*found: _Found) -> AddressAnswer:
+def _merge(*answers: _Found) -> AddressAnswer:
     """One answer of several. Addresses of one family are good without the other; without any, unknown comes first.
 
     An answer that did not come says nothing of security: who suppresses AAAA must not make a signed A look unsigned.
     """
-    addresses = tuple(str(record.address) for one in found for record in one.records)
-    secure = all(one.secure for one in found if one.status is not DnsStatus.TEMPORARY or not addresses)
-    detail = next((one.detail for one in found if one.detail), "")
-    canonical = next((one.canonical for one in found if one.canonical), "")
+    addresses = tuple(str(record.address) for answer in answers for record in answer.records)
+    secure = all(answer.secure for answer in answers if answer.status is not DnsStatus.TEMPORARY or not addresses)
+    detail = next((answer.detail for answer in answers if answer.detail), "")
+    canonical = next((answer.canonical for answer in answers if answer.canonical), "")
     if addresses:
         return AddressAnswer(DnsStatus.OK, addresses, secure, detail, canonical)
     for status in (DnsStatus.TEMPORARY, DnsStatus.NODATA, DnsStatus.NXDOMAIN):
-        if any(one.status is status for one in found):
+        if any(answer.status is status for answer in answers):
             return AddressAnswer(status, (), secure, detail)
     return AddressAnswer(DnsStatus.TEMPORARY, detail="neither records nor a reason")
 

@@ -53,13 +53,13 @@ class HttpsPolicyFetcher:
     async def _get(self, host: str) -> bytes:
         import aiohttp
 
-        place = host if self._port == HTTPS else f"{host}:{self._port}"
+        authority = host if self._port == HTTPS else f"{host}:{self._port}"
         # The domain is a stranger's, and so is where its policy host leads. Another port is for tests.
         way = connector(self._resolver, self._tls(), public=self._port == HTTPS)
         async with (
             aiohttp.ClientSession(connector=way, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as web,
             web.get(
-                f"https://{place}/.well-known/mta-sts.txt",
+                f"https://{authority}/.well-known/mta-sts.txt",
                 allow_redirects=False,  # RFC 8461 §3.3: redirects MUST NOT be followed
                 headers={"Accept": "text/plain", "Accept-Encoding": "identity", "User-Agent": "mta"},
             ) as answer,

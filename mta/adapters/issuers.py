@@ -47,11 +47,13 @@ class IssuerKeySets:
 
     async def places(self, issuer: str) -> IssuerPlaces:
         """Where it signs people in. Raises IssuerAway."""
-        told = (await self._known(issuer)).told
-        authorization, token = told.get("authorization_endpoint"), told.get("token_endpoint")
+        document = (await self._known(issuer)).told
+        authorization, token = document.get("authorization_endpoint"), document.get("token_endpoint")
         if not _is_place(authorization) or not _is_place(token):
             raise IssuerAway(f"{issuer}: its configuration says not where to sign in")
-        ways = told.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])  # Discovery §3: the default
+        ways = document.get(
+            "token_endpoint_auth_methods_supported", ["client_secret_basic"]
+        )  # Discovery §3: the default
         return IssuerPlaces(str(authorization), str(token), "client_secret_basic" in ways)
 
     async def exchange(self, issuer: str, fields: dict[str, str], client: tuple[str, str]) -> str:
@@ -66,16 +68,16 @@ class IssuerKeySets:
         try:
             async with asyncio.timeout(_PATIENCE):
                 status, body = await self._ask_web(places.token, fields, headers)
-            told = read_object(body, _LARGEST) if status == 200 else {}
+            answer = read_object(body, _LARGEST) if status == 200 else {}
         except TimeoutError:
             raise IssuerAway(f"{issuer}: no answer within {_PATIENCE:g} s") from None
         except JsonError as error:
             raise IssuerAway(f"{issuer}: {error}") from None
         if status >= 500:
             raise IssuerAway(f"{issuer} answers {status}")
-        if not isinstance(told.get("id_token"), str):
+        if not isinstance(answer.get("id_token"), str):
             raise NotOpened("not-proven", f"{issuer} gives no ID token ({status})")
-        return str(told["id_token"])
+        return str(answer["id_token"])
 
     async def _known(self, issuer: str, *, renewed: bool = False) -> _Kept:
         kept, now = self._kept.get(issuer), self._clock.monotonic()
@@ -90,16 +92,16 @@ class IssuerKeySets:
     async def _ask(self, issuer: str) -> _Kept:
         try:
             async with asyncio.timeout(_PATIENCE):
-                told = read_object(await self._get(f"{issuer}/.well-known/openid-configuration"), _LARGEST)
-                place = told.get("jwks_uri")
-                if told.get("issuer") != issuer or not isinstance(place, str):  # OpenID Connect Discovery §4.3
+                document = read_object(await self._get(f"{issuer}/.well-known/openid-configuration"), _LARGEST)
+                keys_url = document.get("jwks_uri")
+                if document.get("issuer") != issuer or not isinstance(keys_url, str):  # OpenID Connect Discovery §4.3
                     raise IssuerAway(f"{issuer}: its configuration is of another issuer, or names no keys")
-                keys = read_jwks(await self._get(place))
+                keys = read_jwks(await self._get(keys_url))
         except TimeoutError:
             raise IssuerAway(f"{issuer}: no answer within {_PATIENCE:g} s") from None
         except (JsonError, JoseError) as error:
             raise IssuerAway(f"{issuer}: {error}") from None
-        self._kept[issuer] = kept = _Kept(keys, self._clock.monotonic(), told)
+        self._kept[issuer] = kept = _Kept(keys, self._clock.monotonic(), document)
         return kept
 
     async def _get(self, url: str) -> bytes:

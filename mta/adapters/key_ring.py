@@ -55,8 +55,8 @@ class FileKeyRing:
             return None
         own = list(filter(may_sign, self._own(places, address))) if whose != "domain" else []
         shared = list(filter(may_sign, self._shared(places))) if whose != "sender" else []
-        for found in (own, shared):
-            usable = [each for each in found if each.not_before <= now < each.not_after]
+        for certificates in (own, shared):
+            usable = [each for each in certificates if each.not_before <= now < each.not_after]
             if usable:
                 return max(usable, key=lambda each: each.not_before)
         expired = [*own, *shared]
@@ -69,14 +69,16 @@ class FileKeyRing:
         places = self._places.get(domain)
         if places is None:
             return ()
-        found: list[OwnCertificate] = []
+        certificates: list[OwnCertificate] = []
         for path in _files_of(places.people, address):
-            found += self._passable(path, places.password)
+            certificates += self._passable(path, places.password)
         for path, stated in _former_files(places.former):
-            found += [own for own in self._passable(path, places.password) if _opens_for(own, stated, address, domain)]
+            certificates += [
+                own for own in self._passable(path, places.password) if _opens_for(own, stated, address, domain)
+            ]
         with contextlib.suppress(MtaError):
-            found += self._shared(places)
-        return tuple(sorted(found, key=lambda each: -each.not_before))
+            certificates += self._shared(places)
+        return tuple(sorted(certificates, key=lambda each: -each.not_before))
 
     def _passable(self, path: str, password: str) -> list[OwnCertificate]:
         """What a file holds; nothing of one that is broken: among many it must not keep mail from being read."""
@@ -107,10 +109,10 @@ class FileKeyRing:
 
     def _kept(self, paths: tuple[str, ...], read: Callable[[], list[OwnCertificate]]) -> list[OwnCertificate]:
         stamps = tuple(number for path in paths for number in _stamp(path))
-        known = self._read.get(paths)
-        if known is None or known[0] != stamps:
-            known = self._read[paths] = (stamps, read())
-        return known[1]
+        cached = self._read.get(paths)
+        if cached is None or cached[0] != stamps:
+            cached = self._read[paths] = (stamps, read())
+        return cached[1]
 
 
 def _files_of(folder: str, address: str) -> list[str]:
@@ -191,8 +193,8 @@ def _read_pkcs12(path: str, password: str) -> list[OwnCertificate]:
     return [own for key in bundle.keys for own in _own(certificates, key, path)]
 
 
-def _own(certificates: Iterable[x509.Certificate], key: Any, place: str) -> list[OwnCertificate]:
-    found = own_certificates(certificates, key, place)
-    if not found:
-        raise MtaError(f"the private key of {place} is of none of its certificates")
-    return found
+def _own(certificates: Iterable[x509.Certificate], key: Any, source: str) -> list[OwnCertificate]:
+    own = own_certificates(certificates, key, source)
+    if not own:
+        raise MtaError(f"the private key of {source} is of none of its certificates")
+    return own

@@ -61,21 +61,21 @@ class _TroubleOnly(EventLog):
         return
 
 
-async def open_sink(place: SinkPlace, arrived: Callable[[Arrival], None]) -> asyncio.AbstractServer:
-    """Listen at `place`; `arrived` hears of each message. Raises OSError (port taken) or ConfigurationError."""
-    with acting_for(place.folder):
-        place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+async def open_sink(sink: SinkPlace, arrived: Callable[[Arrival], None]) -> asyncio.AbstractServer:
+    """Listen at `sink`; `arrived` hears of each message. Raises OSError (port taken) or ConfigurationError."""
+    with acting_for(sink.folder):
+        sink.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = ServerSettings(
-        hostname=place.hostname,
-        tls=server_context(place.chain, place.key, ask_client=False),
+        hostname=sink.hostname,
+        tls=server_context(sink.chain, sink.key, ask_client=False),
         message_size=_LARGEST,
         spool_threshold=2 * _LARGEST,  # never reached: a mailbox of the demo holds a message in memory
     )
-    receiver = _Mailbox(place.folder, arrived)
+    receiver = _Mailbox(sink.folder, arrived)
     log, connections = _TroubleOnly(), set[object]()
     loop = asyncio.get_running_loop()
     return await loop.create_server(
-        lambda: SmtpServerProtocol(receiver, settings, log, connections), place.host, place.port
+        lambda: SmtpServerProtocol(receiver, settings, log, connections), sink.host, sink.port
     )
 
 

@@ -76,21 +76,21 @@ class OAuthTokens:
             raise TokenNotGiven(
                 f"{grant.url}: {_without(grant, refresh, str(error) or type(error).__name__)}"
             ) from None
-        found = read(status, body)
-        if isinstance(found, str):
+        token = read(status, body)
+        if isinstance(token, str):
             if refresh != grant.refresh_token:
                 self._exchanged.pop(grant, None)  # the next time with the one of the file, which a person may renew
-            raise TokenNotGiven(f"{grant.url}: {_without(grant, refresh, found)}")
-        self._keep(grant, found)
-        return found.value
+            raise TokenNotGiven(f"{grant.url}: {_without(grant, refresh, token)}")
+        self._keep(grant, token)
+        return token.value
 
-    def _keep(self, grant: AccessGrant, found: Token) -> None:
+    def _keep(self, grant: AccessGrant, token: Token) -> None:
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        left = found.lifetime - min(_BEFORE_ITS_END, found.lifetime / 10)
-        self._kept[grant] = _Kept(found.value, self._clock.monotonic() + left)
-        if grant.refresh_token and found.refresh_token:
-            self._exchanged[grant] = found.refresh_token  # RFC 6749 §6: it takes the old one's place
+        left = token.lifetime - min(_BEFORE_ITS_END, token.lifetime / 10)
+        self._kept[grant] = _Kept(token.value, self._clock.monotonic() + left)
+        if grant.refresh_token and token.refresh_token:
+            self._exchanged[grant] = token.refresh_token  # RFC 6749 §6: it takes the old one's place
 
     async def _post(self, grant: AccessGrant, fields: dict[str, str]) -> tuple[int, bytes]:
         import aiohttp

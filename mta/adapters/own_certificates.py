@@ -32,19 +32,19 @@ def read_file(path: str) -> bytes:
     return content
 
 
-def own_certificates(certificates: Iterable[x509.Certificate], key: Any, place: str) -> list[OwnCertificate]:
+def own_certificates(certificates: Iterable[x509.Certificate], key: Any, source: str) -> list[OwnCertificate]:
     """Each of these certificates that is the key's, with those of the others that lead to its root."""
-    known = list(certificates)
+    pool = list(certificates)
     return [
         OwnCertificate(
             certificate=leaf.public_bytes(Encoding.DER),
-            chain=tuple(_chain(leaf, known)),
+            chain=tuple(_chain(leaf, pool)),
             key=key,
             not_before=leaf.not_valid_before_utc.timestamp(),
             not_after=leaf.not_valid_after_utc.timestamp(),
-            place=place,
+            place=source,
         )
-        for leaf in known
+        for leaf in pool
         if _is_of(leaf, key)
     ]
 
@@ -55,9 +55,9 @@ def may_sign(own: OwnCertificate) -> bool:
     return hasattr(own.key, "sign") and (usage is None or not usage.isdisjoint(_SIGNING))
 
 
-def _chain(leaf: x509.Certificate, known: Iterable[x509.Certificate]) -> Iterator[bytes]:
+def _chain(leaf: x509.Certificate, pool: Iterable[x509.Certificate]) -> Iterator[bytes]:
     """What leads from the leaf to a root, as far as it is known: by names alone, whoever trusts it will check."""
-    current, left = leaf, [each for each in known if each != leaf]
+    current, left = leaf, [each for each in pool if each != leaf]
     while current.issuer != current.subject:
         above = next((each for each in left if each.subject == current.issuer), None)
         if above is None:

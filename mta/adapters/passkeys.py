@@ -17,8 +17,8 @@ class WebAuthn:
         self._origin, self._name = url, name
         self._host = urlsplit(url).hostname or ""
 
-    def ask_new(self, reader: str, known: tuple[bytes, ...], challenge: bytes) -> str:
-        """What a browser needs to make a passkey, as JSON; `known` are those the reader has."""
+    def ask_new(self, reader: str, credentials: tuple[bytes, ...], challenge: bytes) -> str:
+        """What a browser needs to make a passkey, as JSON; `credentials` are those the reader has."""
         from webauthn import generate_registration_options, options_to_json
         from webauthn.helpers.structs import (
             AuthenticatorSelectionCriteria,
@@ -34,7 +34,7 @@ class WebAuthn:
             authenticator_selection=AuthenticatorSelectionCriteria(
                 user_verification=UserVerificationRequirement.REQUIRED
             ),
-            exclude_credentials=[PublicKeyCredentialDescriptor(id=one) for one in known],
+            exclude_credentials=[PublicKeyCredentialDescriptor(id=credential) for credential in credentials],
         )
         return options_to_json(options)
 
@@ -55,7 +55,7 @@ class WebAuthn:
             raise NotOpened("not-proven", f"no passkey: {error}") from None
         return Passkey(made.credential_id, made.credential_public_key, made.sign_count)
 
-    def ask(self, known: tuple[bytes, ...], challenge: bytes) -> str:
+    def ask(self, credentials: tuple[bytes, ...], challenge: bytes) -> str:
         """What a browser needs to use one of these passkeys, as JSON."""
         from webauthn import generate_authentication_options, options_to_json
         from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerificationRequirement
@@ -63,7 +63,7 @@ class WebAuthn:
         options = generate_authentication_options(
             rp_id=self._host,
             challenge=challenge,
-            allow_credentials=[PublicKeyCredentialDescriptor(id=one) for one in known],
+            allow_credentials=[PublicKeyCredentialDescriptor(id=credential) for credential in credentials],
             user_verification=UserVerificationRequirement.REQUIRED,
         )
         return options_to_json(options)
@@ -98,5 +98,5 @@ class WebAuthn:
 
 
 def _object(answer: bytes) -> dict[str, Any]:
-    found = json.loads(answer)
-    return found if isinstance(found, dict) else {}
+    document = json.loads(answer)
+    return document if isinstance(document, dict) else {}

@@ -100,14 +100,14 @@ def _owner(path: Path) -> int | None:
 
 def _give(folder: Path, own: Identity) -> None:
     try:
-        seen, real = _way(folder)
-        if any(one.st_uid for one in seen):
+        stats, real = _way(folder)
+        if any(entry.st_uid for entry in stats):
             return  # somebody else has a hand in it: what is to be made there, `own` makes
         make_folder(folder)
         descriptor = os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            seen, _ = _way(folder)  # once more: in a folder of everybody's somebody may have been quicker
-            if not any(one.st_uid for one in seen) and os.path.samestat(seen[-1], os.fstat(descriptor)):
+            stats, _ = _way(folder)  # once more: in a folder of everybody's somebody may have been quicker
+            if not any(entry.st_uid for entry in stats) and os.path.samestat(stats[-1], os.fstat(descriptor)):
                 os.fchown(descriptor, own.uid, own.gid)
         finally:
             os.close(descriptor)
@@ -120,11 +120,11 @@ def _keeper(folder: str | Path, user: str) -> Identity | None:
     if user:
         return identity(user)
     try:
-        seen, _ = _way(folder)
+        stats, _ = _way(folder)
     except OSError as error:
         raise UsageError(f"{folder} cannot be used: {error.strerror}") from error
     # Its owner; if that is root, whoever could have led us to something of root's.
-    foreign = next((one for one in (seen[-1], *seen) if one.st_uid), None)
+    foreign = next((entry for entry in (stats[-1], *stats) if entry.st_uid), None)
     if foreign is None:
         return None
     try:
@@ -135,28 +135,28 @@ def _keeper(folder: str | Path, user: str) -> Identity | None:
 
 def _way(folder: str | Path) -> tuple[list[os.stat_result], str]:
     """Each part of the way to a folder, as far as it is there, links too; and where it leads. Raises OSError."""
-    place, left, links = "/", deque(os.path.abspath(folder).split("/")), 0
-    seen = [os.lstat(place)]
+    reached, left, links = "/", deque(os.path.abspath(folder).split("/")), 0
+    stats = [os.lstat(reached)]
     while left:
         name = left.popleft()
         if name in ("", "."):
             continue
-        path = os.path.dirname(place) if name == ".." else os.path.join(place, name)
+        path = os.path.dirname(reached) if name == ".." else os.path.join(reached, name)
         try:
-            found = os.lstat(path)
+            status = os.lstat(path)
         except FileNotFoundError:
-            return seen, os.path.join(path, *left)
-        seen.append(found)
-        if not stat.S_ISLNK(found.st_mode):
-            place = path
+            return stats, os.path.join(path, *left)
+        stats.append(status)
+        if not stat.S_ISLNK(status.st_mode):
+            reached = path
             continue
         links += 1
         if links > _MOST_LINKS:
             raise OSError(0, "too many links", str(folder))
         target = os.readlink(path)
         left.extendleft(reversed(target.split("/")))
-        place = "/" if target.startswith("/") else place
-    return seen, place
+        reached = "/" if target.startswith("/") else reached
+    return stats, reached
 
 
 def _of(entry: pwd.struct_passwd) -> Identity:

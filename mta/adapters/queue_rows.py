@@ -101,7 +101,7 @@ def event_in(row: tuple[Any, ...]) -> Event:
         event = Event(float(at), name, json.loads(detail), tuple(json.loads(recipients)))
     except (ValueError, TypeError) as error:
         return Event(at if isinstance(at, float) else 0.0, str(name), {"damaged": str(error)})
-    if not isinstance(event.detail, dict) or not all(type(place) is int and place >= 0 for place in event.recipients):
+    if not isinstance(event.detail, dict) or not all(type(index) is int and index >= 0 for index in event.recipients):
         return Event(event.at, str(name), {"damaged": f"recipients {recipients}, detail {detail}"})
     return event
 

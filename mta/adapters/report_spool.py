@@ -81,8 +81,8 @@ class FileReportSpool:
 
     def days(self) -> tuple[str, ...]:
         """Days with counts, oldest first."""
-        found = {path.name.partition(".")[0] for path in self._counts.glob("*.jsonl")}
-        return tuple(sorted(day for day in found if _DAY.fullmatch(day)))
+        names = {path.name.partition(".")[0] for path in self._counts.glob("*.jsonl")}
+        return tuple(sorted(day for day in names if _DAY.fullmatch(day)))
 
     def forget_counts(self, day: str) -> None:
         """The day's reports are made."""
@@ -139,9 +139,9 @@ class FileReportSpool:
 
     def _make_room(self, folder: Path) -> None:
         """The folder, if there is space to spare."""
-        for place in (self._folder, folder.parent, folder):
-            if not place.is_dir():
-                place.mkdir(mode=0o700, parents=place is self._folder, exist_ok=True)
+        for directory in (self._folder, folder.parent, folder):
+            if not directory.is_dir():
+                directory.mkdir(mode=0o700, parents=directory is self._folder, exist_ok=True)
         room = os.statvfs(folder)
         if room.f_bavail * room.f_frsize < self._bounds.free:
             raise StorageFull(f"{self._folder}: less than {self._bounds.free} octets of the disk are free")

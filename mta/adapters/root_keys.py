@@ -53,29 +53,29 @@ class PlacedRootKeys:
 
     async def unwrap(self, key: RootKey, wrapped: bytes, call: str) -> bytes | None:
         """RSA-OAEP with the private half; None if it was not wrapped to this key."""
-        place = self._places.get(key.id, key.place)
-        if place.startswith("pkcs11:"):
+        where = self._places.get(key.id, key.place)
+        if where.startswith("pkcs11:"):
             if self._tokens is None:
                 raise KeyAway(f"nothing here reaches the token of the root key {key.id}; write server.pkcs11")
-            return await self._tokens.unwrap(place, key.spki, wrapped, call)
-        return await asyncio.to_thread(self._unwrap, key, place, wrapped)
+            return await self._tokens.unwrap(where, key.spki, wrapped, call)
+        return await asyncio.to_thread(self._unwrap, key, where, wrapped)
 
-    def _unwrap(self, key: RootKey, place: str, wrapped: bytes) -> bytes | None:
+    def _unwrap(self, key: RootKey, where: str, wrapped: bytes) -> bytes | None:
         private = self._files.get(key.id)
         if private is None:
-            private = self._files[key.id] = self._load(key, place)
+            private = self._files[key.id] = self._load(key, where)
         try:
             return private.decrypt(wrapped, _OAEP)
         except ValueError:
             return None
 
-    def _load(self, key: RootKey, place: str) -> rsa.RSAPrivateKey:
+    def _load(self, key: RootKey, where: str) -> rsa.RSAPrivateKey:
         try:
-            private = load_root_key(Path(place))
+            private = load_root_key(Path(where))
         except MtaError as error:
             raise KeyAway(f"the root key {key.id}: {error}") from error
         if spki(private.public_key()) != key.spki:
-            raise KeyAway(f"{place} holds another key than the one that is called {key.id}")
+            raise KeyAway(f"{where} holds another key than the one that is called {key.id}")
         return private
 
     async def close(self) -> None:

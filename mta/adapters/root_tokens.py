@@ -78,26 +78,26 @@ class TokenMaker:
     async def look(self, uri: str) -> TokenKeyFacts:
         """The key that is there. Raises KeyAway if none is."""
         name = parse_uri(uri)
-        told = await self._pool.do(Wish("public", name))
-        return TokenKeyFacts(bytes.fromhex(told["spki"]), _fault(name, told))
+        answer = await self._pool.do(Wish("public", name))
+        return TokenKeyFacts(bytes.fromhex(answer["spki"]), _fault(name, answer))
 
     async def take(self, uri: str) -> bytes:
         """The public half of a key that is there, if it can be a root key. Raises UsageError, KeyAway."""
-        found = await self.look(uri)
-        if found.fault:
-            raise UsageError(found.fault)
-        return found.spki
+        key = await self.look(uri)
+        if key.fault:
+            raise UsageError(key.fault)
+        return key.spki
 
     async def remove(self, uri: str, spki: bytes) -> bool:
         """The end of this key, and of no other; False if it is gone already. Raises KeyAway, MtaError."""
         return bool(await self._pool.do(replace(Wish("remove", parse_uri(uri)), public=_digest(spki))))
 
 
-def _fault(name: KeyName, told: dict[str, bool]) -> str:
+def _fault(name: KeyName, attributes: dict[str, bool]) -> str:
     whose = f"the key {name} of the token {name.token}"
-    if told["extractable"] or not told["sensitive"]:
+    if attributes["extractable"] or not attributes["sensitive"]:
         return f"{whose} can be taken out of it (CKA_EXTRACTABLE, or not CKA_SENSITIVE): no key for a root"
-    if not told["decrypt"]:
+    if not attributes["decrypt"]:
         return f"{whose} may not decrypt (CKA_DECRYPT): no key for a root"
     return ""
 

@@ -74,16 +74,16 @@ class _Keys:
 
     def __call__(self, name: bytes, timeout: float = 5) -> bytes | None:
         try:
-            known = a_labels(name.decode("utf-8").rstrip("."))
+            host = a_labels(name.decode("utf-8").rstrip("."))
         except ValueError:
             return None
-        if known not in self.asked:
-            self.asked[known] = self._look_up(known)
-        answer = self.asked[known]
+        if host not in self.asked:
+            self.asked[host] = self._look_up(host)
+        answer = self.asked[host]
         if answer.status is not DnsStatus.OK or not answer.records:
             return None  # dkimpy's own resolver does not tell a failure from an absence either
         if len(answer.records[0]) > MAX_KEY:
-            self.withheld.add(known)
+            self.withheld.add(host)
             return None
         return answer.records[0]
 
@@ -95,13 +95,13 @@ def _dkim(raw: bytes, keys: _Keys) -> tuple[Opinion, ...]:
         count = sum(1 for name, _ in judge.headers if name.lower() == b"dkim-signature")
     except Exception as error:
         return (_error(error),)
-    return tuple(_signature(judge, place, keys, ear) for place in range(min(count, MOST)))
+    return tuple(_signature(judge, number, keys, ear) for number in range(min(count, MOST)))
 
 
-def _signature(judge: dkim.DKIM, place: int, keys: _Keys, ear: _Ear) -> Opinion:
+def _signature(judge: dkim.DKIM, number: int, keys: _Keys, ear: _Ear) -> Opinion:
     ear.heard = ""
     try:
-        if judge.verify(place, dnsfunc=keys):
+        if judge.verify(number, dnsfunc=keys):
             return Opinion(OpinionWord.PASS)
         return Opinion(OpinionWord.FAIL, ear.heard)
     except dkim.ValidationError as error:  # its word for a signature that is not good, or must not count
@@ -130,11 +130,11 @@ def _read(results: bytes) -> tuple[ReadResult, ...] | None:
         header = authres.all_features().parse(results.decode("ascii").replace("\r\n", ""))
         return tuple(
             ReadResult(
-                str(one.method),
-                str(one.result),
-                tuple(sorted((f"{each.type}.{each.name}", str(each.value)) for each in one.properties)),
+                str(result.method),
+                str(result.result),
+                tuple(sorted((f"{each.type}.{each.name}", str(each.value)) for each in result.properties)),
             )
-            for one in header.results
+            for result in header.results
         )
     except Exception:
         return None

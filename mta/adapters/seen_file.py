@@ -27,7 +27,7 @@ class SeenFile:
         """What was written last; nothing where that cannot be read: a lost memory costs an alarm, never mail."""
         try:
             document = json.loads((self._folder / NAME).read_text("utf-8"))
-            hosts = {str(where): _seen(found) for where, found in document["hosts"].items()}
+            hosts = {str(where): _seen(entry) for where, entry in document["hosts"].items()}
             return Memory(float(document.get("at", 0.0)), hosts, tuple(map(str, document.get("told", ()))))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return Memory()
@@ -47,8 +47,8 @@ class SeenFile:
             raise StorageError(f"what was seen of partners cannot be written: {error}") from error
 
 
-def _seen(found: dict[str, Any]) -> Seen:
-    known: dict[str, Any] = {
-        name: tuple(value) if name in _TUPLES else value for name, value in found.items() if name in _KNOWN
+def _seen(entry: dict[str, Any]) -> Seen:
+    values: dict[str, Any] = {
+        name: tuple(value) if name in _TUPLES else value for name, value in entry.items() if name in _KNOWN
     }
-    return Seen(**known)
+    return Seen(**values)

@@ -38,26 +38,26 @@ def read_certificates(paths: Iterable[str]) -> tuple[bytes, ...]:
 
     Raises UsageError for a file without any.
     """
-    found: dict[bytes, None] = {}
+    certificates: dict[bytes, None] = {}
     for path in paths:
         for file in _files(path):
             try:
-                found.update(dict.fromkeys(certificates_in(_octets(file))))
+                certificates.update(dict.fromkeys(certificates_in(_octets(file))))
             except ValueError as error:
                 raise UsageError(f"{file}: no certificate in PEM, DER or PKCS #7: {error}") from error
-    return tuple(found)
+    return tuple(certificates)
 
 
 def read_lists(paths: Iterable[str]) -> tuple[RevocationList, ...]:
     """Every revocation list in these files and folders. Raises UsageError for a file without any."""
-    found: list[RevocationList] = []
+    lists: list[RevocationList] = []
     for path in paths:
         for file in _files(path):
             try:
-                found.extend(parse_lists(_octets(file)))
+                lists.extend(parse_lists(_octets(file)))
             except ValueError as error:
                 raise UsageError(f"{file}: {error}") from error
-    return tuple(found)
+    return tuple(lists)
 
 
 def _files(path: str) -> list[str]:
@@ -78,9 +78,9 @@ def read_own(certificates: Sequence[str], keys: Sequence[str], password: str = "
             known[certificate.public_bytes(Encoding.DER)] = certificate
     pairs: list[tuple[Any, str]] = []
     for path in keys:
-        found = _read(path, password)
-        known.update((certificate.public_bytes(Encoding.DER), certificate) for certificate in found.certificates)
-        pairs.extend(found.keys)
+        contents = _read(path, password)
+        known.update((certificate.public_bytes(Encoding.DER), certificate) for certificate in contents.certificates)
+        pairs.extend(contents.keys)
     for key, path in pairs:
         found_for = own_certificates(known.values(), key, path)
         if not found_for:
@@ -117,12 +117,12 @@ def _pkcs12(content: bytes, path: str, password: str) -> _Found:
     try:
         bundle = read_pkcs12(content, password)
         with _quietly():
-            found = tuple(x509.load_der_x509_certificate(der) for der in bundle.certificates)
+            certificates = tuple(x509.load_der_x509_certificate(der) for der in bundle.certificates)
     except (SmimeError, *FAULTS) as error:
         raise UsageError(f"{path}: no PKCS #12 that --password-file opens: {error}") from error
     if not bundle.keys:
         raise UsageError(f"{path}: it holds no private key")
-    return _Found(found, tuple((key, path) for key in bundle.keys))
+    return _Found(certificates, tuple((key, path) for key in bundle.keys))
 
 
 def _certificates(content: bytes, path: str) -> list[x509.Certificate]:

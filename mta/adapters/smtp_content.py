@@ -28,10 +28,10 @@ async def cargo_of(transaction: Transaction, carries_8bit: bool) -> Cargo:
 
 
 async def _has_8bit(content: Content) -> bool:
-    found = False
+    has_8bit = False
     async for piece in pieces_of(content):
-        found = found or not piece.isascii()
-    return found
+        has_8bit = has_8bit or not piece.isascii()
+    return has_8bit
 
 
 async def pieces_of(content: Content) -> AsyncGenerator[bytes, None]:

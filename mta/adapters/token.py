@@ -49,16 +49,16 @@ class Tokens:
         Where its `public` half is known the token is not asked before the key is used, and must have that one then.
         """
         name = parse_uri(uri)
-        found = self._public(name) if public is None else public
-        if isinstance(found, rsa.RSAPublicKey):
-            return TokenRsaKey(self, name, found)
-        if isinstance(found, ec.EllipticCurvePublicKey):
-            return TokenEcKey(self, name, found)
+        public_key = self._public(name) if public is None else public
+        if isinstance(public_key, rsa.RSAPublicKey):
+            return TokenRsaKey(self, name, public_key)
+        if isinstance(public_key, ec.EllipticCurvePublicKey):
+            return TokenEcKey(self, name, public_key)
         raise MtaError(f"{uri}: the certificate is for a key of a kind that no token holds here")
 
     def _public(self, name: KeyName) -> Any:
-        told = self._pool.do(Wish("public", name))
-        return load_der_public_key(bytes.fromhex(told["spki"]))
+        answer = self._pool.do(Wish("public", name))
+        return load_der_public_key(bytes.fromhex(answer["spki"]))
 
     def use(self, name: KeyName, work: str, public: Any, **more: Any) -> bytes:
         """Do something (token_pool/work.py) with a key, whose public half is `public`.

@@ -29,12 +29,13 @@ def certs_list(config: str, days: int, json_output: bool) -> int:
     return 1 if ending else 0
 
 
-def _row(known: Known, now: float, days: int, paint: Paint) -> str:
-    if not known.not_after:
+def _row(certificate: Known, now: float, days: int, paint: Paint) -> str:
+    if not certificate.not_after:
         left = paint("dim", f"{'no end':>10}")
     else:
-        number = known.days_left(now)
+        number = certificate.days_left(now)
         kind = "bad" if number < 0 else "warn" if number < days else "good"
         left = paint(kind, f"{number if number >= 0 else 'ended':>5} {'days' if number >= 0 else '    '}")
-    detail = f" ({paint('dim', known.detail)})" if known.detail else ""
-    return f"{left}  {known.kind:7} {paint('name', known.subject)}{detail}\n{'':12}{paint('dim', known.where)}"
+    detail = f" ({paint('dim', certificate.detail)})" if certificate.detail else ""
+    about = f"{certificate.kind:7} {paint('name', certificate.subject)}{detail}"
+    return f"{left}  {about}\n{'':12}{paint('dim', certificate.where)}"

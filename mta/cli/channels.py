@@ -14,13 +14,17 @@ def channels(reader: str, forget: bool, config: str, json_output: bool) -> int:
     name = read_reader(reader)
     if forget:
         count = with_vault(config, lambda vault: forget_channels(vault, name, administrator()))
-        told = json.dumps({"reader": name, "forgotten": count})
-        print(told if json_output else f"{name} has no second channel any more; {count} taken away")
+        document = json.dumps({"reader": name, "forgotten": count})
+        print(document if json_output else f"{name} has no second channel any more; {count} taken away")
         return 0
-    found = with_vault(config, lambda vault: vault.store.credentials(name))
+    credentials = with_vault(config, lambda vault: vault.store.credentials(name))
     rows = [
-        {"channel": one.kind, "since": stamp(one.created), "used": stamp(one.used) if one.used else None}
-        for one in found
+        {
+            "channel": credential.kind,
+            "since": stamp(credential.created),
+            "used": stamp(credential.used) if credential.used else None,
+        }
+        for credential in credentials
     ]
     if json_output:
         print(json.dumps(rows, indent=2))

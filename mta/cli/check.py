@@ -32,9 +32,9 @@ def check(config: str, json_output: bool, dns: bool = False) -> int:
 def _with_dns(examination: Examination) -> Examination:
     from mta.cli.keys import published
 
-    found = published(examination)
-    warnings = tuple(in_order((*examination.warnings, *found.warnings)))
-    return replace(examination, problems=tuple(found.problems), warnings=warnings)
+    problems = published(examination)
+    warnings = tuple(in_order((*examination.warnings, *problems.warnings)))
+    return replace(examination, problems=tuple(problems.problems), warnings=warnings)
 
 
 def _document(examination: Examination) -> dict[str, object]:
@@ -50,6 +50,9 @@ def _print(config: str, examination: Examination) -> None:
         print(problem, file=sys.stderr)
     for warning in examination.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    found = examination.configuration
-    if found and not examination.wrong:
-        print(f"{one_line(config)}: good: {len(found.connectors)} connectors, {len(found.domains)} domains")
+    configuration = examination.configuration
+    if configuration and not examination.wrong:
+        print(
+            f"{one_line(config)}: good: {len(configuration.connectors)} connectors,"
+            f" {len(configuration.domains)} domains"
+        )

@@ -57,10 +57,10 @@ def answer_document(mailbox: Mailbox, answer: DirectoryAnswer) -> dict[str, Any]
         "status": answer.status.value,
         "detail": answer.detail,
         "certificate": candidate_document(chosen) | {"rung": answer.rung.word} if chosen and answer.rung else None,
-        "others": [candidate_document(one) | {"reason": reason} for one, reason in answer.others],
+        "others": [candidate_document(candidate) | {"reason": reason} for candidate, reason in answer.others],
         "sources": [
-            {"source": one.name, "result": one.word, "detail": one.detail, "cached": one.cached}
-            for one in answer.sources
+            {"source": source.name, "result": source.word, "detail": source.detail, "cached": source.cached}
+            for source in answer.sources
         ],
     }
 
@@ -113,10 +113,13 @@ def _story(document: dict[str, Any], answer: DirectoryAnswer, paint: Paint) -> s
     return "\n".join(lines)
 
 
-def _certificate_lines(one: dict[str, Any], paint: Paint) -> list[str]:
-    named = ", ".join(one.get("emails", ())) or one["subject"]
-    lines = [f"{paint('head', named)} {paint('dim', one['sha256'][:16])}"]
-    if "key" in one:
-        until = f"{one['not_before'][:10]} to {one['not_after'][:10]}"
-        lines.append(f"  {paint('dim', one['key'])} {until}, by {paint('dim', one['issuer'])} {one['place']}".rstrip())
+def _certificate_lines(certificate: dict[str, Any], paint: Paint) -> list[str]:
+    named = ", ".join(certificate.get("emails", ())) or certificate["subject"]
+    lines = [f"{paint('head', named)} {paint('dim', certificate['sha256'][:16])}"]
+    if "key" in certificate:
+        until = f"{certificate['not_before'][:10]} to {certificate['not_after'][:10]}"
+        lines.append(
+            f"  {paint('dim', certificate['key'])} {until},"
+            f" by {paint('dim', certificate['issuer'])} {certificate['place']}".rstrip()
+        )
     return lines

@@ -74,9 +74,9 @@ def explain(id: str, to: tuple[str, ...], config: str, json_output: bool) -> int
         print(json.dumps({"label": label.id, "readers": readers, "rights": rights}, indent=2))
         return 0
     print(f"{label.id}: for {', '.join(readers)}")
-    for word, told in rights.items():
-        may = "may" if told["granted"] else "may not"
-        print(f"  {word:15} they {may} {told['means']} ({told['how']}: {_HOW[Enforcement(told['how'])]})")
+    for word, sentence in rights.items():
+        may = "may" if sentence["granted"] else "may not"
+        print(f"  {word:15} they {may} {sentence['means']} ({sentence['how']}: {_HOW[Enforcement(sentence['how'])]})")
     return 0
 
 
@@ -106,8 +106,8 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
         yield f"  a second proof is {row['second_channel']}: {', '.join(row['channels'])}"
     if row["require_pop"]:
         yield "  programs must prove that they own their token (DPoP)"
-    for place, text in row["marking"].items():
+    for where, text in row["marking"].items():
         if text:
-            yield f"  {place:8} {text}"
+            yield f"  {where:8} {text}"
     for right, how in row["rights"].items():
         yield f"  {right:15} {how}"

@@ -46,10 +46,10 @@ def verify_receipt_file(options: VerifyOptions, json_output: bool) -> int:
     file = options.receipt
     try:
         data = Path(file).read_bytes()
-        believed, found = _believed(options), read_receipt(data)
-        salt, story = found.extra[:SALT], found.extra[SALT:]
-        proven = _proven(found, salt + story, believed)
-        event = told(LogEntry(found.index, b"", salt, story))
+        believed, receipt = _believed(options), read_receipt(data)
+        salt, story = receipt.extra[:SALT], receipt.extra[SALT:]
+        proven = _proven(receipt, salt + story, believed)
+        event = told(LogEntry(receipt.index, b"", salt, story))
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     except TlogError as error:
@@ -57,13 +57,13 @@ def verify_receipt_file(options: VerifyOptions, json_output: bool) -> int:
             print(json.dumps({"ok": False, "reason": str(error)}, indent=2))
         print(f"mta: {file}: {error}", file=sys.stderr)
         return 1
-    seen = {name: proven.witnesses.get(key) for name, key in believed.witnesses.items()}
+    cosigned = {name: proven.witnesses.get(key) for name, key in believed.witnesses.items()}
     if json_output:
-        rows = [{"name": name, "at": stamp(at) if at else None} for name, at in seen.items()]
+        rows = [{"name": name, "at": stamp(at) if at else None} for name, at in cosigned.items()]
         print(json.dumps({"ok": True, "size": proven.checkpoint.size, "event": event, "witnesses": rows}, indent=2))
         return 0
-    print(f"good: entry {found.index} of {proven.checkpoint.origin}, which had {proven.checkpoint.size}")
-    for name, at in seen.items():
+    print(f"good: entry {receipt.index} of {proven.checkpoint.origin}, which had {proven.checkpoint.size}")
+    for name, at in cosigned.items():
         print(f"  {f'seen by {name} at {stamp(at)}' if at else f'not countersigned by {name}'}")
     print(event_line(event))
     return 0
@@ -92,29 +92,29 @@ def _believed(options: VerifyOptions) -> _Believed:
 
 
 async def _own(vault: Vault, named: dict[str, VerifierKey]) -> _Believed:
-    ours = {one.name: one.key for one in vault.protection.witnesses if one.key not in named.values()}
+    ours = {witness.name: witness.key for witness in vault.protection.witnesses if witness.key not in named.values()}
     return _Believed(log_key(vault), {**ours, **named}, frozenset(named))
 
 
-def witness_document(one: Watched) -> dict[str, Any]:
+def witness_document(witness: Watched) -> dict[str, Any]:
     """A witness, in JSON. `missing`: entries that it has not countersigned."""
     return {
-        "name": one.name,
-        "key": one.key,
-        "size": one.size,
-        "at": stamp(one.at),
-        "missing": one.missing,
-        "heard": stamp(one.heard),
-        "fault": one.fault,
-        "refusal": one.refusal,
+        "name": witness.name,
+        "key": witness.key,
+        "size": witness.size,
+        "at": stamp(witness.at),
+        "missing": witness.missing,
+        "heard": stamp(witness.heard),
+        "fault": witness.fault,
+        "refusal": witness.refusal,
     }
 
 
-def witness_line(told: dict[str, Any]) -> str:
+def witness_line(document: dict[str, Any]) -> str:
     """The same in words."""
-    if told["refusal"]:
-        return f"witness {told['name']} contradicts"
-    line = f"witness {told['name']} has countersigned {told['size']} entries"
-    line += f" at {told['at']}" if told["at"] else ""
-    line += f", {told['missing']} are missing" if told["missing"] else ""
-    return line + (f": {told['fault']}" if told["fault"] else "")
+    if document["refusal"]:
+        return f"witness {document['name']} contradicts"
+    line = f"witness {document['name']} has countersigned {document['size']} entries"
+    line += f" at {document['at']}" if document["at"] else ""
+    line += f", {document['missing']} are missing" if document["missing"] else ""
+    return line + (f": {document['fault']}" if document["fault"] else "")

@@ -117,7 +117,7 @@ def table(messages: list[dict[str, Any]], now: float, paint: Paint) -> list[str]
     ]
     if not rows:
         return ["nothing waits"]
-    widths = [max(len(row[place]) for row in (_HEADINGS, *rows)) for place in range(len(_HEADINGS) - 1)]
+    widths = [max(len(row[column]) for row in (_HEADINGS, *rows)) for column in range(len(_HEADINGS) - 1)]
     head = "  ".join(word.ljust(width) for word, width in zip(_HEADINGS, (*widths, 0), strict=True))
     return [paint("head", head), *(_line(row, widths, paint) for row in rows)]
 

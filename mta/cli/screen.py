@@ -58,7 +58,7 @@ def known_state(text: str, *, waiting: bool) -> None:
 
 def known_connector(name: str, connectors: Iterable[str]) -> None:
     """Raise UsageError for a name that no connector has."""
-    known = {*connectors, *OUR_OWN}
-    if name and name not in known:
-        hint = did_you_mean(name, known) or f"there are {', '.join(sorted(known - OUR_OWN))}"
+    names = {*connectors, *OUR_OWN}
+    if name and name not in names:
+        hint = did_you_mean(name, names) or f"there are {', '.join(sorted(names - OUR_OWN))}"
         raise UsageError(f"--connector: no connector is called {name!r}: {hint}")

@@ -49,8 +49,8 @@ def trace(config: str, request: dict[str, Any], json_output: bool) -> int:
     """Print every message that fits, newest first; 1 if there is none. Raises UsageError."""
     known_state(str(request.get("state") or ""), waiting=False)
     limit = int(request.get("limit") or 1000)
-    found = find(config, {**request, "limit": limit + 1})  # one more tells whether there is more
-    messages, more = found[:limit], len(found) > limit
+    documents = find(config, {**request, "limit": limit + 1})  # one more tells whether there is more
+    messages, more = documents[:limit], len(documents) > limit
     add_items(config, messages)
     if json_output:
         print(json.dumps({"messages": messages, "more": more}, indent=2))
@@ -80,8 +80,8 @@ def _people(config: str, messages: Sequence[dict[str, Any]]) -> Iterator[str]:
 def find(config: str, request: dict[str, Any]) -> list[dict[str, Any]]:
     """The documents of all messages that fit, newest first."""
     asked = {"command": "trace", **request, "since": since(str(request.get("since") or ""), time.time())}
-    found = ask(config, asked).get("messages", [])
-    newest_first: list[dict[str, Any]] = sorted(found, key=lambda message: (-message["received"], message["id"]))
+    documents = ask(config, asked).get("messages", [])
+    newest_first: list[dict[str, Any]] = sorted(documents, key=lambda message: (-message["received"], message["id"]))
     return newest_first[: int(request.get("limit") or 1000)]
 
 
@@ -128,11 +128,11 @@ def _accepted(message: dict[str, Any], now: float, paint: Paint) -> Iterator[str
         yield from _authentication(accepted.authentication, accepted.reasons, paint)
 
 
-def _authentication(authentication: Authentication, told: Sequence[str], paint: Paint) -> Iterator[str]:
+def _authentication(authentication: Authentication, printed: Sequence[str], paint: Paint) -> Iterator[str]:
     for method, result, whose in _results(authentication.facts):
         kind = {AuthResult.PASS: "good", AuthResult.NONE: "dim"}.get(result, "warn")
         yield f"{_IN}{paint(kind, f'{method}={result.value}')} {paint('name', whose)}".rstrip()
-    yield from (f"{_IN}  because {paint('dim', each)}" for each in authentication.reasons if each not in told)
+    yield from (f"{_IN}  because {paint('dim', each)}" for each in authentication.reasons if each not in printed)
     for broken in authentication.broken_signatures:
         yield f"{_IN}{paint('warn', f'taking it in broke the signature {broken}')}"
 
@@ -265,10 +265,10 @@ def published_lines(published: Published | None) -> Iterator[str]:
     if published is None:
         return
     if dane := published.dane:
-        told = ", ".join((*dane.records, *dane.unusable, *([dane.detail] if dane.detail else ())))
+        records = ", ".join((*dane.records, *dane.unusable, *([dane.detail] if dane.detail else ())))
         about = f" at {dane.base}" if dane.base else ""
         mx = "secure" if dane.mx_secure else "insecure"
-        yield f"DANE {dane.state}{about} (MX {mx}){': ' if told else ''}{told}"
+        yield f"DANE {dane.state}{about} (MX {mx}){': ' if records else ''}{records}"
     if sts := published.sts:
         hosts = f" for {', '.join(sts.mx)}" if sts.mx else ""
         problem = f"; {sts.problem}" if sts.problem else ""

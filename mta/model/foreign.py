@@ -19,8 +19,8 @@ class Foreign:
     content_id: str = ""
 
     def __str__(self) -> str:
-        told = [f"{self.kind} {self.name!r}" if self.name else self.kind]
-        told += [f"of {self.owner}"] if self.owner else []
-        told += [f"licences at {self.server}"] if self.server else []
-        told += [f"content {self.content_id}"] if self.content_id else []
-        return ", ".join(told)
+        words = [f"{self.kind} {self.name!r}" if self.name else self.kind]
+        words += [f"of {self.owner}"] if self.owner else []
+        words += [f"licences at {self.server}"] if self.server else []
+        words += [f"content {self.content_id}"] if self.content_id else []
+        return ", ".join(words)

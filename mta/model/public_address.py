@@ -10,8 +10,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _NOT_PUBLIC = tuple(
-    IPv4Network(one)
-    for one in (
+    IPv4Network(network)
+    for network in (
         *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
         *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
         *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),  # multicast and all that was kept back
@@ -19,8 +19,8 @@ _NOT_PUBLIC = tuple(
 )
 _UNICAST = IPv6Network("2000::/3")  # RFC 4291 §2.4; site-local, unique local, link-local and multicast lie outside
 _NOT_PUBLIC_SIX = tuple(
-    IPv6Network(one)
-    for one in (
+    IPv6Network(network)
+    for network in (
         "2001::/23",  # of protocols, Teredo among them
         "2001:db8::/32",
         "3ffe::/16",  # of the 6bone that was

@@ -53,20 +53,20 @@ def expand(words: str | Iterable[str]) -> frozenset[Right]:
     """The rights that a set's name or a list of names means. Raises ValueError naming the word that is not known."""
     if isinstance(words, str):
         words = [words]
-    found: set[Right] = set()
+    rights: set[Right] = set()
     for word in words:
         if word.lower() in SETS:
-            found |= SETS[word.lower()]
+            rights |= SETS[word.lower()]
         elif word.upper() in Right.__members__:
-            found.add(Right[word.upper()])
+            rights.add(Right[word.upper()])
         else:
             raise ValueError(word)
-    return complete(found)
+    return complete(rights)
 
 
 def complete(rights: Iterable[Right]) -> frozenset[Right]:
     """With what the rights imply: an owner may everything, and nobody does anything with what they cannot see."""
-    found = frozenset(rights)
-    if Right.OWNER in found:
+    closure = frozenset(rights)
+    if Right.OWNER in closure:
         return ALL
-    return found | _READ if found else found
+    return closure | _READ if closure else closure

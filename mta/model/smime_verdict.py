@@ -21,7 +21,7 @@ class SmimeResult(Enum):
     MALFORMED = "malformed"  # not as the standards say, or readers could see different things
 
 
-_ORDER = {result: place for place, result in enumerate(SmimeResult)}
+_ORDER = {result: rank for rank, result in enumerate(SmimeResult)}
 
 
 @dataclass(frozen=True, slots=True)

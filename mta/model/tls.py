@@ -72,8 +72,8 @@ class Pin:
 
     def matches(self, certificate: CertificateFacts) -> bool:
         """Whether this certificate is the one that was agreed."""
-        seen = certificate.spki_sha256 if self.kind == "spki-sha256" else certificate.sha256
-        return seen == self.value
+        value = certificate.spki_sha256 if self.kind == "spki-sha256" else certificate.sha256
+        return value == self.value
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.value}"

@@ -40,7 +40,7 @@ def aside(log: EventLog, where: str, tell: Callable[[], object]) -> None:
 
 def printable(text: str) -> str:
     """`text` with every control character escaped: one event stays one line whatever a peer sent."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text) if _CONTROL.search(text) else text
+    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text) if _CONTROL.search(text) else text
 
 
 def redacted(fields: dict[str, Any]) -> dict[str, Any]:

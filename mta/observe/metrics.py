@@ -170,18 +170,18 @@ class Metrics:
 
 def exposition(samples: Iterable[tuple[str, Sample]]) -> str:
     """The text that Prometheus reads (format 0.0.4); each sample comes with the worker it is of, or none."""
-    found: dict[str, list[str]] = {}
+    samples_of: dict[str, list[str]] = {}
     for worker, (name, labels, number) in samples:
         family = FAMILIES.get(name)
         if family is None or len(labels) != len(family.labels):
             continue  # of a worker of another version, during an upgrade
         named = dict(zip(family.labels, labels, strict=True)) | ({"worker": worker} if worker else {})
         text = ",".join(f'{label}="{_escaped(value)}"' for label, value in named.items())
-        found.setdefault(name, []).append(f"{name}{{{text}}} {number:.10g}" if text else f"{name} {number:.10g}")
+        samples_of.setdefault(name, []).append(f"{name}{{{text}}} {number:.10g}" if text else f"{name} {number:.10g}")
     lines = []
-    for name in sorted(found):
+    for name in sorted(samples_of):
         family = FAMILIES[name]
-        lines += [f"# HELP {name} {family.help}", f"# TYPE {name} {family.kind}", *sorted(found[name])]
+        lines += [f"# HELP {name} {family.help}", f"# TYPE {name} {family.kind}", *sorted(samples_of[name])]
     return "\n".join(lines) + "\n"
 
 

@@ -114,7 +114,7 @@ def _letter(site: Site, alarms: Iterable[Alarm]) -> QueuedMessage:
     more = f" and {len(words) - 1} more" if len(words) > 1 else ""
     paragraphs = (
         f"The mail relay {server.hostname} has looked at its partners' hosts and at its own certificates. "
-        "This is new since it looked last; it will not be alarms again while it lasts.",
+        "This is new since it looked last; it will not be told again while it lasts.",
         *(f"{line}; {about}" if about else line for line, about in zip(words, people, strict=True)),
         "`mta probe --all` looks again, `mta certs list` tells what ends when.",
     )

@@ -53,17 +53,17 @@ class SmimeaSource:
         # What a record of usage 3 holds is the mailbox' certificate by the word of its domain, whatever it names.
         candidates = tuple(
             Candidate(
-                der=one.data,
+                der=record.data,
                 source=self.name,
-                rung=TrustRung.SECURE_DNS if one.usage == Usage.DANE_EE else TrustRung.ANCHORED,
+                rung=TrustRung.SECURE_DNS if record.usage == Usage.DANE_EE else TrustRung.ANCHORED,
                 found_for=mailbox.key,
-                stated=one.usage == Usage.DANE_EE,
+                stated=record.usage == Usage.DANE_EE,
                 place=name,
             )
-            for one in usable
-            if holds_certificate(one)
+            for record in usable
+            if holds_certificate(record)
         )
-        others = tuple(one for one in usable if one.usage in (Usage.DANE_EE, Usage.DANE_TA))
+        others = tuple(record for record in usable if record.usage in (Usage.DANE_EE, Usage.DANE_TA))
         status = SourceStatus.FOUND if usable else SourceStatus.NONE
         return SourceAnswer(status, candidates, others, notes=tuple(notes))
 
@@ -95,15 +95,15 @@ class CertSource:
         if not _is_name(mailbox.ascii_domain):
             return SourceAnswer(SourceStatus.NONE)
         places = ((cert_name(mailbox), mailbox.key), (mailbox.ascii_domain, f"@{mailbox.ascii_domain}"))
-        found: list[Candidate] = []
+        candidates: list[Candidate] = []
         for name, found_for in places:
             if not name:
                 continue
             answer = await self._names().cert(name)
             if answer.status is DnsStatus.TEMPORARY:
                 return SourceAnswer(SourceStatus.DOWN, detail=answer.detail or f"CERT of {name}")
-            found += self._candidates(name, found_for, answer)
-        return SourceAnswer(SourceStatus.FOUND if found else SourceStatus.NONE, tuple(found))
+            candidates += self._candidates(name, found_for, answer)
+        return SourceAnswer(SourceStatus.FOUND if candidates else SourceStatus.NONE, tuple(candidates))
 
     async def refresh(self) -> None:
         """There is nothing to look after."""
@@ -115,7 +115,7 @@ class CertSource:
         rung = TrustRung.SECURE_DNS if answer.secure else TrustRung.ANCHORED
         certificates = answer.certificates[:MOST_RECORDS]
         for der in certificates:
-            others = tuple(one for one in certificates if one != der)
+            others = tuple(certificate for certificate in certificates if certificate != der)
             yield Candidate(der, self.name, rung, found_for, chain=others, place=name)
 
 

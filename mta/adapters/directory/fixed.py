@@ -28,8 +28,8 @@ class FixedSource:
 
     async def find(self, mailbox: Mailbox) -> SourceAnswer:
         """What the contract says of this mailbox."""
-        found = tuple(self._candidates(mailbox))
-        return SourceAnswer(SourceStatus.FOUND if found else SourceStatus.NONE, found)
+        candidates = tuple(self._candidates(mailbox))
+        return SourceAnswer(SourceStatus.FOUND if candidates else SourceStatus.NONE, candidates)
 
     async def refresh(self) -> None:
         """There is nothing to look after."""
@@ -38,15 +38,15 @@ class FixedSource:
         """There is nothing to let go of."""
 
     def _candidates(self, mailbox: Mailbox) -> Iterator[Candidate]:
-        for der, place in self._addressed.get(mailbox.key, ()):
-            yield Candidate(der, self.name, self.rung, mailbox.key, place=place)
-        for der, place in self._of_domain(mailbox.ascii_domain):
-            yield Candidate(der, self.name, self.rung, f"@{mailbox.ascii_domain}", stated=True, place=place)
+        for der, source in self._addressed.get(mailbox.key, ()):
+            yield Candidate(der, self.name, self.rung, mailbox.key, place=source)
+        for der, source in self._of_domain(mailbox.ascii_domain):
+            yield Candidate(der, self.name, self.rung, f"@{mailbox.ascii_domain}", stated=True, place=source)
 
     def _of_domain(self, domain: str) -> tuple[Placed, ...]:
         """Those of the longest pattern that the domain falls under; `*.x` is x's subdomains, not x."""
-        found = self._domains.get(domain)
-        while found is None and "." in domain:
+        certificates = self._domains.get(domain)
+        while certificates is None and "." in domain:
             domain = domain.partition(".")[2]
-            found = self._domains.get(f"*.{domain}")
-        return found or ()
+            certificates = self._domains.get(f"*.{domain}")
+        return certificates or ()

@@ -161,8 +161,8 @@ class FolderSource:
     def _changed(self) -> set[str]:
         """The folders in which something has come or gone, or a file that was unusable is another one now."""
         asked = islice(self._folders.items(), _FEW_FOLDERS)
-        changed = {below for below, known in asked if folder_stamp(self._root / below) != known}
-        restless = {path for path, known in self._restless.items() if self._stamp(path) != known}
+        changed = {below for below, stamp in asked if folder_stamp(self._root / below) != stamp}
+        restless = {path for path, stamp in self._restless.items() if self._stamp(path) != stamp}
         return changed | {path.rpartition("/")[0] for path in restless}
 
     def _stamp(self, path: str) -> Stamp | None:
@@ -181,11 +181,13 @@ class FolderSource:
             gone = set[str]()
         else:
             tree = scan(self._root, changed, self._folders)
-            gone = {one for one in self._folders for below in changed - tree.folders.keys() if _is_in(one, below)}
+            gone = {
+                folder for folder in self._folders for below in changed - tree.folders.keys() if _is_in(folder, below)
+            }
         self._compare(index, tree, None if changed is None else tree.folders.keys() | gone)
         for below, fault in tree.faults.items():
             self._log.warning(events.DIRECTORY_FAULT, source=self.name, file=below, error=fault)
-        kept = {} if changed is None else {one: at for one, at in self._folders.items() if one not in gone}
+        kept = {} if changed is None else {folder: at for folder, at in self._folders.items() if folder not in gone}
         self._folders = kept | tree.folders
         unusable = [path for path, _ in index.faults()][:_RESTLESS]
         self._restless = {path: stamp for path in unusable if (stamp := self._stamp(path)) is not None}
@@ -206,8 +208,8 @@ class FolderSource:
     def _read(self, index: FolderIndex, paths: Iterator[str]) -> None:
         while batch := list(islice(paths, _BATCH)):
             read = {path: self._read_one(path) for path in batch}
-            index.forget(path for path, one in read.items() if one is None)
-            index.put(one for one in read.values() if one is not None)
+            index.forget(path for path, file in read.items() if file is None)
+            index.put(file for file in read.values() if file is not None)
 
     def _read_one(self, path: str) -> FileRead | None:
         """What is in a file, or why it cannot be used; None: it is gone."""

@@ -66,10 +66,10 @@ class HarvestedSource:
     async def find(self, mailbox: Mailbox) -> SourceAnswer:
         """What this address has signed with."""
         try:
-            found = await self._in_thread(lambda: self._find(mailbox.key))
+            candidates = await self._in_thread(lambda: self._find(mailbox.key))
         except apsw.Error as error:
             return SourceAnswer(SourceStatus.DOWN, detail=f"{self._path}: {error}")
-        return SourceAnswer(SourceStatus.FOUND if found else SourceStatus.NONE, found)
+        return SourceAnswer(SourceStatus.FOUND if candidates else SourceStatus.NONE, candidates)
 
     async def remember(self, harvest: Harvest, certificate: bytes) -> None:
         """Keep a certificate that came with verified mail; a known one was seen again."""
@@ -134,18 +134,18 @@ class HarvestedSource:
 
     def _remember(self, harvest: Harvest, der: bytes) -> bool:
         db, key, mark = self._open(), harvest.mailbox.key, hashlib.sha256(der).hexdigest()
-        chain = b"".join(one for one in harvest.chain if one != der)
+        chain = b"".join(certificate for certificate in harvest.chain if certificate != der)
         capabilities = json.dumps(harvest.capabilities)
         with _writing(db):
-            known = db.execute("SELECT 1 FROM certificates WHERE key = ? AND sha256 = ?", (key, mark)).get
-            if known:
+            is_stored = db.execute("SELECT 1 FROM certificates WHERE key = ? AND sha256 = ?", (key, mark)).get
+            if is_stored:
                 sql = "UPDATE certificates SET chain = ?, capabilities = ?, seen = ? WHERE key = ? AND sha256 = ?"
                 db.execute(sql, (chain, capabilities, harvest.at, key, mark))
             else:
                 sql = "INSERT INTO certificates VALUES(?, ?, ?, ?, ?, ?, ?, ?)"
                 db.execute(sql, (key, mark, der, chain, capabilities, harvest.at, harvest.at, PENDING))
                 _make_room(db, key)
-        return not known
+        return not is_stored
 
     def _listing(self, pattern: str) -> list[Learned]:
         if self._db is None and not self._path.exists():
@@ -193,11 +193,11 @@ def _make_room(db: apsw.Connection, key: str) -> None:
 
 
 def _split(chain: bytes) -> tuple[bytes, ...]:
-    found = []
+    certificates = []
     while size := outer_length(chain):
-        found.append(chain[:size])
+        certificates.append(chain[:size])
         chain = chain[size:]
-    return tuple(found)
+    return tuple(certificates)
 
 
 def _connect(path: Path) -> apsw.Connection:

@@ -130,10 +130,10 @@ class FolderIndex:
         """Take over files as they were read."""
         sql = "INSERT INTO files(path, folder, stamp, size, fault) VALUES(?, ?, ?, ?, ?)"
         with self.db:
-            for one in read:
-                self.db.execute("DELETE FROM files WHERE path = ?", (one.path,))
-                self.db.execute(sql, (one.path, one.path.rpartition("/")[0], *one.stamp, one.fault))
-                self._put_entries(self.db.last_insert_rowid(), one.entries)
+            for file in read:
+                self.db.execute("DELETE FROM files WHERE path = ?", (file.path,))
+                self.db.execute(sql, (file.path, file.path.rpartition("/")[0], *file.stamp, file.fault))
+                self._put_entries(self.db.last_insert_rowid(), file.entries)
 
     def _put_entries(self, file: int, entries: tuple[Entry, ...]) -> None:
         for entry in entries:

@@ -79,9 +79,9 @@ class LdapSource:
             where = f"{self._settings.host}:{self._settings.port}"
             return SourceAnswer(SourceStatus.DOWN, detail=f"{where}: {in_words(error)}")
         notes: list[str] = []
-        found = tuple(one for entry in entries for one in self._candidates(entry, mailbox, notes))
-        status = SourceStatus.FOUND if found else SourceStatus.NONE
-        return SourceAnswer(status, found[:_MOST_CERTIFICATES], notes=tuple(notes))
+        candidates = tuple(candidate for entry in entries for candidate in self._candidates(entry, mailbox, notes))
+        status = SourceStatus.FOUND if candidates else SourceStatus.NONE
+        return SourceAnswer(status, candidates[:_MOST_CERTIFICATES], notes=tuple(notes))
 
     def _search(self, wanted: str) -> list[dict[str, Any]]:
         """The entries; over a kept connection, or over a new one where that turns out to be dead."""
@@ -120,9 +120,9 @@ class LdapSource:
     def _candidates(self, entry: dict[str, Any], mailbox: Mailbox, notes: list[str]) -> Iterator[Candidate]:
         values = {name.lower(): value for name, value in entry["raw_attributes"].items()}
         aliases = tuple(_addresses(values, self._settings.addresses))
-        known = {ascii_lower(alias) for alias in aliases}
-        is_theirs = not known.isdisjoint(_spellings(mailbox))
-        for_domain = not is_theirs and f"@{mailbox.ascii_domain}" in known
+        names = {ascii_lower(alias) for alias in aliases}
+        is_theirs = not names.isdisjoint(_spellings(mailbox))
+        for_domain = not is_theirs and f"@{mailbox.ascii_domain}" in names
         known_to = self._certificates(entry["dn"], values, notes)
         chain = tuple(der for der, kept in known_to.items() if kept.is_authority)
         for der, kept in known_to.items():
@@ -139,21 +139,21 @@ class LdapSource:
                     place=entry["dn"],
                 )
 
-    def _certificates(self, place: str, values: dict[str, list[bytes]], notes: list[str]) -> dict[bytes, _Kept]:
+    def _certificates(self, dn: str, values: dict[str, list[bytes]], notes: list[str]) -> dict[bytes, _Kept]:
         """Each certificate of an entry once; values that are none are noted."""
-        found: dict[bytes, _Kept] = {}
+        certificates: dict[bytes, _Kept] = {}
         for attribute in self._settings.certificates:
             for value in _values(values, attribute):
                 try:
                     facts = [(der, person_facts(der).is_authority) for der in certificates_in(value)]
                 except ValueError as error:
-                    notes.append(f"{attribute} of {place}: {error}")
+                    notes.append(f"{attribute} of {dn}: {error}")
                     continue
-                told = _capabilities(value) if "smime" in attribute.lower() else ()
+                capabilities = _capabilities(value) if "smime" in attribute.lower() else ()
                 for der, is_authority in facts:
-                    before = found.get(der)
-                    found[der] = _Kept(is_authority, told or (before.capabilities if before else ()))
-        return found
+                    before = certificates.get(der)
+                    certificates[der] = _Kept(is_authority, capabilities or (before.capabilities if before else ()))
+        return certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,9 @@ class _Kept:
 def _values(values: dict[str, list[bytes]], attribute: str) -> tuple[bytes, ...]:
     """The values of an attribute under both of its names."""
     name = attribute.lower()
-    return tuple(value for one in dict.fromkeys((name, name.removesuffix(_BINARY))) for value in values.get(one, ()))
+    return tuple(
+        value for attribute in dict.fromkeys((name, name.removesuffix(_BINARY))) for value in values.get(attribute, ())
+    )
 
 
 def _capabilities(value: bytes) -> tuple[str, ...]:
@@ -177,7 +179,7 @@ def _capabilities(value: bytes) -> tuple[str, ...]:
             signers = verify_signed_data(value, content).signers
         except SmimeError:
             return ()
-        good = next((one for one in signers if one.status is SignatureStatus.GOOD), None)
+        good = next((signer for signer in signers if signer.status is SignatureStatus.GOOD), None)
         if good is not None:
             return good.capabilities
     return ()
@@ -185,7 +187,9 @@ def _capabilities(value: bytes) -> tuple[str, ...]:
 
 def _both_forms(attributes: Iterable[str]) -> list[str]:
     """Servers differ: RFC 4523 §2 demands `;binary` of userCertificate, OpenLDAP refuses it elsewhere."""
-    return list(dict.fromkeys(name for one in attributes for name in (one, one.removesuffix(_BINARY))))
+    return list(
+        dict.fromkeys(name for attribute in attributes for name in (attribute, attribute.removesuffix(_BINARY)))
+    )
 
 
 def search_filter(settings: LdapSettings, mailbox: Mailbox) -> str:

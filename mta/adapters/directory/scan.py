@@ -30,8 +30,8 @@ class Tree:
     faults: dict[str, str] = field(default_factory=dict)
 
 
-def scan(root: Path, begin: Iterable[str] = ("",), known: Container[str] = ()) -> Tree:
-    """What is in the folders `begin` and below them, but for folders that are `known`.
+def scan(root: Path, begin: Iterable[str] = ("",), indexed: Container[str] = ()) -> Tree:
+    """What is in the folders `begin` and below them, but for folders that are `indexed`.
 
     Raises OSError if `root` itself cannot be read; a folder that has gone is not in the tree.
     """
@@ -40,7 +40,7 @@ def scan(root: Path, begin: Iterable[str] = ("",), known: Container[str] = ()) -
     while waiting:
         below, depth = waiting.pop()
         try:
-            waiting += (one for one in _scan_folder(root, below, depth, tree) if one[0] not in known)
+            waiting += (folder for folder in _scan_folder(root, below, depth, tree) if folder[0] not in indexed)
         except OSError as error:
             if not below:
                 raise
@@ -120,22 +120,22 @@ def _entry(der: bytes, stated: frozenset[str]) -> Entry:
 
 def keys(facts: PersonFacts) -> set[str]:
     """What a certificate is found by: the addresses it names, `@domain` if it is one of a domain (RFC 3183)."""
-    found: set[str] = set()
+    addresses: set[str] = set()
     for email in facts.emails:
         try:
             mailbox = parse_mailbox(email)
         except AddressError:
             continue
-        found.add(mailbox.key)
+        addresses.add(mailbox.key)
         if mailbox.name == DOMAIN_AUTHORITY:
-            found.add(f"@{mailbox.ascii_domain}")
-    found.update(f"@{name}" for name in facts.dns_names)
-    return found
+            addresses.add(f"@{mailbox.ascii_domain}")
+    addresses.update(f"@{name}" for name in facts.dns_names)
+    return addresses
 
 
 def key_of_name(part: str) -> str:
     """The address or `@domain` that a file or folder is called after; empty for any other name."""
-    suffix = next((one for one in _SUFFIXES if part.lower().endswith(one)), "")
+    suffix = next((ending for ending in _SUFFIXES if part.lower().endswith(ending)), "")
     part = part[: len(part) - len(suffix)] if suffix else part
     try:
         if part.startswith("@"):

@@ -40,7 +40,7 @@ def bounds_fault(chain: Sequence[CertificateFacts]) -> PathVerdict | None:
     for issuer in chain[1:-1]:
         if wrong := issuer_fault(issuer.der):
             return PathVerdict(PathFault.INVALID, f"{issuer.subject} cannot vouch for it: {wrong}")
-    wrong = constraint_fault([one.der for one in chain])
+    wrong = constraint_fault([certificate.der for certificate in chain])
     return PathVerdict(PathFault.INVALID, wrong) if wrong else None
 
 

@@ -22,17 +22,17 @@ class Issuers:
 
     def __init__(self, *groups: Iterable[Certificate]) -> None:
         self._by_subject: dict[str, list[Certificate]] = {}
-        for certificate in (one for group in groups for one in group):
-            known = self._by_subject.setdefault(certificate.subject.hashable, [])
-            if all(one.dump() != certificate.dump() for one in known):
-                known.append(certificate)
+        for certificate in (member for group in groups for member in group):
+            namesakes = self._by_subject.setdefault(certificate.subject.hashable, [])
+            if all(namesake.dump() != certificate.dump() for namesake in namesakes):
+                namesakes.append(certificate)
 
     def of(self, certificate: Certificate) -> Iterator[Certificate]:
         """Those that may have issued this one."""
         wanted = certificate.authority_key_identifier
-        for one in self._by_subject.get(certificate.issuer.hashable, ()):
-            if wanted is None or one.key_identifier is None or one.key_identifier == wanted:
-                yield one
+        for issuer in self._by_subject.get(certificate.issuer.hashable, ()):
+            if wanted is None or issuer.key_identifier is None or issuer.key_identifier == wanted:
+                yield issuer
 
 
 def chains(leaf: Certificate, issuers: Issuers, anchors: Issuers) -> Iterator[tuple[list[Certificate], Certificate]]:
@@ -45,5 +45,5 @@ def chains(leaf: Certificate, issuers: Issuers, anchors: Issuers) -> Iterator[tu
         for anchor in anchors.of(way[-1]):
             yield list(way[1:]), anchor
         if len(way) <= LONGEST:
-            seen = {one.dump() for one in way}
-            waiting.extend((*way, one) for one in issuers.of(way[-1]) if one.dump() not in seen)
+            passed = {certificate.dump() for certificate in way}
+            waiting.extend((*way, issuer) for issuer in issuers.of(way[-1]) if issuer.dump() not in passed)

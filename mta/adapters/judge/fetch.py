@@ -83,13 +83,13 @@ class Fetcher:
         `read` is called once, in a thread: a large list takes a while. It raises ValueError for an answer that is none.
         Raises FetchFailed.
         """
-        place = self._place(url)
+        target = self._place(url)
         key = (url, body)
         kept = self._kept.get(key)
         if kept is None or kept.until < time.monotonic():
             task = self._under_way.get(key)
             if task is None:
-                task = self._under_way[key] = asyncio.ensure_future(self._get(place, url, body, read))
+                task = self._under_way[key] = asyncio.ensure_future(self._get(target, url, body, read))
                 task.add_done_callback(partial(self._done, key))
             kept = await asyncio.shield(task)
         if kept.answer is None:
@@ -119,8 +119,8 @@ class Fetcher:
         return host, port, False
 
     async def _address(self, host: str, is_listed: bool) -> str:
-        known = (host,) if _is_literal(host) else await self._look_up(host)
-        usable = [address for address in known if is_listed or is_public(address)]
+        addresses = (host,) if _is_literal(host) else await self._look_up(host)
+        usable = [address for address in addresses if is_listed or is_public(address)]
         if not usable:
             raise FetchFailed(f"{host} has no public address: it is not asked", allowed=False)
         return min(usable, key=lambda address: ":" in address)  # IPv4 first: no second try is made
@@ -133,13 +133,15 @@ class Fetcher:
 
     # --- the request
 
-    async def _get(self, place: tuple[str, int, bool], url: str, body: bytes, read: Callable[[bytes], Answer]) -> _Kept:
+    async def _get(
+        self, target: tuple[str, int, bool], url: str, body: bytes, read: Callable[[bytes], Answer]
+    ) -> _Kept:
         import aiohttp
 
         now = time.monotonic()
         try:
             async with self._gate:
-                came = await asyncio.wait_for(self._ask(place, url, body), self._settings.timeout)
+                came = await asyncio.wait_for(self._ask(target, url, body), self._settings.timeout)
                 answer = await asyncio.to_thread(read, came)
             return _Kept(answer, now + answer.keep)
         except TimeoutError:

@@ -117,14 +117,16 @@ class PathJudge:
         faults: list[PathVerdict] = []
         try:
             leaf = load(certificate)
-            anchored = any(one.dump() == certificate for one in self._anchors)
+            anchored = any(anchor.dump() == certificate for anchor in self._anchors)
             ways = chains(leaf, Issuers(readable(others), self._intermediates), Issuers(self._anchors))
             for between, anchor in islice([([], leaf)] if anchored else ways, MOST_PATHS):
-                found = anchor_fault(anchor, leaf, now) or await _validated(leaf, self._context([anchor], between, now))
-                found = found if isinstance(found, PathVerdict) else bounds_fault(_facts(found)) or found
-                if not isinstance(found, PathVerdict):
-                    return found
-                faults.append(found)
+                verdict = anchor_fault(anchor, leaf, now) or await _validated(
+                    leaf, self._context([anchor], between, now)
+                )
+                verdict = verdict if isinstance(verdict, PathVerdict) else bounds_fault(_facts(verdict)) or verdict
+                if not isinstance(verdict, PathVerdict):
+                    return verdict
+                faults.append(verdict)
         except UNREADABLE as error:
             return PathVerdict(PathFault.INVALID, f"it cannot be read: {error}")
         issuer = certificate_facts(certificate).issuer or "nobody"
@@ -145,7 +147,7 @@ class PathJudge:
         )
 
         return ValidationContext(
-            trust_roots=[TrustAnchor(AuthorityWithCert(one), _qualifiers(one)) for one in anchors],
+            trust_roots=[TrustAnchor(AuthorityWithCert(anchor), _qualifiers(anchor)) for anchor in anchors],
             other_certs=between,
             time_tolerance=timedelta(0),
             moment=datetime.fromtimestamp(now, UTC),
@@ -165,9 +167,10 @@ class PathJudge:
         """The lists at hand that may be about certificates of a chain, or in a form that we do not read."""
         wanted = {_plain(certificate.issuer) for certificate in chain}
         return [
-            one.der
-            for one in self._settings.lists
-            if len(one.der) <= LARGEST_LIST and (one.fault or _plain(one.issuer_name) in wanted)
+            revocation_list.der
+            for revocation_list in self._settings.lists
+            if len(revocation_list.der) <= LARGEST_LIST
+            and (revocation_list.fault or _plain(revocation_list.issuer_name) in wanted)
         ]
 
     async def _revocation(
@@ -176,14 +179,14 @@ class PathJudge:
         """The fault that was found, the worst first; None: the certificates are good, or nobody must know."""
         pairs = list(pairwise(chain))
         searches = [Search(self._settings.lists, self._fetcher, now) for _ in pairs]
-        found = await asyncio.gather(*(one.ask(*pair) for one, pair in zip(searches, pairs, strict=True)))
+        statuses = await asyncio.gather(*(search.ask(*pair) for search, pair in zip(searches, pairs, strict=True)))
         doubts: list[tuple[bool, str]] = []
         lists, library = self._for_library(chain), None
-        for search, (certificate, _), status in zip(searches, pairs, found, strict=True):
+        for search, (certificate, _), status in zip(searches, pairs, statuses, strict=True):
             if status.state == RevocationState.UNKNOWN and lists:
                 # Lists signed by others than the issuer find their signers among what was configured.
-                known = [*path.iter_certs(include_root=False), *self._intermediates]
-                library = library or self._context(self._anchors, known, now, lists)
+                issuers = [*path.iter_certs(include_root=False), *self._intermediates]
+                library = library or self._context(self._anchors, issuers, now, lists)
                 status = await _by_library(certificate, path, library, status)
             if status.state == RevocationState.REVOKED:
                 return PathVerdict(PathFault.REVOKED, status.detail)
@@ -236,7 +239,9 @@ async def _validated(leaf: Certificate, context: ValidationContext) -> Validatio
 
 def _facts(path: ValidationPath) -> tuple[CertificateFacts, ...]:
     """The certificates of a path, leaf first."""
-    return tuple(certificate_facts(one.dump()) for one in reversed(list(path.iter_certs(include_root=True))))
+    return tuple(
+        certificate_facts(certificate.dump()) for certificate in reversed(list(path.iter_certs(include_root=True)))
+    )
 
 
 def _qualifiers(anchor: Certificate) -> TrustQualifiers:
@@ -247,7 +252,7 @@ def _qualifiers(anchor: Certificate) -> TrustQualifiers:
 
 def _in_time(verdict: PathVerdict, now: float) -> bool:
     early = verdict.fault == PathFault.NOT_YET_VALID
-    return not early and all(one.not_before <= now <= one.not_after for one in verdict.path)
+    return not early and all(certificate.not_before <= now <= certificate.not_after for certificate in verdict.path)
 
 
 def _digest(*parts: bytes) -> bytes:

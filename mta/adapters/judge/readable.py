@@ -36,7 +36,7 @@ def load(der: bytes) -> Certificate:
 
 def readable(ders: Sequence[bytes]) -> list[Certificate]:
     """Those of the certificates lying by that both libraries can read; asn1crypto reads when it is asked."""
-    found = []
+    certificates = []
     for der in ders:
         try:
             if len(der) > LARGEST or prove(der) or not certificate_facts(der):  # DER knows no open ends
@@ -47,5 +47,5 @@ def readable(ders: Sequence[bytes]) -> list[Certificate]:
             certificate.subject.hashable  # noqa: B018
         except (SmimeError, *UNREADABLE):
             continue
-        found.append(certificate)
-    return found
+        certificates.append(certificate)
+    return certificates

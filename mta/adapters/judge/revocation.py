@@ -63,19 +63,19 @@ class Search:
             response = ocsp.load_der_ocsp_response(body)
             if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
                 raise ValueError(f"the responder answered {response.response_status.name.lower()}")
-            ends = [one.next_update_utc for one in response.responses if one.next_update_utc is not None]
+            ends = [response.next_update_utc for response in response.responses if response.next_update_utc is not None]
             return Answer(body, len(body), _until(min(ends).timestamp() if ends else 0.0, self.now))
 
-        found = await self._get(url, read, _ocsp_request(certificate, issuer))
-        if isinstance(found, RevocationStatus):
-            return found
-        return answers_of.status(found, certificate, issuer, self.now)
+        answer = await self._get(url, read, _ocsp_request(certificate, issuer))
+        if isinstance(answer, RevocationStatus):
+            return answer
+        return answers_of.status(answer, certificate, issuer, self.now)
 
     async def _point(self, url: str, certificate: CertificateFacts, issuer: CertificateFacts) -> RevocationStatus:
-        found = await self._get(url, lambda body: _read_lists(body, self.now))
-        if isinstance(found, RevocationStatus):
-            return found
-        return lists_of.status(found, certificate, issuer, self.now)
+        answer = await self._get(url, lambda body: _read_lists(body, self.now))
+        if isinstance(answer, RevocationStatus):
+            return answer
+        return lists_of.status(answer, certificate, issuer, self.now)
 
     async def _get(self, url: str, read: Callable[[bytes], Answer], body: bytes = b"") -> Any:
         """What was read, or a RevocationStatus that says why nothing was."""
@@ -87,9 +87,9 @@ class Search:
 
 
 def _read_lists(body: bytes, now: float) -> Answer:
-    found = lists_of.read_lists(body)
-    octets = sum(len(one.der) + OF_A_SERIAL * len(one.serials) for one in found)
-    return Answer(found, octets, _until(min(one.next_update for one in found), now))
+    lists = lists_of.read_lists(body)
+    octets = sum(len(revocation_list.der) + OF_A_SERIAL * len(revocation_list.serials) for revocation_list in lists)
+    return Answer(lists, octets, _until(min(revocation_list.next_update for revocation_list in lists), now))
 
 
 def _until(next_update: float, now: float) -> float:
@@ -110,7 +110,7 @@ def _places(der: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
                 points += (str(name.value) for point in extension.value for name in point.full_name or ())
     except UNREADABLE_ERRORS:
         return (), ()
-    return tuple(responders[:MOST_PLACES]), tuple(one for one in points if ":" in one)[:MOST_PLACES]
+    return tuple(responders[:MOST_PLACES]), tuple(point for point in points if ":" in point)[:MOST_PLACES]
 
 
 def _responders(value: x509.AuthorityInformationAccess) -> Iterator[str]:

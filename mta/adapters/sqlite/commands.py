@@ -73,18 +73,18 @@ def _next(work: Work, command: QueueCommand, between: tuple[int, int], limit: in
             f"SELECT seq FROM message m WHERE seq IN ({narrow.driver}) AND seq > ? AND seq <= ?"  # noqa: S608
             f" AND +m.ended IS NULL AND {where} ORDER BY seq LIMIT ?"
         )
-        found = [seq for (seq,) in work.db.execute(sql, (*narrow.values, *between, *values, limit))]
-        return found, found[-1] if len(found) == limit else None
+        seqs = [seq for (seq,) in work.db.execute(sql, (*narrow.values, *between, *values, limit))]
+        return seqs, seqs[-1] if len(seqs) == limit else None
     window = (
         "SELECT seq, id, sender, received FROM message"
         " WHERE ended IS NULL AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
     )
     sql = f"SELECT seq, {where} FROM ({window}) m ORDER BY seq"  # noqa: S608
     looked: list[Any] = work.db.execute(sql, (*values, *between, WINDOW)).fetchall()
-    found = [seq for seq, wanted in looked if wanted]
-    if len(found) > limit:
-        return found[:limit], found[limit - 1]
-    return found, looked[-1][0] if len(looked) == WINDOW else None
+    seqs = [seq for seq, wanted in looked if wanted]
+    if len(seqs) > limit:
+        return seqs[:limit], seqs[limit - 1]
+    return seqs, looked[-1][0] if len(looked) == WINDOW else None
 
 
 def _bounded(work: Work, seqs: list[int]) -> list[int]:
@@ -104,15 +104,15 @@ def _carry_out(work: Work, command: QueueCommand, seqs: list[int]) -> list[str]:
     open_states = f"state IN ({', '.join('?' * len(command.meant))})"
     where = " AND ".join((f"message IN {_THESE}", open_states, *(condition.sql for condition in given)))
     values = (json.dumps(seqs), *command.meant, *(value for condition in given for value in condition.values))
-    found: list[Any] = work.db.execute(
+    rows: list[Any] = work.db.execute(
         f"SELECT message, idx, state FROM recipient WHERE {where} ORDER BY message, idx",  # noqa: S608
         values,
     ).fetchall()
     affected: dict[int, list[int]] = {}
-    for seq, index, state in found:
+    for seq, index, state in rows:
         affected.setdefault(seq, []).append(index)
         work.count(state, -1)
-    work.count(command.state, len(found))
+    work.count(command.state, len(rows))
     _update(work, command, where, values)
     _note(work, command, affected)
     if command.state in FINAL:

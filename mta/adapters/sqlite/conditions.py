@@ -32,9 +32,9 @@ def conditions(which: QueueFilter) -> tuple[Condition, ...]:
     if which.sender:
         sql, values = _address("sender", which.sender)
         parts.append(Condition(sql, values, f"SELECT seq FROM message WHERE {sql}"))  # noqa: S608
-    for one in recipients_meant(which):
-        driver = f"SELECT message FROM recipient WHERE {one.sql}" if one.sql.startswith("address") else ""  # noqa: S608
-        parts.append(Condition(_any_recipient(one.sql), one.values, driver))
+    for condition in recipients_meant(which):
+        driver = f"SELECT message FROM recipient WHERE {condition.sql}" if condition.sql.startswith("address") else ""  # noqa: S608
+        parts.append(Condition(_any_recipient(condition.sql), condition.values, driver))
     if which.since:
         parts.append(Condition("received >= ?", (which.since,)))
     if which.until:

@@ -56,7 +56,7 @@ def shown(db: apsw.Connection, seq: int, why: str) -> QueuedMessage:
     places = range(max(addresses, default=-1) + 1)
     return QueuedMessage(
         _name(db, seq, text(identity)),
-        Envelope(_mailbox(text(sender)), tuple(addresses.get(place, _UNKNOWN) for place in places)),
+        Envelope(_mailbox(text(sender)), tuple(addresses.get(index, _UNKNOWN) for index in places)),
         Content(_number(size)),
         b"",
         float(received) if isinstance(received, (int, float)) else 0.0,
@@ -69,11 +69,11 @@ def shown(db: apsw.Connection, seq: int, why: str) -> QueuedMessage:
 
 def history(db: apsw.Connection, seq: int) -> tuple[Event, ...]:
     """The events of a message as far as they can be read, as they stand in the file."""
-    found = []
+    entries = []
     for at, name, recipients, detail in _readable(db, _EVENTS, seq):
         when = float(at) if isinstance(at, (int, float)) else 0.0
-        found.append(Event(when, text(name), {"damaged": f"recipients {text(recipients)}, detail {text(detail)}"}))
-    return tuple(found)
+        entries.append(Event(when, text(name), {"damaged": f"recipients {text(recipients)}, detail {text(detail)}"}))
+    return tuple(entries)
 
 
 def _readable(db: apsw.Connection, sql: str, key: int | str) -> Iterator[tuple[Any, ...]]:
@@ -100,8 +100,8 @@ def _number(value: object) -> int:
 def _name(db: apsw.Connection, seq: int, identity: str) -> str:
     """Its id, if that leads to this message and no other."""
     if _ID.match(identity) and not HANDLE.match(identity):
-        found = next(_readable(db, "SELECT seq FROM message WHERE id = ?", identity), None)
-        if found == (seq,):
+        row = next(_readable(db, "SELECT seq FROM message WHERE id = ?", identity), None)
+        if row == (seq,):
             return identity
     return f"damaged-{seq}"
 
@@ -150,9 +150,19 @@ def quarantine(work: Work, seq: int, event: Event, why: str) -> None:
 
 
 def _rewrite(db: apsw.Connection, seq: int, place: int, row: tuple[Any, ...], state: str, why: str) -> None:
-    index, found = row[0], _state((place, *row[1:]))
+    index, recipient = row[0], _state((place, *row[1:]))
     which = "CAST(idx AS BLOB) = ?" if isinstance(index, bytes) else "idx IS ?"  # a text, or octets
-    values = (place, found.connector, state, found.attempts, why, found.warned, found.form, Word.DAMAGED, text(row[9]))
+    values = (
+        place,
+        recipient.connector,
+        state,
+        recipient.attempts,
+        why,
+        recipient.warned,
+        recipient.form,
+        Word.DAMAGED,
+        text(row[9]),
+    )
     db.execute(_REWRITE + which, (*values, seq, index))
 
 

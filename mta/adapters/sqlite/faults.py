@@ -26,11 +26,11 @@ def storage_error(fault: BaseException, doing: str) -> MtaError:
     """The exception to raise for `fault`, met while `doing` something; an error of ours stays what it is."""
     if isinstance(fault, MtaError):
         return fault
-    told = f"the queue could not {doing}: {fault or type(fault).__name__}"
+    text = f"the queue could not {doing}: {fault or type(fault).__name__}"
     if isinstance(fault, _NO_ROOM_SQLITE):
-        return StorageFull(f"{told}; look for free space, permissions and disk errors")
+        return StorageFull(f"{text}; look for free space, permissions and disk errors")
     if isinstance(fault, OSError) and fault.errno in _NO_ROOM:
-        return StorageFull(f"{told}; look for free space, descriptors and disk errors")
+        return StorageFull(f"{text}; look for free space, descriptors and disk errors")
     if isinstance(fault, DAMAGED):
-        return StorageError(f"{told}; the file is damaged, stop the server and check the disk")
-    return StorageError(told)
+        return StorageError(f"{text}; the file is damaged, stop the server and check the disk")
+    return StorageError(text)

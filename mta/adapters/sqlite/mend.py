@@ -69,17 +69,17 @@ def mend(db: apsw.Connection, tuning: Tuning) -> list[str]:
     size = int(db.execute("PRAGMA page_count").get) * int(db.execute("PRAGMA page_size").get)
     if size > tuning.check_up_to:
         return []
-    found = [str(line) for (line,) in db.execute("PRAGMA integrity_check(100)") if line != "ok"]
-    if structural := [line for line in found if not _OF_ROWS.search(line)]:
+    complaints = [str(line) for (line,) in db.execute("PRAGMA integrity_check(100)") if line != "ok"]
+    if structural := [line for line in complaints if not _OF_ROWS.search(line)]:
         raise apsw.CorruptError(structural[0])
     with db:
-        told = [_reindex(db, found)] if found else []
-        told += _hold_what_is_in_doubt(db)
+        alarms = [_reindex(db, complaints)] if complaints else []
+        alarms += _hold_what_is_in_doubt(db)
         _count_again(db)
-    return told
+    return alarms
 
 
-def _reindex(db: apsw.Connection, found: list[str]) -> str:
+def _reindex(db: apsw.Connection, complaints: list[str]) -> str:
     for (seq,) in db.execute(_TWICE).fetchall():  # an id has become another's: whose row is not as it was loses it
         if not _is_sound(db, int(str(seq))):
             db.execute("DROP INDEX IF EXISTS message_id")
@@ -88,8 +88,8 @@ def _reindex(db: apsw.Connection, found: list[str]) -> str:
     try:
         db.execute("REINDEX")
     except apsw.ConstraintError as error:
-        raise apsw.CorruptError(f"{found[0]}; {error}") from error
-    return f"the indexes of {db.filename} were damaged ({found[0]}) and were made anew; check the disk"
+        raise apsw.CorruptError(f"{complaints[0]}; {error}") from error
+    return f"the indexes of {db.filename} were damaged ({complaints[0]}) and were made anew; check the disk"
 
 
 def _is_sound(db: apsw.Connection, seq: int) -> bool:
@@ -109,11 +109,11 @@ def _hold_what_is_in_doubt(db: apsw.Connection) -> list[str]:
         (_WITHOUT_MESSAGE, "the record is missing"),
         (_WITHOUT_RECIPIENTS, "rows of its recipients are missing"),
     )
-    found: dict[int, str] = {}
+    faults: dict[int, str] = {}
     for sql, fault in kinds:
         for (seq,) in db.execute(sql).fetchall():
-            found.setdefault(int(str(seq)), fault)
-    return _told([_hold(work, seq, fault) for seq, fault in found.items()], db)
+            faults.setdefault(int(str(seq)), fault)
+    return _told([_hold(work, seq, fault) for seq, fault in faults.items()], db)
 
 
 def _hold(work: Work, seq: int, fault: str) -> str:
@@ -124,9 +124,9 @@ def _hold(work: Work, seq: int, fault: str) -> str:
     except Exception:  # of a damaged row anything may come
         addresses = []
     quarantine(work, seq, Event(time.time(), events.MESSAGE_QUARANTINED, {"reason": fault}), why)
-    for place, address in enumerate(addresses or [""]):
+    for index, address in enumerate(addresses or [""]):
         if addresses or not work.db.execute("SELECT 1 FROM recipient WHERE message = ?", (seq,)).fetchone():
-            work.db.execute(_LOST, (seq, place, why, address))
+            work.db.execute(_LOST, (seq, index, why, address))
     if not work.db.execute(_SETTLED, (seq,)).fetchone():  # every recipient has come to its end: so has the message
         work.db.execute("UPDATE message SET ended = ? WHERE seq = ?", (time.time(), seq))
     return f"message {shown(work.db, seq, fault).id}: {fault}"

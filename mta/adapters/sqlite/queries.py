@@ -109,12 +109,12 @@ def _pick(db: apsw.Connection, seq: int, now: float, claims: Claims, places: set
         row = db.execute(_MESSAGE, (seq,)).fetchone()
         if row is None:
             raise StorageError("the record is missing")
-        found: dict[int, StoredContent] = {}
-        message = message_in(row, states, partial(_content, db, seq, found))
-        forms = tuple(_form(db, seq, number, found) for number in sorted({s.form for s in states if s.form}))
+        stored: dict[int, StoredContent] = {}
+        message = message_in(row, states, partial(_content, db, seq, stored))
+        forms = tuple(_form(db, seq, number, stored) for number in sorted({s.form for s in states if s.form}))
     except Exception as error:  # of a damaged row anything may come; it is this message's, and no other's
         return _damaged(db, seq, places, error)
-    return Picked(seq, replace(message, forms=forms) if forms else message, indices, stored=found)
+    return Picked(seq, replace(message, forms=forms) if forms else message, indices, stored=stored)
 
 
 def _damaged(db: apsw.Connection, seq: int, places: set[int], error: Exception) -> Picked:
@@ -123,26 +123,26 @@ def _damaged(db: apsw.Connection, seq: int, places: set[int], error: Exception) 
     return Picked(seq, shown(db, seq, fault), frozenset(places), fault, unreadable=unreadable)
 
 
-def _form(db: apsw.Connection, seq: int, number: int, found: dict[int, StoredContent]) -> Form:
+def _form(db: apsw.Connection, seq: int, number: int, contents: dict[int, StoredContent]) -> Form:
     row = db.execute(_FORM, (seq, number)).fetchone()
     if row is None:
         raise StorageError(f"form {number} is missing")
     _, size, file, head_size, crc, detail, data = row
     stored = StoredContent(size, file, head_size, crc)
     try:
-        known = json.loads(detail)
+        parsed = json.loads(detail)
     except ValueError as error:
         raise StorageError(f"form {number} cannot be read: {error}") from error
     if file is not None:
-        found[number] = stored
-        return Form(number, without_bytes(stored), known)
-    return Form(number, _checked(data, stored), known)
+        contents[number] = stored
+        return Form(number, without_bytes(stored), parsed)
+    return Form(number, _checked(data, stored), parsed)
 
 
-def _content(db: apsw.Connection, seq: int, found: dict[int, StoredContent], stored: StoredContent) -> Content:
+def _content(db: apsw.Connection, seq: int, contents: dict[int, StoredContent], stored: StoredContent) -> Content:
     """A BLOB, checked; a file is only noted, to be checked outside of this thread."""
     if stored.file is not None:
-        found[0] = stored
+        contents[0] = stored
         return without_bytes(stored)
     row = db.execute("SELECT data FROM content WHERE seq = ?", (seq,)).fetchone()
     if row is None:
@@ -212,8 +212,8 @@ class Find:
         start = self.after if self.after is not None else (-FARTHEST if self.undelivered else FARTHEST)
         sql = f"SELECT seq, {where} FROM ({window}) m ORDER BY seq {order}"  # noqa: S608
         rows: list[Any] = work.db.execute(sql, (*values, start, WINDOW)).fetchall()
-        found = [seq for seq, wanted in rows if wanted][: self.limit]
-        return Page(found, rows[-1][0] if len(rows) == WINDOW else None)
+        seqs = [seq for seq, wanted in rows if wanted][: self.limit]
+        return Page(seqs, rows[-1][0] if len(rows) == WINDOW else None)
 
 
 async def pages(writer: Writer, which: QueueFilter, *, undelivered: bool) -> AsyncIterator[list[TraceRecord]]:
@@ -236,11 +236,11 @@ def load(work: Work, seqs: list[int]) -> list[TraceRecord]:
 
 def stored_content(db: apsw.Connection, seq: int) -> list[StoredContent]:
     """Where the contents of a message are, its own and those of its forms; a small one was checked. Raises."""
-    found: dict[int, StoredContent] = {}
-    message_in(db.execute(_MESSAGE, (seq,)).fetchone() or (), (), partial(_content, db, seq, found))
+    contents: dict[int, StoredContent] = {}
+    message_in(db.execute(_MESSAGE, (seq,)).fetchone() or (), (), partial(_content, db, seq, contents))
     for (number,) in db.execute("SELECT n FROM form WHERE message = ?", (seq,)).fetchall():
-        _form(db, seq, int(str(number)), found)
-    return list(found.values())
+        _form(db, seq, int(str(number)), contents)
+    return list(contents.values())
 
 
 def record(db: apsw.Connection, seq: int) -> QueuedMessage:
@@ -265,9 +265,9 @@ def _load(db: apsw.Connection, seq: int) -> TraceRecord | None:
     except (UnicodeDecodeError, apsw.Error):
         events = history(db, seq)
     there = len(message.envelope.recipients)
-    sound = all(place < there for event in events for place in event.recipients)
+    sound = all(index < there for event in events for index in event.recipients)
     return TraceRecord(message, events if sound else tuple(_within(event, there) for event in events))
 
 
 def _within(event: Event, there: int) -> Event:
-    return replace(event, recipients=tuple([place for place in event.recipients if place < there]))
+    return replace(event, recipients=tuple([index for index in event.recipients if index < there]))

@@ -37,11 +37,11 @@ class Body:
 def bodies(folder: Path) -> Iterator[Body]:
     """All that lie aside in the folder of a shard. Blocks. Raises StorageError."""
     try:
-        for place in sorted(folder.glob(f"{CONTENT}.corrupt-*")):
-            kept = folder / place.name.replace(CONTENT, ENVELOPE, 1)
-            with os.scandir(place) as entries:  # a link there, or whatever else is no file, is nobody's mail
-                found = [(entry.stat(), entry.path) for entry in entries if entry.is_file(follow_symlinks=False)]
-            for status, path in sorted(found, key=lambda each: each[0].st_mtime):
+        for source in sorted(folder.glob(f"{CONTENT}.corrupt-*")):
+            kept = folder / source.name.replace(CONTENT, ENVELOPE, 1)
+            with os.scandir(source) as entries:  # a link there, or whatever else is no file, is nobody's mail
+                files = [(entry.stat(), entry.path) for entry in entries if entry.is_file(follow_symlinks=False)]
+            for status, path in sorted(files, key=lambda each: each[0].st_mtime):
                 yield _body(Path(path), status.st_size, envelopes.read(kept / os.path.basename(path)))
     except OSError as error:
         raise StorageError(f"what was set aside cannot be read: {error}") from error

@@ -104,11 +104,11 @@ def message_in(
     """A message from its MESSAGE_COLUMNS. Raises StorageError if the row is not as it was written."""
     identity, received, _, inbound, hops, size, file, head_size, crc, check, *texts, prefix = row
     try:
-        seen = row_checksum(
+        checksum = row_checksum(
             (identity, received, inbound, hops, size, file, head_size, crc), (texts[0], texts[1]), prefix
         )
-        if seen != check:
-            raise StorageError(f"the record's checksum is {seen:08x}, expected {check:08x}")
+        if checksum != check:
+            raise StorageError(f"the record's checksum is {checksum:08x}, expected {check:08x}")
         envelope, evidence = envelope_in(texts[0]), json.loads(texts[1])
     except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
         raise StorageError(f"the record cannot be read: {error}") from error

@@ -67,14 +67,14 @@ def _opened(path: Path) -> apsw.Connection:
 
 
 def _numbers(db: apsw.Connection) -> set[int]:
-    found: set[int] = set()
+    numbers: set[int] = set()
     for sql in _WAYS:
         with contextlib.suppress(Exception):  # as far as it goes
-            found.update(seq for (seq,) in db.execute(sql) if isinstance(seq, int))
-    likely = [seq for seq in found if 0 < seq < 1 << 40]
+            numbers.update(seq for (seq,) in db.execute(sql) if isinstance(seq, int))
+    likely = [seq for seq in numbers if 0 < seq < 1 << 40]
     if likely and max(likely) - min(likely) < _SPREAD:
-        found.update(range(min(likely), max(likely) + 1))
-    return found
+        numbers.update(range(min(likely), max(likely) + 1))
+    return numbers
 
 
 def _whole(db: apsw.Connection, seq: int, contents: Path) -> dict[str, list[Row]]:
@@ -105,18 +105,18 @@ def _whole(db: apsw.Connection, seq: int, contents: Path) -> dict[str, list[Row]
 
 def _rows(db: apsw.Connection, table: str, key: str, seq: int) -> list[Row]:
     """With the names of its columns: a queue that was set aside may be of an earlier version of the schema."""
-    found = db.execute(f"SELECT * FROM {table} WHERE {key} = ?", (seq,))  # noqa: S608
-    return [dict(zip((name for name, *_ in found.get_description()), row, strict=True)) for row in found]
+    cursor = db.execute(f"SELECT * FROM {table} WHERE {key} = ?", (seq,))  # noqa: S608
+    return [dict(zip((name for name, *_ in cursor.get_description()), row, strict=True)) for row in cursor]
 
 
 def _take(db: apsw.Connection, rows: dict[str, list[Row]], old_folder: Path, folder: Path) -> None:
     """The contents first: until the rows are there, they are what `envelope/` says of them."""
     seq = rows["message"][0]["seq"]
     with db:
-        for table, found in rows.items():
-            known = {name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")}
-            for row in found:
-                _insert(db, table, {name: value for name, value in row.items() if name in known})
+        for table, table_rows in rows.items():
+            columns = {name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")}
+            for row in table_rows:
+                _insert(db, table, {name: value for name, value in row.items() if name in columns})
         moved = [str(name) for (name,) in db.execute(_FILES, (seq,)) if name is not None]
         for name in moved:
             _move(old_folder, folder, name)

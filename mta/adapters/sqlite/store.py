@@ -193,11 +193,11 @@ class SqliteQueueStore(WaitingRecipients):
             self._claims.grant(incoming.id, seq, incoming.queued)
 
     def _abandoned(self, incoming: tuple[Incoming | IncomingForm, ...], failed: bool) -> None:
-        for one in incoming:
+        for message in incoming:
             if failed:
-                give_back(one)
-            elif isinstance(one, Incoming):
-                self._claims.release(one.id)
+                give_back(message)
+            elif isinstance(message, Incoming):
+                self._claims.release(message.id)
 
     # --- giving it away ------------------------------------------------------------------------------------------
 
@@ -208,14 +208,14 @@ class SqliteQueueStore(WaitingRecipients):
         work = self._writer.read(run, "look for due messages", after=self._grant_all)
         try:
             picked: list[queries.Picked] = await asyncio.shield(work)
-            return [message for one in picked if (message := await self._whole(one, now))]
+            return [message for pick in picked if (message := await self._whole(pick, now))]
         except BaseException:
             work.add_done_callback(self._claim_abandoned)
             raise
 
     def _grant_all(self, picked: list[queries.Picked]) -> None:
-        for one in picked:
-            self._claims.grant(one.message.id, one.seq, one.indices)
+        for pick in picked:
+            self._claims.grant(pick.message.id, pick.seq, pick.indices)
 
     async def _whole(self, picked: queries.Picked, now: float) -> QueuedMessage | None:
         """The message with its content checked to the last octet; None if it had to be held, or is asked for again."""
@@ -264,8 +264,8 @@ class SqliteQueueStore(WaitingRecipients):
 
     def _claim_abandoned(self, work: asyncio.Future[list[queries.Picked]]) -> None:
         if not work.cancelled() and work.exception() is None:
-            for one in work.result():
-                self._claims.release(one.message.id)
+            for pick in work.result():
+                self._claims.release(pick.message.id)
 
     async def settle(self, settlement: Settlement) -> None:
         """Write fates, events and notices in one transaction and release the claim on these recipients."""
@@ -276,7 +276,7 @@ class SqliteQueueStore(WaitingRecipients):
                 partial(changes.apply_settlement, change=change),
                 "record a delivery",
                 urgent=False,
-                quick=all(one.spool is None for one in incoming),
+                quick=all(message.spool is None for message in incoming),
                 after=partial(self._settled, settlement),
                 abandoned=partial(self._abandoned, incoming),
             )
@@ -322,8 +322,8 @@ class SqliteQueueStore(WaitingRecipients):
 
     async def trace(self, which: QueueFilter) -> list[TraceRecord]:
         """Messages, delivered ones too, with their history, newest first."""
-        found = queries.pages(self._writer, which, undelivered=False)
-        return [record async for page in found for record in page]
+        pages = queries.pages(self._writer, which, undelivered=False)
+        return [record async for page in pages for record in page]
 
     def change(self, command: QueueCommand) -> AsyncIterator[list[str]]:
         """Carry out a command, some hundred messages in one transaction; the ids of each, once that is durable."""

@@ -31,16 +31,16 @@ _HASTEN = f"UPDATE recipient SET due = ?4 WHERE {_TOO_FAR}"  # noqa: S608
 
 def due_recipients(work: Work, now: float, limit: int, claims: Claims) -> list[WaitingRecipient]:
     """Due and unclaimed recipients, earliest first."""
-    found: list[WaitingRecipient] = []
+    recipients: list[WaitingRecipient] = []
     of_message: dict[int, tuple[float, bytes, int] | None] = {}
     for seq, index, due, connector, address, attempts, warned in work.db.execute(_WAITING, (now,)):
         if index in claims.get(seq, ()):
             continue
         if seq not in of_message:
             of_message[seq] = work.db.execute(_OF_MESSAGE, (_WISH, seq)).fetchone()
-        known = of_message[seq] or (0.0, b"", 1)
-        sound = isinstance(attempts, int) and isinstance(known[0], float) and isinstance(due, float)
-        found.append(
+        about = of_message[seq] or (0.0, b"", 1)
+        sound = isinstance(attempts, int) and isinstance(about[0], float) and isinstance(due, float)
+        recipients.append(
             WaitingRecipient(
                 place=(seq, index),
                 due=due if sound else 0.0,
@@ -48,14 +48,14 @@ def due_recipients(work: Work, now: float, limit: int, claims: Claims) -> list[W
                 domain=_text(address).partition("@")[0],
                 attempts=attempts if sound else 0,
                 warned=bool(warned),
-                received=known[0] if sound else 0.0,
-                null_sender=not known[1],
-                plain=sound and not known[2],
+                received=about[0] if sound else 0.0,
+                null_sender=not about[1],
+                plain=sound and not about[2],
             )
         )
-        if len(found) >= limit:
+        if len(recipients) >= limit:
             break
-    return found
+    return recipients
 
 
 def _text(raw: bytes | None) -> str:
@@ -101,8 +101,8 @@ class WaitingRecipients:
     async def waiting(self, now: float, limit: int) -> list[WaitingRecipient]:
         """Due recipients that nobody has claimed, earliest first."""
         run = partial(due_recipients, now=now, limit=limit, claims=self._claims.places)
-        found: list[WaitingRecipient] = await self._writer.read(run, "look for due recipients")
-        return found
+        recipients: list[WaitingRecipient] = await self._writer.read(run, "look for due recipients")
+        return recipients
 
     async def postpone(self, postponements: Sequence[Postponement]) -> None:
         """Put them off, all in one transaction."""

@@ -62,8 +62,8 @@ class OpenSslChainVerifier:
         octets = sum(len(certificate.der) for certificate in chain)
         if len(chain) > MAX_CERTIFICATES or octets > MAX_OCTETS:
             return PathVerdict(PathFault.INVALID, f"{len(chain)} certificates of {octets} octets are too many")
-        known = (_key(anchors), *(certificate.sha256 for certificate in chain))
-        path = self._paths.get(known)
+        key = (_key(anchors), *(certificate.sha256 for certificate in chain))
+        path = self._paths.get(key)
         if path and all(_is_valid(certificate, now) for certificate in path):
             return _strength(path)  # its signatures are what they were
         outcome = _judge(chain, self._anchors(anchors), now)
@@ -71,15 +71,15 @@ class OpenSslChainVerifier:
             return _fault(outcome)
         if wrong := constraint_fault([certificate.der for certificate in outcome.path]):  # OpenSSL lets wildcards pass
             return PathVerdict(PathFault.INVALID, wrong)
-        _keep(self._paths, known, outcome.path, MAX_PATHS)
+        _keep(self._paths, key, outcome.path, MAX_PATHS)
         return _time_fault(outcome.path, now)
 
     def _anchors(self, anchors: TrustAnchors) -> _Anchors:
-        found = self._prepared.get(_key(anchors))
-        if found is None:
-            found = _Anchors(_system_anchors() if anchors.is_system else _explicit(anchors))
-            _keep(self._prepared, _key(anchors), found, MAX_PREPARED)
-        return found
+        prepared = self._prepared.get(_key(anchors))
+        if prepared is None:
+            prepared = _Anchors(_system_anchors() if anchors.is_system else _explicit(anchors))
+            _keep(self._prepared, _key(anchors), prepared, MAX_PREPARED)
+        return prepared
 
 
 def _key(anchors: TrustAnchors) -> object:
@@ -168,8 +168,8 @@ def _time_fault(path: Sequence[CertificateFacts], now: float) -> PathVerdict:
 
 def _strength(path: Sequence[CertificateFacts]) -> PathVerdict:
     """The binding cannot set OpenSSL's security level for a store, which would otherwise take MD5 and 512 bits."""
-    for place, certificate in enumerate(path):
-        weakness = _weakness(certificate.der, place == len(path) - 1)
+    for depth, certificate in enumerate(path):
+        weakness = _weakness(certificate.der, depth == len(path) - 1)
         if weakness:
             return PathVerdict(PathFault.INVALID, f"{weakness}: {certificate.subject}")
     return PathVerdict(path=tuple(path))

@@ -126,12 +126,12 @@ def _created(session: Any, key: rsa.RSAPrivateKey, names: dict[Any, Any]) -> Any
 
 def _fit(pair: tuple[Any, Any]) -> dict[str, Any]:
     """What was made, if the token keeps it as was asked; else it is removed again. Raises Trouble."""
-    told = facts(pair[1])
-    if told["extractable"] or not told["sensitive"] or not told["decrypt"]:
+    attributes = facts(pair[1])
+    if attributes["extractable"] or not attributes["sensitive"] or not attributes["decrypt"]:
         for each in pair:
             _destroy(each)
         raise Trouble(Fault.UNFIT, "the token would give the key away, or not open with it; it was removed again")
-    return {"spki": spki(pair[1]).hex(), **told}
+    return {"spki": spki(pair[1]).hex(), **attributes}
 
 
 def remove(session: Any, name: KeyName, asked: dict[str, Any]) -> bool:

@@ -146,8 +146,8 @@ class Member(asyncio.Protocol):
 def _environment() -> dict[str, str]:
     """As ours, so that the module finds its settings; the house where we have it, and the home of whom we act for."""
     path = os.pathsep.join(filter(None, (_HOUSE, os.environ.get("PYTHONPATH", ""))))
-    found = {**os.environ, "PYTHONPATH": path}
+    environment = {**os.environ, "PYTHONPATH": path}
     if os.geteuid() != os.getuid():
         with contextlib.suppress(KeyError):
-            found["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
-    return found
+            environment["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
+    return environment

@@ -26,13 +26,13 @@ class KeyName:
 @lru_cache(64)
 def parse_uri(uri: str) -> KeyName:
     """The attributes of a `pkcs11:` URI that name a key (RFC 7512 §2.3). Raises MtaError."""
-    known: dict[str, bytes] = {}
+    attributes: dict[str, bytes] = {}
     for part in uri.removeprefix(SCHEME).partition("?")[0].split(";"):
         name, equals, value = part.partition("=")
         if equals:
-            known[name] = unquote_to_bytes(value)
-    label, key_id = known.get("object"), known.get("id")
-    if "token" not in known or (label is None and key_id is None):
+            attributes[name] = unquote_to_bytes(value)
+    label, key_id = attributes.get("object"), attributes.get("id")
+    if "token" not in attributes or (label is None and key_id is None):
         raise MtaError(f"{uri}: expected pkcs11:token=NAME;object=NAME (or id=%HEX)")
     text = label.decode("utf-8", "replace") if label is not None else None
-    return KeyName(known["token"].decode("utf-8", "replace"), text, key_id)
+    return KeyName(attributes["token"].decode("utf-8", "replace"), text, key_id)

@@ -91,12 +91,12 @@ class TokenPool:
         health = self._health_of(wish.name.token)
         health.admit(time.monotonic())
         try:
-            place = await self._place(wish)
+            slot = await self._place(wish)
         except BaseException:
             health.unknown()
             raise
         # A request goes on without whoever asked: its answer must not be taken for the next one's.
-        task = asyncio.create_task(self._served(place, wish, health))
+        task = asyncio.create_task(self._served(slot, wish, health))
         self._under_way.add(task)
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)
@@ -117,9 +117,9 @@ class TokenPool:
             await self._wait(wish)
         else:
             await self._room.acquire()
-        place = min(self._places, key=lambda one: (one.busy, one.member is None or one.member.lost))
-        place.busy += 1
-        return place
+        slot = min(self._places, key=lambda slot: (slot.busy, slot.member is None or slot.member.lost))
+        slot.busy += 1
+        return slot
 
     async def _wait(self, wish: Wish) -> None:
         if self._waiting >= self._settings.waiting:
@@ -133,36 +133,36 @@ class TokenPool:
         finally:
             self._waiting -= 1
 
-    async def _served(self, place: _Place, wish: Wish, health: Health) -> Any:
+    async def _served(self, slot: _Place, wish: Wish, health: Health) -> Any:
         try:
-            answer = await self._asked(place, wish, health)
+            answer = await self._asked(slot, wish, health)
         except KeyAway as error:
             if not health.wrong_pin:
                 health.bad(time.monotonic(), str(error))
             raise
         finally:
             health.unknown()
-            place.busy -= 1
+            slot.busy -= 1
             self._room.release()
         health.good()
         return _value(answer)
 
-    async def _asked(self, place: _Place, wish: Wish, health: Health) -> dict[str, Any]:
+    async def _asked(self, slot: _Place, wish: Wish, health: Health) -> dict[str, Any]:
         """The answer. A process that ended before it came to this request is no reason to fail. Raises KeyAway."""
         try:
-            return await self._exchanged(place, wish, health)
+            return await self._exchanged(slot, wish, health)
         except NotBegun:
             if health.failures:
                 raise KeyAway(health.text) from None
         try:
-            return await self._exchanged(place, wish, health)
+            return await self._exchanged(slot, wish, health)
         except NotBegun:
             raise KeyAway(f"the processes that reach the token {wish.name.token} end again and again") from None
 
-    async def _exchanged(self, place: _Place, wish: Wish, health: Health) -> dict[str, Any]:
+    async def _exchanged(self, slot: _Place, wish: Wish, health: Health) -> dict[str, Any]:
         """The answer, asked for once more where the session was no longer good. Raises KeyAway, NotBegun."""
         for again in (False, True):
-            member = await self._running(place, wish)
+            member = await self._running(slot, wish)
             await self._log_in(member, wish, health)
             answer = await self._ask(member, wish.frame(again), wish)
             if answer.get("fault") != Fault.LOST:
@@ -170,12 +170,12 @@ class TokenPool:
             member.tokens.discard(wish.name.token)
         return answer
 
-    async def _running(self, place: _Place, wish: Wish) -> Member:
-        async with place.starting:
+    async def _running(self, slot: _Place, wish: Wish) -> Member:
+        async with slot.starting:
             self._must_be_open()
-            if place.member is None or place.member.lost:
-                place.member = await self._started(wish)
-            return place.member
+            if slot.member is None or slot.member.lost:
+                slot.member = await self._started(wish)
+            return slot.member
 
     async def _started(self, wish: Wish) -> Member:
         self._bury()
@@ -232,7 +232,7 @@ class TokenPool:
 
     def _bury(self) -> None:
         """Take note of processes that have ended."""
-        self._members = {one for one in self._members if not one.lost or one.process.poll() is None}
+        self._members = {member for member in self._members if not member.lost or member.process.poll() is None}
 
     async def close(self) -> None:
         """End all processes."""

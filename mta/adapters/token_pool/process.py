@@ -108,9 +108,9 @@ def _name(asked: dict[str, Any]) -> KeyName:
 
 
 def _tell(log: EventLog, asked: dict[str, Any], answer: dict[str, Any], seconds: float) -> None:
-    told = {"call": asked["call"], "of": asked["token"], "key": str(_name(asked)), "ms": round(seconds * 1000, 2)}
+    line = {"call": asked["call"], "of": asked["token"], "key": str(_name(asked)), "ms": round(seconds * 1000, 2)}
     result = {"result": answer.get("fault", "done"), **({"text": answer["text"]} if "text" in answer else {})}
-    log.info(events.TOKEN_USE, work=asked["do"], **told, **result)
+    log.info(events.TOKEN_USE, work=asked["do"], **line, **result)
 
 
 if __name__ == "__main__":

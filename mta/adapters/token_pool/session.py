@@ -48,9 +48,9 @@ class Module:
     def login(self, token: str) -> None:
         """A session of the token, a fresh one where there was one. Raises Trouble."""
         self.forget(token)
-        found = self._token(token)
+        slot = self._token(token)
         try:
-            self._sessions[token] = self._open(found)
+            self._sessions[token] = self._open(slot)
         except _WRONG_PIN as error:
             text = f"the token {token} refuses the PIN of pin_file: {words(error)}"
             raise Trouble(Fault.PIN, text) from error
@@ -81,7 +81,7 @@ class Module:
 
     def forget(self, token: str) -> None:
         """Let go of a token's session and of all keys found by it."""
-        self._keys = {name: found for name, found in self._keys.items() if name.token != token}
+        self._keys = {name: handle for name, handle in self._keys.items() if name.token != token}
         session = self._sessions.pop(token, None)
         if session is not None:
             with contextlib.suppress(PKCS11Error):
@@ -96,8 +96,8 @@ class Module:
     def key(self, name: KeyName, public: str = "") -> Any:
         """The private key of this name, whose public half has this SHA-256. Raises Trouble."""
         if name not in self._keys:
-            found = find(self.session(name.token), name)
-            self._keys[name] = found, hashlib.sha256(spki(found)).hexdigest()
+            handle = find(self.session(name.token), name)
+            self._keys[name] = handle, hashlib.sha256(spki(handle)).hexdigest()
         key, digest = self._keys[name]
         if public and digest != public:
             text = f"the key {name} of the token {name.token} is another than the one that is meant"

@@ -42,23 +42,23 @@ def pack(frame: dict[str, Any]) -> bytes:
 
 def unpack(data: bytearray) -> list[dict[str, Any]]:
     """The whole frames at the beginning of `data`, which are taken out of it. Raises ValueError."""
-    found = []
+    parts = []
     while len(data) >= _HEAD:
         size = int.from_bytes(data[:_HEAD])
         if size > MOST:
             raise ValueError(f"a frame of {size} octets")
         if len(data) < _HEAD + size:
             break
-        found.append(_object(bytes(data[_HEAD : _HEAD + size])))
+        parts.append(_object(bytes(data[_HEAD : _HEAD + size])))
         del data[: _HEAD + size]
-    return found
+    return parts
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    found = from_json(body)
-    if not isinstance(found, dict):
+    document = from_json(body)
+    if not isinstance(document, dict):
         raise ValueError("a frame that is no object")  # noqa: TRY004 - as for one that is no JSON
-    return found
+    return document
 
 
 def frames(line: socket.socket) -> Iterator[dict[str, Any]]:

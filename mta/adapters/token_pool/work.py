@@ -65,13 +65,13 @@ def _decrypted(key: Any, data: bytes, hashed: str) -> bytes:
 
 def _opens(key: Any, hashed: str) -> bool:
     try:
-        known = load_der_public_key(spki(key))
-        assert isinstance(known, rsa.RSAPublicKey)
+        public_key = load_der_public_key(spki(key))
+        assert isinstance(public_key, rsa.RSAPublicKey)
         scheme: Any = padding.PKCS1v15()
         if hashed:
             kind = _HASHES[hashed][2]
             scheme = padding.OAEP(padding.MGF1(kind()), kind(), None)
-        return _decrypted(key, known.encrypt(_PROBE, scheme), hashed) == _PROBE
+        return _decrypted(key, public_key.encrypt(_PROBE, scheme), hashed) == _PROBE
     except PKCS11Error:
         return False
 

@@ -26,13 +26,13 @@ async def check(message: AuthMessage, resolver: SenderNames, now: float) -> ArcO
     except TagError as error:
         return ArcOutcome(AuthResult.FAIL, reason=str(error))
     answers = await look_up(_key_names(sets), resolver)
-    hashes = body_hashes(message, (request_of(one.covers) for one in sets))
+    hashes = body_hashes(message, (request_of(arc_set.covers) for arc_set in sets))
     return judge(sets, Headers(message.block), Evidence(answers, hashes, now))
 
 
 def _key_names(sets: Sequence[ArcSet]) -> list[str]:
     if not sets:
         return []
-    names = [sets[-1].signature.key_name, *(one.seal.key_name for one in sets)]
-    names += [one.signature.key_name for one in reversed(sets)]
+    names = [sets[-1].signature.key_name, *(arc_set.seal.key_name for arc_set in sets)]
+    names += [arc_set.signature.key_name for arc_set in reversed(sets)]
     return list(dict.fromkeys(names))[:MOST_KEYS]

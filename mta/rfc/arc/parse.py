@@ -59,13 +59,13 @@ def collect(block: HeaderBlock) -> tuple[ArcSet, ...]:
 
 def newest_instance(block: HeaderBlock) -> int:
     """The highest instance of any ARC field, also in a chain that is broken; 0 without one."""
-    found = 0
+    newest = 0
     for field in [field for field in block.fields if field.name in _NAMES][: 3 * MOST]:
         try:
-            found = max(found, _instance(field, block.raw))
+            newest = max(newest, _instance(field, block.raw))
         except TagError:
             continue  # a field without an instance has no say in the number of the next
-    return found
+    return newest
 
 
 def sealed_as_failed(block: HeaderBlock) -> bool:
@@ -85,10 +85,10 @@ def _says_failed(field: HeaderField, raw: bytes, newest: int) -> bool:
 def _places(fields: Iterable[HeaderField], raw: bytes) -> dict[tuple[int, bytes], HeaderField]:
     places: dict[tuple[int, bytes], HeaderField] = {}
     for field in fields:
-        place = _instance(field, raw), field.name
-        if place in places:
-            raise TagError(f"ARC set {place[0]} has two {field.name.decode()}")
-        places[place] = field
+        key = _instance(field, raw), field.name
+        if key in places:
+            raise TagError(f"ARC set {key[0]} has two {field.name.decode()}")
+        places[key] = field
     return places
 
 

@@ -48,8 +48,8 @@ def seal(headers: Headers, body_hash: bytes, signer: Signer, sealing: Sealing, n
     digest = hashlib.sha256()
     if verdict == "pass":
         # RFC 8617 §5.1.2: a failed chain is left out, for nobody could say what it is
-        for one in collect(block):
-            digest.update(seal_input(one, headers) + headers.canonical(one.seal.field, RELAXED))
+        for arc_set in collect(block):
+            digest.update(seal_input(arc_set, headers) + headers.canonical(arc_set.seal.field, RELAXED))
     for field in (results, signature):
         name, _, text = field.partition(b":")
         digest.update(relaxed_field(name, text))
@@ -58,9 +58,9 @@ def seal(headers: Headers, body_hash: bytes, signer: Signer, sealing: Sealing, n
 
 
 def _message_signature(
-    headers: Headers, body_hash: bytes, signer: Signer, place: tuple[int, tuple[bytes, ...]], now: float
+    headers: Headers, body_hash: bytes, signer: Signer, position: tuple[int, tuple[bytes, ...]], now: float
 ) -> bytes:
-    instance, names = place
+    instance, names = position
     # RFC 8617 §4.1.2: signatures that are there should be covered
     names = names or (*signed_names(headers), *[b"dkim-signature"] * len(headers.named(b"dkim-signature")))
     tags = [("a", signer.algorithm), ("b", ""), ("bh", base64.b64encode(body_hash).decode()), ("c", "relaxed/relaxed")]

@@ -30,7 +30,7 @@ class Evidence:
 def body_requests(block: HeaderBlock) -> tuple[BodyRequest, ...]:
     """The body hashes that judging the chain takes, as `dkim.verify.body_requests`; none for a broken chain."""
     try:
-        return tuple(request_of(one.covers) for one in collect(block))
+        return tuple(request_of(arc_set.covers) for arc_set in collect(block))
     except TagError:
         return ()
 
@@ -50,44 +50,44 @@ def judge(sets: Sequence[ArcSet], headers: Headers, evidence: Evidence) -> ArcOu
         waiting = waiting or fault
     if waiting is not None:
         return ArcOutcome(AuthResult.TEMPERROR, reason=waiting.reason)
-    sealers = tuple(one.seal.domain for one in reversed(sets))
+    sealers = tuple(arc_set.seal.domain for arc_set in reversed(sets))
     oldest = _oldest_pass(sets, headers, evidence)
     return ArcOutcome(AuthResult.PASS, sealers, f"the chain of {len(sets)} is whole", oldest)
 
 
-def seal_input(one: ArcSet, headers: Headers) -> bytes:
+def seal_input(arc_set: ArcSet, headers: Headers) -> bytes:
     """The fields of a set that stand before its seal, as every seal from its own on signs them (§5.1.1)."""
-    return headers.canonical(one.results, RELAXED) + headers.canonical(one.signature.field, RELAXED)
+    return headers.canonical(arc_set.results, RELAXED) + headers.canonical(arc_set.signature.field, RELAXED)
 
 
 def _faults(sets: Sequence[ArcSet], headers: Headers, evidence: Evidence) -> Iterator[Fault]:
     # RFC 8617 §5.2, steps 3, 4 and 6
-    broken = next((one.instance for one in sets if one.verdict == "fail"), 0)
+    broken = next((arc_set.instance for arc_set in sets if arc_set.verdict == "fail"), 0)
     if broken:
         yield Fault(AuthResult.FAIL, f"the seal of ARC set {broken} says cv=fail")
     if fault := _message_fault(sets[-1], headers, evidence):
         yield Fault(fault.result, f"message signature of ARC set {sets[-1].instance}: {fault.reason}")
     running = hashlib.sha256()
-    for one in sets:
-        running.update(seal_input(one, headers))
+    for arc_set in sets:
+        running.update(seal_input(arc_set, headers))
         sealed = running.copy()
-        sealed.update(one.seal.blanked.canonical(RELAXED))
-        if fault := _seal_fault(one.seal, sealed.digest(), evidence):
-            yield Fault(fault.result, f"seal of ARC set {one.instance}: {fault.reason}")
-        running.update(headers.canonical(one.seal.field, RELAXED))
+        sealed.update(arc_set.seal.blanked.canonical(RELAXED))
+        if fault := _seal_fault(arc_set.seal, sealed.digest(), evidence):
+            yield Fault(fault.result, f"seal of ARC set {arc_set.instance}: {fault.reason}")
+        running.update(headers.canonical(arc_set.seal.field, RELAXED))
 
 
-def _message_fault(one: ArcSet, headers: Headers, evidence: Evidence) -> Fault | None:
-    answer = evidence.answers.get(one.signature.key_name)
+def _message_fault(arc_set: ArcSet, headers: Headers, evidence: Evidence) -> Fault | None:
+    answer = evidence.answers.get(arc_set.signature.key_name)
     if answer is None:
         return Fault(AuthResult.FAIL, "its key was not looked up: the chain has too many")
-    key = key_of(one.signature, answer)
+    key = key_of(arc_set.signature, answer)
     if isinstance(key, Fault):
         return key
-    if one.expiration is not None and one.expiration < evidence.now:
+    if arc_set.expiration is not None and arc_set.expiration < evidence.now:
         return Fault(AuthResult.FAIL, "it has expired (x=)")
-    body = evidence.hashes[request_of(one.covers)]
-    return altered(one.signature, one.covers, headers, body, key) or uncovered(one.covers, headers, body)
+    body = evidence.hashes[request_of(arc_set.covers)]
+    return altered(arc_set.signature, arc_set.covers, headers, body, key) or uncovered(arc_set.covers, headers, body)
 
 
 def _seal_fault(by: SignedField, digest: bytes, evidence: Evidence) -> Fault | None:
@@ -105,8 +105,8 @@ def _seal_fault(by: SignedField, digest: bytes, evidence: Evidence) -> Fault | N
 def _oldest_pass(sets: Sequence[ArcSet], headers: Headers, evidence: Evidence) -> int:
     """RFC 8617 §5.2, step 5, but the lowest instance itself where all of them pass."""
     lowest = sets[-1].instance
-    for one in reversed(sets[:-1]):
-        if _message_fault(one, headers, evidence) is not None:
+    for arc_set in reversed(sets[:-1]):
+        if _message_fault(arc_set, headers, evidence) is not None:
             break
-        lowest = one.instance
+        lowest = arc_set.instance
     return lowest

@@ -91,8 +91,8 @@ def parse_results(value: bytes) -> AuthenticationResults | None:
     if len(parts) == 1 and [word.lower() for word in parts[0]] == ["none"]:
         return AuthenticationResults(authserv_id, int(version), ())
     results = [_method_result(part) for part in parts if part or part is not parts[-1]]
-    known = tuple(result for result in results if result is not None)
-    return AuthenticationResults(authserv_id, int(version), known) if len(known) == len(results) else None
+    readable = tuple(result for result in results if result is not None)
+    return AuthenticationResults(authserv_id, int(version), readable) if len(readable) == len(results) else None
 
 
 def _method_result(words: list[str]) -> MethodResult | None:
@@ -129,16 +129,16 @@ def _split(lexemes: list[str]) -> list[list[str]]:
 
 def _lexemes(text: str) -> list[str] | None:
     """Words, quoted strings (in their quotes), `=` and `;`; None if something else stands there."""
-    found: list[str] = []
+    lexemes: list[str] = []
     at = _skip(text, 0)
     while at is not None and at < len(text):
         match = _QUOTED.match(text, at) or _WORD.match(text, at)
         if match is None and text[at] not in "=;":
             return None
         end = match.end() if match else at + 1
-        found.append(text[at:end])
+        lexemes.append(text[at:end])
         at = _skip(text, end)
-    return found if at is not None else None
+    return lexemes if at is not None else None
 
 
 def _skip(text: str, at: int) -> int | None:

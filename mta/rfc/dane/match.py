@@ -34,12 +34,12 @@ def trust_anchors(records: Sequence[TlsaRecord], chain: Sequence[CertificateFact
     Such a CA is in the chain (RFC 7672 §3.1.2: the server must send it), or the record holds the whole certificate,
     or the whole key that signed one of the chain. The leaf is nobody's CA, its own as little, as for OpenSSL.
     """
-    found: dict[bytes, None] = {}
-    known = tuple(chain[:MOST_CERTIFICATES])
+    anchors: dict[bytes, None] = {}
+    certificates = tuple(chain[:MOST_CERTIFICATES])
     for record in records:
         if record.usage == Usage.DANE_TA:
-            found.update(dict.fromkeys(_anchors(record, known)))
-    return tuple(found)
+            anchors.update(dict.fromkeys(_anchors(record, certificates)))
+    return tuple(anchors)
 
 
 def matches(record: TlsaRecord, certificate: CertificateFacts) -> bool:
@@ -56,8 +56,8 @@ def matches(record: TlsaRecord, certificate: CertificateFacts) -> bool:
 
 
 def _anchors(record: TlsaRecord, chain: Sequence[CertificateFacts]) -> Iterator[bytes]:
-    for place, certificate in enumerate(chain):
-        if place > 0 and matches(record, certificate):  # RFC 7671 §5.2: it issued the leaf, it is not the leaf
+    for depth, certificate in enumerate(chain):
+        if depth > 0 and matches(record, certificate):  # RFC 7671 §5.2: it issued the leaf, it is not the leaf
             yield certificate.der
     if record.matching != Matching.FULL:
         return

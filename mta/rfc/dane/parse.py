@@ -100,11 +100,11 @@ def _is_readable(record: TlsaRecord) -> bool:
 
 def _agile(records: Iterable[TlsaRecord]) -> tuple[TlsaRecord, ...]:
     """RFC 7671 §9: of digests with the same usage and selector only those of the strongest algorithm count."""
-    known = tuple(records)
+    candidates = tuple(records)
     strongest: dict[tuple[int, int], int] = {}
-    for record in known:
+    for record in candidates:
         group = (record.usage, record.selector)
         strongest[group] = max(record.matching, strongest.get(group, Matching.FULL))
     return tuple(
-        record for record in known if record.matching in (Matching.FULL, strongest[record.usage, record.selector])
+        record for record in candidates if record.matching in (Matching.FULL, strongest[record.usage, record.selector])
     )

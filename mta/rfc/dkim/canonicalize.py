@@ -39,10 +39,10 @@ class Unsigned:
     def of(cls, field: HeaderField, raw: bytes) -> Unsigned:
         """The field with the value of its b= taken out, white space around it included."""
         parts = raw[field.value_start : field.end].removesuffix(b"\r\n").split(b";")
-        for place, part in enumerate(parts):
+        for number, part in enumerate(parts):
             name, equals, _ = part.partition(b"=")
             if equals and name.strip() == b"b":
-                parts[place] = name + equals
+                parts[number] = name + equals
         value = b";".join(parts)
         return cls(raw[field.start : field.value_start - 1], value)
 
@@ -83,15 +83,15 @@ class Headers:
         used: dict[bytes, int] = {}
         for name in names:
             # RFC 6376 §5.4.2: from the bottom up; a name that finds nothing more stands for nothing
-            found = self._named.get(name)
-            if found is None:
+            fields = self._named.get(name)
+            if fields is None:
                 continue
-            place = used.get(name, 0)
-            if place < len(found) and found[place] is own:
-                place += 1
-            if place < len(found):
-                parts.append(self.canonical(found[place], form))
-                used[name] = place + 1
+            position = used.get(name, 0)
+            if position < len(fields) and fields[position] is own:
+                position += 1
+            if position < len(fields):
+                parts.append(self.canonical(fields[position], form))
+                used[name] = position + 1
         parts.append(last)
         return hashlib.sha256(b"".join(parts)).digest()
 

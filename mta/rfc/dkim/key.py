@@ -67,18 +67,18 @@ def is_key_record(record: bytes) -> bool:
 
 def distinct(records: Iterable[bytes]) -> tuple[bytes, ...]:
     """Those that say something else than the ones before: a key that is published twice is one key, however spelled."""
-    found: list[bytes] = []
-    seen: list[KeyRecord] = []
+    texts: list[bytes] = []
+    unlike: list[KeyRecord] = []
     for record in dict.fromkeys(records):
         try:
             key = parse_key(record)
         except TagError:
-            found.append(record)
+            texts.append(record)
             continue
-        if key not in seen:
-            seen.append(key)
-            found.append(record)
-    return tuple(found)
+        if key not in unlike:
+            unlike.append(key)
+            texts.append(record)
+    return tuple(texts)
 
 
 def _rsa(tags: dict[str, bytes]) -> tuple[PublicKey, int]:

@@ -34,7 +34,9 @@ def broken(
 
     `body` has the hashes of the body in `after` for every request of `before`; None: the body is the same.
     """
-    held = [one.signature for one, passed in zip(signatures(before), good, strict=False) if passed and one.signature]
+    held = [
+        entry.signature for entry, passed in zip(signatures(before), good, strict=False) if passed and entry.signature
+    ]
     if not held:
         return ()
     old, new = Headers(before), Headers(after)
@@ -62,7 +64,10 @@ def _reason(signature: Signature, old: Headers, new: Headers, body: Mapping[Body
 def _found_again(field: HeaderField, block: HeaderBlock, new: Headers) -> HeaderField | None:
     """The same signature among the fields of the changed message, however it is folded there."""
     written = b"".join(_value(field, block).split())
-    return next((one for one in new.named(field.name) if b"".join(_value(one, new.block).split()) == written), None)
+    return next(
+        (candidate for candidate in new.named(field.name) if b"".join(_value(candidate, new.block).split()) == written),
+        None,
+    )
 
 
 def _values(headers: Headers, name: bytes) -> list[bytes]:

@@ -90,8 +90,8 @@ def key_of(by: SignedField, answer: TxtAnswer, services: frozenset[str] = MAIL) 
         return Fault(AuthResult.TEMPERROR, f"the key {by.key_name} cannot be looked up now: {answer.detail}")
     records = distinct([record for record in answer.records if is_key_record(record)][:MOST])
     if not records:
-        seen = "nothing there is a key" if answer.records else answer.status.value
-        return Fault(AuthResult.PERMERROR, f"there is no key at {by.key_name}: {seen}")
+        lack = "nothing there is a key" if answer.records else answer.status.value
+        return Fault(AuthResult.PERMERROR, f"there is no key at {by.key_name}: {lack}")
     if len(records) > 1:
         # RFC 6376 §3.6.2.2: a selector's record is unique, else what it means is undefined
         return Fault(AuthResult.PERMERROR, f"there are {len(records)} different keys at {by.key_name}")

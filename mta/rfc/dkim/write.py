@@ -38,8 +38,8 @@ def insert_signature(tags: str, signature: bytes) -> bytes:
 
 def _atoms(tags: Sequence[tuple[str, str]]) -> list[str]:
     atoms: list[str] = []
-    for place, (tag, value) in enumerate(tags):
-        whole = f" {tag}={value}" + (";" if place < len(tags) - 1 else "")
+    for number, (tag, value) in enumerate(tags):
+        whole = f" {tag}={value}" + (";" if number < len(tags) - 1 else "")
         if tag == "h":
             *names, last = whole.split(":")
             atoms += [*(f"{name}:" for name in names), last]

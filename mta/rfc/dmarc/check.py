@@ -36,12 +36,12 @@ async def check(
         return DmarcOutcome(AuthResult.NONE, domain=author, reason="the author's address has no domain name")
     claims = identifiers(spf, dkim)
     walk = await _walk(author, resolver, claims)
-    found = walk.policy
-    if found is None or not found.record.applies:
+    policy = walk.policy
+    if policy is None or not policy.record.applies:
         return evaluate(Evidence(author, walk))
-    organizations = {} if walk.error else await _organizations(walk, found, claims, resolver)
+    organizations = {} if walk.error else await _organizations(walk, policy, claims, resolver)
     exists: bool | None = True
-    if found.domain != author and found.record.depends_on_existence:
+    if policy.domain != author and policy.record.depends_on_existence:
         exists = await _exists(author, resolver)
     return evaluate(Evidence(author, walk, claims, organizations, exists))
 
@@ -80,34 +80,34 @@ def _host(address: str) -> str:
 
 async def _walk(domain: str, resolver: SenderNames, claims: tuple[Identifier, ...] | None = None) -> Walk:
     """A walk from `domain`. With `claims` it ends at the author's own record where the rest would change nothing."""
-    found: list[Found] = []
+    policies: list[Found] = []
     for name in names(domain):
         answer = await resolver.txt(f"_dmarc.{name}")
         if answer.status is DnsStatus.TEMPORARY:
-            return Walk(domain, tuple(found), f"_dmarc.{name} cannot be looked up: {answer.detail}")
+            return Walk(domain, tuple(policies), f"_dmarc.{name} cannot be looked up: {answer.detail}")
         record = select_record(answer.records)
         if record is None:
             continue
-        found.append(Found(name, record))
+        policies.append(Found(name, record))
         if ends_walk(record):
             break
-        if claims is not None and name == domain and not any(wants_organization(found[0], name, c) for c in claims):
+        if claims is not None and name == domain and not any(wants_organization(policies[0], name, c) for c in claims):
             break
-    return Walk(domain, tuple(found))
+    return Walk(domain, tuple(policies))
 
 
 async def _organizations(
-    walk: Walk, found: Found, claims: tuple[Identifier, ...], resolver: SenderNames
+    walk: Walk, policy: Found, claims: tuple[Identifier, ...], resolver: SenderNames
 ) -> dict[str, str]:
     """The organizational domains that alignment depends on; an empty one where the walk failed."""
     organization = walk.organizational_domain
-    known: dict[str, str] = {}
+    organizations: dict[str, str] = {}
     for claim in claims:
-        needed = wants_organization(found, walk.start, claim) and is_within(claim.domain, organization)
-        if needed and claim.domain not in known:
+        needed = wants_organization(policy, walk.start, claim) and is_within(claim.domain, organization)
+        if needed and claim.domain not in organizations:
             other = await _walk(claim.domain, resolver)
-            known[claim.domain] = "" if other.error else other.organizational_domain
-    return known
+            organizations[claim.domain] = "" if other.error else other.organizational_domain
+    return organizations
 
 
 async def _exists(domain: str, resolver: SenderNames) -> bool | None:

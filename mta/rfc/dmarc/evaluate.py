@@ -56,22 +56,22 @@ def author_problem(from_field: FromField) -> str:
 
 def identifiers(spf: SpfOutcome, dkim: tuple[DkimOutcome, ...]) -> tuple[Identifier, ...]:
     """The domains that may vouch for the author, each once a method (RFC 9989 §4.4)."""
-    found: dict[Identifier, None] = {}
-    results = [("spf", spf.result, spf.domain), *(("dkim", one.result, one.domain) for one in dkim)]
+    unique: dict[Identifier, None] = {}
+    results = [("spf", spf.result, spf.domain), *(("dkim", outcome.result, outcome.domain) for outcome in dkim)]
     for method, result, domain in results:
         if domain and result in (AuthResult.PASS, AuthResult.TEMPERROR):
-            found[Identifier(method, ascii_lower(domain).removesuffix("."), result is AuthResult.PASS)] = None
-    return tuple(found)[:MAX_IDENTIFIERS]
+            unique[Identifier(method, ascii_lower(domain).removesuffix("."), result is AuthResult.PASS)] = None
+    return tuple(unique)[:MAX_IDENTIFIERS]
 
 
-def is_strict(found: Found, identifier: Identifier) -> bool:
+def is_strict(policy: Found, identifier: Identifier) -> bool:
     """Whether the record wants this identifier to be the author's very domain."""
-    return found.record.strict_spf if identifier.method == "spf" else found.record.strict_dkim
+    return policy.record.strict_spf if identifier.method == "spf" else policy.record.strict_dkim
 
 
-def wants_organization(found: Found, author: str, identifier: Identifier) -> bool:
+def wants_organization(policy: Found, author: str, identifier: Identifier) -> bool:
     """Whether alignment can only be told from organizational domains (RFC 9989 §4.10.2)."""
-    return identifier.domain != author and not is_strict(found, identifier)
+    return identifier.domain != author and not is_strict(policy, identifier)
 
 
 def is_within(domain: str, organization: str) -> bool:
@@ -84,23 +84,23 @@ def evaluate(evidence: Evidence) -> DmarcOutcome:
     author, walk = evidence.author, evidence.walk
     if walk.error and walk.own is None:
         return DmarcOutcome(AuthResult.TEMPERROR, domain=author, reason=walk.error)
-    found = walk.policy
-    if found is None:
+    policy = walk.policy
+    if policy is None:
         return DmarcOutcome(AuthResult.NONE, domain=author, reason=f"neither {author} nor a domain above has a policy")
-    if not found.record.applies:  # RFC 9989 §4.10.1
-        reason = f"the record of {found.domain} has neither a valid policy nor an address for reports"
+    if not policy.record.applies:  # RFC 9989 §4.10.1
+        reason = f"the record of {policy.domain} has neither a valid policy nor an address for reports"
         return DmarcOutcome(
-            AuthResult.NONE, domain=author, policy_domain=found.domain, reason=reason, record=found.record.text
+            AuthResult.NONE, domain=author, policy_domain=policy.domain, reason=reason, record=policy.record.text
         )
-    return _verdict(evidence, found)
+    return _verdict(evidence, policy)
 
 
-def _verdict(evidence: Evidence, found: Found) -> DmarcOutcome:
-    aligned = [one for one in evidence.identifiers if _alignment(evidence, found, one)]
-    unknown = [one for one in evidence.identifiers if _alignment(evidence, found, one) is None]
-    passed = [one for one in aligned if one.proven]
-    own = found.domain == evidence.author
-    undecided = not own and evidence.exists is None and found.record.depends_on_existence
+def _verdict(evidence: Evidence, policy: Found) -> DmarcOutcome:
+    aligned = [identifier for identifier in evidence.identifiers if _alignment(evidence, policy, identifier)]
+    unknown = [identifier for identifier in evidence.identifiers if _alignment(evidence, policy, identifier) is None]
+    passed = [identifier for identifier in aligned if identifier.proven]
+    own = policy.domain == evidence.author
+    undecided = not own and evidence.exists is None and policy.record.depends_on_existence
     if passed:
         result, reason = AuthResult.PASS, f"{passed[0]} is aligned with {evidence.author}"
     elif aligned or unknown:  # RFC 9989 §5.3.6: a look-up that failed is neither pass nor fail
@@ -108,26 +108,26 @@ def _verdict(evidence: Evidence, found: Found) -> DmarcOutcome:
     elif undecided:
         result, reason = AuthResult.TEMPERROR, f"whether {evidence.author} exists cannot be looked up now"
     else:
-        seen = ", ".join(map(str, evidence.identifiers))[:MAX_LISTED] or "neither SPF nor DKIM passed"
-        result, reason = AuthResult.FAIL, f"nothing is aligned with {evidence.author}: {seen}"
+        listed = ", ".join(map(str, evidence.identifiers))[:MAX_LISTED] or "neither SPF nor DKIM passed"
+        result, reason = AuthResult.FAIL, f"nothing is aligned with {evidence.author}: {listed}"
     return DmarcOutcome(
         result=result,
-        policy=found.record.policy(own=own, exists=evidence.exists),
+        policy=policy.record.policy(own=own, exists=evidence.exists),
         domain=evidence.author,
-        policy_domain=found.domain,
+        policy_domain=policy.domain,
         reason=reason,
-        spf_aligned=any(one.method == "spf" for one in passed),
-        dkim_aligned=any(one.method == "dkim" for one in passed),
-        testing=found.record.testing,
-        record=found.record.text,
+        spf_aligned=any(identifier.method == "spf" for identifier in passed),
+        dkim_aligned=any(identifier.method == "dkim" for identifier in passed),
+        testing=policy.record.testing,
+        record=policy.record.text,
     )
 
 
-def _alignment(evidence: Evidence, found: Found, identifier: Identifier) -> bool | None:
+def _alignment(evidence: Evidence, policy: Found, identifier: Identifier) -> bool | None:
     """RFC 9989 §4.4: the same domain or, relaxed, the same organizational domain. None: not known."""
     if identifier.domain == evidence.author:
         return True
-    if is_strict(found, identifier):
+    if is_strict(policy, identifier):
         return False
     if evidence.walk.error:  # the organization could be anything down to the top label
         return None if is_within(identifier.domain, evidence.author.rpartition(".")[2]) else False

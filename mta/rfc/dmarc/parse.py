@@ -63,8 +63,8 @@ class DmarcRecord:
 
 def select_record(records: tuple[bytes, ...]) -> DmarcRecord | None:
     """The policy record among a name's TXT records. Several are as good as none (RFC 9989 §4.10)."""
-    found = [record for record in records if _VERSION.match(record)]
-    return parse_record(found[0]) if len(found) == 1 else None
+    policies = [record for record in records if _VERSION.match(record)]
+    return parse_record(policies[0]) if len(policies) == 1 else None
 
 
 @lru_cache(maxsize=1024)

@@ -88,8 +88,8 @@ def row_of(facts: AuthenticationFacts, source: str, disposition: str, envelope_t
     # RFC 9990 appendix A: a pass is one only under a policy that would have done something
     good = "pass" if dmarc is not None and dmarc.policy not in ("", "none") else "none"
     author = dmarc.domain if dmarc is not None else ""
-    named = (one for one in facts.dkim if one.domain and one.selector)
-    ranked = sorted(named, key=lambda one: _rank(one, author))[:MAX_SIGNATURES]
+    named = (signature for signature in facts.dkim if signature.domain and signature.selector)
+    ranked = sorted(named, key=lambda signature: _rank(signature, author))[:MAX_SIGNATURES]
     return ReportRow(
         source=source,
         disposition=good if passed else disposition,
@@ -98,7 +98,7 @@ def row_of(facts: AuthenticationFacts, source: str, disposition: str, envelope_t
         header_from=author,
         envelope_from=facts.spf_mail_from.domain,
         envelope_to=envelope_to,
-        dkim=tuple((one.domain, one.selector, one.result.value) for one in ranked),
+        dkim=tuple((signature.domain, signature.selector, signature.result.value) for signature in ranked),
         spf=(facts.spf_mail_from.domain, facts.spf_mail_from.result.value),
     )
 

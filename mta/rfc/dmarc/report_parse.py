@@ -41,7 +41,7 @@ def parse_report(xml: bytes) -> AggregateReport:
             _number(span.text("begin")),
             _number(span.text("end")),
             metadata.text("extra_contact_info"),
-            tuple(one.content for one in metadata.children if one.name == "error"),
+            tuple(child.content for child in metadata.children if child.name == "error"),
         ),
         PublishedPolicy(
             policy.text("domain").lower(),
@@ -70,7 +70,7 @@ class _Node:
         return "".join(self.pieces).strip()
 
     def child(self, name: str) -> _Node:
-        return next((one for one in self.children if one.name == name), _Node(name))
+        return next((child for child in self.children if child.name == name), _Node(name))
 
     def text(self, name: str) -> str:
         return self.child(name).content
@@ -132,7 +132,7 @@ class _Reading:
             return
         if node.name == "record":
             self._record(node)
-        elif node.name in _OF_ALL and node.name not in [one.name for one in self.whole]:
+        elif node.name in _OF_ALL and node.name not in [child.name for child in self.whole]:
             self.whole.append(node)
 
     def _record(self, node: _Node) -> None:
@@ -151,15 +151,15 @@ def _doctype(*_: object) -> None:
 
 
 def _read_row(record: _Node) -> ReportRow:
-    row, who, found = record.child("row"), record.child("identifiers"), record.child("auth_results")
+    row, who, results = record.child("row"), record.child("identifiers"), record.child("auth_results")
     evaluated = row.child("policy_evaluated")
-    reasons = [one for one in evaluated.children if one.name == "reason"][:MAX_REASONS]
-    overrides = [(one.text("type").lower(), one.text("comment")) for one in reasons] or [("", "")]
+    reasons = [child for child in evaluated.children if child.name == "reason"][:MAX_REASONS]
+    overrides = [(reason.text("type").lower(), reason.text("comment")) for reason in reasons] or [("", "")]
     source = row.text("source_ip")
     if not _ADDRESS_FAMILY.fullmatch(source):
         raise ReportError(f"{source[:60]!r} is no address")
-    signatures = [one for one in found.children if one.name == "dkim"][:MAX_SIGNATURES]
-    spf = found.child("spf")
+    signatures = [child for child in results.children if child.name == "dkim"][:MAX_SIGNATURES]
+    spf = results.child("spf")
     return ReportRow(
         source,
         evaluated.text("disposition").lower(),
@@ -168,7 +168,10 @@ def _read_row(record: _Node) -> ReportRow:
         who.text("header_from").lower(),
         who.text("envelope_from").lower(),
         who.text("envelope_to").lower(),
-        tuple((one.text("domain"), one.text("selector"), one.text("result").lower()) for one in signatures),
+        tuple(
+            (signature.text("domain"), signature.text("selector"), signature.text("result").lower())
+            for signature in signatures
+        ),
         (spf.text("domain"), spf.text("result").lower()),
         overrides[0],
         tuple(overrides[1:]),

@@ -33,11 +33,11 @@ class Walk:
     @property
     def organizational_domain(self) -> str:
         """RFC 9989 §4.10.2, of a finished walk."""
-        for found in self.found:
-            if found.record.psd == "n":
-                return found.domain
-            if found.record.psd == "y" and found.domain != self.start:
-                return one_below(found.domain, self.start)
+        for policy in self.found:
+            if policy.record.psd == "n":
+                return policy.domain
+            if policy.record.psd == "y" and policy.domain != self.start:
+                return one_below(policy.domain, self.start)
         return self.found[-1].domain if self.found else self.start
 
     @property
@@ -46,7 +46,7 @@ class Walk:
         if self.own is not None:
             return self.own
         organization = self.organizational_domain
-        of_organization = next((found for found in self.found if found.domain == organization), None)
+        of_organization = next((policy for policy in self.found if policy.domain == organization), None)
         return of_organization or (self.found[-1] if self.found else None)
 
 

@@ -48,13 +48,13 @@ class Compound:
 
     def paths(self) -> Iterator[tuple[tuple[str, ...], int]]:
         """Every stream by its path, with the number by which `stream` reads it."""
-        seen = set[int]()
+        visited = set[int]()
         waiting: list[tuple[int, tuple[str, ...]]] = [(self._entries[0].child, ())]
         while waiting:
             number, above = waiting.pop()
-            if number >= len(self._entries) or number in seen:
+            if number >= len(self._entries) or number in visited:
                 continue
-            seen.add(number)
+            visited.add(number)
             entry = self._entries[number]
             waiting += [(entry.left, above), (entry.right, above)]
             if entry.type == _STREAM:
@@ -71,14 +71,14 @@ class Compound:
         return b"".join(self._mini_chain(entry.start, size))[:size]
 
     def _read_fat(self) -> list[int]:
-        sectors = [one for one in struct.unpack_from("<109I", self._data, 76) if one < _MOST]
-        following, seen = struct.unpack_from("<I", self._data, 68)[0], set[int]()
-        while following < _MOST and following not in seen:  # DIFAT sectors of large files
-            seen.add(following)
+        sectors = [sector for sector in struct.unpack_from("<109I", self._data, 76) if sector < _MOST]
+        following, visited = struct.unpack_from("<I", self._data, 68)[0], set[int]()
+        while following < _MOST and following not in visited:  # DIFAT sectors of large files
+            visited.add(following)
             numbers = self._numbers(self._at(following))
             if not numbers:
                 break
-            sectors += [one for one in numbers[:-1] if one < _MOST]
+            sectors += [number for number in numbers[:-1] if number < _MOST]
             following = numbers[-1]
         if len(sectors) * self._sector > len(self._data):
             raise CompoundError("an allocation table longer than the file")
@@ -92,24 +92,24 @@ class Compound:
         return entries
 
     def _chain(self, sector: int, most: int) -> Iterator[bytes]:
-        seen, had = set[int](), 0
-        while sector < len(self._fat) and sector not in seen and had < most:
-            seen.add(sector)
+        visited, had = set[int](), 0
+        while sector < len(self._fat) and sector not in visited and had < most:
+            visited.add(sector)
             yield self._at(sector)
             had += self._sector
             sector = self._fat[sector]
 
     def _mini_chain(self, sector: int, most: int) -> Iterator[bytes]:
-        seen, had = set[int](), 0
-        while sector < len(self._mini_fat) and sector not in seen and had < most:
-            seen.add(sector)
+        visited, had = set[int](), 0
+        while sector < len(self._mini_fat) and sector not in visited and had < most:
+            visited.add(sector)
             yield self._ministream[sector * self._mini : (sector + 1) * self._mini]
             had += self._mini
             sector = self._mini_fat[sector]
 
     def _at(self, sector: int) -> bytes:
-        place = (sector + 1) * self._sector
-        return self._data[place : place + self._sector]
+        offset = (sector + 1) * self._sector
+        return self._data[offset : offset + self._sector]
 
     @staticmethod
     def _numbers(raw: bytes) -> list[int]:

@@ -42,11 +42,11 @@ def _text(data: bytes) -> str:
 
 def _behind(tag: str, claim: re.Pattern[str], text: str) -> str:
     """The claim that stands soon behind one of the first tags of this name."""
-    place = -1
+    position = -1
     for _ in range(_TRIES):
-        place = text.find(tag, place + 1)
-        if place < 0:
+        position = text.find(tag, position + 1)
+        if position < 0:
             break
-        if found := claim.search(text, place, place + _NEAR):
-            return "".join(sign if sign.isprintable() else "?" for sign in found[1].strip())
+        if match := claim.search(text, position, position + _NEAR):
+            return "".join(sign if sign.isprintable() else "?" for sign in match[1].strip())
     return ""

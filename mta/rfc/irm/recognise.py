@@ -32,8 +32,8 @@ def find_foreign(message: bytes) -> tuple[Foreign, ...]:
     """The protected parts of a message, attached messages included. Bounded; never raises."""
     if not may_hold(message):
         return ()
-    found = (recognise(part) for part in leaves(message, _PARTS))
-    return tuple(one for one in found if one is not None)
+    parts = (recognise(part) for part in leaves(message, _PARTS))
+    return tuple(foreign for foreign in parts if foreign is not None)
 
 
 def recognise(part: Part) -> Foreign | None:
@@ -56,14 +56,14 @@ def _told(kind: str, part: Part, licence: Licence) -> Foreign:
 
 def _unpacked(data: bytes) -> bytes:
     """The compound file in a message.rpmsg: blocks of one zlib stream, each behind its mark and two sizes."""
-    stream, place, made = zlib.decompressobj(), len(RPMSG), bytearray()
+    stream, position, made = zlib.decompressobj(), len(RPMSG), bytearray()
     try:
-        while place + 12 <= len(data) and len(made) < _MOST_UNPACKED:
-            mark, _, packed = struct.unpack_from("<III", data, place)
+        while position + 12 <= len(data) and len(made) < _MOST_UNPACKED:
+            mark, _, packed = struct.unpack_from("<III", data, position)
             if mark != _BLOCK or packed > len(data):
                 break
-            made += stream.decompress(data[place + 12 : place + 12 + packed], _MOST_UNPACKED - len(made))
-            place += 12 + packed
+            made += stream.decompress(data[position + 12 : position + 12 + packed], _MOST_UNPACKED - len(made))
+            position += 12 + packed
     except zlib.error:
         pass  # what was read until here may hold the licence
     return bytes(made)

@@ -18,37 +18,37 @@ def read_message(data: bytes) -> dict[int, bytes]:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    place = 0
+    offset = 0
     for _ in range(_MAX_FIELDS):
-        if place == len(data):
+        if offset == len(data):
             return
-        key, place = _varint(data, place)
+        key, offset = _varint(data, offset)
         number, kind = key >> 3, key & 7
         value: int | bytes
         if kind == _VARINT:
-            value, place = _varint(data, place)
+            value, offset = _varint(data, offset)
         elif kind in (_OCTETS, _FIXED_32, _FIXED_64):
-            size, place = _varint(data, place) if kind == _OCTETS else ((4 if kind == _FIXED_32 else 8), place)
-            value = data[place : place + size]
-            place += size
+            size, offset = _varint(data, offset) if kind == _OCTETS else ((4 if kind == _FIXED_32 else 8), offset)
+            value = data[offset : offset + size]
+            offset += size
         else:
             raise _broken()
-        if place > len(data) or not number:
+        if offset > len(data) or not number:
             raise _broken()
         yield number, value
     raise _broken()
 
 
-def _varint(data: bytes, place: int) -> tuple[int, int]:
+def _varint(data: bytes, offset: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
-        if place >= len(data):
+        if offset >= len(data):
             raise _broken()
-        octet = data[place]
-        place += 1
+        octet = data[offset]
+        offset += 1
         value |= (octet & 0x7F) << shift
         if octet < 0x80:
-            return value, place
+            return value, offset
     raise _broken()
 
 

@@ -94,9 +94,9 @@ def write_key_servers(urls: Sequence[str], codec: str) -> bytes:
     """The key servers that a client may send its token to: ours."""
     if codec == PROTO:
         return b"".join(
-            proto.message(1, proto.field(1, f"{place}") + proto.field(2, url)) for place, url in enumerate(urls)
+            proto.message(1, proto.field(1, f"{number}") + proto.field(2, url)) for number, url in enumerate(urls)
         )
-    return _json({"keyAccessServers": [{"id": f"{place}", "uri": url} for place, url in enumerate(urls)]})
+    return _json({"keyAccessServers": [{"id": f"{number}", "uri": url} for number, url in enumerate(urls)]})
 
 
 def write_configuration(configuration: Mapping[str, Any], codec: str) -> bytes:

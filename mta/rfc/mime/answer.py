@@ -55,7 +55,7 @@ def compose_answer(letter: AnswerLetter, text: str, files: Sequence[AnswerFile] 
     body = _text(text)
     if not files:
         return head + body
-    parts = [body, *(_file(one) for one in files)]
+    parts = [body, *(_file(file) for file in files)]
     boundary = f"=_{sha256(letter.id.encode() + b''.join(parts)).hexdigest()[:40]}".encode()
     joined = b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in parts)
     start = b'Content-Type: multipart/mixed;\r\n\tboundary="' + boundary + b'"\r\n\r\n'
@@ -74,8 +74,10 @@ def _fields(letter: AnswerLetter) -> list[tuple[str, str]]:
     ]
     # RFC 5322 §3.6.4: the one that is answered, and those before it
     answered = _ID.findall(letter.message_id)[:1]
-    before = [one for one in _ID.findall(letter.references) if one not in answered][-_MOST_REFERENCES:]
-    fields += [("In-Reply-To", one) for one in answered]
+    before = [identifier for identifier in _ID.findall(letter.references) if identifier not in answered][
+        -_MOST_REFERENCES:
+    ]
+    fields += [("In-Reply-To", identifier) for identifier in answered]
     fields += [("References", " ".join((*before, *answered)))] if answered else []
     return [*fields, ("Auto-Submitted", "no"), ("MIME-Version", "1.0")]
 
@@ -101,8 +103,9 @@ def _file(file: AnswerFile) -> bytes:
         kind = "application/octet-stream"  # a base64 of them could not be
     if file.name.isascii():
         name = "".join(c if c.isalnum() or c in " ._-()+" else "_" for c in file.name)[:100]
-        told = f'filename="{name or "file"}"'
+        parameter = f'filename="{name or "file"}"'
     else:  # RFC 2231 §4; beside a plain name some readers would overlook it
-        told = f"filename*=utf-8''{quote(file.name[:60], safe='')}"
-    head = f"Content-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment;\r\n\t{told}"
+        parameter = f"filename*=utf-8''{quote(file.name[:60], safe='')}"
+    disposition = f"Content-Disposition: attachment;\r\n\t{parameter}"
+    head = f"Content-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n{disposition}"
     return head.encode("ascii") + b"\r\n\r\n" + base64_lines(file.data)

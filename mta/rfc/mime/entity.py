@@ -109,14 +109,14 @@ def _in_order(doubts: set[str]) -> tuple[str, ...]:
 
 def leaves(entity: Entity) -> list[Entity]:
     """The entities without parts, in order."""
-    found, waiting = [], [entity]
+    parts, waiting = [], [entity]
     while waiting:
-        one = waiting.pop()
-        if one.parts:
-            waiting.extend(reversed(one.parts))
+        current = waiting.pop()
+        if current.parts:
+            waiting.extend(reversed(current.parts))
         else:
-            found.append(one)
-    return found
+            parts.append(current)
+    return parts
 
 
 _NO_HEADER = HeaderBlock(b"", (), 0)
@@ -167,20 +167,20 @@ class _Builder(Walk):
         self._leave(0, len(self.content))
         return root.frozen()
 
-    def begin(self, place: int, line: re.Match[bytes]) -> None:
+    def begin(self, level: int, line: re.Match[bytes]) -> None:
         """The part before ends in front of the line end that belongs to the delimiter; another one begins."""
-        self._leave(self.chain.index(self.owners[place]) + 1, self._before(line))
-        Walk.begin(self, place, line)
-        del self.owners[place + 1 :]
-        self._add(self.owners[place], min(line.end() + 1, len(self.content)))
+        self._leave(self.chain.index(self.owners[level]) + 1, self._before(line))
+        Walk.begin(self, level, line)
+        del self.owners[level + 1 :]
+        self._add(self.owners[level], min(line.end() + 1, len(self.content)))
 
-    def end(self, place: int, line: re.Match[bytes]) -> None:
+    def end(self, level: int, line: re.Match[bytes]) -> None:
         """The last part ends; what follows up to the enclosing delimiter is epilogue."""
-        owner = self.owners[place]
+        owner = self.owners[level]
         self._leave(self.chain.index(owner) + 1, self._before(line))
         owner.closed = line.end()
-        Walk.end(self, place, line)
-        del self.owners[place:]
+        Walk.end(self, level, line)
+        del self.owners[level:]
 
     def pass_by(self, text: bytes) -> None:
         """Some readers overlook more behind a boundary than white space."""

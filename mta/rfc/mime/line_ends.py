@@ -10,9 +10,9 @@ def line_ends(content: bytes, binary: Iterable[bytes]) -> tuple[str, ...]:
     rest = content.replace(b"\r\n", b"")  # to look for them in what is left is far quicker than to count them
     if b"\r" not in rest and b"\n" not in rest and b"\0" not in rest:
         return ()
-    found = _odd_signs(content)
+    signs = _odd_signs(content)
     within = [_odd_signs(body) for body in binary]
-    words = zip(("bare-cr", "bare-lf", "nul"), found, *within, strict=True)
+    words = zip(("bare-cr", "bare-lf", "nul"), signs, *within, strict=True)
     return tuple(word for word, count, *allowed in words if count > sum(allowed))
 
 

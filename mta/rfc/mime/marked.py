@@ -22,12 +22,12 @@ def subject_of(block: HeaderBlock) -> str:
 
 def fields_of(block: HeaderBlock) -> dict[str, tuple[str, ...]]:
     """The values of all header fields by name in lower case."""
-    found: dict[str, tuple[str, ...]] = {}
+    fields: dict[str, tuple[str, ...]] = {}
     for field in block.fields:
         name = field.name.decode("ascii", "replace")
         value = decode_words(block.raw[field.value_start : field.end])
-        found[name] = (*found.get(name, ()), value)
-    return found
+        fields[name] = (*fields.get(name, ()), value)
+    return fields
 
 
 def text_of(message: bytes) -> str:

@@ -39,22 +39,22 @@ def _comment_end(value: bytes, start: int) -> int:
 
 def readings(parameters: Sequence[tuple[str, str]], name: str) -> tuple[str, ...]:
     """Every value that some reader finds for `name`: as it is, by RFC 2231 §4, and joined of its pieces (§3)."""
-    found: list[str] = []
+    values: list[str] = []
     pieces: dict[int, str] = {}
     for key, value in parameters:
         if key == name:
-            found.append(value)
+            values.append(value)
         elif key.startswith(f"{name}*") and (match := _PIECE.fullmatch(key, len(name))):
             encoded = match[1] is None or match[2] is not None
             number = int(match[1] or 0)
             text = _decoded(value, first=number == 0) if encoded else value
             if match[1] is None:
-                found.append(text)
+                values.append(text)
             elif len(pieces) < MAX_PIECES:
                 pieces.setdefault(number, text)
     if pieces:
-        found.append("".join(pieces[number] for number in sorted(pieces)))
-    return tuple(found)
+        values.append("".join(pieces[number] for number in sorted(pieces)))
+    return tuple(values)
 
 
 def _decoded(value: str, *, first: bool) -> str:

@@ -111,17 +111,17 @@ class Walk:
                 self.pass_by(match[1])
         self._read_headers(len(self.content))
 
-    def begin(self, place: int, line: re.Match[bytes]) -> None:
-        """A part of the multipart at `place` in the stack begins behind its delimiter `line`."""
+    def begin(self, level: int, line: re.Match[bytes]) -> None:
+        """A part of the multipart at `level` of the stack begins behind its delimiter `line`."""
         self.begun += 1
         if self.begun > PARTS:
             raise StructureError("parts", f"the message has more than {PARTS} MIME parts")
-        self._close_to(place + 1)
-        self.part, self.depth = line.end() + 1, self.stack[place].depth
+        self._close_to(level + 1)
+        self.part, self.depth = line.end() + 1, self.stack[level].depth
 
-    def end(self, place: int, line: re.Match[bytes]) -> None:
-        """The multipart at `place` ends with this `line`."""
-        self._close_to(place)
+    def end(self, level: int, line: re.Match[bytes]) -> None:
+        """The multipart at `level` ends with this `line`."""
+        self._close_to(level)
         self.part = -1
 
     def pass_by(self, text: bytes) -> None:
@@ -148,15 +148,15 @@ class Walk:
             self.places[boundary] = len(self.stack) - 1
 
     def _boundary(self, value: bytes) -> bytes:
-        found: list[bytes] = []
+        boundaries: list[bytes] = []
         for name, boundary in parameters(value):
             if name.startswith(b"boundary*"):  # beside a plain one as well: many readers prefer it
                 raise StructureError("split-boundary", "a MIME boundary is given in pieces (RFC 2231)")
             if name == b"boundary":
-                found.append(boundary)
-        if found and len(found[0]) > self.boundary_length:
+                boundaries.append(boundary)
+        if boundaries and len(boundaries[0]) > self.boundary_length:
             raise StructureError("boundary-length", f"a MIME boundary is longer than {self.boundary_length} octets")
-        return found[0].rstrip(b" \t\r\n") if found else b""  # without one nobody can take it apart
+        return boundaries[0].rstrip(b" \t\r\n") if boundaries else b""  # without one nobody can take it apart
 
     def _close_to(self, size: int) -> None:
         while len(self.stack) > size:

@@ -25,8 +25,8 @@ def plain_line(text: str) -> str:
 
 def header_value(text: str) -> str:
     """`text` itself if it can be the value of a header field. Raises ValueError for CR, LF or NUL in it."""
-    if found := _FORBIDDEN.search(text):
-        raise ValueError(f"a header field must be one line of text, but holds {found[0]!r}: {text[:80]!r}")
+    if match := _FORBIDDEN.search(text):
+        raise ValueError(f"a header field must be one line of text, but holds {match[0]!r}: {text[:80]!r}")
     return text
 
 

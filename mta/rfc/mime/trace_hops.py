@@ -47,11 +47,11 @@ def _literal(helo: bytes, value: bytes, at: int) -> bytes:
     comment = _COMMENT.match(value, at)
     if comment is None:
         return b""
-    seen = _TOLD.sub(b"", comment[1])
-    if not seen.strip():  # Exim: `from [192.0.2.1] (helo=...)`
+    text = _TOLD.sub(b"", comment[1])
+    if not text.strip():  # Exim: `from [192.0.2.1] (helo=...)`
         return bare[1] if bare and b"=" in comment[1] else b""
-    found = _LITERAL.findall(seen)
-    return found[-1] if found else seen.strip()
+    literals = _LITERAL.findall(text)
+    return literals[-1] if literals else text.strip()
 
 
 def _address(text: bytes) -> IPv4Address | IPv6Address | None:

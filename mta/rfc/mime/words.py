@@ -19,9 +19,9 @@ _PIECE = 39  # octets in an encoded word: 52 of base64, so that the word stays b
 def decode_charset(data: bytes, charset: str) -> str:
     """The text of `data`. An unknown charset is read as UTF-8, or where that fails as Windows-1252."""
     try:
-        known = codecs.lookup(charset.strip().strip("\"'") or "utf-8")
-        if known._is_text_encoding and known.name not in _ODD_CODECS:
-            return data.decode(known.name, "strict" if known.name in ("utf-8", "ascii") else "replace")
+        codec = codecs.lookup(charset.strip().strip("\"'") or "utf-8")
+        if codec._is_text_encoding and codec.name not in _ODD_CODECS:
+            return data.decode(codec.name, "strict" if codec.name in ("utf-8", "ascii") else "replace")
     except (LookupError, ValueError, TypeError):
         pass
     try:

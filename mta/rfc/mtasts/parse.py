@@ -75,10 +75,10 @@ def _fields(text: str) -> Iterator[tuple[str, str]]:
         line = line.removesuffix("\r")
         if not line.strip(" \t"):
             continue
-        found = _LINE.fullmatch(line)
-        if found is None:
+        match = _LINE.fullmatch(line)
+        if match is None:
             raise PolicyFault(f"line {number} of the policy is no `key: value`")
-        yield found[1], found[2]
+        yield match[1], match[2]
 
 
 def _pattern(value: str) -> str:

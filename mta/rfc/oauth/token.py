@@ -31,14 +31,18 @@ def form(client_id: str, client_secret: str, scope: str, refresh_token: str) -> 
 def read(status: int, body: bytes) -> Token | str:
     """The token of an answer, or why there is none, in words of ours and of the issuer, who may repeat secrets."""
     try:
-        told = json.loads(body)
+        document = json.loads(body)
     except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
+        document = None
+    if not isinstance(document, dict):
         return f"it answered {status} with something that is no JSON object"
     if status != 200:
-        return _error(status, told)
-    value, kind, lifetime = told.get("access_token"), told.get("token_type"), told.get("expires_in", _LIFETIME)
+        return _error(status, document)
+    value, kind, lifetime = (
+        document.get("access_token"),
+        document.get("token_type"),
+        document.get("expires_in", _LIFETIME),
+    )
     if not isinstance(value, str) or not value or not (value.isascii() and value.isprintable()):
         return f"it answered {status} without an access_token"
     if not isinstance(kind, str) or kind.lower() != "bearer":  # §5.1: case insensitive; §7.1: else we must not use it
@@ -47,13 +51,13 @@ def read(status: int, body: bytes) -> Token | str:
         lifetime = float(lifetime)
     if isinstance(lifetime, bool) or not isinstance(lifetime, int | float) or not 0 < lifetime < 1e9:
         lifetime = _LIFETIME
-    again = told.get("refresh_token")
+    again = document.get("refresh_token")
     return Token(value, float(lifetime), again if isinstance(again, str) else "")
 
 
-def _error(status: int, told: dict[str, object]) -> str:
+def _error(status: int, document: dict[str, object]) -> str:
     """§5.2: `error` and `error_description`."""
-    parts = [_shown(told[key]) for key in ("error", "error_description") if isinstance(told.get(key), str)]
+    parts = [_shown(document[key]) for key in ("error", "error_description") if isinstance(document.get(key), str)]
     return f"it answered {status}: {': '.join(parts)}" if parts else f"it answered {status}"
 
 

@@ -35,7 +35,7 @@ def verify(secret: bytes, typed: str, now: float, last: int = -1) -> int | None:
 def secret_text(secret: bytes) -> str:
     """The secret for people who type it: base32 in groups of four."""
     plain = base64.b32encode(secret).decode("ascii").rstrip("=")
-    return " ".join(plain[place : place + 4] for place in range(0, len(plain), 4))
+    return " ".join(plain[start : start + 4] for start in range(0, len(plain), 4))
 
 
 def secret_uri(secret: bytes, issuer: str, account: str) -> str:

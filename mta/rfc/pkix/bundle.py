@@ -23,33 +23,33 @@ MOST = 1000  # certificates of one PKCS #7 object; a bag of more is no answer to
 
 def certificates_in(data: bytes) -> tuple[bytes, ...]:
     """Every certificate in `data`, in its order. Raises ValueError for what holds none or cannot be read."""
-    found: list[bytes] = []
+    certificates: list[bytes] = []
     for label, der in _blocks(data):
         if label in _CERTIFICATE_LABELS:
-            found.append(der)
+            certificates.append(der)
         elif label in _PKCS7_LABELS:
-            found.extend(_of_pkcs7(der))
-    if not found and data[:1] == b"\x30":
-        found.extend((data,) if _is_certificate(data) else _of_pkcs7(data))
-    if not found:
+            certificates.extend(_of_pkcs7(der))
+    if not certificates and data[:1] == b"\x30":
+        certificates.extend((data,) if _is_certificate(data) else _of_pkcs7(data))
+    if not certificates:
         raise ValueError("it holds no certificate")
-    return tuple(found)
+    return tuple(certificates)
 
 
 def revocation_lists_in(data: bytes) -> tuple[bytes, ...]:
     """Every revocation list in `data`. Raises ValueError for what holds none."""
-    found = [der for label, der in _blocks(data) if label == _CRL_LABEL]
-    if not found and data[:1] == b"\x30" and outer_length(data) == len(data):
-        found.append(data)
-    if not found:
+    lists = [der for label, der in _blocks(data) if label == _CRL_LABEL]
+    if not lists and data[:1] == b"\x30" and outer_length(data) == len(data):
+        lists.append(data)
+    if not lists:
         raise ValueError("it holds no revocation list")
-    return tuple(found)
+    return tuple(lists)
 
 
 def pem_of(der: bytes) -> str:
     """A certificate as a PEM block (RFC 7468 §5)."""
     text = base64.b64encode(der).decode("ascii")
-    lines = "".join(f"{text[place : place + 64]}\n" for place in range(0, len(text), 64))
+    lines = "".join(f"{text[start : start + 64]}\n" for start in range(0, len(text), 64))
     return f"-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n"
 
 
@@ -68,7 +68,7 @@ def outer_length(data: bytes) -> int:
 
 def _blocks(data: bytes) -> list[tuple[bytes, bytes]]:
     """The PEM blocks of `data`: label and DER. Raises ValueError for one whose base64 is broken."""
-    found = []
+    blocks = []
     for label, body in _BLOCK.findall(data):
         try:
             der = base64.b64decode(b"".join(body.split()), validate=True)
@@ -76,8 +76,8 @@ def _blocks(data: bytes) -> list[tuple[bytes, bytes]]:
             raise ValueError(f"its base64 is broken: {error}") from error
         size = outer_length(der)
         # OpenSSL's trusted certificates carry their trust behind the certificate
-        found.append((label, der[:size] if label.startswith(b"TRUSTED") and size else der))
-    return found
+        blocks.append((label, der[:size] if label.startswith(b"TRUSTED") and size else der))
+    return blocks
 
 
 def _is_certificate(der: bytes) -> bool:

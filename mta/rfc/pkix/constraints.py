@@ -66,35 +66,35 @@ class Constraints:
 def constraint_fault(path: Sequence[bytes]) -> str:
     """Why a path (certificates in DER, leaf first, anchor last) names what it may not; empty: it may. Never raises."""
     left = MOST_COMPARISONS
-    for place in range(len(path) - 1, 0, -1):
-        constraints = _of_issuer(path[place])
+    for depth in range(len(path) - 1, 0, -1):
+        constraints = _of_issuer(path[depth])
         if constraints is None:
             continue
         if not isinstance(constraints, Constraints):
-            return f"the name constraints of {_subject(path[place])} cannot be read: {constraints}"
-        for below in _bound(path[:place]):
+            return f"the name constraints of {_subject(path[depth])} cannot be read: {constraints}"
+        for below in _bound(path[:depth]):
             names, problem = _names(below)
             left -= len(names) * (len(constraints.permitted) + len(constraints.excluded))
             if problem or left < 0:
                 return problem or f"{_subject(below)} names too much to be compared"
             for name in names:
                 if fault := constraints.fault(name):
-                    return f"{_subject(below)} is for {name}, which {_subject(path[place])} {fault}"
+                    return f"{_subject(below)} is for {name}, which {_subject(path[depth])} {fault}"
     return ""
 
 
 def _bound(below: Sequence[bytes]) -> Iterator[bytes]:
     """Those that the constraints are about: RFC 5280 §6.1.3 (b) leaves out self-issued ones between."""
-    for place, der in enumerate(below):
-        if place == 0 or not is_self_issued(der):
+    for depth, der in enumerate(below):
+        if depth == 0 or not is_self_issued(der):
             yield der
 
 
 def _of_issuer(der: bytes) -> Constraints | str | None:
     """The constraints in a certificate, what is wrong with them, or None."""
     try:
-        found = extension_of(der, NAME_CONSTRAINTS)
-        return _read(found[0], found[1]) if found else None
+        extension = extension_of(der, NAME_CONSTRAINTS)
+        return _read(extension[0], extension[1]) if extension else None
     except UNREADABLE_ERRORS as error:
         return str(error)
     except (IndexError, StopIteration):
@@ -182,8 +182,8 @@ def _directory(base: GeneralName, name: GeneralName) -> bool:
     """RFC 5280 §7.1: name parts are compared without regard to case and white space, as the library has it."""
     from asn1crypto.x509 import Name
 
-    wanted, seen = Name.load(base.value).chosen, Name.load(name.value).chosen
-    return len(seen) >= len(wanted) and all(one == two for one, two in zip(wanted, seen, strict=False))
+    wanted, presented = Name.load(base.value).chosen, Name.load(name.value).chosen
+    return len(presented) >= len(wanted) and all(one == two for one, two in zip(wanted, presented, strict=False))
 
 
 def _is_host(base: str, host: str) -> bool:

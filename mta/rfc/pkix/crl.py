@@ -93,7 +93,7 @@ def status(
     lists: Iterable[RevocationList], certificate: CertificateFacts, issuer: CertificateFacts, now: float
 ) -> RevocationStatus:
     """What the lists say of `certificate`, which `issuer` has issued, at epoch second `now`."""
-    known, doubts = False, []
+    covered, doubts = False, []
     for each in lists:
         if each.issuer != _names_of(issuer.der)[0] or not _covers(each, certificate):
             continue
@@ -106,8 +106,8 @@ def status(
         elif stale := staleness(each, now):
             doubts.append(f"the list of {each.issuer_name} {stale}")
         else:
-            known = True
-    if known:
+            covered = True
+    if covered:
         return RevocationStatus(RevocationState.GOOD, "list")
     detail = "; ".join(doubts) or f"there is no list of {issuer.subject} for {certificate.subject}"
     return RevocationStatus(RevocationState.UNKNOWN, detail)

@@ -30,10 +30,10 @@ def public_key_info(der: bytes) -> bytes:
     """
     fields = _fields(der)
     # RFC 5280 §4.1: [0] version, serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo
-    place = 6 if fields and fields[0][0] == _VERSION else 5
-    if len(fields) <= place or fields[place][0] != _SEQUENCE:
+    number = 6 if fields and fields[0][0] == _VERSION else 5
+    if len(fields) <= number or fields[number][0] != _SEQUENCE:
         raise ValueError("no certificate: it holds no public key")
-    return fields[place]
+    return fields[number]
 
 
 def names_of(der: bytes) -> tuple[bytes, bytes]:
@@ -50,17 +50,17 @@ def extension_of(der: bytes, oid: bytes) -> tuple[bool, bytes] | None:
 
     Raises ValueError for what is no certificate, or has the extension twice (RFC 5280 §4.2 forbids that).
     """
-    found = []
+    values = []
     for field in _fields(der):
         if field[0] == _EXTENSIONS:
             for extension in elements(content(content(field))):
                 name, *rest = elements(content(extension))
                 if content(name) == oid and rest:
                     critical = rest[0][0] == _BOOLEAN and content(rest[0]) != b"\0"
-                    found.append((critical, content(rest[-1])))
-    if len(found) > 1:
+                    values.append((critical, content(rest[-1])))
+    if len(values) > 1:
         raise ValueError("it has an extension twice")
-    return found[0] if found else None
+    return values[0] if values else None
 
 
 def _fields(der: bytes) -> list[bytes]:

@@ -63,8 +63,8 @@ def names_in(der: bytes) -> Iterator[GeneralName]:
         yield GeneralName(DIRECTORY, subject)
     for email in subject_emails(read_certificate(der)):
         yield GeneralName(EMAIL, email.encode("utf-8", "surrogatepass"))
-    found = extension_of(der, SUBJECT_ALT_NAME)
-    for element in elements(content(found[1])) if found else ():
+    extension = extension_of(der, SUBJECT_ALT_NAME)
+    for element in elements(content(extension[1])) if extension else ():
         name = read_name(element)
         yield name
         if name.form == OTHER_MAILBOX:

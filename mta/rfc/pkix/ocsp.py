@@ -32,7 +32,7 @@ def status(staple: bytes, certificate: CertificateFacts, issuer: CertificateFact
         response = ocsp.load_der_ocsp_response(staple)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             return _unknown(f"the OCSP responder answered {response.response_status.name.lower()}")
-        single = next((one for one in response.responses if _is_about(one, certificate, issuer)), None)
+        single = next((response for response in response.responses if _is_about(response, certificate, issuer)), None)
         if single is None:
             return _unknown("the OCSP response is about another certificate")
         doubt = _doubt(staple, issuer.der, now) or _staleness(single, now)
@@ -58,8 +58,8 @@ def _is_about(single: ocsp.OCSPSingleResponse, certificate: CertificateFacts, is
     # RFC 6960 §4.1.1: CertID is the serial number with digests of the issuer's name and key.
     asked = (read_certificate(certificate.der), read_certificate(issuer.der), single.hash_algorithm)
     wanted = ocsp.OCSPRequestBuilder().add_certificate(*asked).build()
-    seen = (single.serial_number, single.issuer_name_hash, single.issuer_key_hash)
-    return seen == (wanted.serial_number, wanted.issuer_name_hash, wanted.issuer_key_hash)
+    identity = (single.serial_number, single.issuer_name_hash, single.issuer_key_hash)
+    return identity == (wanted.serial_number, wanted.issuer_name_hash, wanted.issuer_key_hash)
 
 
 def _staleness(single: ocsp.OCSPSingleResponse, now: float) -> str:

@@ -69,30 +69,30 @@ class Element:
 
         Raises SmimeError for parts that are not asked for.
         """
-        found: list[Element | None] = [None] * len(tags)
-        place = 0
+        elements: list[Element | None] = [None] * len(tags)
+        position = 0
         for child in self.children():
-            while place < len(tags) and tags[place] != child.tag:
-                place += 1
-            if place == len(tags):
+            while position < len(tags) and tags[position] != child.tag:
+                position += 1
+            if position == len(tags):
                 raise SmimeError(f"a part with tag {child.tag:02x} where none is allowed")
-            found[place] = child
-            place += 1
-        return found
+            elements[position] = child
+            position += 1
+        return elements
 
     def only(self, *tags: int) -> list[Element]:
         """The parts of a sequence that has exactly these, of these tags."""
-        found = self.fields(*tags)
-        if None in found:
-            raise SmimeError(f"a part with tag {tags[found.index(None)]:02x} is missing")
-        return [element for element in found if element is not None]
+        elements = self.fields(*tags)
+        if None in elements:
+            raise SmimeError(f"a part with tag {tags[elements.index(None)]:02x} is missing")
+        return [element for element in elements if element is not None]
 
     def parts(self, count: int) -> list[Element]:
         """The elements inside, which must be so many, of any tags."""
-        found = list(self.children())
-        if len(found) != count:
-            raise SmimeError(f"{len(found)} parts where {count} must be")
-        return found
+        children = list(self.children())
+        if len(children) != count:
+            raise SmimeError(f"{len(children)} parts where {count} must be")
+        return children
 
     def octets(self) -> bytes:
         """An octet string's value; pieces of a constructed one are joined (X.690 §8.7)."""

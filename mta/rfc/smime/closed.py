@@ -42,46 +42,46 @@ class _Seen(Enum):
     SHOWN = 2  # something that can be read, whatever lies beside it
 
 
-def _look(raw: bytes, one: Entity, depth: int) -> _Seen:
-    kind = kind_of(one.header, raw[one.start : one.body + _LOOK])
-    if kind in _CLOSED or (kind is Kind.OPAQUE and _is_closed_inside(raw, one, depth)):
+def _look(raw: bytes, entity: Entity, depth: int) -> _Seen:
+    kind = kind_of(entity.header, raw[entity.start : entity.body + _LOOK])
+    if kind in _CLOSED or (kind is Kind.OPAQUE and _is_closed_inside(raw, entity, depth)):
         return _Seen.CLOSED
-    if one.parts:
-        parts = one.parts[:1] if kind is Kind.SIGNED else one.parts  # the other one is the signature
-        seen = {_look(raw, part, depth) for part in parts}
-        if one.content_type.essence == "multipart/alternative" and _Seen.CLOSED in seen:
+    if entity.parts:
+        parts = entity.parts[:1] if kind is Kind.SIGNED else entity.parts  # the other one is the signature
+        kinds = {_look(raw, part, depth) for part in parts}
+        if entity.content_type.essence == "multipart/alternative" and _Seen.CLOSED in kinds:
             return _Seen.CLOSED  # one of them is shown, and which one the reader chooses
-        return max(seen, key=lambda each: each.value)
-    if kind is Kind.PGP_INLINE and _PGP_MESSAGE.match(raw, one.body):
+        return max(kinds, key=lambda each: each.value)
+    if kind is Kind.PGP_INLINE and _PGP_MESSAGE.match(raw, entity.body):
         return _Seen.CLOSED
-    return _Seen.NOTHING if _is_blank(raw, one) else _Seen.SHOWN
+    return _Seen.NOTHING if _is_blank(raw, entity) else _Seen.SHOWN
 
 
-def _is_closed_inside(raw: bytes, one: Entity, depth: int) -> bool:
+def _is_closed_inside(raw: bytes, entity: Entity, depth: int) -> bool:
     try:
-        content = read_signed_data(_octets(raw, one)).content
+        content = read_signed_data(_octets(raw, entity)).content
     except (SmimeError, binascii.Error):
         return True  # nobody shows anything of it
     inside = bytes(content) if content is not None else b""
     return depth >= _DEEPEST or is_closed(inside, scan_header(inside, len(inside)), depth + 1)
 
 
-def _is_blank(raw: bytes, one: Entity) -> bool:
+def _is_blank(raw: bytes, entity: Entity) -> bool:
     """Whether it shows nothing."""
-    if one.content_type.type == "multipart":
+    if entity.content_type.type == "multipart":
         return True  # without a part
-    if one.content_type.type != "text":
+    if entity.content_type.type != "text":
         return False
     try:
-        shown = _octets(raw, one)
+        shown = _octets(raw, entity)
     except binascii.Error:
         return False
-    return not (_TAG.sub(b"", shown) if one.content_type.subtype == "html" else shown).strip()
+    return not (_TAG.sub(b"", shown) if entity.content_type.subtype == "html" else shown).strip()
 
 
-def _octets(raw: bytes, one: Entity) -> bytes:
-    body = raw[one.body : one.end]
-    values = one.header.values(b"content-transfer-encoding")
+def _octets(raw: bytes, entity: Entity) -> bytes:
+    body = raw[entity.body : entity.end]
+    values = entity.header.values(b"content-transfer-encoding")
     encoding = read_encoding(values[0]) if values else "7bit"
     if encoding == "base64":
         return binascii.a2b_base64(body)

@@ -67,10 +67,10 @@ def decrypt(der: bytes, keys: Sequence[DecryptionKey]) -> DecryptOutcome:
 
 
 def _matches(entries: Sequence[Entry], keys: Sequence[DecryptionKey]) -> Iterator[tuple[Entry, Any]]:
-    known = {who.der: who for who in parties(key.certificate for key in keys)}
-    ours = [(known[key.certificate], key.key) for key in keys if key.certificate in known]
-    found = ((entry, key) for entry in entries for who, key in ours if entry.identifier.names(who))
-    for _, match in zip(range(MAX_ATTEMPTS), found, strict=False):
+    by_certificate = {who.der: who for who in parties(key.certificate for key in keys)}
+    ours = [(by_certificate[key.certificate], key.key) for key in keys if key.certificate in by_certificate]
+    pairs = ((entry, key) for entry in entries for who, key in ours if entry.identifier.names(who))
+    for _, match in zip(range(MAX_ATTEMPTS), pairs, strict=False):
         yield match
 
 

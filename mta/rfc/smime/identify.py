@@ -50,12 +50,12 @@ def read_identifier(element: Element) -> Identifier:
     raise SmimeError("a certificate is named in no known way")
 
 
-def _same_name(one: bytes, other: bytes) -> bool:
+def _same_name(first: bytes, other: bytes) -> bool:
     """RFC 5280 §7.1: names that are written in other string types or cases are the same."""
     from asn1crypto.x509 import Name  # takes long to load, and names mostly agree to the octet
 
     try:
-        return bool(Name.load(one, strict=True) == Name.load(other, strict=True))
+        return bool(Name.load(first, strict=True) == Name.load(other, strict=True))
     except (ValueError, TypeError, KeyError):
         return False
 

@@ -73,8 +73,8 @@ class _Tree:
             content = _open_content(data, info, kind)
         except _FAULTS as error:
             return {"inside": {"unreadable": _line(error)}}
-        found = (content,) if _is_cms(content) else cms_in(content)
-        return {"inside": [self._next(one, number + 1) for one in found]} if found else {}
+        contents = (content,) if _is_cms(content) else cms_in(content)
+        return {"inside": [self._next(content_inside, number + 1) for content_inside in contents]} if contents else {}
 
     def _next(self, data: bytes, number: int) -> Json:
         try:
@@ -144,7 +144,7 @@ class _Tree:
             return self._untyped(value)
         names = [field[0] for field in value._fields]
         shown = {name: self.show(lambda name=name: value[name]) for name in names}  # type: ignore[misc]
-        return {name: one for name, one in shown.items() if one is not None}
+        return {name: value for name, value in shown.items() if value is not None}
 
     def _key(self, value: keys.PublicKeyInfo) -> Json:
         """asn1crypto reads the keys of the algorithms that it knows alone."""

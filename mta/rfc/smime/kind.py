@@ -116,8 +116,8 @@ def _of_pkcs7(content_type: ContentType, block: HeaderBlock, start: bytes) -> Ki
     claimed = Kind(_BY_SMIME_TYPE.get(words[0] if words else "", "opaque"))
     for identifier, word in _TYPES.items():
         if identifier in octets[:24]:
-            found = Kind(word)
-            return claimed if found is Kind.OPAQUE and claimed is Kind.CERTIFICATES else found
+            kind = Kind(word)
+            return claimed if kind is Kind.OPAQUE and claimed is Kind.CERTIFICATES else kind
     return claimed
 
 

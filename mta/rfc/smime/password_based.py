@@ -92,12 +92,12 @@ def mac_holds(mac: Element, content: bytes, password: str) -> bool:
     kind = next(algorithm.children()).oid()
     try:
         if kind == _PBMAC1:  # RFC 9579 §4: salt and rounds of the MacData itself mean nothing
-            found = [_pbmac1(algorithm, content, password)]
+            macs = [_pbmac1(algorithm, content, password)]
         else:
-            found = list(_old_macs(kind, salt.octets(), rounds.integer() if rounds else 1, content, password))
+            macs = list(_old_macs(kind, salt.octets(), rounds.integer() if rounds else 1, content, password))
     except (ValueError, OverflowError) as error:
         raise SmimeError(f"a MAC that cannot be: {error}") from error
-    return any(hmac.compare_digest(one, digest.octets()) for one in found)
+    return any(hmac.compare_digest(mac, digest.octets()) for mac in macs)
 
 
 def derived(purpose: int, secret: bytes, salt: bytes, rounds: int, digest: tuple[str, int]) -> bytes:
@@ -111,11 +111,11 @@ def derived(purpose: int, secret: bytes, salt: bytes, rounds: int, digest: tuple
     mixed = bytearray(_filled(salt, block) + _filled(secret, block))
     key = b""
     while len(key) < size:
-        found = hashlib.new(name, bytes([purpose]) * block + mixed, usedforsecurity=False).digest()
+        hashed = hashlib.new(name, bytes([purpose]) * block + mixed, usedforsecurity=False).digest()
         for _ in range(rounds - 1):
-            found = hashlib.new(name, found, usedforsecurity=False).digest()
-        key += found
-        addend = int.from_bytes(_filled(found, block), "big") + 1
+            hashed = hashlib.new(name, hashed, usedforsecurity=False).digest()
+        key += hashed
+        addend = int.from_bytes(_filled(hashed, block), "big") + 1
         for at in range(0, len(mixed), block):
             total = int.from_bytes(mixed[at : at + block], "big") + addend
             mixed[at : at + block] = (total % (1 << 8 * block)).to_bytes(block, "big")

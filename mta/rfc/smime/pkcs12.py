@@ -64,12 +64,12 @@ def is_pkcs12(der: bytes) -> bool:
 def _by_library(der: bytes, password: str, why: SmimeUnsupported) -> Bundle:
     """Old files (RC2): the library reads more ciphers, and one key. Where it does not, `why` it had to try is told."""
     try:
-        found = load_pkcs12(der, password.encode() if password else None)
+        bundle = load_pkcs12(der, password.encode() if password else None)
     except _FAULTS:
         raise why from None
-    certificates = [each for each in (found.cert, *found.additional_certs) if each is not None]
+    certificates = [each for each in (bundle.cert, *bundle.additional_certs) if each is not None]
     return Bundle(
-        () if found.key is None else (found.key,),
+        () if bundle.key is None else (bundle.key,),
         tuple(each.certificate.public_bytes(Encoding.DER) for each in certificates),
     )
 
@@ -131,12 +131,12 @@ def _rounds(element: Element, depth: int) -> int:
     rounds = 0
     waiting = [element]
     while waiting:
-        one = waiting.pop()
-        if one.tag == OCTET_STRING and depth < _DEEPEST:
-            rounds += _rounds_within(bytes(one.body), depth + 1)
-        if not one.tag & _CONSTRUCTED:
+        current = waiting.pop()
+        if current.tag == OCTET_STRING and depth < _DEEPEST:
+            rounds += _rounds_within(bytes(current.body), depth + 1)
+        if not current.tag & _CONSTRUCTED:
             continue
-        parts = list(one.children())
+        parts = list(current.children())
         if [part.tag for part in parts[:2]] == [OCTET_STRING, INTEGER]:
             rounds += abs(parts[1].integer())
         else:

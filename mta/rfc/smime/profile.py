@@ -76,11 +76,11 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
 
 def raised(profile: Profile, capabilities: Iterable[str]) -> Profile:
     """The profile with the best of what a recipient can read (words of SMIMECapabilities), and nothing below itself."""
-    told = frozenset(capabilities)
+    offered = frozenset(capabilities)
     least = _strength(profile.cipher)
-    better = [word for word in WORDS["cipher"] if word in told and _at_least(_strength(word), least)]
+    better = [word for word in WORDS["cipher"] if word in offered and _at_least(_strength(word), least)]
     cipher = max((profile.cipher, *better), key=_strength)
-    oaep = [word for word in WORDS["oaep_digest"] if word != "sha1" and f"oaep-{word}" in told]
+    oaep = [word for word in WORDS["oaep_digest"] if word != "sha1" and f"oaep-{word}" in offered]
     if profile.key_transport != "oaep" and oaep:
         digest = profile.oaep_digest if profile.oaep_digest in oaep else oaep[0]
         return replace(profile, cipher=cipher, key_transport="oaep", oaep_digest=digest)

@@ -119,7 +119,7 @@ def _curve_digest(curve: ec.EllipticCurve) -> str:
 
 
 def _raised(digest: str, least: str) -> Digest:
-    return max(DIGESTS[digest], DIGESTS[least], key=lambda one: one.hash.digest_size)
+    return max(DIGESTS[digest], DIGESTS[least], key=lambda algorithm: algorithm.hash.digest_size)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -204,10 +204,13 @@ def _arguments(signer: Party, algorithm: Algorithm, digest: Digest) -> tuple[Any
     elif isinstance(key, ed25519.Ed25519PublicKey):
         if oid == ED25519 and not algorithm.parameters:
             return ()
-    elif any(isinstance(key, kind) and oid == known for kind, known, _ in _ML_DSA_KEYS) and not algorithm.parameters:
+    elif (
+        any(isinstance(key, kind) and oid == identifier for kind, identifier, _ in _ML_DSA_KEYS)
+        and not algorithm.parameters
+    ):
         return ()
-    known = oid in (RSA, RSA_PSS, ED25519) or any(oid in table for table in (RSA_WITH, ECDSA_WITH, ML_DSA))
-    if not known:
+    is_supported = oid in (RSA, RSA_PSS, ED25519) or any(oid in table for table in (RSA_WITH, ECDSA_WITH, ML_DSA))
+    if not is_supported:
         raise Verdict(SignatureStatus.UNSUPPORTED, f"the signature algorithm {oid} is not known here")
     raise Verdict(SignatureStatus.MALFORMED, "the signature's algorithm does not fit the signer's key")
 

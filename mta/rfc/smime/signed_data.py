@@ -33,14 +33,14 @@ def read_signed_data(der: bytes) -> Signed:
     if version is None or digests is None or inner is None or infos is None:
         raise SmimeError("signed data with a part missing")
     content_type, content = _encapsulated(inner)
-    found = tuple(child.raw for child in bag.children() if child.tag == SEQUENCE) if bag else ()
-    if len(found) > MAX_CERTIFICATES:
+    certificates = tuple(child.raw for child in bag.children() if child.tag == SEQUENCE) if bag else ()
+    if len(certificates) > MAX_CERTIFICATES:
         raise SmimeError(f"more than {MAX_CERTIFICATES} certificates")
     signers = tuple(infos.children())
     if len(signers) > MAX_SIGNERS:
         raise SmimeError(f"more than {MAX_SIGNERS} signers")
     announced = frozenset(read_algorithm(digest).oid for digest in digests.children())
-    return Signed(announced, content_type, content, found, signers)
+    return Signed(announced, content_type, content, certificates, signers)
 
 
 def _encapsulated(inner: Element) -> tuple[str, bytes | None]:

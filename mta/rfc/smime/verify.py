@@ -77,8 +77,8 @@ def verify_signed_data(
         return SignedOutcome((), signed.certificates, signed.content, name, "nobody signed it")
     content = detached if detached is not None else signed.content
     assert content is not None
-    known = parties((*signed.certificates, *certificates))
-    judging = Judging(content, signed.content_type, signed.digests, known, minimum_rsa_bits)
+    signers = parties((*signed.certificates, *certificates))
+    judging = Judging(content, signed.content_type, signed.digests, signers, minimum_rsa_bits)
     outcomes = tuple(_outcome(element, judging) for element in signed.signers)
     return SignedOutcome(outcomes, signed.certificates, signed.content, name)
 
@@ -223,9 +223,9 @@ def _check_binding(values: dict[str, list[Element]], info: _Info, signer: Party)
                 raise Verdict(_BAD, "the signer signed with another certificate")
     if ALGORITHM_PROTECTION in values:
         parts = list(_single(values, ALGORITHM_PROTECTION, "algorithm protection", SEQUENCE).children())
-        told = [read_algorithm(part) for part in parts]
-        if [(one.oid, one.bare) for one in told] != [
-            (one.oid, one.bare) for one in (info.digest_algorithm, info.algorithm)
+        algorithms = [read_algorithm(part) for part in parts]
+        if [(algorithm.oid, algorithm.bare) for algorithm in algorithms] != [
+            (algorithm.oid, algorithm.bare) for algorithm in (info.digest_algorithm, info.algorithm)
         ]:
             raise Verdict(_BAD, "the algorithms are not those that the signer signed")
 

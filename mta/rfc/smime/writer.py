@@ -71,8 +71,8 @@ class Recipients:
 
     def common(self) -> Profile:
         """The profile of the content: the best that every one of them can read, and nothing below the contract's."""
-        told = [frozenset(each.capabilities) for each in self.certificates]
-        return _raised(self.profile, frozenset.intersection(*told))
+        capabilities = [frozenset(each.capabilities) for each in self.certificates]
+        return _raised(self.profile, frozenset.intersection(*capabilities))
 
     def prepared(self) -> list[RecipientKey]:
         """Each one's key, ready to be written to. Raises SmimeError for one that cannot be."""
@@ -129,12 +129,12 @@ def ready_signer(identity: SigningIdentity | None, profile: Profile) -> Signer:
     if identity is None:
         raise SmimeError("there is nobody to sign")
     name = (identity.certificate, id(identity.key), profile)
-    known = _signers.get(name)
-    if known is None:
+    cached = _signers.get(name)
+    if cached is None:
         if len(_signers) >= _SIGNERS_KEPT:
             _signers.clear()
-        known = _signers[name] = (identity, prepare_signer(identity, profile))  # keeps the key, and so its id
-    return known[1]
+        cached = _signers[name] = (identity, prepare_signer(identity, profile))  # keeps the key, and so its id
+    return cached[1]
 
 
 def _sha256(identity: SigningIdentity | None) -> str:

@@ -64,10 +64,12 @@ def vouches(association: Association, der: bytes, chain: Sequence[bytes], now: f
 
 def _leads_to(association: Association, der: bytes, chain: Sequence[bytes], now: float) -> bool:
     whole = (association.selector, association.matching) == (Selector.CERTIFICATE, Matching.FULL)
-    known = [*chain[:MOST_BESIDE], *((association.data,) if whole else ())]
+    issuers = [*chain[:MOST_BESIDE], *((association.data,) if whole else ())]
     current = der
     for _ in range(MOST_STEPS):
-        issuer = next((one for one in known if one != current and _issued(one, current, now)), None)
+        issuer = next(
+            (candidate for candidate in issuers if candidate != current and _issued(candidate, current, now)), None
+        )
         if issuer is None:
             return False
         if matches(association, issuer):

@@ -16,7 +16,8 @@ def smimea_names(mailbox: Mailbox) -> tuple[str, ...]:
     """
     spellings = dict.fromkeys((unquoted(mailbox.local), mailbox.name))
     return tuple(
-        f"{hashlib.sha256(one.encode()).hexdigest()[:_HASHED]}._smimecert.{mailbox.ascii_domain}" for one in spellings
+        f"{hashlib.sha256(spelling.encode()).hexdigest()[:_HASHED]}._smimecert.{mailbox.ascii_domain}"
+        for spelling in spellings
     )
 
 

@@ -91,8 +91,8 @@ class SmtpClient:
         except RemoteProtocolError as error:
             self._break(str(error))
             return
-        for place, reply in enumerate(replies, 1):
-            self._on_reply(reply, alone=place == len(replies) and not self._reader.pending and not self._reader.error)
+        for number, reply in enumerate(replies, 1):
+            self._on_reply(reply, alone=number == len(replies) and not self._reader.pending and not self._reader.error)
         if self._reader.error:
             self._break(str(self._reader.error))
 

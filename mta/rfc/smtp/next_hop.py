@@ -40,8 +40,8 @@ def read_capabilities(reply: Reply, secure: bool = True) -> Capabilities:
         if keyword.upper().startswith("AUTH="):  # an old spelling that is still about
             keyword, parameters = "AUTH", f"{keyword[5:]} {parameters}"
         if _KEYWORD.match(keyword):
-            known = extensions.get(keyword.upper(), "")
-            extensions[keyword.upper()] = f"{known} {parameters}".strip()
+            arguments = extensions.get(keyword.upper(), "")
+            extensions[keyword.upper()] = f"{arguments} {parameters}".strip()
     if not secure:
         extensions.pop("REQUIRETLS", None)
     return Capabilities(extensions)

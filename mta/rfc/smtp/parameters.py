@@ -81,14 +81,14 @@ def parse_mail_parameters(text: str, extensions: Collection[str]) -> MailParamet
     """
     if not text:
         return _NO_MAIL_PARAMETERS
-    found = _split(text, _MAIL_EXTENSIONS, extensions)
+    parameters = _split(text, _MAIL_EXTENSIONS, extensions)
     return MailParameters(
-        size=_size(found["SIZE"]) if "SIZE" in found else 0,
-        body=_word("BODY", found["BODY"], ("7BIT", "8BITMIME")) if "BODY" in found else "7BIT",
-        smtputf8=_flag("SMTPUTF8", found["SMTPUTF8"]) if "SMTPUTF8" in found else False,
-        ret=_word("RET", found["RET"], ("FULL", "HDRS")) if "RET" in found else "",
-        envid=_envid(found["ENVID"]) if "ENVID" in found else "",
-        requiretls=_flag("REQUIRETLS", found["REQUIRETLS"]) if "REQUIRETLS" in found else False,
+        size=_size(parameters["SIZE"]) if "SIZE" in parameters else 0,
+        body=_word("BODY", parameters["BODY"], ("7BIT", "8BITMIME")) if "BODY" in parameters else "7BIT",
+        smtputf8=_flag("SMTPUTF8", parameters["SMTPUTF8"]) if "SMTPUTF8" in parameters else False,
+        ret=_word("RET", parameters["RET"], ("FULL", "HDRS")) if "RET" in parameters else "",
+        envid=_envid(parameters["ENVID"]) if "ENVID" in parameters else "",
+        requiretls=_flag("REQUIRETLS", parameters["REQUIRETLS"]) if "REQUIRETLS" in parameters else False,
     )
 
 
@@ -96,17 +96,17 @@ def parse_rcpt_parameters(text: str, extensions: Collection[str]) -> RcptParamet
     """The same for RCPT TO. Raises ParameterError."""
     if not text:
         return _NO_RCPT_PARAMETERS
-    found = _split(text, _RCPT_EXTENSIONS, extensions)
+    parameters = _split(text, _RCPT_EXTENSIONS, extensions)
     return RcptParameters(
-        notify=_notify(found["NOTIFY"]) if "NOTIFY" in found else (),
-        orcpt=_orcpt(found["ORCPT"]) if "ORCPT" in found else "",
+        notify=_notify(parameters["NOTIFY"]) if "NOTIFY" in parameters else (),
+        orcpt=_orcpt(parameters["ORCPT"]) if "ORCPT" in parameters else "",
     )
 
 
 def _split(text: str, known: dict[str, str], extensions: Collection[str]) -> dict[str, str]:
     if not text.startswith(" "):
         raise _malformed("A space must follow the path")
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for item in text.split(" "):
         if not item:
             continue  # RFC 5321 §4.1.1: white space at the end of a line is tolerated
@@ -117,10 +117,10 @@ def _split(text: str, known: dict[str, str], extensions: Collection[str]) -> dic
         if known.get(keyword, keyword) not in extensions or keyword not in known:
             # RFC 5321 §4.1.1.11: 555 for parameters that are not recognised
             raise ParameterError(555, "5.5.4", f"Parameter not supported: {keyword[:20]}")
-        if keyword in found:
+        if keyword in parameters:
             raise _malformed(f"Parameter given twice: {keyword}")
-        found[keyword] = match[2] or ""
-    return found
+        parameters[keyword] = match[2] or ""
+    return parameters
 
 
 def _malformed(text: str) -> ParameterError:
@@ -175,7 +175,7 @@ def _orcpt(value: str) -> str:
         _decoded("ORCPT", address)
     elif address.isascii():
         decoded = _decoded("ORCPT", address)
-        if any(_is_control(int(found, 16)) for found in _EMBEDDED.findall(decoded)):
+        if any(_is_control(int(digits, 16)) for digits in _EMBEDDED.findall(decoded)):
             raise _malformed("ORCPT must not hold control characters")
     elif any(is_unprintable(character) for character in address):  # RFC 6533 §3: utf-8-addr-unitext
         raise _malformed("ORCPT must not hold control characters")

@@ -71,9 +71,9 @@ class ReplyReader:
 
     def _line(self, line: bytes) -> Reply | None:
         if not self._lines and len(line) < _REMEMBERED_LINE and line[3:4] == b" ":
-            known = _single_line(line)
-            if known is not None:
-                return known
+            cached = _single_line(line)
+            if cached is not None:
+                return cached
         if len(line) >= MAX_LINE:
             raise RemoteProtocolError(f"a reply line is longer than {MAX_LINE} octets: {show(line[:60])}")
         match = _LINE.match(line[:-1] if line.endswith(b"\r") else line)

@@ -25,10 +25,10 @@ class Exchange:
     responses: tuple[bytes, ...] = ()
 
 
-def choose(offered: str, known: tuple[str, ...]) -> str:
-    """The first of `known` that stands in what EHLO offers behind AUTH; empty: none."""
+def choose(offered: str, mechanisms: tuple[str, ...]) -> str:
+    """The first of `mechanisms` that stands in what EHLO offers behind AUTH; empty: none."""
     words = offered.upper().split()
-    return next((one for one in known if one in words), "")
+    return next((mechanism for mechanism in mechanisms if mechanism in words), "")
 
 
 def plain(user: str, password: str) -> Exchange:
@@ -63,12 +63,14 @@ def bearer(mechanism: str, user: str, token: str, host: str, port: int) -> Excha
 def refusal(challenge: str) -> str:
     """What the host says of a token it does not take, in words (RFC 7628 §3.2.2); empty: nothing readable."""
     try:
-        told = json.loads(base64.b64decode(challenge, validate=True))
+        document = json.loads(base64.b64decode(challenge, validate=True))
     except (binascii.Error, ValueError, RecursionError):
         return ""
-    if not isinstance(told, dict):
+    if not isinstance(document, dict):
         return ""
-    words = ", ".join(f"{key} {told[key]}" for key in ("status", "scope", "schemes") if isinstance(told.get(key), str))
+    words = ", ".join(
+        f"{key} {document[key]}" for key in ("status", "scope", "schemes") if isinstance(document.get(key), str)
+    )
     return "".join(c for c in words if c.isprintable())[:_MOST_OF_A_REASON]
 
 

@@ -18,4 +18,4 @@ def decode_xtext(text: str) -> bytes:
         raise XtextError(f"not xtext: {text[:80]!r}")
     if "+" not in text:
         return text.encode("ascii")
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text).encode("latin-1")
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text).encode("latin-1")

@@ -263,11 +263,11 @@ class _Evaluation:
         answer = await self.resolver.ptr(str(self.client))
         if count and answer.status in _VOID:
             self._count_void(f"PTR of {self.client}")
-        found = []
+        names = []
         for name in answer.names[:MAX_NAMES]:  # RFC 7208 §4.6.4: the others are not looked at
             if is_domain_name(name) and self.client in await self._back(name):
-                found.append(name)
-        self.names = tuple(found)
+                names.append(name)
+        self.names = tuple(names)
         return self.names
 
     async def _back(self, name: str) -> tuple[IPv4Address | IPv6Address, ...]:

@@ -98,8 +98,8 @@ def _covered(hashes: bytes, digest: bytes, hexadecimal: bool) -> str:
     return base64.b64encode(hashes + (digest.hex().encode() if hexadecimal else digest)).decode("ascii")
 
 
-def _equal(told: str, expected: str) -> bool:
-    return hmac.compare_digest(told.encode("utf-8", "replace"), expected.encode("ascii"))
+def _equal(value: str, expected: str) -> bool:
+    return hmac.compare_digest(value.encode("utf-8", "replace"), expected.encode("ascii"))
 
 
 def _canonical(value: Any) -> bytes:

@@ -77,17 +77,17 @@ class Opened:
 
     def _views(self, start: int, stop: int) -> Iterator[memoryview]:
         """Like `chunks`; a view holds until the next one is asked for."""
-        manifest, place, offset = self._protected.manifest, 0, self._protected.payload_start
+        manifest, position, offset = self._protected.manifest, 0, self._protected.payload_start
         sealed, clear = bytearray(), bytearray()
         for segment in manifest.segments:
-            if place < stop and place + segment.size > start:
+            if position < stop and position + segment.size > start:
                 if len(sealed) != segment.sealed_size:
                     sealed, clear = bytearray(segment.sealed_size), bytearray(segment.size)
                 self._open(segment, offset, sealed, clear)
-                yield memoryview(clear)[max(0, start - place) : stop - place]
+                yield memoryview(clear)[max(0, start - position) : stop - position]
             elif not segment.size:
                 self._open(segment, offset, bytearray(segment.sealed_size), bytearray())  # nothing, and proven to be
-            place += segment.size
+            position += segment.size
             offset += segment.sealed_size
 
     def _open(self, segment: Segment, offset: int, sealed: bytearray, clear: bytearray) -> None:

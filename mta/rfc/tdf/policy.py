@@ -97,7 +97,7 @@ def is_bound(share: bytes, text: str, binding: bytes) -> bool:
     return same(mac, binding)
 
 
-def same(mac: bytes, told: bytes) -> bool:
-    """Whether `told` is the MAC itself or its lower-case hexadecimal text: both spellings are about."""
-    as_text = len(told) == 2 * len(mac)
-    return hmac.compare_digest(mac.hex().encode() if as_text else mac, told)
+def same(mac: bytes, other: bytes) -> bool:
+    """Whether `other` is the MAC itself or its lower-case hexadecimal text: both spellings are about."""
+    as_text = len(other) == 2 * len(mac)
+    return hmac.compare_digest(mac.hex().encode() if as_text else mac, other)

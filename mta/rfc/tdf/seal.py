@@ -206,11 +206,11 @@ def _integrity(order: SealOrder, hashes: bytes, count: int, last: int) -> dict[s
     full = order.segment_size
     segments = [
         {
-            "hash": _base64(hashes[place * width : (place + 1) * width]),
-            "segmentSize": full if place < count - 1 else last,
-            "encryptedSegmentSize": (full if place < count - 1 else last) + OVERHEAD,
+            "hash": _base64(hashes[number * width : (number + 1) * width]),
+            "segmentSize": full if number < count - 1 else last,
+            "encryptedSegmentSize": (full if number < count - 1 else last) + OVERHEAD,
         }
-        for place in range(count)
+        for number in range(count)
     ]
     return {
         "rootSignature": {

@@ -101,10 +101,10 @@ def _directory(file: BinaryIO, length: int) -> tuple[int, int, int]:
     wide = _directory_64(file, end)
     if wide is not None:
         end, known = wide
-        for told, sentinel, true in zip(
+        for value, sentinel, true in zip(
             (here, total, size, offset), (0xFFFF, 0xFFFF, LIMIT_32, LIMIT_32), known, strict=True
         ):
-            if told not in (sentinel, true):
+            if value not in (sentinel, true):
                 raise TdfError("the two end records disagree")
         here, total, size, offset = known
     if (here, total) != (2, 2):
@@ -118,31 +118,31 @@ def _directory_64(file: BinaryIO, end: int) -> tuple[int, tuple[int, int, int, i
     """Where the ZIP64 end record starts, and its four values; None where there is none."""
     if end < LOCATOR_64.size + END_64.size:
         return None
-    mark, disk, place, disks = LOCATOR_64.unpack(_at(file, end - LOCATOR_64.size, LOCATOR_64.size))
+    mark, disk, start, disks = LOCATOR_64.unpack(_at(file, end - LOCATOR_64.size, LOCATOR_64.size))
     if mark != LOCATOR_64_MARK:
         return None
-    if disk or disks != 1 or place != end - LOCATOR_64.size - END_64.size:
+    if disk or disks != 1 or start != end - LOCATOR_64.size - END_64.size:
         raise TdfError("the ZIP64 end record is not where it belongs")
-    record = END_64.unpack(_at(file, place, END_64.size))
+    record = END_64.unpack(_at(file, start, END_64.size))
     if record[0] != END_64_MARK or record[1] != END_64.size - 12 or record[4] or record[5]:
         raise TdfError("the ZIP64 end record is no such thing")
-    return place, record[6:10]
+    return start, record[6:10]
 
 
 def _entries(directory: bytes) -> list[Entry]:
     entries = []
-    place = 0
-    while place < len(directory):
-        if len(directory) - place < CENTRAL.size:
+    offset = 0
+    while offset < len(directory):
+        if len(directory) - offset < CENTRAL.size:
             raise TdfError("the directory is cut off")
-        record = CENTRAL.unpack_from(directory, place)
+        record = CENTRAL.unpack_from(directory, offset)
         name_size, extra_size, comment_size = record[10:13]
-        stop = place + CENTRAL.size + name_size + extra_size
+        stop = offset + CENTRAL.size + name_size + extra_size
         if record[0] != CENTRAL_MARK or comment_size or record[13] or stop > len(directory):
             raise TdfError("the directory holds something that is no entry of a container")
-        name = directory[place + CENTRAL.size : stop - extra_size]
+        name = directory[offset + CENTRAL.size : stop - extra_size]
         entries.append(_entry(record, name, directory[stop - extra_size : stop]))
-        place = stop
+        offset = stop
     if len(entries) != 2 or entries[0].name == entries[1].name:
         raise TdfError("a container has two entries of different names")
     return entries
@@ -195,11 +195,11 @@ def _placed(file: BinaryIO, entry: Entry, directory_start: int) -> Entry:
     wide = _wide(_at(file, entry.offset + LOCAL.size + name_size, extra_size))
     if mark != LOCAL_MARK or name.decode("ascii", "replace") != entry.name or flags != entry.flags or method:
         raise TdfError(f"the entry {entry.name} is another in the directory")
-    told = {packed, size} if LIMIT_32 not in (packed, size) else {*struct.unpack_from("<QQ", wide.ljust(16, b"\xff"))}
+    sizes = {packed, size} if LIMIT_32 not in (packed, size) else {*struct.unpack_from("<QQ", wide.ljust(16, b"\xff"))}
     if flags & WITH_DESCRIPTOR:
-        agrees = crc in (0, entry.crc) and told <= {0, entry.size}
+        agrees = crc in (0, entry.crc) and sizes <= {0, entry.size}
     else:
-        agrees = crc == entry.crc and told == {entry.size}
+        agrees = crc == entry.crc and sizes == {entry.size}
     if not agrees:
         raise TdfError(f"the entry {entry.name} has another size or checksum in the directory")
     start = entry.offset + LOCAL.size + name_size + extra_size
@@ -222,11 +222,11 @@ def _without_gaps(file: BinaryIO, entries: list[Entry], directory_start: int) ->
             raise TdfError(f"behind the entry {entry.name} is something else than its data descriptor")
 
 
-def _describes(found: bytes, entry: Entry) -> bool:
+def _describes(descriptor: bytes, entry: Entry) -> bool:
     for form in _DESCRIPTORS:
         values = (entry.crc, entry.size, entry.size)
-        if struct.calcsize(form) != len(found) or ("LLL" in form and entry.size > LIMIT_32):
+        if struct.calcsize(form) != len(descriptor) or ("LLL" in form and entry.size > LIMIT_32):
             continue
-        if found == (struct.pack(form, DESCRIPTOR_MARK, *values) if "4s" in form else struct.pack(form, *values)):
+        if descriptor == (struct.pack(form, DESCRIPTOR_MARK, *values) if "4s" in form else struct.pack(form, *values)):
             return True
     return False

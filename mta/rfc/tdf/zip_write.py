@@ -88,9 +88,9 @@ def _central(name: str, flags: int, crc: int, size: int, offset: int) -> bytes:
         wide += struct.pack("<Q", offset)
     extra = struct.pack("<HH", ZIP64_EXTRA, len(wide)) + wide if wide else b""
     version = _VERSION_64 if wide else _VERSION
-    shown, place = min(size, LIMIT_32), min(offset, LIMIT_32)
+    shown, start = min(size, LIMIT_32), min(offset, LIMIT_32)
     lengths = (len(name), len(extra), 0)
-    head = CENTRAL.pack(CENTRAL_MARK, version, version, flags, 0, 0, _DATE, crc, shown, shown, *lengths, 0, 0, 0, place)
+    head = CENTRAL.pack(CENTRAL_MARK, version, version, flags, 0, 0, _DATE, crc, shown, shown, *lengths, 0, 0, 0, start)
     return head + name.encode() + extra
 
 

@@ -84,12 +84,12 @@ def cosigned_at(text: str, signature: Signature, key: VerifierKey) -> int:
 
 def cosignatures(note: Note, witnesses: Sequence[VerifierKey]) -> dict[VerifierKey, int]:
     """Which witnesses saw the checkpoint, and when. Raises TlogError where one of theirs does not hold."""
-    seen = {}
+    times = {}
     for witness in witnesses:
         if witness.type is not KeyType.COSIGNATURE:
             continue  # the log itself is no witness of its own
         for signature in note.signatures:
             if signature.by(witness):
-                seen[witness] = cosigned_at(note.text, signature, witness)
+                times[witness] = cosigned_at(note.text, signature, witness)
                 break
-    return seen
+    return times

@@ -65,17 +65,17 @@ def verify_inclusion(leaf: bytes, index: int, size: int, root: bytes, proof: Seq
     """Raises TlogError unless the leaf (a leaf_hash) is at `index` of the tree with that size and root."""
     if not 0 <= index < size <= MAX_SIZE:
         raise TlogError(f"entry {index} is not in a tree of {size}")
-    place, last, hash_ = index, size - 1, leaf
+    node, last, hash_ = index, size - 1, leaf
     for sibling in proof:
         if not last:
             raise TlogError("a proof with hashes left over")
-        if place & 1 or place == last:
+        if node & 1 or node == last:
             hash_ = node_hash(sibling, hash_)
-            while not place & 1 and place:  # a subtree that stands alone at the right has no sibling up to here
-                place, last = place >> 1, last >> 1
+            while not node & 1 and node:  # a subtree that stands alone at the right has no sibling up to here
+                node, last = node >> 1, last >> 1
         else:
             hash_ = node_hash(hash_, sibling)
-        place, last = place >> 1, last >> 1
+        node, last = node >> 1, last >> 1
     if last or not hmac.compare_digest(hash_, root):
         raise TlogError(f"entry {index} is not in the log: its proof does not lead to the root")
 
@@ -87,7 +87,7 @@ def prove_consistency(old: int, size: int, node: Node) -> list[bytes]:
     if old in (0, size):
         return []
     proof: list[bytes] = []
-    start, stop, known = 0, size, True
+    start, stop, is_known = 0, size, True
     while old != stop:
         split = start + _split(stop - start)
         if old <= split:
@@ -95,8 +95,8 @@ def prove_consistency(old: int, size: int, node: Node) -> list[bytes]:
             stop = split
         else:
             proof.append(range_hash(start, split, node))
-            start, known = split, False
-    if not known:
+            start, is_known = split, False
+    if not is_known:
         proof.append(range_hash(start, stop, node))
     return proof[::-1]
 
@@ -109,22 +109,22 @@ def verify_consistency(old: int, old_root: bytes, size: int, root: bytes, proof:
         if proof or not hmac.compare_digest(old_root, root if old else EMPTY):
             raise TlogError("two roots of one size differ, or a proof with hashes left over")
         return
-    place, last = old - 1, size - 1
-    while place & 1:
-        place, last = place >> 1, last >> 1
-    hashes = [*proof] if place else [old_root, *proof]  # an old tree that is full is its own first hash
+    node, last = old - 1, size - 1
+    while node & 1:
+        node, last = node >> 1, last >> 1
+    hashes = [*proof] if node else [old_root, *proof]  # an old tree that is full is its own first hash
     if not hashes:
         raise TlogError("a proof without hashes")
     was = now = hashes[0]
     for sibling in hashes[1:]:
         if not last:
             raise TlogError("a proof with hashes left over")
-        if place & 1 or place == last:
+        if node & 1 or node == last:
             was, now = node_hash(sibling, was), node_hash(sibling, now)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
         else:
             now = node_hash(now, sibling)
-        place, last = place >> 1, last >> 1
+        node, last = node >> 1, last >> 1
     if last or not (hmac.compare_digest(was, old_root) and hmac.compare_digest(now, root)):
         raise TlogError(f"the tree of {size} entries does not continue the one of {old}: the log was rewritten")

@@ -120,10 +120,10 @@ def read_note(data: bytes) -> Note:
 
 def read_signatures(lines: str) -> tuple[Signature, ...]:
     """Lines of signatures, as in a note or in a witness's answer. Raises TlogError."""
-    found = lines.split("\n")[:-1]
-    if not found or len(found) > MAX_SIGNATURES or not lines.endswith("\n"):
+    signature_lines = lines.split("\n")[:-1]
+    if not signature_lines or len(signature_lines) > MAX_SIGNATURES or not lines.endswith("\n"):
         raise TlogError(f"a note has 1 to {MAX_SIGNATURES} signatures")
-    return tuple(map(_signature, found))
+    return tuple(map(_signature, signature_lines))
 
 
 def _signature(line: str) -> Signature:
@@ -142,8 +142,8 @@ def merged(one: str, other: str) -> str:
     first, second = read_note(one.encode("utf-8")), read_note(other.encode("utf-8"))
     if first.text != second.text:
         raise TlogError("two notes of different texts: the log would have signed two of one size")
-    found = {(one.name, one.id): one for one in (*first.signatures, *second.signatures)}
-    return str(Note(first.text, tuple(found.values())))
+    signatures = {(signature.name, signature.id): signature for signature in (*first.signatures, *second.signatures)}
+    return str(Note(first.text, tuple(signatures.values())))
 
 
 def sign_note(text: str, key: VerifierKey, sign: Callable[[bytes], bytes]) -> Signature:

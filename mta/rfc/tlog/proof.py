@@ -77,10 +77,10 @@ def verify_receipt(
     """What the receipt proves of the entry. Raises TlogError, also where fewer than `needed` witnesses signed."""
     checkpoint, note = open_checkpoint(receipt.checkpoint, log)
     verify_inclusion(leaf_hash(entry), receipt.index, checkpoint.size, checkpoint.root, receipt.proof)
-    seen = cosignatures(note, witnesses)
-    if len({witness.key for witness in seen}) < needed:  # one key under two names is one witness
-        raise TlogError(f"the checkpoint was seen by {len(seen)} known witnesses, {needed} are needed")
-    return Proven(checkpoint, seen)
+    cosigned = cosignatures(note, witnesses)
+    if len({witness.key for witness in cosigned}) < needed:  # one key under two names is one witness
+        raise TlogError(f"the checkpoint was seen by {len(cosigned)} known witnesses, {needed} are needed")
+    return Proven(checkpoint, cosigned)
 
 
 def _base64(data: bytes) -> str:

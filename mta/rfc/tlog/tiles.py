@@ -44,7 +44,7 @@ class Bundle:
 def _name(index: int, width: int) -> str:
     digits = f"{index:d}"
     digits = digits.zfill(-(-len(digits) // 3) * 3)
-    groups = [digits[place : place + 3] for place in range(0, len(digits), 3)]
+    groups = [digits[start : start + 3] for start in range(0, len(digits), 3)]
     path = "/".join([*(f"x{group}" for group in groups[:-1]), groups[-1]])
     return path if width == WIDTH else f"{path}.p/{width}"
 
@@ -56,16 +56,16 @@ def read_path(path: str) -> Tile | Bundle:
         raise TlogError("no path of a tile")
     kind, name, width = match.groups()
     index = int(name.replace("x", "").replace("/", ""))
-    found: Tile | Bundle
+    tile: Tile | Bundle
     if kind == "entries":
-        found = Bundle(index, int(width or WIDTH))
+        tile = Bundle(index, int(width or WIDTH))
     else:
-        found = Tile(int(kind), index, int(width or WIDTH))
-        if found.level > _MAX_LEVEL:
+        tile = Tile(int(kind), index, int(width or WIDTH))
+        if tile.level > _MAX_LEVEL:
             raise TlogError("no path of a tile")
-    if found.path() != path:  # a full width written out, or groups of zeros before the number
+    if tile.path() != path:  # a full width written out, or groups of zeros before the number
         raise TlogError("no path of a tile")
-    return found
+    return tile
 
 
 def width_of(level: int, index: int, size: int) -> int:
@@ -73,10 +73,10 @@ def width_of(level: int, index: int, size: int) -> int:
     return max(0, min(WIDTH, (size >> HEIGHT * level) - index * WIDTH))
 
 
-def is_of(found: Tile | Bundle, size: int) -> bool:
+def is_of(tile: Tile | Bundle, size: int) -> bool:
     """Whether a tile or bundle, full or not, is part of a tree of `size` leaves, or of one on the way there."""
-    level = found.level if isinstance(found, Tile) else 0
-    return 0 < found.width <= width_of(level, found.index, size)
+    level = tile.level if isinstance(tile, Tile) else 0
+    return 0 < tile.width <= width_of(level, tile.index, size)
 
 
 def nodes(size: int, read: Callable[[Tile], bytes]) -> Node:
@@ -100,7 +100,7 @@ def nodes(size: int, read: Callable[[Tile], bytes]) -> Node:
         first = index << height
         data = tile(tile_level, first // WIDTH)
         start = first % WIDTH * HASH
-        hashes = [data[place : place + HASH] for place in range(start, start + (HASH << height), HASH)]
+        hashes = [data[start : start + HASH] for start in range(start, start + (HASH << height), HASH)]
         if len(hashes[-1]) != HASH:
             raise TlogError(f"the subtree {level}/{index} is not full")
         while len(hashes) > 1:
@@ -120,13 +120,13 @@ def write_bundle(entries: Sequence[bytes]) -> bytes:
 def read_bundle(data: bytes, width: int) -> list[bytes]:
     """The `width` entries of a bundle. Raises TlogError where there are fewer, or more."""
     entries: list[bytes] = []
-    place = 0
-    while place < len(data) and len(entries) < width:
-        stop = place + 2 + int.from_bytes(data[place : place + 2], "big")
+    offset = 0
+    while offset < len(data) and len(entries) < width:
+        stop = offset + 2 + int.from_bytes(data[offset : offset + 2], "big")
         if stop > len(data):
             break
-        entries.append(data[place + 2 : stop])
-        place = stop
-    if len(entries) != width or place != len(data):
+        entries.append(data[offset + 2 : stop])
+        offset = stop
+    if len(entries) != width or offset != len(data):
         raise TlogError(f"a bundle that does not hold {width} entries")
     return entries

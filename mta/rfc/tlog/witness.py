@@ -89,16 +89,16 @@ def judge(data: bytes, logs: Mapping[str, VerifierKey], known: Mapping[str, Know
     return _judged(request, note, checkpoint, known.get(checkpoint.origin, Known()))
 
 
-def _judged(request: AddCheckpoint, note: Note, checkpoint: Checkpoint, known: Known) -> Verdict:
+def _judged(request: AddCheckpoint, note: Note, checkpoint: Checkpoint, last: Known) -> Verdict:
     if request.old > checkpoint.size:
         return Verdict(400, "the old size is above the new one")
-    if request.old != known.size:
-        reason = f"the log believes us at {request.old}, we have seen {known.size}"
-        return Verdict(409, reason, f"{known.size}\n", SIZE_TYPE)
-    if request.old == checkpoint.size and checkpoint.root != known.root:
-        return Verdict(409, "the log signed two roots of one size", f"{known.size}\n", SIZE_TYPE)
+    if request.old != last.size:
+        reason = f"the log believes us at {request.old}, we have seen {last.size}"
+        return Verdict(409, reason, f"{last.size}\n", SIZE_TYPE)
+    if request.old == checkpoint.size and checkpoint.root != last.root:
+        return Verdict(409, "the log signed two roots of one size", f"{last.size}\n", SIZE_TYPE)
     try:
-        verify_consistency(known.size, known.root, checkpoint.size, checkpoint.root, request.proof)
+        verify_consistency(last.size, last.root, checkpoint.size, checkpoint.root, request.proof)
     except TlogError as error:
         return Verdict(422, str(error))
     return Verdict(200, checkpoint=checkpoint, text=note.text)
@@ -134,7 +134,7 @@ def conclude(
     note = read_note(asked.checkpoint)
     if status == 200:
         signatures = read_answer(body, note.text, [witness])
-        return Cosigned(tuple(signatures), max(cosigned_at(note.text, one, witness) for one in signatures))
+        return Cosigned(tuple(signatures), max(cosigned_at(note.text, signature, witness) for signature in signatures))
     size = read_checkpoint(note.text).size
     if status == 422:
         return Contradicts(f"its log of {asked.old} entries is not the beginning of ours of {size}")

@@ -32,8 +32,8 @@ class TlsRptRecord:
 
 def select_record(records: tuple[bytes, ...]) -> TlsRptRecord | None:
     """The request among a name's TXT records. Several are as good as none (RFC 8460 §3)."""
-    found = [record for record in records if _VERSION.match(record)]
-    return parse_record(found[0]) if len(found) == 1 else None
+    policies = [record for record in records if _VERSION.match(record)]
+    return parse_record(policies[0]) if len(policies) == 1 else None
 
 
 def parse_record(record: bytes) -> TlsRptRecord | None:

@@ -81,7 +81,7 @@ def _policy(policy: PolicyReport) -> dict[str, Any]:
 
 
 def _detail(detail: FailureDetail) -> dict[str, Any]:
-    found: dict[str, Any] = {"result-type": detail.result}
+    document: dict[str, Any] = {"result-type": detail.result}
     for name, text in (
         ("sending-mta-ip", detail.sending_ip),
         ("receiving-mx-hostname", detail.receiving_mx),
@@ -91,8 +91,8 @@ def _detail(detail: FailureDetail) -> dict[str, Any]:
         ("failure-reason-code", detail.reason),
     ):
         if text:
-            found[name] = _text(text)
-    return {**found, "failed-session-count": detail.count}
+            document[name] = _text(text)
+    return {**document, "failed-session-count": detail.count}
 
 
 def _text(text: str) -> str:

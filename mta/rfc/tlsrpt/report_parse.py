@@ -92,8 +92,8 @@ class _Object:
             value = self._members.get(name)
             if isinstance(value, str):
                 return (self.text(name),)
-            if found := self.list(name, MAX_STRINGS):
-                return tuple(_Object({name: one}, self._name).text(name, needed=True) for one in found)
+            if texts := self.list(name, MAX_STRINGS):
+                return tuple(_Object({name: text}, self._name).text(name, needed=True) for text in texts)
         return ()
 
 
@@ -106,7 +106,9 @@ def _policy(entry: _Object) -> PolicyReport:
         mx_hosts=policy.strings("mx-host", "mx-host-pattern"),
         successes=summary.number("total-successful-session-count"),
         failures=summary.number("total-failure-session-count"),
-        details=tuple(_detail(_Object(one, "a failure detail")) for one in entry.list("failure-details", MAX_DETAILS)),
+        details=tuple(
+            _detail(_Object(failure, "a failure detail")) for failure in entry.list("failure-details", MAX_DETAILS)
+        ),
     )
 
 

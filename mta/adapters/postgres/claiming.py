@@ -18,6 +18,7 @@ from mta.adapters.postgres.node import Tell
 from mta.adapters.postgres.rows import recipient_in
 from mta.model.lifecycle import HELD
 from mta.model.message import QueuedMessage, RecipientState
+from mta.model.word import Word
 from mta.observe import events
 from mta.ports import Event, RecipientFate, Settlement
 
@@ -91,9 +92,11 @@ class Claiming(Looking):
 
     async def _quarantine(self, damaged: queries.Damaged, now: float) -> None:
         message = damaged.shown
-        why = f"damaged: {damaged}; held, nothing of it was sent"
+        why = f"{Word.DAMAGED}: {damaged}; held, nothing of it was sent"
         self._tell(events.SHARD_ALARM, alarm=f"message {message.id} of the shared queue is {why}")
-        fates = tuple(RecipientFate(state.index, HELD, why, counted=False) for state in message.states)
+        fates = tuple(
+            RecipientFate(state.index, HELD, why, counted=False, word=Word.DAMAGED) for state in message.states
+        )
         event = Event(now, events.MESSAGE_QUARANTINED, {"reason": str(damaged)})
         await self.settle(Settlement(message.id, now, fates, (event,)))
 

@@ -27,8 +27,9 @@ FROM (SELECT * FROM work WHERE {sql.IS_DUE} AND due <= $1 AND generation <= $3 O
 JOIN message m ON m.seq = w.seq ORDER BY w.due, w.seq, w.idx
 """  # noqa: S608
 _POSTPONE = f"""
-UPDATE work w SET due = i.due, reason = i.reason, attempts = w.attempts + 1
-FROM unnest($1::bigint[], $2::int[], $3::float8[], $4::float8[], $5::text[]) i (seq, idx, was, due, reason)
+UPDATE work w SET due = i.due, reason = i.reason, word = i.word, attempts = w.attempts + 1
+FROM unnest($1::bigint[], $2::int[], $3::float8[], $4::float8[], $5::text[], $6::text[])
+     i (seq, idx, was, due, reason, word)
 WHERE w.seq = i.seq AND w.idx = i.idx AND w.{sql.IS_DUE} AND w.due = i.was
 """  # noqa: S608
 _TOO_FAR = f"state = '{QUEUED}' AND due > $1 AND due < $3 AND (attempts > 0 OR due > $2)"
@@ -40,6 +41,7 @@ ORDER BY m.seq LIMIT $3
 _LOCKED = "SELECT seq, idx, state, owner FROM work r WHERE seq = ANY($1::bigint[]) AND state = ANY($2::text[]) AND {} "
 _CHANGE = """
 UPDATE work r SET state = $3, reason = CASE WHEN $4 THEN $5 ELSE r.reason END,
+  word = CASE WHEN $4 THEN '' ELSE r.word END,
   attempts = r.attempts - ($6 AND r.attempts > 0 AND r.due > $7)::int, due = $7
 FROM unnest($1::bigint[], $2::int[]) i (seq, idx) WHERE r.seq = i.seq AND r.idx = i.idx
 """
@@ -48,9 +50,9 @@ WITH gone AS (
   DELETE FROM work w USING unnest($1::bigint[], $2::int[]) i (seq, idx) WHERE w.seq = i.seq AND w.idx = i.idx
   RETURNING w.*
 )
-INSERT INTO fate (seq, idx, state, at, due, attempts, warned, form, connector, address, reason, owner)
+INSERT INTO fate (seq, idx, state, at, due, attempts, warned, form, connector, address, reason, word, owner)
 SELECT seq, idx, $3, $7, $7, attempts - ($6 AND attempts > 0 AND due > $7)::int, warned, form, connector, address,
-       CASE WHEN $4 THEN $5 ELSE reason END, owner FROM gone
+       CASE WHEN $4 THEN $5 ELSE reason END, CASE WHEN $4 THEN '' ELSE word END, owner FROM gone
 """
 _OLD = """
 SELECT seq FROM ended e WHERE at < $1 AND NOT EXISTS
@@ -155,7 +157,10 @@ def _waiting(row: Any) -> WaitingRecipient:
 
 async def postpone(db: asyncpg.Connection, postponements: Sequence[Postponement]) -> None:
     """Put recipients off that nobody has changed since they were looked at."""
-    rows = sorted((*each.waiting.place, each.waiting.due, each.due, plain(each.reason)) for each in postponements)
+    rows = sorted(
+        (*each.waiting.place, each.waiting.due, each.due, plain(each.reason), plain(each.word))
+        for each in postponements
+    )
     if rows:
         await db.execute(_POSTPONE, *(list(column) for column in zip(*rows, strict=True)))
 

@@ -30,6 +30,7 @@ class Fate:
     due: float
     counted: bool
     warned: bool
+    word: str
 
 
 @dataclass(slots=True)
@@ -106,7 +107,7 @@ class Group:
             *_columns([each.row for each in incoming], 13),
             *_columns(pieces, 3),
             self._generation,
-            *_columns(recipients, 11),
+            *_columns(recipients, 12),
         )
         for each in incoming:
             self._count(OCTETS, each.size)
@@ -175,7 +176,7 @@ class Group:
         fate = next(each for each in outcome.fates if each.index == key[1])
         self._count(SUPERSEDED, 1)
         self._done.superseded.append(key)
-        detail = {"state": fate.state, "reason": fate.reason, "node": outcome.owner, "owner": owner}
+        detail = {"state": fate.state, "word": fate.word, "reason": fate.reason, "node": outcome.owner, "owner": owner}
         return (key[0], outcome.at, events.SETTLEMENT_SUPERSEDED, to_json([key[1]]), to_json(detail))
 
     async def _insert_form(self, seq: int, form: IncomingForm) -> None:
@@ -198,7 +199,7 @@ class Group:
 
 
 def _fate_row(outcome: Outcome, fate: Fate) -> tuple[Any, ...]:
-    what = (fate.state, fate.reason, fate.due, outcome.at, fate.counted, fate.warned)
+    what = (fate.state, fate.reason, fate.due, outcome.at, fate.counted, fate.warned, fate.word)
     return (outcome.seq, fate.index, *what, outcome.by_operator, outcome.owner)
 
 

@@ -20,8 +20,8 @@ from mta.ports import Event, QueueFilter, TraceRecord
 _LOAD = 50  # messages loaded in one go
 _COLUMNS = "seq AS body, seq, id, received, inbound, hops, size, head_size, crc, check_crc, envelope, evidence, prefix"
 _RECIPIENT = (  # at its end or not
-    "(SELECT seq, idx, connector, state, due, attempts, reason, warned, form, address FROM work UNION ALL"
-    " SELECT seq, idx, connector, state, due, attempts, reason, warned, form, address FROM fate)"
+    "(SELECT seq, idx, connector, state, due, attempts, reason, warned, form, word, address FROM work UNION ALL"
+    " SELECT seq, idx, connector, state, due, attempts, reason, warned, form, word, address FROM fate)"
 )
 _MESSAGES = f"SELECT {_COLUMNS} FROM message WHERE seq = ANY($1::bigint[])"  # noqa: S608
 _FORMS = "SELECT seq, n, body, size, head_size, crc, detail FROM form WHERE seq = ANY($1::bigint[])"

@@ -57,7 +57,7 @@ class Incoming:
     id: str
     seq: int
     row: tuple[Any, ...]  # of table message
-    recipients: tuple[tuple[Any, ...], ...]  # idx, state, due, attempts, warned, connector, address, reason
+    recipients: tuple[tuple[Any, ...], ...]  # idx, state, due, attempts, warned, connector, address, reason, word
     pieces: tuple[tuple[int, bytes], ...]
     size: int
     received: float
@@ -108,7 +108,7 @@ def _recipient_out(state: RecipientState, envelope: Envelope) -> tuple[Any, ...]
         raise LocalProtocolError(f"recipient {state.index} is not in the envelope")
     address = plain(address_key(envelope.recipients[state.index].mailbox))
     fixed = (state.index, state.state, float(state.due), state.attempts, bool(state.warned))
-    return (*fixed, plain(state.connector), address, plain(state.reason))
+    return (*fixed, plain(state.connector), address, plain(state.reason), plain(state.word))
 
 
 def is_open(recipient: tuple[Any, ...]) -> bool:
@@ -163,13 +163,13 @@ def message_in(row: Any, states: tuple[RecipientState, ...], content: Content) -
     return QueuedMessage(row["id"], envelope, content, row["prefix"], *told)
 
 
-STATE_COLUMNS = "idx, connector, state, due, attempts, reason, warned, form"
+STATE_COLUMNS = "idx, connector, state, due, attempts, reason, warned, form, word"
 
 
 def recipient_in(row: Any) -> RecipientState:
     """A recipient's state from its STATE_COLUMNS."""
     head = (row["idx"], row["connector"], row["state"], row["due"], row["attempts"])
-    return RecipientState(*head, row["reason"], row["warned"], row["form"])
+    return RecipientState(*head, row["reason"], row["warned"], row["form"], row["word"])
 
 
 def event_out(event: Event) -> tuple[Any, ...]:

@@ -38,23 +38,26 @@ WITH m AS (
 ), c AS (
   INSERT INTO content (body, n, data) SELECT * FROM unnest($14::bigint[], $15::int[], $16::bytea[])
 )
-INSERT INTO work (generation, seq, idx, many, owner, state, due, attempts, warned, connector, address, reason)
+INSERT INTO work (generation, seq, idx, many, owner, state, due, attempts, warned, connector, address, reason,
+                  word)
 SELECT $17::bigint, r.* FROM unnest($18::bigint[], $19::int[], $20::bool[], $21::bigint[], $22::text[], $23::float8[],
-                                    $24::int[], $25::bool[], $26::text[], $27::text[], $28::text[]) r
+                                    $24::int[], $25::bool[], $26::text[], $27::text[], $28::text[],
+                                    $29::text[]) r
 """
 
 TAKE_ENDED = """
-INSERT INTO fate (seq, idx, state, at, due, attempts, warned, form, connector, address, reason)
-SELECT seq, idx, state, at, due, attempts, warned, 0, connector, address, reason
+INSERT INTO fate (seq, idx, state, at, due, attempts, warned, form, connector, address, reason, word)
+SELECT seq, idx, state, at, due, attempts, warned, 0, connector, address, reason, word
 FROM unnest($1::bigint[], $2::int[], $3::text[], $4::float8[], $5::float8[], $6::int[], $7::bool[], $8::text[],
-            $9::text[], $10::text[]) i (seq, idx, state, at, due, attempts, warned, connector, address, reason)
+            $9::text[], $10::text[], $11::text[])
+     i (seq, idx, state, at, due, attempts, warned, connector, address, reason, word)
 """
 
-# seq, idx, state, reason, due, at, counted, warned, by_operator, owner
+# seq, idx, state, reason, due, at, counted, warned, word, by_operator, owner
 _FATES = (
     "unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::float8[], $6::float8[], $7::bool[], $8::bool[],"
-    " $9::bool[], $10::bigint[])"
-    " i (seq, idx, state, reason, due, at, by_attempt, warned, by_operator, owner)"
+    " $9::text[], $10::bool[], $11::bigint[])"
+    " i (seq, idx, state, reason, due, at, by_attempt, warned, word, by_operator, owner)"
 )
 
 ENDS = f"""
@@ -62,17 +65,18 @@ WITH gone AS (
   DELETE FROM work w USING {_FATES}
   WHERE w.seq = i.seq AND w.idx = i.idx AND {_MINE} AND w.state IN ({one_of(_ENDS_FROM)})
   RETURNING w.seq, w.idx, w.many, w.state AS old, i.state, i.at, i.due, w.attempts + i.by_attempt::int AS attempts,
-            w.warned OR i.warned AS warned, w.form, w.connector, w.address, i.reason,
+            w.warned OR i.warned AS warned, w.form, w.connector, w.address, i.reason, i.word,
             CASE WHEN i.by_operator THEN w.owner END AS owner
 ), kept AS (
-  INSERT INTO fate (seq, idx, state, at, due, attempts, warned, form, connector, address, reason, owner)
-  SELECT seq, idx, state, at, due, attempts, warned, form, connector, address, reason, owner FROM gone
+  INSERT INTO fate (seq, idx, state, at, due, attempts, warned, form, connector, address, reason, word, owner)
+  SELECT seq, idx, state, at, due, attempts, warned, form, connector, address, reason, word, owner FROM gone
 )
 SELECT seq, idx, many, old, state FROM gone
 """  # noqa: S608
 
 MOVES = f"""
-UPDATE work w SET state = {_moves()}, reason = i.reason, due = i.due, attempts = w.attempts + i.by_attempt::int,
+UPDATE work w SET state = {_moves()}, reason = i.reason, word = i.word, due = i.due,
+  attempts = w.attempts + i.by_attempt::int,
   warned = w.warned OR i.warned, owner = CASE WHEN i.by_operator THEN w.owner END
 FROM {_FATES}
 JOIN LATERAL (SELECT state FROM work WHERE seq = i.seq AND idx = i.idx FOR UPDATE) o ON true
@@ -146,7 +150,7 @@ WITH first AS MATERIALIZED (
   FOR UPDATE SKIP LOCKED
 )
 UPDATE work w SET owner = $1, epoch = epoch + 1 FROM mine WHERE w.seq = mine.seq AND w.idx = mine.idx
-RETURNING w.seq, w.idx, w.connector, w.state, w.due, w.attempts, w.reason, w.warned, w.form
+RETURNING w.seq, w.idx, w.connector, w.state, w.due, w.attempts, w.reason, w.warned, w.form, w.word
 """  # noqa: S608
 
 RELEASE = "UPDATE work SET owner = NULL WHERE seq = ANY($1::bigint[]) AND owner = $2"

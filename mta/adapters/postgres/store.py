@@ -279,7 +279,9 @@ class PostgresQueueStore(Claiming):
 def _fate(identity: str, fate: RecipientFate) -> Fate:
     if fate.state not in STATES:
         raise LocalProtocolError(f"message {identity} cannot be settled: there is no state {fate.state!r}")
-    return Fate(fate.index, fate.state, plain(fate.reason), float(fate.due), fate.counted, fate.warned)
+    return Fate(
+        fate.index, fate.state, plain(fate.reason), float(fate.due), fate.counted, fate.warned, plain(fate.word)
+    )
 
 
 def _give_back(spools: Any) -> None:

@@ -167,7 +167,7 @@ class Worker:
         return [chore for chore in (*mine, *self._parts.chores(self)) if self._parts.first or not chore.alone]
 
     async def _release_awaited(self) -> None:
-        if await release_awaited(self.site, self.shards):
+        if await release_awaited(self.site, [shard for shard in self.shards if shard.store.presides]):
             self.wake()
 
     async def _purge(self) -> None:
@@ -175,7 +175,8 @@ class Worker:
             return
         before = self.site.clock.now() - self.site.contract.configuration.server.trace_keep
         for shard in self.shards:
-            await shard.store.purge(before)
+            if shard.store.presides:
+                await shard.store.purge(before)
 
 
 async def _first(*wanted: asyncio.Event) -> None:

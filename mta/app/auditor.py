@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from mta.app.folders import control_paths, open_offline
+from mta.app.folders import control_paths
+from mta.app.shards import open_offline
 from mta.contract.configuration import Configuration
 from mta.errors import MtaError, StorageError
 from mta.observe.log import EventLog

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from mta.contract.configuration import Configuration
 from mta.errors import UsageError
@@ -51,22 +49,3 @@ def in_house(configuration: Configuration) -> Iterator[None]:
 
     with acting_for(queue_folder(configuration), configuration.server.user):
         yield
-
-
-@contextlib.asynccontextmanager
-async def open_offline(configuration: Configuration, numbers: list[int]) -> AsyncIterator[list[Any]]:
-    """Shards that nobody serves, opened under their locks. Raises ShardLocked."""
-    from mta.adapters.sqlite import open_shard
-    from mta.pipeline.site import Shard
-
-    folders = shard_folders(configuration)
-    shards: list[Shard] = []
-    with in_house(configuration):
-        try:
-            for number in numbers:
-                if folders[number].is_dir():
-                    shards.append(Shard(number, open_shard(folders[number], loop=asyncio.get_running_loop())))
-            yield shards
-        finally:
-            for shard in shards:
-                await shard.store.close()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mta.adapters.control import reachable
@@ -21,6 +21,7 @@ from mta.errors import UsageError
 from mta.observe import metrics
 from mta.observe.log import EventLog
 from mta.observe.metrics import Metrics, Sample, exposition
+from mta.pipeline.site import Shard
 from mta.queue.operations import answer, joined
 
 _PATIENCE = 5.0  # seconds for each worker
@@ -80,9 +81,9 @@ async def _ask(path: str) -> list[Sample] | None:
         return None
 
 
-async def worker_samples(worker: Any, counted: Metrics) -> dict[str, Any]:
-    """What a worker answers: its counts, its queue and its sessions."""
-    parts = answer(worker.shards, {"command": "counts"}, time.time(), lambda: None)
+async def worker_samples(worker: Any, shards: Sequence[Shard], counted: Metrics) -> dict[str, Any]:
+    """What a worker answers: its counts, the queues that it answers for and its sessions."""
+    parts = answer(shards, {"command": "counts"}, time.time(), lambda: None)
     counts = joined([part async for part in parts])
     gauges: list[Sample] = [(metrics.QUEUE.name, (state,), number) for state, number in counts["states"].items()]
     gauges.append((metrics.QUEUE_OCTETS.name, (), counts["octets"]))

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mta.adapters.report_spool import FileReportSpool
-from mta.app.folders import in_house, open_offline, queue_folder
+from mta.app.folders import in_house, queue_folder
+from mta.app.shards import open_offline
 from mta.app.site import alone, make_site
 from mta.contract.configuration import Configuration
 from mta.errors import StorageError, UsageError

@@ -34,6 +34,8 @@ async def answer_rescue(
     names = set(map(str, request.get("names") or ()))
     requeue = request.get("command") == "rescue-requeue"
     for shard in shards:
+        if not hasattr(shard.store, "folder"):
+            continue  # of a shared queue no file is left behind
         store = cast("SqliteQueueStore", shard.store)
         for body in await asyncio.to_thread(list, bodies(store.folder)):
             if names and not names & {body.name, body.kept.id if body.kept else ""}:

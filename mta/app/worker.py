@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any
 from mta.app.contracts import Contracts
 from mta.app.folders import queue_folder, shard_folders
 from mta.app.listeners import Listeners
+from mta.app.shards import POLL_EVERY, answering, is_shared, open_shards, renew_shared
 from mta.app.worker_site import make_worker_site, renew
 from mta.contract.configuration import Configuration
 from mta.contract.handed import Handed, unpack
 from mta.contract.server import Listener
-from mta.errors import ShardLocked, UsageError
-from mta.observe import events
+from mta.errors import UsageError
 from mta.observe.log import EventLog, capture_libraries
 from mta.observe.metrics import Metrics
 
 if TYPE_CHECKING:
+    from mta.pipeline.site import Contract, Shard, Site
     from mta.queue.chores import Chore
     from mta.queue.reports import DailyReports
     from mta.worker import Parts, Worker
@@ -112,7 +113,7 @@ async def _build(orders: Orders) -> Parts:
     contract = contracts.make(configuration)
     site = make_worker_site(contract, log)
     listening = Listeners(orders.sockets, orders.listen, contract, log)
-    shards = _shards(orders, configuration, log)
+    shards = await open_shards(orders.worker, orders.workers, configuration, log)
     spool = report_spool(configuration)
     site.arrivals = Intake(site, spool).offer
     site.second_opinion = Sampler(site).offer
@@ -126,7 +127,7 @@ async def _build(orders: Orders) -> Parts:
         shards=shards,
         listening=listening,
         load=contracts.load,
-        renew=functools.partial(renew, site),
+        renew=functools.partial(_renew, site, shards),
         control=lambda worker: _control(worker, daily(worker), configuration, orders.worker, contracts.in_force),
         ready=functools.partial(_tell_ready, orders.report),
         chores=lambda worker: _chores(worker, daily(worker)),
@@ -144,41 +145,32 @@ def _chores(worker: Worker, daily: DailyReports) -> tuple[Chore, ...]:
     return (
         *report_chores(daily),
         Chore("mta-sts", _POLICIES_EVERY, lambda: site.policies.renew(), alone=True),
+        *_shared_chores(worker),
         Chore("certificates", _DIRECTORY_EVERY, lambda: site.directory.refresh(), at_once=True),
         probing_chore(site, worker.shards[0], worker.wake),
     )
 
 
+def _shared_chores(worker: Worker) -> tuple[Chore, ...]:
+    """Mail that other nodes have given back is looked for, and the store may say that there is some."""
+    from mta.queue.chores import Chore
+
+    if not any(map(is_shared, worker.shards)):
+        return ()
+
+    async def poll() -> None:
+        worker.wake()
+
+    return (Chore("shared queue", POLL_EVERY, poll),)
+
+
+def _renew(site: Site, shards: tuple[Shard, ...], contract: Contract) -> None:
+    renew(site, contract)
+    renew_shared(shards, contract.configuration)
+
+
 def _tell_ready(descriptor: int) -> None:
     os.write(descriptor, b"+")
-
-
-def _shards(orders: Orders, configuration: Configuration, log: EventLog) -> tuple[Any, ...]:
-    """This worker's own shard, and every one whose number has no worker any more."""
-    from mta.adapters.sqlite import Tuning, open_shard
-    from mta.pipeline.site import Shard
-
-    loop = asyncio.get_running_loop()
-    tuning = Tuning(overwrites=configuration.protection is not None)
-    folders = shard_folders(configuration)
-    mine = [number for number in folders if number % orders.workers == orders.worker]
-    shards = []
-    for number in sorted(mine, key=lambda number: number != orders.worker):
-        try:
-            alarm = functools.partial(_alarm, log, number)
-            store = open_shard(folders[number], loop=loop, tuning=tuning, alarm=alarm)
-        except ShardLocked:
-            if number == orders.worker:
-                raise
-            continue  # somebody looks at it offline: the next start finds it
-        shards.append(Shard(number, store))
-        if number != orders.worker:
-            log.info(events.SHARD_ADOPTED, shard=number)
-    return tuple(shards)
-
-
-def _alarm(log: EventLog, number: int, text: str) -> None:
-    log.error(events.SHARD_ALARM, shard=number, alarm=text)
 
 
 async def _control(
@@ -193,11 +185,13 @@ async def _control(
     from mta.queue.operations import answer
     from mta.queue.portal import queue_code, take_answer
 
+    mine = answering(worker.shards, first=number == 0)
+
     async def handle(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         if str(request.get("command", "")).startswith("reports-"):
             yield await answer_reports(daily, request)
         elif request.get("command") == "metrics" and worker.site.log.metrics is not None:
-            yield await worker_samples(worker, worker.site.log.metrics)
+            yield await worker_samples(worker, mine, worker.site.log.metrics)
         elif request.get("command") == LETTER:
             told = await queue_letter(worker.site, worker.shards, request)
             worker.nudge()
@@ -209,11 +203,11 @@ async def _control(
         elif request.get("command") == "configuration":
             yield dict(in_force)
         else:
-            yield {"shards": [shard.number for shard in worker.shards]}
+            yield {"shards": sorted({number, *(shard.number for shard in worker.shards)})}
             if str(request.get("command", "")).startswith("rescue"):
-                coming = answer_rescue(worker.shards, worker.site.contract.index, request, time.time(), worker.nudge)
+                coming = answer_rescue(mine, worker.site.contract.index, request, time.time(), worker.nudge)
             else:
-                coming = answer(worker.shards, request, time.time(), worker.nudge)
+                coming = answer(mine, request, time.time(), worker.nudge)
             async for part in coming:
                 yield part
 

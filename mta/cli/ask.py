@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from mta.app.commands import worker_parts
-from mta.app.folders import control_paths, open_offline
+from mta.app.folders import control_paths
 from mta.app.in_force import Need, standing
 from mta.app.rescue import answer_rescue
+from mta.app.shards import open_offline
 from mta.config.problems import one_line
 from mta.contract.configuration import Configuration
 from mta.contract.index import ConnectorIndex

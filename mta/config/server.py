@@ -12,6 +12,7 @@ from mta.config.listen import DEFAULT_LISTEN, ListenKeys, build_listeners
 from mta.config.pkcs11 import Pkcs11Keys, build_pkcs11
 from mta.config.problems import Report
 from mta.config.protection import PortalKeys, build_portal
+from mta.config.queue import QueueKeys, build_queue, check_queue
 from mta.config.reports import ReportsKeys, build_reports
 from mta.config.words import (
     Address,
@@ -27,7 +28,6 @@ from mta.config.words import (
     Pause,
     Port,
     Share,
-    Store,
     Switch,
     Text,
     Workers,
@@ -38,12 +38,6 @@ from mta.contract.reports import Reports
 from mta.contract.server import Probing, Server, StsFetching
 
 _OFTEN = 3600.0  # seconds between two looks at a partner's hosts
-
-
-class QueueKeys(Keys):
-    """Where undelivered mail is kept."""
-
-    store: Store = optional("`sqlite:` and a folder.", "sqlite:var/queue")
 
 
 class DnsKeys(Keys):
@@ -124,7 +118,7 @@ class ServerKeys(Keys):
 def build_server(keys: ServerKeys, shop: Workshop) -> Server:
     """The `server` object; files that cannot be used are problems."""
     pair = keys.certificate
-    store = keys.queue.store.removeprefix("sqlite:")
+    queue, shared = build_queue(keys.queue, shop.files)
     return Server(
         hostname=keys.hostname,
         postmaster=str(keys.postmaster) if keys.postmaster else f"postmaster@{keys.hostname}",
@@ -132,7 +126,8 @@ def build_server(keys: ServerKeys, shop: Workshop) -> Server:
         listen=build_listeners(keys.listen),
         certificate=shop.files.key_pair(pair.chain, pair.key, ("server", "certificate")) if pair else None,
         user=keys.user or "",
-        queue=f"sqlite:{shop.files.resolve(store)}",
+        queue=queue,
+        shared=shared,
         workers=max(1, shop.cpus) if isinstance(keys.workers, str) else keys.workers,
         nameservers=tuple(keys.dns.nameservers),
         trust_ad=keys.dns.trust_ad,
@@ -155,6 +150,7 @@ def build_server(keys: ServerKeys, shop: Workshop) -> Server:
 def check_server(server: Server, report: Report) -> None:
     """Report limits that contradict each other, and partners looked at too often."""
     check_limits(server.limits, report)
+    check_queue(server, report)
     if server.probing and server.probing.every < _OFTEN:
         message = f"every partner's hosts are dialled every {server.probing.every:g} seconds"
         report.warning(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from mta.contract.dkim import SealingKey
 from mta.contract.limits import Limits
 from mta.contract.protection import Portal
+from mta.contract.queue import SharedQueue
 from mta.contract.reports import Reports
 from mta.contract.values import HostPort, KeyPair, Network
 from mta.model.tls import TrustAnchors
@@ -63,7 +64,8 @@ class Server:
     listen: tuple[Listener, ...]
     certificate: KeyPair | None = None
     user: str = ""
-    queue: str = "sqlite:var/queue"
+    queue: str = "sqlite:var/queue"  # the folder of this machine's own files, whether the queue is there or shared
+    shared: SharedQueue | None = None
     workers: int = 1
     nameservers: tuple[HostPort, ...] = ()  # empty: the system's
     trust_ad: bool = False

@@ -156,6 +156,11 @@ class QueueStore(Protocol):
 
     siblings: int
 
+    @property
+    def presides(self) -> bool:
+        """Whether this one does what one of several owners does for all."""
+        ...
+
     async def enqueue(self, message: QueuedMessage, *, claim: bool = False) -> None:
         """Take responsibility for a message. `claim`: the caller delivers it now; `claim()` will not return it."""
         ...

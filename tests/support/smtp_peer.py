@@ -6,7 +6,7 @@
 
     smtp_peer(Script(replies={"DATA": "451 4.3.0 later"}))          # a reply of its own to a verb
     smtp_peer(Script(replies={"RCPT": ["250 ok", "550 no"]}))       # in turn; the last one repeats
-    smtp_peer(Script(replies={"DOT": CLOSE}))                       # or STALL, Pause(s), raw bytes, a tuple
+    smtp_peer(Script(replies={"DOT": CLOSE}))                       # or STALL, Pause(s), Wait(event), bytes, a tuple
 
 `peer.script` may be replaced while it runs, as an administrator mends a host.
 
@@ -45,6 +45,13 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """Wait for the test before the next action of a tuple."""
+
+    until: threading.Event
+
+
+@dataclass(frozen=True)
 class Split:
     """Send the reply octet by octet."""
 
@@ -53,7 +60,7 @@ class Split:
 
 CLOSE = Close()
 STALL = Stall()
-Action = Any  # str | bytes | Close | Stall | Pause | Split | tuple of them; a list: in turn
+Action = Any  # str | bytes | Close | Stall | Pause | Wait | Split | tuple of them; a list: in turn
 
 
 @dataclass(frozen=True)
@@ -259,6 +266,9 @@ class _Session:
             raise _Gone
         if isinstance(action, Pause):
             time.sleep(action.seconds)
+            return ""
+        if isinstance(action, Wait):
+            assert action.until.wait(patient(60))
             return ""
         if isinstance(action, Split):
             for octet in action.reply.encode() + b"\r\n":

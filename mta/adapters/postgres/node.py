@@ -31,6 +31,7 @@ class Pulse:
         self._tell = tell
         self._changed = changed
         self._swept = float("-inf")
+        self.presides = False  # whether this node has the office of the reaper
 
     async def run(self) -> None:
         """Beat by beat. Trouble is told and tried again at the next beat."""
@@ -51,7 +52,8 @@ class Pulse:
             self._changed()
         now = boottime()
         look = now - self._swept >= _SWEEP_EVERY
-        buried, freed = await reaper.reap(db, lease, look=look)
+        self.presides = lease.trust.may_bury(now) and await reaper.hold_office(db, "reaper", lease)
+        buried, freed = await reaper.reap(db, lease, look=look) if self.presides else ([], 0)
         if buried or freed:
             self._tell(events.NODE_TAKEN_OVER, nodes=buried, recipients=freed)
             self._changed()

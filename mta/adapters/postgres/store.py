@@ -106,6 +106,17 @@ class PostgresQueueStore(Claiming):
         task.add_done_callback(self._tasks.discard)
 
     @property
+    def presides(self) -> bool:
+        """Whether this node does what one does for all."""
+        return self._pulse.presides
+
+    def under(self, digest: str, generation: int) -> None:
+        """The configuration is another now."""
+        self._lease.identity = replace(self._lease.identity, digest=digest, generation=generation)
+        self._writer.generation = generation
+        self._floor.forget()
+
+    @property
     def commits(self) -> int:
         """Transactions of mail and settlements so far."""
         return self._writer.commits

@@ -91,6 +91,8 @@ def _ours() -> bool:
 class WaitingRecipients:
     """What a store answers of them, and of those that are claimed."""
 
+    presides = True  # over its queue, which nobody else has
+
     _writer: Writer
     _claims: Claimed
 

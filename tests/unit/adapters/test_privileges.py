@@ -12,8 +12,8 @@ import pytest
 
 from mta.adapters.privileges import acting_for, make_house, make_private, strangers
 from mta.app.directory import open_stores
-from mta.app.folders import open_offline
 from mta.app.reports import import_reports
+from mta.app.shards import open_offline
 from mta.cli.keys import NewKey, new
 from mta.config.load import load
 from mta.errors import UsageError

@@ -79,7 +79,10 @@ SCHEMA = [
     ),
     (
         "server: {hostname: a.example, queue: {store: 'mysql:x'}}",
-        ["1:46: server.queue.store: mysql:x is not a queue store (write it like sqlite:var/queue)"],
+        [
+            "1:46: server.queue.store: mysql:x is not a queue store "
+            "(write it like sqlite:var/queue, or postgresql://mta@db.example/mta where machines share it)"
+        ],
     ),
     (
         connectors("a: {domains: [no.example, off], inbound: {identity: none}}"),

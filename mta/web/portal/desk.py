@@ -24,6 +24,7 @@ from mta.vault.vault import Vault
 from mta.web.portal.words import Words
 
 _SECONDS_TO_SEND = 60.0
+_AFTER_THE_ANSWER = 0.1  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,16 @@ class Desk:
         """Whether readers come by HTTPS."""
         return self.house.url.startswith("https://")
 
-    def send(self, letter: Letter, t: Words) -> None:
-        """Send a code without waiting for it: how long that takes would tell that there is somebody to send it to."""
-        self.later(self.courier.send_code(letter.to, self.code_mail(letter, t)), "code")
+    def send(self, letter: Letter | None, t: Words) -> None:
+        """Send a code after the answer: how long that takes would tell that there is somebody to send it to."""
+        self.later(self._send_code(letter, t), "code")
+
+    async def _send_code(self, letter: Letter | None, t: Words) -> None:
+        """A mail is written for nobody, too: what it costs is felt by whoever asks something else meanwhile."""
+        await asyncio.sleep(_AFTER_THE_ANSWER)
+        message = self.code_mail(letter or Letter(self.house.postmaster, "00000000", "AAAA"), t)
+        if letter is not None:
+            await self.courier.send_code(letter.to, message)
 
     def later(self, work: Coroutine[Any, Any, None], what: str) -> None:
         """Send a mail without waiting for it; that it could not be sent is an alarm."""

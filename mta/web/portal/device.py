@@ -34,8 +34,7 @@ async def start(request: Request) -> Response:
         return told(request, "busy", 429)
     typed, before = fields.get("address", ""), cookie(request, _CHALLENGE)
     started = await desk.device_proofs.start_program(device.user_code, typed, before)
-    if started.letter is not None:
-        desk.send(started.letter, words_of(request))
+    desk.send(started.letter, words_of(request))
     answer = go(f"/device/{device.user_code}")
     set_cookie(request, answer, _CHALLENGE, started.cookie)
     return answer

@@ -37,8 +37,7 @@ async def start(request: Request) -> Response:
         return told(request, "busy", 429)
     fields = await form(request)
     started = await desk.proofs.start_owner(fields.get("address", ""), cookie(request, CHALLENGE))
-    if started.letter is not None:
-        desk.send(started.letter, words_of(request))
+    desk.send(started.letter, words_of(request))
     answer = go(_with("/my/code", _wanted(fields.get("item", ""))))
     set_cookie(request, answer, CHALLENGE, started.cookie)
     return answer

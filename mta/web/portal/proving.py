@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from mta.model.protected import Actor
 from mta.vault.prove import network_of
 from mta.vault.sessions import Proven
+from mta.vault.vault import Vault
 from mta.vault.visits import NOBODY, note_visit
 from mta.web.portal.answers import (
     CHALLENGE,
@@ -26,6 +28,8 @@ from mta.web.portal.answers import (
     words_of,
 )
 from mta.web.site import agent, client_ip
+
+_AFTER_THE_ANSWER = 1.0  # seconds
 
 
 def _link(request: Request) -> str:
@@ -44,8 +48,13 @@ async def address(request: Request) -> Response:
     if desk.visits.allows(known, now) and desk.visits_in_all.take("", now):
         desk.visits.take(known, now)
         # after the answer: whether there is something to write down must not be told by its time
-        desk.later(note_visit(desk.vault, link, Actor(NOBODY, "link", ip, agent(request))), "visit")
+        desk.later(_visited(desk.vault, link, Actor(NOBODY, "link", ip, agent(request))), "visit")
     return page(request, "address.html", link=link, issuers=desk.sign_ins.names)
+
+
+async def _visited(vault: Vault, link: str, actor: Actor) -> None:
+    await asyncio.sleep(_AFTER_THE_ANSWER)
+    await note_visit(vault, link, actor)
 
 
 async def start(request: Request) -> Response:
@@ -58,8 +67,7 @@ async def start(request: Request) -> Response:
     typed = (await form(request)).get("address", "")
     started = await desk.proofs.start(link, typed, cookie(request, CHALLENGE))
     desk.count("code", "asked")
-    if started.letter is not None:
-        desk.send(started.letter, words_of(request))
+    desk.send(started.letter, words_of(request))
     answer = go(f"/m/{link}/code")
     set_cookie(request, answer, CHALLENGE, started.cookie)
     return answer

@@ -58,7 +58,7 @@ class PlacedRootKeys:
             if self._tokens is None:
                 raise KeyAway(f"nothing here reaches the token of the root key {key.id}; write server.pkcs11")
             return await self._tokens.unwrap(where, key.spki, wrapped, call)
-        return await asyncio.to_thread(self._unwrap, key, where, wrapped)
+        return await asyncio.get_running_loop().run_in_executor(None, self._unwrap, key, where, wrapped)
 
     def _unwrap(self, key: RootKey, where: str, wrapped: bytes) -> bytes | None:
         private = self._files.get(key.id)

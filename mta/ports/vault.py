@@ -112,6 +112,10 @@ class VaultStore(LogStore, Protocol):
         """The item whose wrapped key has this SHA-256."""
         ...
 
+    async def asked_for(self, digest: bytes) -> tuple[Item, tuple[Grant, ...], RootKey | None] | None:
+        """That item with the grants that hold for it (`Item.granted_as`) and its root key, as they stand together."""
+        ...
+
     async def item(self, id: str) -> Item | None:
         """The item of this id, or the only one whose id begins so."""
         ...

@@ -112,13 +112,16 @@ async def _permitted(vault: Vault, request: OpenRequest, leave: SuperUser | None
 
 
 async def _find(vault: Vault, request: OpenRequest) -> _Found | None:
-    item = await vault.store.by_wrapped(hashlib.sha256(request.access.wrapped).digest())
-    grants = await vault.store.grants(item.granted_as) if item else ()
-    foreign = None if item else await foreign_item(vault, request.access, request.policy, request.reader)
-    if foreign is not None:
-        item, grants = foreign
-    key = await vault.root_key(item.key) if item else None
-    return _Found(item, key, grants, foreign is not None) if item and key else None
+    known = await vault.store.asked_for(hashlib.sha256(request.access.wrapped).digest())
+    if known is not None:
+        item, grants, key = known
+        return _Found(item, key, grants) if key else None
+    foreign = await foreign_item(vault, request.access, request.policy, request.reader)
+    if foreign is None:
+        return None
+    item, grants = foreign
+    key = await vault.root_key(item.key)
+    return _Found(item, key, grants, foreign=True) if key else None
 
 
 def _judge(vault: Vault, found: _Found, request: OpenRequest, leave: SuperUser | None) -> Permission:

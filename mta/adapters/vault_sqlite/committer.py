@@ -12,10 +12,9 @@ from typing import Any
 import apsw
 
 from mta.adapters.sqlite.faults import storage_error
+from mta.adapters.vault_sqlite.reader import Files, settle_all
 
 MOST = 256  # jobs of one transaction
-
-Files = tuple[apsw.Connection, apsw.Connection]  # shares.db, vault.db
 
 
 @dataclass(slots=True)
@@ -81,8 +80,7 @@ class Committer:
         if with_shares:
             self._transact(shares, with_shares, lambda job: job.share and job.share(shares))
         self._transact(vault, [job for job in batch if job.fault is None], lambda job: job.vault(vault))
-        for job in batch:
-            job.loop.call_soon_threadsafe(_settle, job)
+        settle_all(batch)
 
     def _transact(self, db: apsw.Connection, jobs: list[_Job], work: Callable[[_Job], Any]) -> None:
         if not jobs:
@@ -120,12 +118,3 @@ def _attempt(db: apsw.Connection, job: _Job, work: Callable[[_Job], Any]) -> Non
         job.fault = storage_error(error, "write the vault")
     except Exception as error:
         job.fault = error
-
-
-def _settle(job: _Job) -> None:
-    if job.waiting.cancelled():
-        return
-    if job.fault is not None:
-        job.waiting.set_exception(job.fault)
-    else:
-        job.waiting.set_result(job.value)

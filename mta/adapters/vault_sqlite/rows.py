@@ -131,6 +131,17 @@ def item_where(db: apsw.Connection, where: str, *values: Any) -> Item | None:
     return _item(rows[0]) if len(rows) == 1 else None
 
 
+def asked_for(db: apsw.Connection, digest: bytes) -> tuple[Item, tuple[Grant, ...], RootKey | None] | None:
+    """An item by its wrapped key, with its grants and its root key, of one moment."""
+    found = None
+    with db:
+        item = item_where(db, "wrapped = ?", digest)
+        if item is not None:
+            keys = db.execute(f"SELECT {_KEY} FROM root_key WHERE id = ?", (item.key,)).fetchall()  # noqa: S608
+            found = (item, grants_of(db, item.granted_as), _key(keys[0]) if keys else None)
+    return found
+
+
 def item_by_prefix(db: apsw.Connection, prefix: str) -> Item | None:
     """The only item whose id begins so."""
     return item_where(db, "id >= ? AND id < ?", prefix, prefix + "\x7f") if prefix else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +14,7 @@ import apsw
 from mta.adapters.sqlite.faults import storage_error
 from mta.adapters.vault_sqlite import checkpoints, files, log, rows
 from mta.adapters.vault_sqlite.committer import Committer
+from mta.adapters.vault_sqlite.reader import Reader
 from mta.model.protected import Credential, Epoch, Grant, Item, RootKey, SuperUser, VaultEvent
 from mta.ports.vault import NOT_POSTED, Change, ItemFilter, Link, Posted
 from mta.ports.vault_log import LogEntry, LogHead, Seen, Watch
@@ -40,7 +40,7 @@ class SqliteVault:
         self._random = random
         self._writing, self._reading = writing, reading
         self._committer = Committer(writing, "vault-writer")
-        self._reader = ThreadPoolExecutor(1, "vault-reader")
+        self._reader = Reader(reading, "vault-reader")
 
     async def seal(
         self, item: Item, share: bytes, grants: tuple[Grant, ...], event: VaultEvent, posted: Posted = NOT_POSTED
@@ -139,6 +139,10 @@ class SqliteVault:
     async def by_wrapped(self, digest: bytes) -> Item | None:
         """The item whose wrapped key has this SHA-256."""
         return await self._vault(lambda db: rows.item_where(db, "wrapped = ?", digest))
+
+    async def asked_for(self, digest: bytes) -> tuple[Item, tuple[Grant, ...], RootKey | None] | None:
+        """The item whose wrapped key has this SHA-256, with its grants and its root key."""
+        return await self._vault(lambda db: rows.asked_for(db, digest))
 
     async def item(self, id: str) -> Item | None:
         """The item of this id, or the only one whose id begins so."""
@@ -240,13 +244,14 @@ class SqliteVault:
 
     async def _read(self, work: Callable[[files.Pair], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._reader, work, self._reading)
+            found: T = await self._reader.read(work)
+            return found
         except (apsw.Error, OSError) as error:
             raise storage_error(error, "read the vault") from error
 
     async def close(self) -> None:
         """Finish what was begun and let go of the files."""
         await asyncio.to_thread(self._committer.close)
-        self._reader.shutdown()
+        await asyncio.to_thread(self._reader.close)
         for db in (*self._reading, *self._writing):
             db.close()

@@ -26,15 +26,17 @@ def canonical(value: Any) -> bytes:
 def _is_plain(value: Any) -> bool:
     """Whether the standard library's sorted JSON is the canonical form: no doubles, and names in ASCII."""
     waiting = [value]
-    while waiting:
-        part = waiting.pop()
+    for part in waiting:  # which grows while we go
+        if isinstance(part, str) or part is None:
+            continue
         if isinstance(part, dict):
-            if not all(isinstance(name, str) and name.isascii() for name in part):
-                return False
-            waiting.extend(part.values())
+            for name in part:
+                if not isinstance(name, str) or not name.isascii():
+                    return False
+            waiting += part.values()
         elif isinstance(part, list | tuple):
-            waiting.extend(part)
-        elif not (part is None or isinstance(part, str | bool) or (isinstance(part, int) and abs(part) <= _EXACT)):
+            waiting += part
+        elif not isinstance(part, int) or not -_EXACT <= part <= _EXACT:  # a bool is an int
             return False
     return True
 

@@ -27,6 +27,7 @@ class Database:
     dsn: str
     copies: int = 1  # machines on which a change must be durable before it is told
     patience: float = 30.0
+    commit: str = "on"  # `local`: durable here is enough, whatever standby there is
 
 
 class Lane:
@@ -46,7 +47,11 @@ class Lane:
 
     async def _open(self) -> asyncpg.Connection:
         # What is told to be durable is: whatever the server's own default says.
-        settings = {"application_name": "mta", "synchronous_commit": "on", "client_min_messages": "warning"}
+        settings = {
+            "application_name": "mta",
+            "synchronous_commit": self.database.commit,
+            "client_min_messages": "warning",
+        }
         db = await asyncpg.connect(self.database.dsn, timeout=_CONNECT, server_settings=settings)
         db.add_log_listener(self._heard)
         _keep_alive(db)

@@ -25,7 +25,8 @@ class Pulse:
 
     def __init__(self, database: Database, lease: Lease, tell: Tell, changed: Callable[[], None]) -> None:
         """`changed`: this is another incarnation now, or there is mail that was a dead node's."""
-        own = Database(database.dsn, patience=max(1.0, lease.terms.every))
+        # A lease waits for no standby: where that is away, its node must not seem to be, too.
+        own = Database(database.dsn, patience=max(1.0, lease.terms.every), commit="local")
         self._lane = Lane(own, -1)
         self._lease = lease
         self._tell = tell

@@ -119,6 +119,23 @@ def test_a_body_with_dots_and_an_attachment_arrives(company: Company) -> None:
     assert b"some text" in data or b"c29tZSB0ZXh0" in data
 
 
+def test_mail_in_chunks_arrives_as_it_was(company: Company) -> None:
+    """BDAT, which no tool at hand speaks: in chunks that end anywhere, and one that is refused in between."""
+    to, body = (
+        recipient(),
+        b"From: a@stranger.example\r\nSubject: chunks\r\n\r\n.\r\nQUIT\r\n..\r\n" + b"line\r\n" * 60_000,
+    )
+    with client(company.port) as session:
+        assert "CHUNKING" in session.say("EHLO client.example")
+        assert session.chunk(b"MAIL FROM:<evil@fabrikam.example>\r\n").startswith("503 ")
+        session.say("MAIL FROM:<a@stranger.example>")
+        session.say(f"RCPT TO:<{to}>")
+        for place in range(0, len(body), 100_003):
+            reply = session.chunk(body[place : place + 100_003], last=place + 100_003 >= len(body))
+            assert reply.startswith("250 2.0.0 "), reply
+    assert arrived(company, to).data.endswith(b"\r\n\r\n" + body.partition(b"\r\n\r\n")[2])
+
+
 PROXY = ["--proxy-version", "2", "--proxy-source-port", "4711", "--proxy-dest-port", "25"]
 
 

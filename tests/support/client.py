@@ -87,6 +87,12 @@ class Session:
             return Sent(mail, rcpts)
         return Sent(mail, rcpts, self.content(data))
 
+    def chunk(self, data: bytes, *, last: bool = False) -> str:
+        """BDAT with these octets; the reply."""
+        self.smtp.send(b"BDAT %d%s\r\n" % (len(data), b" LAST" if last else b"") + data)
+        code, text = self.smtp.getreply()
+        return f"{code} {text.decode()}"
+
     def content(self, data: bytes = BODY) -> str:
         """DATA and these lines; the reply to the final dot, or to DATA where that was refused."""
         go = self.say("DATA")

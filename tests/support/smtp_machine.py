@@ -72,6 +72,8 @@ class Conversation:
             self.server.answer(DECISIONS["later"] if content.startswith(b"Subject: later") else KEPT)
             return
         self.told.append(event)
+        if isinstance(event, (events.TransactionReset, events.Hello, events.TlsWanted)):
+            self._content = b""
         if isinstance(event, events.Opened):
             self.server.greet()
         elif isinstance(event, events.TlsWanted):
@@ -83,8 +85,6 @@ class Conversation:
         elif isinstance(event, events.Rcpt):
             self.recipients.append(event.recipient)
             self.server.answer(DECISIONS.get(event.recipient.mailbox.local, YES))
-        elif isinstance(event, events.TransactionReset):
-            self._content = b""
         elif isinstance(event, events.Ended):
             self.ended = True
 

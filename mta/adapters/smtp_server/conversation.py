@@ -53,7 +53,7 @@ class Conversation:
 
     def __init__(self) -> None:
         self.committing = False  # a message is being judged and made durable
-        self._arrived: Arrived | None = None  # while content is being read
+        self.arrived: Arrived | None = None  # content, while it comes
         self._said_goodbye = False
 
     @property
@@ -82,8 +82,8 @@ class Conversation:
 
     def _patience(self) -> float:
         """Seconds until what is waited for must be here, however it trickles in."""
-        if self._arrived is not None:
-            return self._arrived.patience(self.server.received)
+        if self.arrived is not None:
+            return self.arrived.patience(self.server.received)
         return self.settings.proxy_timeout if self.server.state is _PROXY else self.settings.command_timeout
 
     # --- the opening ----------------------------------------------------------------------------------------------
@@ -96,7 +96,8 @@ class Conversation:
         if self.mail_session is None:
             await self.begin_with_tls()
         else:
-            self.mail_session.reset()
+            if (forgotten := self._forget()) is not None:
+                await forgotten
             await self.flush()
             await self.switch_to_tls()
             # RFC 3207 §4.2: the client says EHLO again; what it said in clear does not count
@@ -114,9 +115,9 @@ class Conversation:
 
     # --- commands -------------------------------------------------------------------------------------------------
 
-    def _on_hello(self, event: events.Hello) -> None:
-        self.decider.reset()
+    def _on_hello(self, event: events.Hello) -> Awaitable[None] | None:
         self.facts = replace(self.facts, helo=event.name, esmtp=event.esmtp)
+        return self._forget()
 
     def _on_mail(self, event: events.Mail) -> None:
         self.server.answer(self.decider.mail(self.facts, event.envelope))
@@ -124,8 +125,8 @@ class Conversation:
     async def _on_rcpt(self, event: events.Rcpt) -> None:
         self.server.answer(await self.decider.recipient(self.facts, event.recipient))
 
-    def _on_reset(self, _: events.TransactionReset) -> None:
-        self.decider.reset()
+    def _on_reset(self, _: events.TransactionReset) -> Awaitable[None] | None:
+        return self._forget()
 
     def _on_answered(self, _: events.Answered) -> None:
         """The client has heard all there is to say."""
@@ -144,37 +145,24 @@ class Conversation:
 
     # --- the message ----------------------------------------------------------------------------------------------
 
-    async def _on_content(self, _: events.ContentBegins) -> None:
+    def _on_content(self, _: events.ContentBegins) -> None:
         self.decider.data_begins()
-        arrived = self._arrived = Arrived(self.settings, self.decider.spool)
-        try:
-            event = await self._receive(arrived)
-        except BaseException:
-            await arrived.discard()
-            raise
-        finally:
-            self._arrived = None
-        if event is None:  # the client hears, or has heard, why
-            await arrived.discard()
-            self.decider.reset()
-        elif arrived.full:
+        self.arrived = Arrived(self.settings, self.decider.spool)
+
+    async def _on_piece(self, event: events.Piece) -> None:
+        assert self.arrived is not None
+        await self.arrived.take(event.data)
+
+    async def _on_complete(self, event: events.MessageComplete) -> None:
+        arrived = self.arrived
+        assert arrived is not None
+        await arrived.take(event.data)
+        if self.server.state is not _ASKED_MESSAGE:  # 421 was said meanwhile
+            return
+        if arrived.full:
             self.server.refuse_content(NO_STORAGE, arrived.full)
         else:
             self.server.answer(await self._hand_over(arrived, verbatim=event.verbatim))
-
-    async def _receive(self, arrived: Arrived) -> events.MessageComplete | None:
-        """Keep the pieces as they come, to the last; None if the message cannot be taken."""
-        while True:
-            event = self.server.next_event() or await self.more()
-            if self.stream.paused:
-                self.stream.relax()
-            if type(event) is events.Piece:
-                await arrived.take(event.data)
-                continue
-            if type(event) is not events.MessageComplete:
-                return None
-            await arrived.take(event.data)
-            return event if self.server.state is _ASKED_MESSAGE else None  # 421 may have been said meanwhile
 
     async def _hand_over(self, arrived: Arrived, *, verbatim: bool) -> Reply:
         self.committing = True
@@ -183,7 +171,18 @@ class Conversation:
         finally:
             self.committing = False
             self.decider.reset()
-            await arrived.discard()  # unless the queue has it now: it may have taken another writing of the message
+            await self.discard_content()  # unless the queue has it now: it may have taken another writing of it
+
+    def _forget(self) -> Awaitable[None] | None:
+        """The transaction is over, and what has arrived of its content goes."""
+        self.decider.reset()
+        return self.discard_content() if self.arrived is not None else None
+
+    async def discard_content(self) -> None:
+        """What has arrived is not wanted, or stored by now."""
+        arrived, self.arrived = self.arrived, None
+        if arrived is not None:
+            await arrived.discard()
 
 
 _ACTS: dict[type[events.ServerEvent], Callable[[Conversation, Any], Awaitable[None] | None]] = {
@@ -194,6 +193,8 @@ _ACTS: dict[type[events.ServerEvent], Callable[[Conversation, Any], Awaitable[No
     events.Mail: Conversation._on_mail,
     events.Rcpt: Conversation._on_rcpt,
     events.ContentBegins: Conversation._on_content,
+    events.Piece: Conversation._on_piece,
+    events.MessageComplete: Conversation._on_complete,
     events.TransactionReset: Conversation._on_reset,
     events.Answered: Conversation._on_answered,
     events.Mistake: Conversation._on_mistake,

@@ -133,7 +133,10 @@ class SmtpServerProtocol(Conversation, SMTP):
             self.log.defect(f"session {self.facts.session_id}", error)
             self.server.close(LOCAL_ERROR)
         finally:
-            self._finish()
+            try:
+                await self.discard_content()
+            finally:
+                self._finish()
 
     async def _converse(self) -> None:
         assert self.transport is not None
@@ -148,7 +151,8 @@ class SmtpServerProtocol(Conversation, SMTP):
 
     async def _perform_all(self) -> None:
         server, performed = self.server, 0
-        while not self._closing or server.has_event:  # what a command has led to is told in any case
+        # what a command has led to is told in any case, and a message that has begun may end
+        while not self._closing or server.has_event or self.arrived is not None:
             event = server.next_event() or await self.more()
             if self.stream.paused:
                 self.stream.relax()
@@ -158,7 +162,7 @@ class SmtpServerProtocol(Conversation, SMTP):
                 if waiting is not None:
                     await waiting
             finally:
-                self.in_command = False
+                self.in_command = self.arrived is not None
             performed += 1
             if performed >= _TURN and server.buffered and not server.has_event:
                 performed = 0
@@ -264,6 +268,7 @@ class SmtpServerProtocol(Conversation, SMTP):
 
     def _finish(self) -> None:
         self._deadline.end()
+        self.in_command = False
         self._task = None  # no circle may be left: it would wait for the garbage collector
         try:
             if self.mail_session is not None:

@@ -137,6 +137,40 @@ class DataReader:
         self.faults |= {fault}
 
 
+class ChunkReader(DataReader):
+    """Reads content whose end is counted and not marked (BDAT, RFC 3030 §2): a dot is a dot. No IO.
+
+    The same is a fault as behind DATA: BODY=BINARYMIME is not offered, so content is lines that end in CRLF. It may
+    leave as DATA.
+    """
+
+    __slots__ = ("_at_line_start",)
+
+    def __init__(self, max_size: int, max_line: int) -> None:
+        super().__init__(max_size, max_line)
+        self._at_line_start = True
+
+    def feed(self, data: bytes) -> bytes:
+        """Take in `data`; the content that is certain by now. Raises LocalProtocolError after the end."""
+        if self.done:
+            raise LocalProtocolError("data was fed to a reader that has seen the end")
+        buffer = self._held + data
+        self._held = b"\r" if buffer.endswith(b"\r") else b""
+        piece = buffer[:-1] if self._held else buffer
+        self._at_line_start = piece.endswith(b"\n") if piece else self._at_line_start
+        self._dots = True  # nobody has looked for them: it cannot be sent as it is
+        return self._take(piece, stuffed=False)
+
+    def finish(self) -> bytes:
+        """The end; the CRLF that the last line lacks, as DATA would have it."""
+        self.done = True
+        if self._held:
+            self._blame(DataFault.BARE_CR)
+        if self._at_line_start:
+            return b""
+        return self._take(b"\r\n", stuffed=False)
+
+
 def _is_paired(piece: bytes) -> bool:
     """Whether each CR of `piece` is followed by an LF, and each LF follows a CR.
 

@@ -1,4 +1,4 @@
-"""The SMTP server without a socket: octets in, events and replies out (RFC 5321, 2920, 3207).
+"""The SMTP server without a socket: octets in, events and replies out (RFC 5321, 2920, 3030, 3207).
 
 The loop of whoever moves the octets:
 
@@ -20,10 +20,10 @@ from mta.model.reply import Reply
 from mta.rfc.smtp import server_events as events
 from mta.rfc.smtp import server_replies as replies
 from mta.rfc.smtp.command import Command, CommandError, parse_command, valid_helo
+from mta.rfc.smtp.server_chunks import ServerChunks
 from mta.rfc.smtp.server_content import ContentFault, IncomingContent
 from mta.rfc.smtp.server_grammar import read_mail, read_rcpt
 from mta.rfc.smtp.server_input import LineTooLong, ServerInput
-from mta.rfc.smtp.server_opening import ServerOpening
 from mta.rfc.smtp.server_state import LAST_OF_GROUP, NO_ARGUMENT, ON_ANSWER, ON_COMMAND, State
 from mta.rfc.smtp.server_terms import Terms
 
@@ -34,14 +34,14 @@ _CLOSED, _ASKED_MESSAGE = State.CLOSED, State.ASKED_MESSAGE  # an Enum looks eac
 _RESET, _ANSWERED = events.TransactionReset(), events.Answered()
 
 
-class SmtpServer(ServerOpening):
+class SmtpServer(ServerChunks):
     """One client's conversation, seen from its octets. `starttls`: it is offered; `implicit_tls`: TLS comes first."""
 
     def __init__(self, terms: Terms, *, starttls: bool = False, implicit_tls: bool = False) -> None:
         super().__init__(terms, implicit_tls=implicit_tls)
         self._starttls = starttls
         self._smtputf8 = False  # of the transaction
-        self._content = IncomingContent(terms)
+        self._marked = IncomingContent(terms)
 
     # --- octets ---------------------------------------------------------------------------------------------------
 
@@ -130,6 +130,8 @@ class SmtpServer(ServerOpening):
             self._early(verb)
         elif argument and verb in NO_ARGUMENT:
             self._mistake(replies.NO_ARGUMENT, verb)
+        elif verb == "BDAT":
+            self._bdat(argument, leads_to)
         elif isinstance(leads_to, Reply):
             self._mistake(leads_to, verb)
         else:
@@ -207,7 +209,7 @@ class SmtpServer(ServerOpening):
     def _data(self, _: str, leads_to: State) -> None:
         """RFC 5321 §4.1.1.4."""
         self.state = leads_to
-        self._content = IncomingContent(self._terms)
+        self._content = self._marked = IncomingContent(self._terms)
         self._say(replies.GO_AHEAD)
         self._events.append(_CONTENT_BEGINS)
 
@@ -246,7 +248,7 @@ class SmtpServer(ServerOpening):
         data = self._input.take_all()
         if not data:
             return
-        content = self._content
+        content = self._marked
         piece = content.feed(data)
         if not content.done:
             self._events.append(events.Piece(piece))
@@ -260,16 +262,6 @@ class SmtpServer(ServerOpening):
         else:
             self._fail_content(fault)
 
-    def _fail_content(self, fault: ContentFault) -> None:
-        self.state = State.IDLE
-        self._events.append(_RESET)
-        self._events.append(events.Mistake(fault.reply, fault.reason))
-        if fault.fatal:
-            self._say(fault.reply)
-            self._end(fault.reason)
-        else:
-            self._count_error(fault.reply)
-
 
 _READERS: dict[State, Callable[[SmtpServer], None]] = {
     State.PROXY: SmtpServer._read_proxy,
@@ -278,6 +270,9 @@ _READERS: dict[State, Callable[[SmtpServer], None]] = {
     State.MAIL: SmtpServer._read_command,
     State.RCPT: SmtpServer._read_command,
     State.CONTENT: SmtpServer._read_content,
+    State.CHUNK: SmtpServer._read_chunk,
+    State.CHUNKS: SmtpServer._read_command,
+    State.SKIP: SmtpServer._read_skipped,
 }
 _VERBS: dict[str, Callable[[SmtpServer, str, State], None]] = {
     "EHLO": SmtpServer._ehlo,

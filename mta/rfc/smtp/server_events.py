@@ -52,7 +52,10 @@ class Rcpt:
 
 @dataclass(frozen=True, slots=True)
 class ContentBegins:
-    """354 was said: pieces follow, then the end, or what was wrong with them."""
+    """354 was said to DATA, or the first BDAT has come: pieces follow, then the end, or what was wrong with them.
+
+    Between the chunks of BDAT other commands may come; a transaction that is forgotten takes its content along.
+    """
 
 
 @frozen

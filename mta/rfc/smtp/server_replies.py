@@ -27,6 +27,8 @@ BAD_RECIPIENT = Reply(501, "5.1.3", ("Syntax error in recipient address",))
 NEEDS_UTF8 = Reply(553, "5.6.7", ("Address needs SMTPUTF8",))
 DECLARED_TOO_LARGE = Reply(552, "5.3.4", ("Message larger than the limit announced",))
 LINE_TOO_LONG = Reply(500, "5.5.2", ("Line too long",))
+CHUNKS_BEGUN = Reply(503, "5.5.1", ("Send BDAT or RSET, the message has begun",))
+BAD_CHUNK = Reply(501, "5.5.4", ("Syntax error, expected BDAT octets [LAST]",))
 EARLY = Reply(554, "5.5.0", ("Commands sent before the reply that permits them",))
 TOO_MANY_ERRORS = Reply(421, "4.7.0", ("Too many errors",))
 

@@ -3,8 +3,9 @@
 ```
 START → [PROXY →] [FIRST_TLS →] GREETING → HELLO → IDLE → ASKED_MAIL → MAIL → ASKED_FIRST → RCPT ⇄ ASKED_RCPT
                                              ↑ TLS ← STARTTLS                                │
-                                            IDLE ← ASKED_MESSAGE ← CONTENT ← DATA ───────────┘
-EHLO, HELO, RSET → IDLE      any → CLOSED
+                                            IDLE ← ASKED_MESSAGE ← CONTENT ← DATA ───────────┤
+                                                        ↑ CHUNK ⇄ CHUNKS   ← BDAT ───────────┘
+EHLO, HELO, RSET → IDLE      any → CLOSED      a BDAT out of order → SKIP → back
 ```
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 from enum import Enum
 
 from mta.model.reply import Reply
-from mta.rfc.smtp.server_replies import HELO_FIRST, MAIL_FIRST, NESTED, NO_RECIPIENTS, NOT_OFFERED
+from mta.rfc.smtp.server_replies import CHUNKS_BEGUN, HELO_FIRST, MAIL_FIRST, NESTED, NO_RECIPIENTS, NOT_OFFERED
 
 
 class State(Enum):
@@ -34,6 +35,9 @@ class State(Enum):
     ASKED_RCPT = "asked-rcpt"  # about a further one
     RCPT = "rcpt"  # a transaction with at least one recipient
     CONTENT = "content"  # 354 was said
+    CHUNK = "chunk"  # the octets of a BDAT come
+    CHUNKS = "chunks"  # a BDAT was taken, and it was not the last
+    SKIP = "skip"  # the octets of a BDAT come that is refused
     ASKED_MESSAGE = "asked-message"
     CLOSED = "closed"
 
@@ -57,10 +61,22 @@ def _commands(here: State, rset: State, **mail: State | Reply) -> dict[str, Stat
 
 # What each command leads to, or the reply of one that comes out of order (RFC 5321 §4.1.4).
 ON_COMMAND: dict[State, dict[str, State | Reply]] = {
-    State.HELLO: _commands(State.HELLO, rset=State.HELLO, MAIL=HELO_FIRST, RCPT=MAIL_FIRST, DATA=MAIL_FIRST),
-    State.IDLE: _commands(State.IDLE, rset=State.IDLE, MAIL=State.ASKED_MAIL, RCPT=MAIL_FIRST, DATA=MAIL_FIRST),
-    State.MAIL: _commands(State.MAIL, rset=State.IDLE, MAIL=NESTED, RCPT=State.ASKED_FIRST, DATA=NO_RECIPIENTS),
-    State.RCPT: _commands(State.RCPT, rset=State.IDLE, MAIL=NESTED, RCPT=State.ASKED_RCPT, DATA=State.CONTENT),
+    State.HELLO: _commands(
+        State.HELLO, rset=State.HELLO, MAIL=HELO_FIRST, RCPT=MAIL_FIRST, DATA=MAIL_FIRST, BDAT=MAIL_FIRST
+    ),
+    State.IDLE: _commands(
+        State.IDLE, rset=State.IDLE, MAIL=State.ASKED_MAIL, RCPT=MAIL_FIRST, DATA=MAIL_FIRST, BDAT=MAIL_FIRST
+    ),
+    State.MAIL: _commands(
+        State.MAIL, rset=State.IDLE, MAIL=NESTED, RCPT=State.ASKED_FIRST, DATA=NO_RECIPIENTS, BDAT=NO_RECIPIENTS
+    ),
+    State.RCPT: _commands(
+        State.RCPT, rset=State.IDLE, MAIL=NESTED, RCPT=State.ASKED_RCPT, DATA=State.CONTENT, BDAT=State.CHUNK
+    ),
+    # RFC 3030 §2: DATA and BDAT cannot be mixed in one transaction
+    State.CHUNKS: _commands(
+        State.CHUNKS, rset=State.IDLE, MAIL=NESTED, RCPT=CHUNKS_BEGUN, DATA=CHUNKS_BEGUN, BDAT=State.CHUNK
+    ),
 }
 
 # Where a decision leads: a yes (2yz), a no.

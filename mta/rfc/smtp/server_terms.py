@@ -31,6 +31,7 @@ class Terms:
             "8BITMIME",
             "SMTPUTF8",
             "DSN",
+            "CHUNKING",
             *(("STARTTLS",) if starttls and not secure else ()),
             *(("REQUIRETLS",) if secure else ()),
             "ENHANCEDSTATUSCODES",

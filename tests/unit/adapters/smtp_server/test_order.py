@@ -33,7 +33,8 @@ EXPECTED: dict[str, list[int]] = {  # in the order of STATES
     "EXPN list": [502, 502, 502, 502, 502, 502],
     "AUTH PLAIN": [502, 502, 502, 502, 502, 502],
     "STARTTLS": [502, 502, 502, 502, 502, 502],
-    "BDAT 10 LAST": [500, 500, 500, 500, 500, 500],
+    "BDAT 0 LAST": [503, 503, 503, 554, 250, 503],
+    "BDAT": [501, 501, 501, 501, 501, 501],
     "QUIT": [221, 221, 221, 221, 221, 221],
     "QUIT now": [501, 501, 501, 501, 501, 501],
     "RSET now": [501, 501, 501, 501, 501, 501],
@@ -163,6 +164,7 @@ async def test_the_offers_are_those_of_the_contract() -> None:
             "8BITMIME",
             "SMTPUTF8",
             "DSN",
+            "CHUNKING",
             "ENHANCEDSTATUSCODES",
         }
 

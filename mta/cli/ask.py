@@ -19,6 +19,8 @@ from mta.contract.index import ConnectorIndex
 from mta.errors import UsageError
 from mta.queue.operations import answer, joined
 
+_SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_RATES = {"s": 60.0, "min": 1.0, "m": 1.0, "h": 1 / 60}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -81,7 +83,23 @@ def _step_by_step(coming: AsyncIterator[dict[str, Any]]) -> Iterator[dict[str, A
             yield part
 
 
-def since(text: str, now: float) -> float:
+def octets_of(text: str, option: str) -> int:
+    """The octets in `200K` or `5M` (of 1024). Raises UsageError."""
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    if text and not (number.isascii() and number.isdigit() and unit in _SIZES):
+        raise UsageError(f"{option}: expected a size as 800, 200K or 5M, saw {text!r}")
+    return int(number or 0) * _SIZES.get(unit, 1)
+
+
+def rate_of(text: str) -> int:
+    """Messages a minute in `50/min` or `5/s`; 0 where nothing is said. Raises UsageError."""
+    number, _, unit = text.partition("/")
+    if text and not (number.isascii() and number.isdigit() and int(number) and unit in _RATES):
+        raise UsageError(f"--rate: expected 50/min, 5/s or 900/h, saw {text!r}")
+    return max(1, round(int(number) * _RATES[unit])) if text else 0
+
+
+def since(text: str, now: float, option: str = "--since") -> float:
     """Epoch seconds of `4h` ago or of a local date and time. Raises UsageError."""
     if not text:
         return 0.0
@@ -92,4 +110,4 @@ def since(text: str, now: float) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
-        raise UsageError(f"--since: expected 30m, 4h, 2d or 2026-11-23T10:00, saw {text!r}") from None
+        raise UsageError(f"{option}: expected 30m, 4h, 2d or 2026-11-23T10:00, saw {text!r}") from None

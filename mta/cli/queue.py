@@ -9,15 +9,22 @@ from typing import Any
 
 from mta.cli.ask import look, parts
 from mta.cli.paint import STATES, Paint, duration, octets, paint_for
+from mta.cli.queue_summary import counted, dry_run
 from mta.cli.screen import known_connector, known_state
 from mta.errors import MtaError, Unanswered, UsageError
 from mta.observe.log import printable
-from mta.queue.operations import FILTERS, joined
+from mta.queue.operations import FILTERS, MEANT, joined
 
 _HEADINGS = ("ID", "AGE", "SIZE", "FROM", "TO", "STATE", "NEXT", "REASON")
 _STATE = _HEADINGS.index("STATE")
-_DONE = {"hold": "held", "release": "released", "retry": "will be tried now:", "delete": "deleted"}
-_PAST = {**_DONE, "retry": "put up for a try"}
+_DONE = {
+    "hold": "held",
+    "release": "released",
+    "retry": "will be tried now:",
+    "delete": "deleted",
+    "bounce": "will be returned:",
+}
+_PAST = {**_DONE, "retry": "put up for a try", "bounce": "given up"}
 _MANY = 20  # ids that a person counts
 
 
@@ -25,6 +32,8 @@ def queue(config: str, request: dict[str, Any], json_output: bool) -> int:
     """Ask or change the queue; 0, or 1 where a change found nothing to change. For the errors see `ask.parts`."""
     known_state(str(request.get("state") or ""), waiting=True)
     if request["command"] != "list":
+        if request.pop("dry_run", False):
+            return dry_run(config, request, MEANT[str(request["command"])], json_output)
         return _change(config, request, json_output)
     limit = int(request.get("limit") or 1000)
     answer = joined(parts(config, {**request, "limit": limit + 1}))  # one more tells whether there is more
@@ -58,13 +67,13 @@ def _check_connector(config: str, request: dict[str, Any]) -> None:
 def _change(config: str, request: dict[str, Any], json_output: bool) -> int:
     """Tell what was changed as it is, and how far it came where it ended too soon."""
     command = str(request["command"])
-    show, done = _Changes(command, json_output), 0
+    show, done, progress = _Changes(command, json_output), 0, _Progress(config, request)
     try:
         for part in parts(config, request):
             for name in part.get("changed", ()):
                 show(name)
                 done += 1
-            _progress(done)
+            progress(done)
     except MtaError as error:
         if isinstance(error, UsageError) and not done:
             raise  # nothing was begun
@@ -80,10 +89,19 @@ def _change(config: str, request: dict[str, Any], json_output: bool) -> int:
     return 0 if done else 1
 
 
-def _progress(done: int) -> None:
-    """On the terminal, where the ids go somewhere else."""
-    if done and sys.stderr.isatty() and not sys.stdout.isatty():
-        print(f"\r{done} ...\r", end="", file=sys.stderr, flush=True)
+class _Progress:
+    """How far it is, how fast, and how long it takes: on the terminal, where the ids go somewhere else."""
+
+    def __init__(self, config: str, request: dict[str, Any]) -> None:
+        self._shows = sys.stderr.isatty() and not sys.stdout.isatty()
+        self._begun = time.monotonic()
+        self._of = counted(config, request)[0] if self._shows else 0
+
+    def __call__(self, done: int) -> None:
+        if done and self._shows:
+            rate = done / max(time.monotonic() - self._begun, 0.001)
+            left = duration(max(self._of - done, 0) / rate)
+            print(f"\r{done} of {self._of}, {rate:.0f}/s, {left} left   \r", end="", file=sys.stderr, flush=True)
 
 
 class _Changes:

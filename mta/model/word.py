@@ -109,6 +109,7 @@ class Word(StrEnum):
     CRASH_LOOP = "crash-loop", "Held: nodes that attempted it vanished again and again."
     CONNECTOR_MISSING = "connector-missing", "Held: the connector is not in the configuration any more."
     QUARANTINE = "quarantine", "Held: the contract says so of what authentication found."
+    RETURNED = "returned", "An administrator gave the message up; its sender was told."
     STORAGE = "storage", "The disk of the queue is full or in trouble."
     DEFECT = "defect", "A fault of this program; the log has the whole story."
     DAMAGED = "damaged", "Held: what is stored of the message is damaged."

@@ -54,6 +54,7 @@ MESSAGE_QUARANTINED = "message.quarantined"  # damaged in the queue: held, nothi
 MESSAGE_RELEASED = "message.released"
 MESSAGE_RETRIED = "message.retried"
 MESSAGE_DELETED = "message.deleted"
+MESSAGE_RETURNED = "message.returned"  # an administrator gave it up: its sender is told
 SETTLEMENT_NOT_STORED = "settlement.not-stored"  # tried again until it is
 SETTLEMENT_SUPERSEDED = "settlement.superseded"  # somebody else had the recipient: it may have been sent twice
 NODE_JOINED = "node.joined"

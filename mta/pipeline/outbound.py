@@ -17,12 +17,13 @@ from mta.model.address import Mailbox
 from mta.model.attempt import DeliveryResult
 from mta.model.lifecycle import DELETED, QUEUED
 from mta.model.message import QueuedMessage, RecipientState
+from mta.model.word import Word
 from mta.observe import events
 from mta.pipeline.deliver import Job, Taken, deliver
 from mta.pipeline.downs import Downs, Key
 from mta.pipeline.hop import CONTRACT_CHANGED, Hops
 from mta.pipeline.protect import Protector
-from mta.pipeline.settle import defect, settle, settle_bare, settle_held, write
+from mta.pipeline.settle import defect, returned, settle, settle_bare, settle_held, write
 from mta.pipeline.site import Shard, Site
 from mta.pipeline.transform import Leaving, Part, transform
 from mta.policy.route import Destination, choose, connector_now, destination
@@ -162,6 +163,7 @@ class Outbound:
         try:
             if job.message.id in self._to_compare:
                 job = await self._still_wanted(shard, job)
+            job = await self._without_given_up(shard, job)
             down = self.downs.admit(job)
             if down and job.recipients:
                 waiting = await self._settle(shard, job, waits_too(down, job.recipients))
@@ -175,6 +177,15 @@ class Outbound:
             self._done(job.message)
             if waiting:
                 self.on_waiting()
+
+    async def _without_given_up(self, shard: Shard, job: Job) -> Job:
+        """The job without recipients that an administrator has given up: they fail, and the sender is told."""
+        given_up = tuple(state for state in job.recipients if state.word == Word.RETURNED)
+        if given_up:
+            ended = replace(job, recipients=given_up)
+            await self._settle(shard, ended, returned(ended))
+            job = replace(job, recipients=tuple(state for state in job.recipients if state not in given_up))
+        return job
 
     async def _attempt(self, shard: Shard, job: Job) -> bool:
         """Transform, deliver and settle; whether anything waits. What cannot leave as the contract says stays here.

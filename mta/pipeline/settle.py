@@ -131,6 +131,17 @@ def defect(job: Job, error: Exception) -> DeliveryResult:
     return DeliveryResult((), tuple(RecipientResult(state.index, failure.reply, failure) for state in job.recipients))
 
 
+def returned(job: Job) -> DeliveryResult:
+    """What comes of recipients that an administrator has given up (RFC 3463 §3.8: "Other or undefined policy")."""
+    reply = Reply(550, "5.7.0", ("Given up by the administrator",))
+    failures = {
+        state.index: Failure(Scope.RECIPIENT, Word.RETURNED, state.reason, reply, permanent=True, local=True)
+        for state in job.recipients
+    }
+    ended = (RecipientResult(index, reply, failure, host=None) for index, failure in failures.items())
+    return DeliveryResult((), tuple(ended))
+
+
 async def write(site: Site, shard: Shard, settlement: Settlement) -> None:
     """Make a settlement durable, however long the store is in trouble."""
     while True:

@@ -59,9 +59,13 @@ class QueueFilter:
     recipient: str = ""  # address or domain
     sender: str = ""  # address or domain
     state: str = ""
-    since: float = 0.0  # received at this moment or later
+    since: float = 0.0  # received then or later, in epoch seconds,
+    until: float = 0.0  # and before that moment
+    larger: int = 0  # octets of the content, at the least,
+    smaller: int = 0  # or at the most
+    reason: str = ""  # stands somewhere in a recipient's last reason, in either case
+    attempts: int = 0  # of a recipient, at the least
     limit: int = 1000
-    until: float = 0.0  # received before this moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,34 @@ class QueueCommand:
     reason: str = ""
     note: str = ""
     asked: bool = False
+    step: int = 256  # messages that are changed at once, at the most
+    word: str = ""  # that goes with `reason`; empty: none
+
+
+@frozen
+class QueueGroup:
+    """Recipients that wait and are alike. `age` is their place in `AGES`; `reason` of the one most often tried."""
+
+    connector: str
+    domain: str
+    state: str
+    age: int
+    recipients: int
+    oldest: float  # when the first of them was received, epoch seconds
+    due: float  # when the next of them is tried
+    attempts: int  # the most of any
+    reason: str
+
+
+AGES = tuple(300 * 2**power for power in range(9))  # seconds, doubling: group n has waited for n of these at the least
+
+
+@frozen
+class QueueSurvey:
+    """A window of what waits: how many messages, and their recipients in groups."""
+
+    messages: int
+    groups: tuple[QueueGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +253,13 @@ class QueueStore(Protocol):
 
         Each step gives the ids that were changed, once that is durable: at most `which.limit` in all. It may be empty.
         What is not there yet at the beginning is not meant, and who stops asking stops the command there.
+        """
+        ...
+
+    def survey(self, which: QueueFilter, now: float) -> AsyncIterator[QueueSurvey]:
+        """Count what waits, in windows of at most some thousand messages; mail goes on in between.
+
+        Groups of different windows may be alike. `which.limit` does not count.
         """
         ...
 

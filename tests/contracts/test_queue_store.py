@@ -475,6 +475,12 @@ FILTERS = [
     (QueueFilter(until=NOW + 50), ["aa2", "aa1"]),
     (QueueFilter(sender="fabrikam.example", since=NOW + 50), ["b1"]),
     (QueueFilter(recipient="contoso.example", connector="partner", state="held"), ["b1"]),
+    (QueueFilter(attempts=1), ["aa2"]),
+    (QueueFilter(reason="250 OK"), ["aa2"]),
+    (QueueFilter(reason="%"), []),
+    (QueueFilter(larger=len(BODY) + 1), []),
+    (QueueFilter(larger=len(BODY), smaller=len(BODY)), ["b1", "ab1", "aa2", "aa1"]),
+    (QueueFilter(smaller=len(BODY) - 1), []),
     (QueueFilter(limit=2), ["b1", "ab1"]),
     (QueueFilter(recipient="contoso.example", limit=1), ["b1"]),
 ]
@@ -690,6 +696,45 @@ async def test_a_command_on_more_than_a_window_holds_changes_each_once(store: Qu
     assert (await store.counts()).states == {"held": 300, "queued": 400}
     assert len(await change(store, command("deleted", "queued", "held", which=QueueFilter(state="held")))) == 300
     assert (await store.counts()).states == {"deleted": 300, "queued": 400}
+
+
+async def test_a_command_takes_no_larger_steps_than_it_is_told(store: QueueStore) -> None:
+    for number in range(7):
+        await store.enqueue(queued(f"m{number}"))
+    steps = [window async for window in store.change(command("held", "queued", step=3))]
+    assert [len(window) for window in steps if window] == [3, 3, 1]
+
+
+async def test_a_recipient_that_was_given_up_is_never_put_off_unseen(store: QueueStore) -> None:
+    await store.enqueue(queued("m1"))
+    assert await change(store, command("queued", "queued", reason="given up", word="returned")) == ["m1"]
+    [waiting] = await store.waiting(NOW + 10, 10)
+    assert not waiting.plain
+    [message] = await store.search(QueueFilter())
+    assert [(state.word, state.reason) for state in message.states] == [("returned", "given up")]
+
+
+async def test_a_survey_counts_what_waits_by_connector_domain_state_and_age(store: QueueStore) -> None:
+    states = (RecipientState(0, "fabrikam", due=NOW + 9), RecipientState(1, "other", due=NOW, state="held"))
+    await store.enqueue(queued("m1", "bob@x.example", "carol@y.example", states=states, received=NOW - 700))
+    await store.enqueue(queued("m2", "al@x.example", states=(RecipientState(0, "fabrikam", due=NOW + 5),)))
+    await store.enqueue(queued("m3", "al@x.example", states=(RecipientState(0, "fabrikam", due=NOW + 7),)))
+    await store.settle(settlement("m3", RecipientFate(0, "queued", "451 later", due=NOW + 30)))
+    await store.enqueue(queued("gone", "al@x.example"))
+    await store.settle(settlement("gone"))
+
+    async def seen(which: QueueFilter) -> tuple[int, set[tuple[object, ...]]]:
+        found = [window async for window in store.survey(which, NOW)]
+        groups = {tuple(getattr(group, name) for name in group.__slots__) for w in found for group in w.groups}
+        return sum(window.messages for window in found), groups
+
+    old = ("fabrikam", "x.example", "queued", 2, 1, NOW - 700, NOW + 9, 0, "")
+    new = ("fabrikam", "x.example", "queued", 0, 2, NOW, NOW + 5, 1, "451 later")
+    held = ("other", "y.example", "held", 2, 1, NOW - 700, NOW, 0, "")
+    assert await seen(QueueFilter(limit=1)) == (3, {old, new, held})
+    assert await seen(QueueFilter(connector="other")) == (1, {held})
+    assert await seen(QueueFilter(until=NOW - 1, recipient="x.example")) == (1, {old})
+    assert await seen(QueueFilter(reason="LATER")) == (1, {(*new[:4], 1, NOW, NOW + 30, 1, "451 later")})
 
 
 async def test_who_stops_asking_stops_the_command(store: QueueStore) -> None:

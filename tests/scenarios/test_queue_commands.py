@@ -44,6 +44,7 @@ class Desk:
         """A command with --json; its document."""
         done = self.ours.relay.command(*words, "--json")
         assert done.returncode in (0, 1), done.stderr
+        assert done.stdout, done.stderr
         return json.loads(done.stdout)
 
     def listed(self, *words: str) -> set[str]:
@@ -228,3 +229,35 @@ def test_commands_on_twenty_thousand_messages_come_to_their_end_while_mail_goes_
         counts = ours.ask("counts")["states"]
         assert counts["deleted"] == MANY
         assert counts.get("queued", 0) == len(sent)
+
+
+def test_a_set_is_counted_before_it_is_changed_and_told_apart_by_reason_age_and_size(desk: Desk) -> None:
+    bobs, carols, both = desk.fill()
+    assert desk.mta("queue", "hold", "--all", "--dry-run") == {"queued": {"messages": 3, "recipients": 4}}
+    assert desk.listed("--status", "held") == set()
+    assert desk.listed("--older", "1h") == desk.listed("--larger", "5M") == desk.listed("--attempts", "9") == set()
+    assert desk.listed("--since", "1h", "--smaller", "5M", "--attempts", "1") == {bobs, carols, both}
+    assert desk.listed("--reason", f"]:{desk.northwind}") | desk.listed("--reason", "REFUSED") <= {bobs, carols, both}
+    assert desk.listed("--reason", "no such thing") == set()
+    groups = {group["connector"]: group for group in desk.mta("queue", "summary")["groups"]}
+    assert {name: (group["queued"], group["by_age"][0]) for name, group in groups.items()} == {
+        "fabrikam": (2, 2),
+        "northwind": (2, 2),
+    }
+    assert all(group["attempts"] >= 1 and group["reason"] for group in groups.values())
+    told = desk.ours.relay.command("queue", "summary", "--by", "domain").stdout.splitlines()
+    assert [line.split()[0] for line in told] == ["DOMAIN", "fabrikam.example", "northwind.example"]
+    assert desk.ours.relay.command("queue", "hold", "--all", "--rate", "soon").returncode == 2
+
+
+def test_mail_that_is_given_up_fails_without_being_tried_and_its_sender_is_told(desk: Desk) -> None:
+    bobs, carols, both = desk.fill()
+    assert desk.changed("hold", carols) == {carols}
+    with smtp_peer(port=desk.northwind) as northwind:
+        assert desk.changed("bounce", "--connector", "northwind", "--note", "they moved") == {carols, both}
+        reports = desk.ours.home.wait_for(2)
+        assert northwind.connections == 0
+    assert {report.sender for report in reports} == {""}
+    assert all(b"they moved" in report.data for report in reports)
+    until(lambda: desk.states(carols) == ["failed"] and desk.states(both) == ["queued", "failed"])
+    assert desk.states(bobs) == ["queued"]

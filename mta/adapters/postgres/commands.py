@@ -14,6 +14,7 @@ from mta.adapters.postgres.queries import Conditions, Use
 from mta.adapters.postgres.rows import plain
 from mta.adapters.queue_rows import to_json
 from mta.model.lifecycle import FINAL, QUEUED
+from mta.model.word import Word
 from mta.ports import Postponement, QueueCommand, WaitingRecipient
 
 MESSAGES = 256  # of a window
@@ -22,7 +23,7 @@ _NEVER = 1e11  # epoch seconds: a time beyond it is damage, not a schedule
 
 _WAITING = f"""
 SELECT w.seq, w.idx, w.due, w.connector, w.address, w.attempts, w.warned, m.received, m.sender = '' AS null_sender,
-       strpos(m.envelope, '"tls":') = 0 AS plain
+       strpos(m.envelope, '"tls":') = 0 AND w.word <> '{Word.RETURNED}' AS plain
 FROM (SELECT * FROM work WHERE {sql.IS_DUE} AND due <= $1 AND generation <= $3 ORDER BY due, seq, idx LIMIT $2) w
 JOIN message m ON m.seq = w.seq ORDER BY w.due, w.seq, w.idx
 """  # noqa: S608
@@ -41,7 +42,7 @@ ORDER BY m.seq LIMIT $3
 _LOCKED = "SELECT seq, idx, state, owner FROM work r WHERE seq = ANY($1::bigint[]) AND state = ANY($2::text[]) AND {} "
 _CHANGE = """
 UPDATE work r SET state = $3, reason = CASE WHEN $4 THEN $5 ELSE r.reason END,
-  word = CASE WHEN $4 THEN '' ELSE r.word END,
+  word = CASE WHEN $4 THEN $8 ELSE r.word END,
   attempts = r.attempts - ($6 AND r.attempts > 0 AND r.due > $7)::int, due = $7
 FROM unnest($1::bigint[], $2::int[]) i (seq, idx) WHERE r.seq = i.seq AND r.idx = i.idx
 """
@@ -52,7 +53,7 @@ WITH gone AS (
 )
 INSERT INTO fate (seq, idx, state, at, due, attempts, warned, form, connector, address, reason, word, owner)
 SELECT seq, idx, $3, $7, $7, attempts - ($6 AND attempts > 0 AND due > $7)::int, warned, form, connector, address,
-       CASE WHEN $4 THEN $5 ELSE reason END, CASE WHEN $4 THEN '' ELSE word END, owner FROM gone
+       CASE WHEN $4 THEN $5 ELSE reason END, CASE WHEN $4 THEN $8 ELSE word END, owner FROM gone
 """
 _OLD = """
 SELECT seq FROM ended e WHERE at < $1 AND NOT EXISTS
@@ -83,7 +84,9 @@ async def windows(use: Use, node: int, command: QueueCommand) -> AsyncIterator[l
     left = command.which.limit
     while after is not None and left > 0:
 
-        async def step(db: asyncpg.Connection, after: int = after, limit: int = min(left, MESSAGES)) -> Window:
+        async def step(
+            db: asyncpg.Connection, after: int = after, limit: int = min(left, MESSAGES, command.step)
+        ) -> Window:
             async with db.transaction():
                 return await _step(db, node, command, (after, until, limit))
 
@@ -117,7 +120,7 @@ async def _carry_out(db: asyncpg.Connection, node: int, command: QueueCommand, s
         changes[row["state"]] = changes.get(row["state"], 0) - 1
     changes[command.state] = changes.get(command.state, 0) + len(rows)
     keys = ([row["seq"] for row in rows], [row["idx"] for row in rows])
-    what = (command.state, bool(command.reason), plain(command.reason), command.asked, float(command.at))
+    what = (command.state, bool(command.reason), plain(command.reason), command.asked, float(command.at), command.word)
     await db.execute(_END if command.state in FINAL else _CHANGE, *keys, *what)
     await _note(db, command, affected)
     if command.state in FINAL:

@@ -16,9 +16,10 @@ from mta.adapters.postgres.faults import storage_error
 from mta.adapters.postgres.group import OCTETS
 from mta.adapters.postgres.lane import Lane
 from mta.adapters.postgres.lease import Lease
+from mta.adapters.postgres.surveys import surveys
 from mta.model.lifecycle import STATES
 from mta.model.message import QueuedMessage
-from mta.ports import Postponement, QueueCommand, QueueCounts, QueueFilter, TraceRecord, WaitingRecipient
+from mta.ports import Postponement, QueueCommand, QueueCounts, QueueFilter, QueueSurvey, TraceRecord, WaitingRecipient
 
 T = TypeVar("T")
 
@@ -95,6 +96,10 @@ class Looking:
         """Messages, delivered ones too, with their history, newest first."""
         found = queries.pages(self._read.use, which, undelivered=False)
         return [record async for page in found for record in page]
+
+    def survey(self, which: QueueFilter, now: float) -> AsyncIterator[QueueSurvey]:
+        """Count what waits, in windows of at most some thousand messages."""
+        return surveys(self._read.use, which, now)
 
     def change(self, command: QueueCommand) -> AsyncIterator[list[str]]:
         """Carry out a command, some hundred messages in one transaction; the ids of each, once that is durable."""

@@ -97,10 +97,14 @@ class Conditions:
             f"EXISTS (SELECT 1 FROM {_RECIPIENT} r WHERE r.seq = m.seq AND {one})"  # noqa: S608
             for one in self.of_recipient(which)
         ]
-        if which.since:
-            parts.append(f"m.received >= {self._value(float(which.since))}")
-        if which.until:
-            parts.append(f"m.received < {self._value(float(which.until))}")
+        for sql, value in (
+            ("m.received >=", float(which.since)),
+            ("m.received <", float(which.until)),
+            ("m.size >=", which.larger),
+            ("m.size <=", which.smaller),
+        ):
+            if value:
+                parts.append(f"{sql} {self._value(value)}")
         return " AND ".join(parts) or "true"
 
     def of_recipient(self, which: QueueFilter) -> list[str]:
@@ -112,6 +116,10 @@ class Conditions:
             parts.append(f"r.connector = {self._value(plain(which.connector))}")
         if which.state:
             parts.append(f"r.state = {self._value(plain(which.state))}")
+        if which.reason:
+            parts.append(f"strpos(lower(r.reason), lower({self._value(plain(which.reason))})) > 0")
+        if which.attempts:
+            parts.append(f"r.attempts >= {self._value(which.attempts)}")
         return parts
 
     def _value(self, value: object) -> str:

@@ -17,7 +17,7 @@ from mta.adapters.sqlite.conditions import WINDOW, conditions, narrowest, recipi
 from mta.adapters.sqlite.work import Work
 from mta.adapters.sqlite.writer import Writer
 from mta.model.lifecycle import FINAL
-from mta.ports import QueueCommand
+from mta.ports import QueueCommand, QueueFilter
 
 MESSAGES = 256  # of a window: mail that arrives meanwhile waits some milliseconds
 RECIPIENTS = 2048  # of a window of several messages
@@ -38,7 +38,7 @@ class Window:
 
 async def windows(writer: Writer, command: QueueCommand) -> AsyncIterator[list[str]]:
     """Carry a command out to its end; the ids that each window has changed, once that is durable."""
-    until: int = await writer.read(_newest, "look for messages")
+    until: int = await writer.read(newest, "look for messages")
     after: int | None = -queries.FARTHEST
     left = command.which.limit
     while after is not None and left > 0:
@@ -48,23 +48,25 @@ async def windows(writer: Writer, command: QueueCommand) -> AsyncIterator[list[s
         yield window.changed
 
 
-def _newest(work: Work) -> int:
+def newest(work: Work) -> int:
     """The `seq` of the message that came last."""
     return int(work.db.execute("SELECT coalesce(max(seq), 0) FROM message").get)
 
 
 def _step(work: Work, command: QueueCommand, after: int, until: int, limit: int) -> Window:
     """Carry a command out on the next up to `limit` messages after `after`, up to `until`."""
-    seqs, following = _next(work, command, (after, until), min(limit, MESSAGES))
+    seqs, following = following_messages(work, command.which, (after, until), min(limit, MESSAGES, command.step))
     few = _bounded(work, seqs)
     if len(few) < len(seqs):
         following = few[-1]
     return Window(_carry_out(work, command, few), following)
 
 
-def _next(work: Work, command: QueueCommand, between: tuple[int, int], limit: int) -> tuple[list[int], int | None]:
+def following_messages(
+    work: Work, which: QueueFilter, between: tuple[int, int], limit: int
+) -> tuple[list[int], int | None]:
     """The next undelivered messages that the filter finds, and where to go on."""
-    given = conditions(command.which)
+    given = conditions(which)
     where = " AND ".join(condition.sql for condition in given) or "1"
     values = tuple(value for condition in given for value in condition.values)
     narrow = narrowest(work, given)
@@ -76,7 +78,7 @@ def _next(work: Work, command: QueueCommand, between: tuple[int, int], limit: in
         seqs = [seq for (seq,) in work.db.execute(sql, (*narrow.values, *between, *values, limit))]
         return seqs, seqs[-1] if len(seqs) == limit else None
     window = (
-        "SELECT seq, id, sender, received FROM message"
+        "SELECT seq, id, sender, received, size FROM message"
         " WHERE ended IS NULL AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
     )
     sql = f"SELECT seq, {where} FROM ({window}) m ORDER BY seq"  # noqa: S608
@@ -129,10 +131,10 @@ def _update(work: Work, command: QueueCommand, where: str, values: tuple[object,
     """
     work.db.execute(
         "UPDATE recipient SET state = ?, reason = CASE WHEN ? THEN ? ELSE reason END,"  # noqa: S608
-        " word = CASE WHEN ? THEN '' ELSE word END, attempts = attempts - (? AND attempts > 0 AND due > ?), due = ?"
+        " word = CASE WHEN ? THEN ? ELSE word END, attempts = attempts - (? AND attempts > 0 AND due > ?), due = ?"
         f" WHERE {where}",
         (
-            *(command.state, bool(command.reason), plain(command.reason), bool(command.reason)),
+            *(command.state, bool(command.reason), plain(command.reason), bool(command.reason), command.word),
             *(command.asked, command.at, command.at),
             *values,
         ),

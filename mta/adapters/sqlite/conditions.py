@@ -35,10 +35,14 @@ def conditions(which: QueueFilter) -> tuple[Condition, ...]:
     for condition in recipients_meant(which):
         driver = f"SELECT message FROM recipient WHERE {condition.sql}" if condition.sql.startswith("address") else ""  # noqa: S608
         parts.append(Condition(_any_recipient(condition.sql), condition.values, driver))
-    if which.since:
-        parts.append(Condition("received >= ?", (which.since,)))
-    if which.until:
-        parts.append(Condition("received < ?", (which.until,)))
+    for sql, value in (
+        ("received >= ?", which.since),
+        ("received < ?", which.until),
+        ("size >= ?", which.larger),
+        ("size <= ?", which.smaller),
+    ):
+        if value:
+            parts.append(Condition(sql, (value,)))
     return tuple(parts)
 
 
@@ -73,4 +77,8 @@ def recipients_meant(which: QueueFilter) -> tuple[Condition, ...]:
         parts.append(Condition("connector = ?", (plain(which.connector),)))
     if which.state:
         parts.append(Condition("state = ?", (plain(which.state),)))
+    if which.reason:
+        parts.append(Condition("instr(lower(reason), lower(?)) > 0", (plain(which.reason),)))
+    if which.attempts:
+        parts.append(Condition("attempts >= ?", (which.attempts,)))
     return tuple(parts)

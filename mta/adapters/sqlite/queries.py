@@ -206,7 +206,7 @@ class Find:
     def _judge_window(self, work: Work, where: str, values: tuple[object, ...]) -> Page:
         order, beyond, ended = ("ASC", ">", "ended IS NULL") if self.undelivered else ("DESC", "<", "1")
         window = (
-            f"SELECT seq, id, sender, received FROM message WHERE {ended} AND seq {beyond} ?"  # noqa: S608
+            f"SELECT seq, id, sender, received, size FROM message WHERE {ended} AND seq {beyond} ?"  # noqa: S608
             f" ORDER BY seq {order} LIMIT ?"
         )
         start = self.after if self.after is not None else (-FARTHEST if self.undelivered else FARTHEST)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
 from mta.adapters.queue_rows import plain
 from mta.adapters.sqlite.claims import Claims as Claimed
 from mta.adapters.sqlite.queries import ARE_NUMBERS, NEVER, Claims
 from mta.adapters.sqlite.states import IS_QUEUED
+from mta.adapters.sqlite.surveys import surveys
 from mta.adapters.sqlite.work import Work
 from mta.adapters.sqlite.writer import Writer
-from mta.ports import Postponement, WaitingRecipient
+from mta.model.word import Word
+from mta.ports import Postponement, QueueFilter, QueueSurvey, WaitingRecipient
 
 # Texts as blobs: a damaged one is not believed, and found when its message is claimed.
 _WAITING = (
-    "SELECT message, idx, due, CAST(connector AS BLOB), CAST(address AS BLOB), attempts, warned FROM recipient"  # noqa: S608
+    "SELECT message, idx, due, CAST(connector AS BLOB), CAST(address AS BLOB), attempts, warned,"  # noqa: S608
+    " CAST(word AS BLOB) FROM recipient"
     f" WHERE {IS_QUEUED} AND due <= ? AND {ARE_NUMBERS} ORDER BY due, message, idx"
 )
 _OF_MESSAGE = "SELECT received, CAST(sender AS BLOB), instr(envelope, ?) FROM message WHERE seq = ?"
@@ -33,7 +36,7 @@ def due_recipients(work: Work, now: float, limit: int, claims: Claims) -> list[W
     """Due and unclaimed recipients, earliest first."""
     recipients: list[WaitingRecipient] = []
     of_message: dict[int, tuple[float, bytes, int] | None] = {}
-    for seq, index, due, connector, address, attempts, warned in work.db.execute(_WAITING, (now,)):
+    for seq, index, due, connector, address, attempts, warned, word in work.db.execute(_WAITING, (now,)):
         if index in claims.get(seq, ()):
             continue
         if seq not in of_message:
@@ -50,7 +53,7 @@ def due_recipients(work: Work, now: float, limit: int, claims: Claims) -> list[W
                 warned=bool(warned),
                 received=about[0] if sound else 0.0,
                 null_sender=not about[1],
-                plain=sound and not about[2],
+                plain=sound and not about[2] and _text(word) != Word.RETURNED,
             )
         )
         if len(recipients) >= limit:
@@ -105,6 +108,10 @@ class WaitingRecipients:
         run = partial(due_recipients, now=now, limit=limit, claims=self._claims.places)
         recipients: list[WaitingRecipient] = await self._writer.read(run, "look for due recipients")
         return recipients
+
+    def survey(self, which: QueueFilter, now: float) -> AsyncIterator[QueueSurvey]:
+        """Count what waits, in windows of at most some thousand messages."""
+        return surveys(self._writer, which, now)
 
     async def postpone(self, postponements: Sequence[Postponement]) -> None:
         """Put them off, all in one transaction."""

@@ -152,6 +152,7 @@ def _issuers(configuration: Configuration, vault: Vault) -> IssuerSignIn:
 def _desk(configuration: Configuration, below: tuple[Vault, IssuerSignIn], log: EventLog) -> Desk:
     """The readers' pages; their mail goes through the relay's own queue."""
     from mta.adapters.passkeys import WebAuthn
+    from mta.adapters.preview.processes import PreviewProcesses
     from mta.app.courier import RelayCourier
     from mta.web.portal.desk import House, Outside, open_desk
 
@@ -160,7 +161,7 @@ def _desk(configuration: Configuration, below: tuple[Vault, IssuerSignIn], log: 
     house = House(server.portal.url, server.hostname, server.postmaster, server.limits.message_size)
     passkeys = WebAuthn(server.portal.url, house.host)
     vault, issuers = below
-    outside = Outside(RelayCourier(configuration), passkeys, issuers, _sms(configuration))
+    outside = Outside(RelayCourier(configuration), passkeys, issuers, PreviewProcesses(), _sms(configuration))
     return open_desk(vault, house, outside, log)
 
 

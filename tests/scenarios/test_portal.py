@@ -160,8 +160,11 @@ def test_files_come_out_with_the_right_alone(portal: Portal):
     assert "sandbox" in headers["content-security-policy"]
     assert browser.ask("GET", f"/v/{free.item}/message.eml")[1] == message
     assert browser.get(f"/v/{free.item}/p/1")[1].count("&lt;b&gt;a file") == 1
-    assert browser.ask("GET", f"/v/{free.item}/p/0/picture")[1] == PNG
-    assert browser.get(f"/v/{free.item}/p/2")[0] == 403  # HTML is no picture and no text
+    shown = browser.ask("GET", f"/v/{free.item}/p/0/1.png")[1]
+    assert shown.startswith(PNG[:8])
+    assert shown != PNG  # made anew
+    assert browser.get(f"/v/{free.item}/p/0/2")[0] == 422  # it has one page
+    assert browser.get(f"/v/{free.item}/p/2")[0] == 422  # HTML is no picture and no text
     assert browser.get(f"/v/{free.item}/a/9")[0] == 403
     _each_file_has_a_log_of_its_own(portal, free, browser)
     browser = portal.opened(closed)

@@ -24,8 +24,26 @@ from tests.support.running_mta import until
 pytestmark = [pytest.mark.peer, needs("chromium", "npm")]
 
 WORDS = {
-    "en": ("Send me a code", "Go on", "Open the message", "Download", "Answer", "Send the answer"),
-    "de": ("Code zuschicken", "Weiter", "Nachricht öffnen", "Herunterladen", "Antworten", "Antwort senden"),
+    "en": (
+        "Send me a code",
+        "Go on",
+        "Open the message",
+        "Download",
+        "Answer",
+        "Send the answer",
+        "Look at it",
+        "Back to the message",
+    ),
+    "de": (
+        "Code zuschicken",
+        "Weiter",
+        "Nachricht öffnen",
+        "Herunterladen",
+        "Antworten",
+        "Antwort senden",
+        "Ansehen",
+        "Zurück zur Nachricht",
+    ),
 }
 
 
@@ -116,6 +134,7 @@ def test_notice_code_read_download_answer(
         frame.get_by_text("Die Pläne für Montag.").wait_for()
         assert frame.get_by_alt_text("Skizze").evaluate("picture => picture.naturalWidth") == 1
         reader.look("4-message")
+        _look_at_the_sketch(reader)
         with page.expect_download() as started:
             page.get_by_role("link", name=f"{reader.words[3]}: notes.txt").click()
         assert Path(started.value.path()).read_bytes() == b"The notes."
@@ -142,6 +161,14 @@ def _read_notice(reader: Reader, notice: bytes) -> str:
     assert found
     assert page.get_by_role("link").first.get_attribute("href") == found[0]
     return found[0]
+
+
+def _look_at_the_sketch(reader: Reader) -> None:
+    page = reader.visit.page
+    page.get_by_role("link", name=f"{reader.words[6]}: sketch.png").click()
+    assert page.get_by_role("img").evaluate("picture => picture.naturalWidth") == 1
+    reader.look("4-preview")
+    page.get_by_role("link", name=reader.words[7]).click()
 
 
 def _answer(reader: Reader, folder: Path) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import nh3
 
+from mta.rfc.mime.file_kind import picture_type
 from mta.rfc.mime.shown import ShownFile
 
 MOST_PICTURES = 8 * 1024 * 1024  # octets of pictures in one page
@@ -48,12 +49,6 @@ _STYLE = frozenset(
 )
 _WITH_CONTENT = frozenset({"script", "style", "title", "head", "noscript", "template", "svg", "math", "object"})
 _COLOUR = re.compile(r"\b(?:rgb|hsl)a?\([0-9a-z%.,/ -]*\)", re.IGNORECASE)
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +57,6 @@ class Cleaned:
 
     html: str
     blocked: int = 0
-
-
-def picture_type(data: bytes) -> str:
-    """The type of a picture that every browser shows and none runs, by its first octets; empty for all else."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), "")
 
 
 def clean(html: str, files: tuple[ShownFile, ...] = ()) -> Cleaned:

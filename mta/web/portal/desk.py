@@ -12,6 +12,7 @@ from mta.observe import events
 from mta.observe.log import EventLog
 from mta.policy.pace import Pace
 from mta.ports.portal import Courier, Passkeys, SmsSender
+from mta.ports.preview import Previews
 from mta.ports.vault import IssuerSignIn
 from mta.rfc.mime.note import Note, compose_note
 from mta.vault.channels import SecondChannels
@@ -21,6 +22,7 @@ from mta.vault.prove import Letter, Paces, Proofs
 from mta.vault.read import Readings
 from mta.vault.sign_in import SignIns
 from mta.vault.vault import Vault
+from mta.web.portal.looks import Looks
 from mta.web.portal.words import Words
 
 _SECONDS_TO_SEND = 60.0
@@ -57,6 +59,7 @@ class Desk:
     sign_ins: SignIns
     devices: Devices
     device_proofs: Proofs  # of readers who let a program in
+    looks: Looks
     answers: Pace = field(default_factory=lambda: Pace(20, 3600.0))  # of a reader to an item
     asks: Pace = field(default_factory=lambda: Pace(3, 86_400.0))  # of a reader for an item that is over
     alarms: Pace = field(default_factory=lambda: Pace(1, 60.0))
@@ -147,6 +150,7 @@ class Outside:
     courier: Courier
     passkeys: Passkeys
     issuers: IssuerSignIn
+    previews: Previews
     sms: SmsSender | None = None
 
 
@@ -168,4 +172,5 @@ def open_desk(vault: Vault, house: House, outside: Outside, log: EventLog) -> De
         sign_ins=sign_ins,
         devices=Devices(vault),
         device_proofs=Proofs(vault, strict),
+        looks=Looks(outside.previews),
     )

@@ -17,13 +17,11 @@ from mta.observe.vault_events import Operation
 from mta.policy.reader import Refusal
 from mta.rfc.mime.file_name import line_name
 from mta.rfc.mime.shown import ShownFile, show
-from mta.rfc.mime.words import decode_charset
 from mta.vault.attachments import attachments, file_item
 from mta.vault.read import Read, Standing, Wish
 from mta.vault.sessions import Proven
 from mta.web.portal.answers import (
     BODY_POLICY,
-    FILE_POLICY,
     SESSION,
     actor_of,
     cookie,
@@ -37,12 +35,11 @@ from mta.web.portal.answers import (
     told,
     words_of,
 )
-from mta.web.portal.clean import clean, picture_type
+from mta.web.portal.clean import clean
 from mta.web.portal.opened import tell_owner
-from mta.web.portal.view import marks_of, view_of
+from mta.web.portal.view import view_of
 from mta.web.site import site_of
 
-_MOST_PREVIEWED = 512 * 1024  # octets of a text that is shown
 _ENDED = {
     Refusal.EXPIRED: ("expired", 410),
     Refusal.SHREDDED: ("revoked", 410),
@@ -164,13 +161,18 @@ async def body(request: Request, who: Proven) -> Response:
     """GET /v/ITEM/body: the HTML of the message, for its frame."""
     read = await _read(request, who)
     safe = await asyncio.to_thread(_safe, read.data)
-    unprinted = "" if Right.PRINT in read.rights else "@media print{body{display:none}}"
-    html = (
-        f'<!doctype html><html><head><meta charset="utf-8"><title>{words_of(request)("body")}</title>'
-        "<style>body{font:16px/1.5 sans-serif;margin:12px;overflow-wrap:anywhere}img{max-width:100%}"
-        f"table{{max-width:100%}}{unprinted}</style></head><body>{safe}</body></html>"
-    )
+    html = framed(words_of(request)("body"), safe, may_print=Right.PRINT in read.rights)
     return HTMLResponse(html, headers={"Content-Security-Policy": BODY_POLICY})
+
+
+def framed(title: str, safe: str, *, may_print: bool) -> str:
+    """Clean HTML as the document of a frame."""
+    unprinted = "" if may_print else "@media print{body{display:none}}"
+    return (
+        f'<!doctype html><html><head><meta charset="utf-8"><title>{title}</title>'
+        "<style>body{font:16px/1.5 sans-serif;margin:12px;overflow-wrap:anywhere}img{max-width:100%}"
+        f"table{{max-width:100%;border-collapse:collapse}}{unprinted}</style></head><body>{safe}</body></html>"
+    )
 
 
 def _safe(message: bytes) -> str:
@@ -181,9 +183,10 @@ def _safe(message: bytes) -> str:
 # --- files
 
 
-async def _file(
+async def file_of(
     request: Request, who: Proven, operation: Operation = Operation.READ, wants: Right = Right.VIEW
 ) -> tuple[Read, ShownFile]:
+    """The file that a path names. Raises what `Readings.read_file` does."""
     wish = Wish(who, cookie(request, SESSION), operation, wants, actor_of(request, who))
     return await desk_of(request).readings.read_file(wish, int(request.path_params["number"]))
 
@@ -191,7 +194,7 @@ async def _file(
 async def attachment(request: Request, who: Proven) -> Response:
     """GET /v/ITEM/a/N: the file as it came (EXPORT)."""
     await standing_of(request, who, Right.EXPORT)
-    _, found = await _file(request, who, Operation.DOWNLOAD, Right.EXPORT)
+    _, found = await file_of(request, who, Operation.DOWNLOAD, Right.EXPORT)
     return file(found.data, found.name)
 
 
@@ -202,38 +205,6 @@ async def sealed_attachment(request: Request, who: Proven) -> Response:
     if found is None:
         raise NotOpened(Refusal.NO_RIGHT, "there is no such item")
     return await _container(request, replace(who, item=found.id), ".tdf")
-
-
-async def preview(request: Request, who: Proven) -> Response:
-    """GET /v/ITEM/p/N: a look at a picture or a text."""
-    standing = await standing_of(request, who)
-    read, found = await _file(request, who)
-    label = desk_of(request).vault.protection.labels.get(standing.item.label)
-    is_text = found.media_type == "text/plain" and len(found.data) <= _MOST_PREVIEWED
-    picture = bool(picture_type(found.data))
-    if not picture and not is_text:
-        raise NotOpened(Refusal.NO_RIGHT, "nothing is shown of this kind of file")
-    return page(
-        request,
-        "preview.html",
-        id=who.item,
-        name=found.name,
-        number=request.path_params["number"],
-        picture=picture,
-        text="" if picture else decode_charset(found.data, "utf-8"),
-        watermark=marks_of(who, standing, label, words_of(request))("watermark"),
-        may_print=Right.PRINT in read.rights,
-    )
-
-
-async def picture(request: Request, who: Proven) -> Response:
-    """GET /v/ITEM/p/N/picture: a picture of a kind that cannot run anything."""
-    _, found = await _file(request, who)
-    kind = picture_type(found.data)
-    if not kind:
-        raise NotOpened(Refusal.NO_RIGHT, "this is no picture")
-    headers = {"Content-Security-Policy": FILE_POLICY, "Content-Disposition": "inline"}
-    return Response(found.data, headers=headers, media_type=kind)
 
 
 async def message_file(request: Request, who: Proven) -> Response:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from mta.vault.device import ALPHABET
 from mta.vault.sign_in import CALLBACK
-from mta.web.portal import after, answering, device, my, my_sign_in, oidc, proving, reading, second
+from mta.web.portal import after, answering, device, my, my_sign_in, oidc, previews, proving, reading, second
 from mta.web.portal.my import Owned
 from mta.web.portal.reading import Handler, Proved
 
@@ -57,10 +57,7 @@ def portal_routes() -> list[Route]:
         Route(f"{item}/open", Proved(reading.open_item, opened=False).__call__, methods=post),
         Route(f"{item}/text", Proved(reading.text).__call__, methods=get),
         Route(f"{item}/body", Proved(reading.body).__call__, methods=get),
-        Route(f"{item}/a/{{number:int}}", Proved(reading.attachment).__call__, methods=get),
-        Route(f"{item}/a/{{number:int}}/sealed", Proved(reading.sealed_attachment).__call__, methods=get),
-        Route(f"{item}/p/{{number:int}}", Proved(reading.preview).__call__, methods=get),
-        Route(f"{item}/p/{{number:int}}/picture", Proved(reading.picture).__call__, methods=get),
+        *_files(),
         Route(f"{item}/message.eml", Proved(reading.message_file).__call__, methods=get),
         Route(f"{item}/message.tdf", Proved(reading.container).__call__, methods=get),
         Route(f"{item}/reply", Proved(answering.form).__call__, methods=get),
@@ -76,6 +73,19 @@ def portal_routes() -> list[Route]:
         Route(f"{item}/logout", reading.log_out, methods=post),
         *_second(f"{item}/second"),
         *_my(),
+    ]
+
+
+def _files() -> list[Route]:
+    """The files of a message: to have, and to look at."""
+    get, item, file = ["GET"], "/v/{item:id}", "/v/{item:id}/p/{number:int}"
+    return [
+        Route(f"{item}/a/{{number:int}}", Proved(reading.attachment).__call__, methods=get),
+        Route(f"{item}/a/{{number:int}}/sealed", Proved(reading.sealed_attachment).__call__, methods=get),
+        Route(file, Proved(previews.preview).__call__, methods=get),
+        Route(f"{file}/{{page:int}}", Proved(previews.preview).__call__, methods=get),
+        Route(f"{file}/{{page:int}}.png", Proved(previews.picture).__call__, methods=get),
+        Route(f"{file}/{{page:int}}/body", Proved(previews.body).__call__, methods=get),
     ]
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from mta.contract.protection import Label
 from mta.model.rights import Right
+from mta.rfc.mime.file_kind import file_kind, picture_type
 from mta.rfc.mime.shown import ShownFile, show
 from mta.vault.attachments import attachment_id
 from mta.vault.read import Read, Standing
 from mta.vault.sessions import Proven
-from mta.web.portal.clean import clean, picture_type
+from mta.web.portal.clean import clean
 from mta.web.portal.words import Words
 
 _FIELDS = ("from", "to", "cc", "date")
@@ -138,7 +139,7 @@ def _is_shown(file: ShownFile, html: str) -> bool:
 
 def _file(number: int, file: ShownFile) -> FileView:
     name = "".join(c if c.isprintable() else "?" for c in file.name)[:200]
-    preview = bool(picture_type(file.data)) or (file.media_type == "text/plain" and len(file.data) <= 512 * 1024)
+    preview = bool(file_kind(file.media_type, file.name, file.data))
     return FileView(number, name, file.media_type, _octets(len(file.data)), preview)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from mta.rfc.mime.file_kind import picture_type
 from mta.rfc.mime.shown import ShownFile
-from mta.web.portal.clean import MOST_PICTURES, clean, picture_type
+from mta.web.portal.clean import MOST_PICTURES, clean
 from tests.scenarios.test_portal import XSS
 from tests.support.portal import PNG
 

@@ -35,7 +35,6 @@ WITH o AS MATERIALIZED ({_ORPHANS})
 UPDATE work w SET owner = NULL, taken_over = w.taken_over + 1,
   due = greatest(w.due, extract(epoch FROM clock_timestamp()) + $2),
   state = CASE WHEN w.state = '{QUEUED}' AND w.taken_over + 1 >= $3 THEN '{HELD}' ELSE w.state END,
-  word = CASE WHEN w.state = '{QUEUED}' AND w.taken_over + 1 >= $3 THEN '{Word.CRASH_LOOP}' ELSE w.word END,
   reason = CASE WHEN w.state = '{QUEUED}' AND w.taken_over + 1 >= $3 THEN $4 ELSE w.reason END,
   word = CASE WHEN w.state = '{QUEUED}' AND w.taken_over + 1 >= $3 THEN '{Word.CRASH_LOOP}' ELSE w.word END
 FROM o

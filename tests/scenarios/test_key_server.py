@@ -11,7 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from mta.rfc.tdf.open import read_protected
 from mta.rfc.tdf.policy import bind, read_policy, write_policy
@@ -96,9 +99,38 @@ def test_a_foreign_key_id_opens_nothing(server: KeyServer, kid: str):
 def test_a_wrapped_key_of_nobody_is_forbidden(server: KeyServer):
     container, _ = server.protect(b"x")
     random = base64.b64encode(secrets.token_bytes(256)).decode()
-    assert FORBIDDEN in Client(server).outcome(container, wrappedKey=random) or BAD in Client(server).outcome(
-        container, wrappedKey=random, kid="r1"
-    )
+    assert FORBIDDEN in Client(server).outcome(container, wrappedKey=random)
+    assert FORBIDDEN in Client(server).outcome(container, wrappedKey=random, kid="r7")
+
+
+def test_which_check_of_a_wrapped_key_failed_is_not_told(server: KeyServer):
+    """No oracle for the root key: PKCS #1 v1.5, no padding at all, and a good padding around another key."""
+    container, _ = server.protect(b"x")
+    spki = json.loads(server.ask("GET", "/kas/v2/kas_public_key?algorithm=rsa:2048&v=2")[1])["publicKey"]
+    root = load_pem_public_key(spki.encode())
+    assert isinstance(root, RSAPublicKey)
+    oaep = padding.OAEP(padding.MGF1(SHA1()), SHA1(), None)
+    wrapped = [
+        root.encrypt(secrets.token_bytes(32), padding.PKCS1v15()),
+        b"\0" + secrets.token_bytes(255),
+        root.encrypt(secrets.token_bytes(32), oaep),
+        root.encrypt(secrets.token_bytes(5), oaep),
+    ]
+    outcomes = {
+        Client(server).outcome(container, wrappedKey=base64.b64encode(each).decode(), kid="r1") for each in wrapped
+    }
+    assert outcomes == {f"rpc error: code = InvalidArgument {BAD}"}
+
+
+def test_what_a_program_says_it_will_keep_gives_it_no_right(server: KeyServer):
+    """A header of promises (obligations) is a program's own word: the right to take it out is still wanting."""
+    container, _ = server.protect(b"x", "closed")
+    bob = Client(server)
+    promised = {"obligations": {"fulfillableFQNs": ["https://localhost/attr/right/value/export", "*"]}}
+    headers = {"X-Rewrap-Additional-Context": base64.b64encode(json.dumps(promised).encode()).decode()}
+    _, answer = bob.rewrap(bob.token(), bob.request(read_protected(io.BytesIO(container)).manifest), **headers)
+    [result] = answer["responses"][0]["results"]
+    assert FORBIDDEN in result["error"]
 
 
 def test_a_request_is_good_once(server: KeyServer):

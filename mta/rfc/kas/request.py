@@ -15,7 +15,7 @@ from typing import Any
 from mta.errors import JoseError, JsonError, KasError, TdfError
 from mta.rfc.jose.algorithms import PublicKey
 from mta.rfc.jose.jws import ASYMMETRIC, read_jws, verify_jws
-from mta.rfc.jose.jwt import LEEWAY, check_times
+from mta.rfc.jose.jwt import LEEWAY, check_times, seconds
 from mta.rfc.json.read import read_object
 from mta.rfc.kas.proto import read_message, text
 from mta.rfc.tdf.manifest import KeyAccess, read_key_access
@@ -23,6 +23,7 @@ from mta.rfc.tdf.policy import MAX_POLICY
 
 MAX_BODY = 4 * 1024 * 1024  # octets, unpacked: a policy of the largest size stands twice in some clients' tokens
 MAX_KEYS = 100  # in one request
+LONGEST = 86_400.0  # seconds that a request may be good for: so long we remember that it was sent
 JSON, PROTO = "application/json", "application/proto"
 _MAX_ID = 256
 
@@ -41,7 +42,8 @@ class KeyRequest:
 class RewrapRequest:
     """A request as it was read. `verified` tells whether the token's signature is that of a known key.
 
-    `legacy` wants the answer of the older protocol; `digest` is SHA-256 of the token, which no second request has.
+    `legacy` wants the answer of the older protocol; `digest` is SHA-256 of the token, which no second request has up to
+    epoch second `until`, when nobody takes it any more.
     """
 
     client_key: str
@@ -49,6 +51,7 @@ class RewrapRequest:
     verified: bool
     legacy: bool
     digest: bytes
+    until: float = 0.0
 
 
 def unpacked(body: bytes, encoding: str, limit: int = MAX_BODY) -> bytes:
@@ -116,6 +119,8 @@ def read_token(token: str, now: float, key: PublicKey | None, leeway: float = LE
             verify_jws(jws, key, ASYMMETRIC)
         claims = jws.claims()
         check_times(claims, now, leeway)
+        if seconds(claims, "exp") > now + LONGEST:
+            raise JoseError("the token is to hold for more than a day")
     except JoseError as error:
         raise KasError("invalid_argument", f"the request token: {error}") from None
     body = claims.get("requestBody")
@@ -127,8 +132,8 @@ def read_token(token: str, now: float, key: PublicKey | None, leeway: float = LE
         raise KasError("invalid_argument", "the requestBody is no UTF-8") from None
     legacy = not isinstance(value.get("requests"), list)
     keys = _legacy_keys(value) if legacy else _keys(value["requests"])
-    digest = hashlib.sha256(jws.signed).digest()
-    return RewrapRequest(_text(value, "clientPublicKey", 8192), keys, key is not None, legacy, digest)
+    digest, until = hashlib.sha256(jws.signed).digest(), seconds(claims, "exp") + leeway
+    return RewrapRequest(_text(value, "clientPublicKey", 8192), keys, key is not None, legacy, digest, until)
 
 
 def _legacy_keys(value: Mapping[str, Any]) -> tuple[KeyRequest, ...]:

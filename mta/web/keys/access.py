@@ -12,7 +12,6 @@ from mta.errors import IssuerAway, JoseError, KasError, KeyAway, MtaError, NotOp
 from mta.model.protected import Actor, RootKey
 from mta.model.rights import Right
 from mta.observe.vault_events import Operation
-from mta.rfc.jose.jwt import LEEWAY
 from mta.rfc.kas.request import (
     MAX_BODY,
     KeyRequest,
@@ -123,7 +122,7 @@ async def _asked(request: Request, kind: str) -> _Asked:
     body = unpacked(await read_body(request, MAX_BODY), request.headers.get("content-encoding", ""))
     now = site.vault.clock.now()
     rewrap = read_token(read_rewrap(body, kind), now, caller.key)
-    if not site.seen.first_time(f"srt:{rewrap.digest.hex()}", now + 2 * LEEWAY + 60, now):
+    if not site.seen.first_time(f"srt:{rewrap.digest.hex()}", rewrap.until, now):
         raise KasError("permission_denied", "the request was sent before")
     actor = Actor(caller.address, caller.method, client_ip(request), agent(request))
     return _Asked(rewrap, caller, actor)

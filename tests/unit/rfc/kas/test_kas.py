@@ -180,6 +180,16 @@ def test_long_lived_tokens_of_other_clients_are_taken() -> None:
     assert asked(exp=NOW + 7200).keys
 
 
+def test_a_request_is_remembered_for_as_long_as_it_would_be_taken() -> None:
+    request = asked(exp=NOW + 7200)
+    text = srt(body(), exp=NOW + 7200)
+    assert read_token(text, request.until - 1, SIGNING.public_key()).until == request.until
+    with pytest.raises(KasError, match="expired"):
+        read_token(text, request.until, SIGNING.public_key())
+    with pytest.raises(KasError, match="more than a day"):
+        asked(exp=NOW + 86_401)
+
+
 # --- bodies ---
 
 

@@ -63,25 +63,25 @@ def acting_for(folder: str | Path, user: str = "") -> Iterator[None]:
         yield
 
 
-def make_house(folder: Path, user: str) -> None:
-    """The private folder of `user`, made where root alone can make it. Raises UsageError.
+def make_house(folder: Path, user: str, key: str = "server.queue") -> None:
+    """The private folder of `user` that `key` names, made where root alone can make it. Raises UsageError.
 
     A folder of root's is given away only where nobody but root could have put something else in its place.
     """
     if os.getuid() == 0 and user:
-        _give(folder, identity(user))
+        _give(folder, identity(user), key)
     with acting_for(folder, user):
-        make_private(folder)
+        make_private(folder, key)
 
 
-def make_private(folder: Path) -> None:
+def make_private(folder: Path, key: str = "server.queue") -> None:
     """A folder that nobody but its owner may enter. Raises UsageError."""
     try:
         make_folder(folder)
         if folder.stat().st_mode & 0o077:
             folder.chmod(0o700)
     except OSError as error:
-        raise UsageError(f"server.queue: the folder {folder} cannot be used: {error.strerror}") from error
+        raise UsageError(f"{key}: the folder {folder} cannot be used: {error.strerror}") from error
 
 
 def strangers(folder: Path, user: str) -> list[str]:
@@ -98,7 +98,7 @@ def _owner(path: Path) -> int | None:
         return None  # SQLite's companions come and go
 
 
-def _give(folder: Path, own: Identity) -> None:
+def _give(folder: Path, own: Identity, key: str) -> None:
     try:
         stats, real = _way(folder)
         if any(entry.st_uid for entry in stats):
@@ -112,7 +112,7 @@ def _give(folder: Path, own: Identity) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise UsageError(f"server.queue: the folder {folder} cannot be used: {error.strerror}") from error
+        raise UsageError(f"{key}: the folder {folder} cannot be used: {error.strerror}") from error
 
 
 def _keeper(folder: str | Path, user: str) -> Identity | None:

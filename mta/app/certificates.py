@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mta.app.folders import in_house, queue_folder
+from mta.app.folders import in_house, state_folder
 from mta.contract.certificates import PARTNER, PIN, Known, known_certificates
 from mta.contract.configuration import Configuration
 from mta.errors import UsageError
@@ -30,7 +30,7 @@ def last_seen(configuration: Configuration) -> dict[str, Seen]:
 
     try:
         with in_house(configuration):
-            return SeenFile(queue_folder(configuration)).read().hosts
+            return SeenFile(state_folder(configuration)).read().hosts
     except UsageError:
         return {}
 

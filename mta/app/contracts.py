@@ -13,6 +13,7 @@ from mta.adapters.process import raise_descriptors
 from mta.contract.configuration import Configuration
 from mta.contract.handed import Handed, unpack
 from mta.contract.index import ConnectorIndex
+from mta.contract.server import Server
 from mta.pipeline.site import Contract
 
 _DESCRIPTORS_KEPT = 64  # for the queue, listeners, the log, outbound connections
@@ -28,12 +29,14 @@ class Contracts:
     def __init__(self, text: str) -> None:
         self._descriptors = raise_descriptors()
         self._generation = 0
+        self._begun: Server | None = None
         self.in_force: dict[str, Any] = {"text": text, "since": time.time()}
 
     def make(self, configuration: Configuration) -> Contract:
         """The next generation."""
         self._generation += 1
-        able = within_means(configuration, self._descriptors)
+        self._begun = self._begun or configuration.server
+        able = in_its_place(within_means(configuration, self._descriptors), self._begun)
         return Contract(able, ConnectorIndex(able), self._generation)
 
     def load(self, handed: Handed) -> Contract:
@@ -57,6 +60,14 @@ def _beside_sessions(load: Callable[[], Contract]) -> Contract:
     finally:
         gc.enable()
         sys.setswitchinterval(usual)
+
+
+def in_its_place(configuration: Configuration, begun: Server) -> Configuration:
+    """With the files where they were when the worker began, under `begun`: another place is one for the next start."""
+    server = configuration.server
+    if (server.queue, server.state) == (begun.queue, begun.state):
+        return configuration
+    return replace(configuration, server=replace(server, queue=begun.queue, state=begun.state))
 
 
 def within_means(configuration: Configuration, descriptors: int) -> Configuration:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mta.adapters.control import ask
-from mta.app.folders import control_paths, queue_folder
+from mta.app.folders import control_paths, state_folder
 from mta.contract.configuration import Configuration
 from mta.errors import NotOpened, StorageError, Unanswered
 from mta.ports.portal import Answer
@@ -42,7 +42,7 @@ class RelayCourier:
         await asyncio.to_thread(self._send_answer, answer)
 
     def _send_answer(self, answer: Answer) -> None:
-        folder = queue_folder(self._configuration) / FOLDER
+        folder = state_folder(self._configuration) / FOLDER
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             _forget_old(folder)

@@ -14,7 +14,7 @@ from mta.adapters.directory.folder import FolderSettings
 from mta.adapters.directory.folder import FolderSource as Folder
 from mta.adapters.directory.harvested import HarvestedSource as Harvested
 from mta.adapters.durable import make_folder
-from mta.app.folders import in_house, queue_folder
+from mta.app.folders import in_house, state_folder
 from mta.contract.configuration import Configuration
 from mta.contract.directory import CertSource, FolderSource, HarvestedSource, LdapSource, Source, StaticCertificates
 from mta.model.directory import TrustRung
@@ -32,7 +32,7 @@ def take_over(site: Site, fresh: Contract | None) -> None:
     """
     before = site.contract.configuration
     configuration = fresh.configuration if fresh else before
-    if fresh and (configuration.directory, configuration.server.queue) == (before.directory, before.server.queue):
+    if fresh and configuration.directory == before.directory:
         return
     old = (site.directory, site.judge)
     site.judge = certificate_judge(configuration, lambda: site.resolver)
@@ -221,7 +221,7 @@ class Shop:
 
 def files_folder(configuration: Configuration) -> Path:
     """Where the directory keeps its own files, beside the shards of the queue; made if it is not there."""
-    folder = queue_folder(configuration) / "directory"
+    folder = state_folder(configuration) / "directory"
     if not folder.is_dir():
         make_folder(folder)
     return folder

@@ -1,4 +1,4 @@
-"""The queue's files: one folder of shards, one shard a worker."""
+"""The relay's files: the queue, one folder of shards and one shard a worker; and beside it what is not mail."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ def queue_folder(configuration: Configuration) -> Path:
     return Path(configuration.path).resolve().parent / place  # an absolute place stands for itself
 
 
+def state_folder(configuration: Configuration) -> Path:
+    """The folder of what is kept beside the queue: sockets, reports, policies, the directory, what was seen."""
+    if not configuration.server.state:
+        return queue_folder(configuration)
+    return Path(configuration.path).resolve().parent / configuration.server.state
+
+
 def shard_folders(configuration: Configuration) -> dict[int, Path]:
     """Every shard by number: those of the configured workers, and those that more workers left behind."""
     root = queue_folder(configuration)
@@ -36,7 +43,19 @@ def control_paths(configuration: Configuration) -> list[tuple[int, str]]:
 
     A worker that adopted further shards answers for those, too (`shards` of its answer says for which).
     """
-    return [(number, str(folder / "control.sock")) for number, folder in shard_folders(configuration).items()]
+    state = state_folder(configuration)
+    return [
+        (number, str(state / folder.name / "control.sock")) for number, folder in shard_folders(configuration).items()
+    ]
+
+
+def control_place(configuration: Configuration, number: int) -> str:
+    """Where worker `number` answers commands; the folder is made if it is not there. Raises UsageError."""
+    from mta.adapters.privileges import make_private
+
+    path = dict(control_paths(configuration))[number]
+    make_private(Path(path).parent, "server.state")
+    return path
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mta.contract.configuration import Configuration
@@ -55,14 +54,12 @@ def sts_policies(configuration: Configuration, names: Resolver, *, reads_only: b
     """MTA-STS policies of other domains, remembered beside the queue."""
     from mta.adapters.https_policy import HttpsPolicyFetcher
     from mta.adapters.policy_files import PolicyFiles
-    from mta.app.folders import queue_folder
+    from mta.app.folders import state_folder
     from mta.pipeline.sts import Policies, PolicyPorts
 
     fetching = configuration.server.mta_sts
     fetcher = HttpsPolicyFetcher(names, fetching.ca, fetching.port)
-    kind, _, _ = configuration.server.queue.partition(":")
-    beside = queue_folder(configuration) if kind == "sqlite" else Path(configuration.path).resolve().parent / "var"
-    memory = PolicyFiles(beside / "mta-sts", reads_only=reads_only)
+    memory = PolicyFiles(state_folder(configuration) / "mta-sts", reads_only=reads_only)
     return Policies(PolicyPorts(names, fetcher, memory, SystemClock()))
 
 

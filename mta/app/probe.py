@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from mta.app.folders import queue_folder
+from mta.app.folders import state_folder
 from mta.app.outside import dialer, look_ups, sts_policies
 from mta.app.site import alone, make_site
 from mta.contract.configuration import Configuration
@@ -43,5 +43,5 @@ def probing_chore(site: Site, shard: Shard, wake: Callable[[], None]) -> Chore:
     from mta.adapters.seen_file import SeenFile
     from mta.queue.probing import LOOK_EVERY, Rounds
 
-    rounds = Rounds(site, shard, SeenFile(queue_folder(site.contract.configuration)), wake)
+    rounds = Rounds(site, shard, SeenFile(state_folder(site.contract.configuration)), wake)
     return Chore("probe", LOOK_EVERY, rounds.look_after, at_once=True, alone=True)

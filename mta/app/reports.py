@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mta.adapters.report_spool import FileReportSpool
-from mta.app.folders import in_house, queue_folder
+from mta.app.folders import in_house, state_folder
 from mta.app.shards import open_offline
 from mta.app.site import alone, make_site
 from mta.contract.configuration import Configuration
@@ -24,7 +24,7 @@ _PATIENCE = 25.0  # seconds: less than whoever asks has
 
 def report_spool(configuration: Configuration) -> FileReportSpool:
     """Where counts and reports are kept."""
-    return FileReportSpool(queue_folder(configuration) / "reports")
+    return FileReportSpool(state_folder(configuration) / "reports")
 
 
 def daily_reports(

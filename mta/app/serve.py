@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from mta.app.folders import queue_folder
+from mta.app.folders import queue_folder, state_folder
 from mta.app.load import load, load_text
 from mta.contract.configuration import Configuration
 from mta.contract.handed import Handed
@@ -41,7 +41,7 @@ def serve(path: str, parent: int = 0) -> int:
     capture_libraries(log)
     for warning in configuration.warnings:
         log.warning(events.CONFIG_WARNING, text=warning)
-    lock = _move_in(queue_folder(configuration), user, log)
+    locks = _move_in(configuration, log)
     sockets, pages = _bind(configuration)
     numbers = bind_metrics(configuration)
     if drop_privileges(user):
@@ -54,7 +54,8 @@ def serve(path: str, parent: int = 0) -> int:
     try:
         return asyncio.run(_supervise(plan, numbers, log))
     finally:
-        lock.close()
+        for lock in locks:
+            lock.close()
 
 
 def _plan(path: str, loaded: Loaded, listen: tuple[Listener, ...], sockets: Sockets) -> Plan:
@@ -101,29 +102,40 @@ def _load_checked(path: str) -> Loaded:
     return Loaded(configuration, Handed.of(configuration, text), {**configuration.files, **own})
 
 
-def _move_in(folder: Path, user: str, log: EventLog) -> IO[str]:
-    """The queue's folder and its lock, with the rights of the relay's user: it may put links into its own house."""
+def _move_in(configuration: Configuration, log: EventLog) -> list[IO[str]]:
+    """The relay's folders and their locks."""
+    user = configuration.server.user
+    queue, state = queue_folder(configuration), state_folder(configuration)
+    locks = [_take(queue, user, "server.queue", log)]
+    if state != queue:
+        locks.append(_take(state, user, "server.state", log))
+    return locks
+
+
+def _take(folder: Path, user: str, key: str, log: EventLog) -> IO[str]:
+    """A folder and its lock, with the rights of the relay's user: it may put links into its own house."""
     from mta.adapters.privileges import acting_for, make_house, strangers
 
-    make_house(folder, user)
+    make_house(folder, user, key)
     with acting_for(folder, user):
         for path in strangers(folder, user) if user else ():
             text = f"{path} does not belong to {user}, who cannot use it: chown -h {user} {path}"
             log.warning(events.CONFIG_WARNING, text=text)
-        return _lock(folder)
+        return _lock(folder, key)
 
 
-def _lock(folder: Path) -> IO[str]:
+def _lock(folder: Path, key: str) -> IO[str]:
     """One relay a queue: a second one would share its ports and never see its shards."""
+    what = f"the {key.removeprefix('server.')} {folder}"
     try:
         lock = open(folder / "serve.lock", "a", encoding="utf-8")  # noqa: SIM115 - held for life
     except OSError as error:
-        raise UsageError(f"the queue {folder} cannot be used: {error.strerror}: {error.filename}") from error
+        raise UsageError(f"{what} cannot be used: {error.strerror}: {error.filename}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise UsageError(f"the queue {folder} is served by another process: is a relay running already?") from None
+        raise UsageError(f"{what} is served by another process: is a relay running already?") from None
     return lock
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mta.app.contracts import Contracts
-from mta.app.folders import queue_folder, shard_folders
+from mta.app.folders import control_place, state_folder
 from mta.app.listeners import Listeners
 from mta.app.shards import POLL_EVERY, answering, is_shared, open_shards, renew_shared
 from mta.app.worker_site import make_worker_site, renew
@@ -199,7 +199,7 @@ async def _control(
         elif request.get("command") == "portal-code":
             yield await queue_code(worker.relay, request)
         elif request.get("command") == "portal-answer":
-            yield await take_answer(worker.relay, request, queue_folder(configuration) / FOLDER)
+            yield await take_answer(worker.relay, request, state_folder(configuration) / FOLDER)
         elif request.get("command") == "configuration":
             yield dict(in_force)
         else:
@@ -211,5 +211,4 @@ async def _control(
             async for part in coming:
                 yield part
 
-    path = shard_folders(configuration)[number] / "control.sock"
-    return await serve_control(str(path), handle, worker.site.log)
+    return await serve_control(control_place(configuration, number), handle, worker.site.log)

@@ -17,6 +17,7 @@ from mta.contract.server import Server
 _ROUNDS = 8  # of leaving out what has a problem: what is gone may be missing elsewhere
 _NAMED = ("connectors", "domains")  # whose entries can be left out one by one
 _STORE = re.compile(r"sqlite:[^\s\"'{},#]+")
+_STATE = re.compile(r"(?m)(?:^ *|[{,] *)state: *[\"']?([^\s\"'{},#]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def _leave_out(data: dict[str, Any], problem: Problem) -> str:
 
 def only_the_queue(text: str, path: str) -> Configuration:
     """A configuration that knows where the queue is and nothing else: text that is no YAML may still say it."""
-    found = _STORE.search(text)
-    server = Server("localhost.invalid", "", "", (), queue=found[0] if found else "sqlite:var/queue")
+    found, beside = _STORE.search(text), _STATE.search(text)
+    queue, state = found[0] if found else "sqlite:var/queue", beside[1] if beside else ""
+    server = Server("localhost.invalid", "", "", (), queue=queue, state=state)
     return Configuration(server, {}, {}, path)

@@ -96,6 +96,9 @@ class ServerKeys(Keys):
     certificate: KeyPairKeys | None = optional("Our certificate for inbound TLS; without it none is offered.")
     user: Text | None = optional("The user to become after binding, when started as root.")
     queue: QueueKeys = optional("Where undelivered mail is kept.", QueueKeys())
+    state: FilePath | None = optional(
+        "Folder of what is not mail: sockets, reports, policies, the directory, what was seen; default: the queue's."
+    )
     workers: Workers = optional("Processes: a number, or `auto` for one a processor.", "auto")
     dns: DnsKeys = optional("How names are looked up.", DnsKeys())
     mta_sts: StsKeys = optional("How MTA-STS policies of other domains are fetched.", StsKeys())
@@ -128,6 +131,7 @@ def build_server(keys: ServerKeys, shop: Workshop) -> Server:
         user=keys.user or "",
         queue=queue,
         shared=shared,
+        state=shop.files.resolve(keys.state) if keys.state else "",
         workers=max(1, shop.cpus) if isinstance(keys.workers, str) else keys.workers,
         nameservers=tuple(keys.dns.nameservers),
         trust_ad=keys.dns.trust_ad,

@@ -6,7 +6,7 @@ from mta.contract.configuration import Configuration
 from mta.contract.server import Listener, Server
 from mta.errors import ConfigurationError
 
-_AT_RESTART = ("queue", "user", "workers", "metrics")
+_AT_RESTART = ("queue", "state", "user", "workers", "metrics")
 
 
 def only_at_restart(bound: tuple[Listener, ...], old: Server, new: Server) -> list[str]:

@@ -66,6 +66,7 @@ class Server:
     user: str = ""
     queue: str = "sqlite:var/queue"  # the folder of this machine's own files, whether the queue is there or shared
     shared: SharedQueue | None = None
+    state: str = ""  # the folder of what is kept beside the queue; empty: the queue's own
     workers: int = 1
     nameservers: tuple[HostPort, ...] = ()  # empty: the system's
     trust_ad: bool = False

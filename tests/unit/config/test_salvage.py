@@ -61,3 +61,10 @@ def test_no_typo_is_too_much_for_it(place: int, typo: str) -> None:
 def test_the_place_of_the_queue_is_found_in_what_is_no_yaml() -> None:
     assert only_the_queue(GOOD + "\n  x: [", "c.yaml").server.queue == "sqlite:/var/spool/mta"
     assert only_the_queue("", "c.yaml").server.queue == "sqlite:var/queue"
+
+
+@pytest.mark.parametrize(
+    "text", ["server:\n  state: /run/mta\n x: [", 'server: {hostname: a, state: "/run/mta"} [', ""]
+)
+def test_the_place_of_the_sockets_is_found_too(text: str) -> None:
+    assert only_the_queue(text, "c.yaml").server.state == ("/run/mta" if text else "")

@@ -13,6 +13,7 @@ from mta.adapters.control import reachable
 from mta.app.certificates import certificates
 from mta.app.folders import control_paths
 from mta.app.log_witnesses import witness_samples
+from mta.app.oldest import Oldest
 from mta.app.portal_numbers import portal_samples
 from mta.contract.ailments import broken
 from mta.contract.certificates import Known, known_certificates
@@ -24,6 +25,7 @@ from mta.observe.metrics import Metrics, Sample, exposition
 from mta.pipeline.site import Shard
 from mta.queue.operations import answer, joined
 
+_OLDEST = Oldest()  # of this worker
 _PATIENCE = 5.0  # seconds for each worker
 _LONGEST = 1 << 26
 _MOST_CERTIFICATES = 2000
@@ -62,7 +64,15 @@ async def expose(
             samples += [(str(number), sample) for sample in (up, *(found or ()))]
         return exposition(samples)
 
-    return await serve_metrics(bound, page, log)
+    async def ready() -> str:
+        """Why mail cannot be taken by every worker; empty: it can."""
+        known = configuration()
+        paths = [(n, path) for n, path in control_paths(known) if n < known.server.workers]
+        answers = await asyncio.gather(*(_ask(path) for _, path in paths))
+        silent = [str(number) for (number, _), found in zip(paths, answers, strict=True) if found is None]
+        return f"workers that do not answer: {', '.join(silent)}" if silent else ""
+
+    return await serve_metrics(bound, page, log, ready)
 
 
 async def _ask(path: str) -> list[Sample] | None:
@@ -88,6 +98,11 @@ async def worker_samples(worker: Any, shards: Sequence[Shard], counted: Metrics)
     gauges: list[Sample] = [(metrics.QUEUE.name, (state,), number) for state, number in counts["states"].items()]
     gauges.append((metrics.QUEUE_OCTETS.name, (), counts["octets"]))
     gauges.append((metrics.SESSIONS.name, (), worker.relay.sessions))
+    ages = await _OLDEST.ages(shards, time.time())
+    gauges += [(metrics.OLDEST.name, (connector,), age) for connector, age in ages.items()]
+    efforts = [effort for shard in shards if (effort := getattr(shard.store, "effort", None))]
+    names = (metrics.COMMITS.name, metrics.COMMIT_JOBS.name, metrics.COMMIT_SECONDS.name)
+    gauges += [(name, (), sum(column)) for name, column in zip(names, zip(*efforts, strict=True), strict=False)]
     return {"samples": [*counted.samples(), *gauges]}
 
 

@@ -6,6 +6,7 @@ make up new series.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -27,6 +28,34 @@ class Family:
     help: str
     labels: Labels = ()
     kind: str = "counter"
+    of: str = ""  # the histogram that it is a part of
+
+    @property
+    def shown(self) -> str:
+        """The name under which its meaning and kind are told."""
+        return self.of or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How often which time was needed, in buckets of seconds."""
+
+    name: str
+    help: str
+    labels: Labels
+    bounds: tuple[float, ...]
+
+    @property
+    def parts(self) -> tuple[Family, ...]:
+        """Its buckets, sum and count, as families of their own."""
+        labelled = (("bucket", (*self.labels, "le")), ("sum", self.labels), ("count", self.labels))
+        return tuple(Family(f"{self.name}_{end}", self.help, names, "histogram", self.name) for end, names in labelled)
+
+    def samples(self, labels: Labels, seconds: float, times: int) -> tuple[Sample, ...]:
+        """What `times` of so many seconds add: to one bucket, not to those above it."""
+        place = bisect_left(self.bounds, seconds)
+        bound = f"{self.bounds[place]:g}" if place < len(self.bounds) else "+Inf"
+        return ((f"{self.name}_bucket", (*labels, bound), times), (f"{self.name}_sum", labels, seconds * times))
 
 
 ACCEPTED = Family("mta_messages_accepted_total", "Messages answered with 250.", ("connector", "tls"))
@@ -59,6 +88,16 @@ OPINIONS = Family(
 )  # fmt: skip
 WORKER_DEATHS = Family("mta_worker_deaths_total", "Worker processes that died and were started again.")
 
+IN_QUEUE = Histogram(
+    "mta_time_in_queue_seconds", "From the receipt to the end of each recipient, once, by what came of it.",
+    ("connector", "result"), (0.1, 0.5, 2, 10, 60, 300, 1800, 7200, 28_800, 86_400, 432_000),
+)  # fmt: skip
+COMMITS = Family("mta_commits_total", "Transactions of the queue that were made durable.")
+COMMIT_JOBS = Family("mta_commit_jobs_total", "Messages and settlements in these transactions.")
+COMMIT_SECONDS = Family("mta_commit_seconds_total", "Seconds that these transactions took, their fsyncs included.")
+OLDEST = Family(
+    "mta_queue_oldest_seconds", "Since when the oldest recipient that waits was received.", ("connector",), "gauge"
+)
 QUEUE = Family("mta_queue_recipients", "Recipients in the queue by their state.", ("state",), "gauge")
 QUEUE_OCTETS = Family("mta_queue_octets", "Octets of undelivered content.", kind="gauge")
 SESSIONS = Family("mta_sessions", "Open sessions of clients.", kind="gauge")
@@ -85,10 +124,15 @@ PORTAL = Family(
     "mta_portal_total", "What readers and senders did at the portal, and what came of it.", ("what", "result")
 )
 FAMILIES = {each.name: each for each in tuple(globals().values()) if isinstance(each, Family)}
+HISTOGRAMS = {each.name: each for each in tuple(globals().values()) if isinstance(each, Histogram)}
+FAMILIES |= {part.name: part for each in HISTOGRAMS.values() for part in each.parts}
 
 
 def _accepted(fields: Fields) -> tuple[Sample, ...]:
     return ((ACCEPTED.name, (fields["connector"], fields["tls"]), 1),)
+
+
+_ENDS = frozenset({"delivered", "failed", "expired"})
 
 
 def _delivery(result: str) -> Count:
@@ -100,6 +144,8 @@ def _delivery(result: str) -> Count:
         samples: tuple[Sample, ...] = (recipients,)
         if word := fields.get("word"):
             samples += ((NOT_DELIVERED.name, (connector, result, word), recipients[2]),)
+        if result in _ENDS and (delay := fields.get("delay")) is not None:
+            samples += IN_QUEUE.samples((connector, result), delay, recipients[2])
         if version := fields.get("version"):  # else nobody was spoken to, or it was told with others of this attempt
             samples += ((tls_name, (connector, version), 1),)
         return samples
@@ -165,7 +211,26 @@ class Metrics:
 
     def samples(self) -> list[Sample]:
         """All counts so far."""
-        return [(name, labels, number) for (name, labels), number in self._counts.items()]
+        counted = [(name, labels, number) for (name, labels), number in self._counts.items()]
+        buckets = {f"{each.name}_bucket": each for each in HISTOGRAMS.values()}
+        plain = [sample for sample in counted if sample[0] not in buckets]
+        return plain + [sample for name, each in buckets.items() for sample in _summed(each, name, counted)]
+
+
+def _summed(histogram: Histogram, name: str, counted: list[Sample]) -> list[Sample]:
+    """The buckets of a histogram as Prometheus reads them, each with those below it; and the count of all."""
+    found: dict[Labels, dict[str, float]] = {}
+    for each, labels, number in counted:
+        if each == name:
+            found.setdefault(labels[:-1], {})[labels[-1]] = number
+    samples: list[Sample] = []
+    for labels, buckets in found.items():
+        total = 0.0
+        for bound in (*(f"{bound:g}" for bound in histogram.bounds), "+Inf"):
+            total += buckets.get(bound, 0)
+            samples.append((name, (*labels, bound), total))
+        samples.append((f"{histogram.name}_count", labels, total))
+    return samples
 
 
 def exposition(samples: Iterable[tuple[str, Sample]]) -> str:
@@ -179,9 +244,13 @@ def exposition(samples: Iterable[tuple[str, Sample]]) -> str:
         text = ",".join(f'{label}="{_escaped(value)}"' for label, value in named.items())
         samples_of.setdefault(name, []).append(f"{name}{{{text}}} {number:.10g}" if text else f"{name} {number:.10g}")
     lines = []
-    for name in sorted(samples_of):
+    told = ""
+    for name in sorted(samples_of, key=lambda name: (FAMILIES[name].shown, name)):
         family = FAMILIES[name]
-        lines += [f"# HELP {name} {family.help}", f"# TYPE {name} {family.kind}", *sorted(samples_of[name])]
+        if family.shown != told:
+            told = family.shown
+            lines += [f"# HELP {told} {family.help}", f"# TYPE {told} {family.kind}"]
+        lines += sorted(samples_of[name])
     return "\n".join(lines) + "\n"
 
 

@@ -59,6 +59,13 @@ def test_what_happens_is_counted_by_connector_and_reason(tmp_path: Path) -> None
             assert [value for key, value in found.items() if key[0] == "mta_tls_handshakes_total"] == [1]
             assert found[("mta_worker_up",)] == 2
             assert found["mta_queue_recipients", "delivered"] == 1
+            assert found["mta_time_in_queue_seconds_count", "fabrikam", "delivered"] == 1
+            assert found[("mta_commits_total",)] >= 2
+            assert found[("mta_commit_jobs_total",)] >= found[("mta_commits_total",)]
+            assert found[("mta_commit_seconds_total",)] > 0
+            for path, said in (("ready", b"ready\n"), ("health", b"alive\n")):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=PATIENCE) as answer:
+                    assert answer.read() == said
             assert found["mta_certificate_days_left", "own", "CN=mx.contoso.example", "server.certificate"] == 89
             (tmp_path / "ours.key").write_bytes(ca.issue(dns_names=["x.example"]).key_pem)
             until(lambda: read(port).get(("mta_reloads_total", "refused")) == 1, describe=ours.relay.story)
@@ -90,6 +97,9 @@ def test_what_was_never_dialled_did_not_go_in_clear(tmp_path: Path) -> None:
         found = {key[1:]: value for key, value in read(port).items() if key[0] == "mta_outbound_tls_total"}
         assert found[("fabrikam", "none")] == 1  # one attempt, whatever became of its recipients
         assert not any(key[0] == "northwind" for key in found)
+        oldest = {key[1]: value for key, value in read(port).items() if key[0] == "mta_queue_oldest_seconds"}
+        assert oldest.keys() == {"northwind"}
+        assert 0 <= oldest["northwind"] < 3600
 
 
 def test_an_address_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ _PACKAGES = {
     "testssl": "testssl.sh",
     "node": "nodejs",
     "npm": "npm",
+    "promtool": "prometheus",
+    "prometheus": "prometheus",
     "chromium": "chromium",
 }
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])

@@ -113,6 +113,11 @@ class WaitingRecipients:
         """Count what waits, in windows of at most some thousand messages."""
         return surveys(self._writer, which, now)
 
+    @property
+    def effort(self) -> tuple[int, int, float]:
+        """Transactions so far, jobs in them, and the seconds they took."""
+        return self._writer.commits, self._writer.committed, self._writer.seconds
+
     async def postpone(self, postponements: Sequence[Postponement]) -> None:
         """Put them off, all in one transaction."""
         run = partial(put_off, postponements=postponements)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,8 @@ class Writer:
     def __init__(self, db: apsw.Connection, folder: Path, alarms: Alarms, tuning: Tuning) -> None:
         self.siblings = 0  # sessions between MAIL and the reply to their message, those waiting here included
         self.commits = 0  # transactions made durable: one fsync each
+        self.committed = 0  # jobs in them
+        self.seconds = 0.0  # that the thread spent on them
         self.counters: dict[str, int] = dict(db.execute(_COUNTERS))  # of the last commit
         self._db = db
         self._numbers = Numbers(db)
@@ -190,8 +193,11 @@ class Writer:
         while (group := self._groups.get()) is not None:
             for job in group.reads:
                 self._attempt(job)
+            begun = time.perf_counter()
             if group.counters is None or not self._commit_run(group.jobs, group.counters):
                 self._commit(group.jobs)
+            if group.jobs:
+                self.seconds += time.perf_counter() - begun
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
                 self._loop.call_soon_threadsafe(self._done, group.jobs, group.reads)
         with contextlib.suppress(apsw.Error):  # folding the log failed: the next opening does it
@@ -209,6 +215,7 @@ class Writer:
 
     def _committed(self, jobs: list[Job], counters: dict[str, int]) -> None:
         self.commits += 1
+        self.committed += len(jobs)
         self.counters = counters
         for job in jobs:
             if job.work is None:

@@ -106,3 +106,18 @@ def test_every_family_can_be_read_by_prometheus():
 
 def test_what_another_version_counted_is_left_out():
     assert exposition([("0", ("mta_new_total", ("x",), 1)), ("0", ("mta_sessions", ("surplus",), 1))]) == "\n"
+
+
+def test_the_time_in_the_queue_is_counted_once_for_each_recipient_at_its_end() -> None:
+    counted = Metrics()
+    for event, delay in ((events.DELIVERY_DEFERRED, 5.0), (events.DELIVERED, 0.3), (events.DELIVERED, 2.0)):
+        counted.observe(event, {**DELIVERY, "delay": delay})
+    counted.observe(events.DELIVERED, {**DELIVERY, "to": ["a@x.example"], "delay": 1e6})
+    text = exposition([("0", sample) for sample in counted.samples()])
+    [family] = [each for each in text_string_to_metric_families(text) if each.name == "mta_time_in_queue_seconds"]
+    assert family.type == "histogram"
+    assert text.count("# TYPE mta_time_in_queue_seconds histogram") == 1
+    found = {(s.name.rpartition("_")[2], s.labels.get("le")): s.value for s in family.samples}
+    assert found["count", None] == found["bucket", "+Inf"] == 5
+    assert found["sum", None] == 2 * 0.3 + 2 * 2.0 + 1e6
+    assert [found["bucket", bound] for bound in ("0.1", "0.5", "2", "10", "432000")] == [0, 2, 4, 4, 4]

@@ -14,7 +14,8 @@ from mta.contract.limits import Limits
 
 DESCRIPTIONS: dict[str, str] = {
     "message_size": "Largest message taken, announced with SIZE; a larger one gets 552.",
-    "recipients": "Most recipients of one message; further ones get 452 and can follow in another transaction.",
+    "recipients": "Most recipients of one message, told to clients (`LIMITS RCPTMAX`); further ones get 452 and can "
+    "follow in another transaction.",
     "command_length": "Longest command line, with CRLF; a longer one gets 500.",
     "line_length": "Longest line of a message, with CRLF (RFC 5321 §4.5.3.1.6); a longer one is refused.",
     "header_size": "Largest header block of a message.",
@@ -42,10 +43,10 @@ DESCRIPTIONS: dict[str, str] = {
     "retry_max": "The longest wait between two attempts.",
     "retry_jitter": "Share of each wait that chance adds or takes away, so that retries spread out.",
     "destination_concurrency": "Most connections to one destination at a time.",
-    "destination_recipients": "Most recipients of one outbound transaction.",
+    "destination_recipients": "Most recipients of one outbound transaction; fewer where the host's `LIMITS` says so.",
     "host_backoff": "How long a host that could not be reached is left alone.",
     "idle_timeout": "How long an outbound connection is kept open for the next message.",
-    "messages_per_connection": "Most messages over one outbound connection.",
+    "messages_per_connection": "Most messages over one outbound connection; fewer where the host's `LIMITS` says so.",
     "connect_timeout": "How long connecting to a host may take.",
     "greeting_timeout": "How long to wait for the greeting (RFC 5321 §4.5.3.2.1).",
     "helo_timeout": "How long to wait for the reply to EHLO or HELO.",

@@ -31,7 +31,7 @@ HOSTS_TRIED = 5  # of one destination in one attempt, as Postfix's smtp_mx_addre
 
 @frozen
 class Job:
-    """Recipients of one message that share a connector and a destination: one transaction, one settlement.
+    """Recipients of one message that share a connector and a destination: one settlement, one transaction if it fits.
 
     `broken` names signatures that held when the message came and that what we did to it has broken. `generation` is
     the contract's that it goes by: once another is in force, nothing more is dialled or sent. None: for as long as it
@@ -227,7 +227,22 @@ async def _reach(site: Site, hops: Hops, job: Job, place: Place, *, again: bool 
 
 
 async def _try_host(site: Site, hops: Hops, job: Job, place: Place) -> _HostOutcome:
-    opened = await _reach(site, hops, job, place)
+    """All recipients by one host, in as many transactions as it wants (RFC 9422: RCPTMAX)."""
+    outcome = await _try_some(site, hops, job, place)
+    failure = outcome.attempt.failure
+    while len(outcome.results) < len(job.recipients):
+        left = _left(job, {one.index: one for one in outcome.results})
+        if failure:
+            return replace(outcome, results=outcome.results + _all(left.recipients, failure))
+        more = await _try_some(site, hops, left, place, again=True)
+        failure = more.attempt.failure
+        outcome = replace(outcome if failure else more, results=outcome.results + more.results)
+    return outcome
+
+
+async def _try_some(site: Site, hops: Hops, job: Job, place: Place, *, again: bool = False) -> _HostOutcome:
+    """One transaction with the recipients that fit, or all of them where the host cannot be reached."""
+    opened = await _reach(site, hops, job, place, again=again)
     while True:
         attempt = opened.attempt
         assert attempt is not None
@@ -235,7 +250,9 @@ async def _try_host(site: Site, hops: Hops, job: Job, place: Place) -> _HostOutc
             assert opened.failure is not None
             return _HostOutcome(attempt, _all(job.recipients, opened.failure), spoke=False)
         hop = opened.hop
-        outcome = await _transact(site, hop, job, attempt)
+        most = hop.connection.capabilities.limit("RCPTMAX") or len(job.recipients)
+        some = job if most >= len(job.recipients) else replace(job, recipients=job.recipients[:most])
+        outcome = await _transact(site, hop, some, attempt)
         hops.keep(hop)
         failure = outcome.attempt.failure
         if attempt.reused and failure is not None and failure.word is Word.STALE_CONNECTION:

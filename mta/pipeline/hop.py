@@ -129,7 +129,8 @@ class Hops:
     def keep(self, hop: Hop) -> None:
         """Give a hop back after a transaction; it is closed if it cannot serve again."""
         limits = self._site.contract.configuration.server.limits
-        worn = hop.used >= limits.messages_per_connection or limits.idle_timeout <= 0
+        most = hop.connection.capabilities.limit("MAILMAX") or limits.messages_per_connection
+        worn = hop.used >= min(most, limits.messages_per_connection) or limits.idle_timeout <= 0
         if worn or not hop.connection.usable or hop.generation != self._site.contract.generation:
             hop.connection.abort()
             return

@@ -12,6 +12,8 @@ from mta.model.message import Content
 from mta.model.reply import Reply
 from mta.model.tls import TlsFacts
 
+_LIMIT_DIGITS = 6  # RFC 9422 §3
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -27,6 +29,14 @@ class Capabilities:
         """The announced SIZE limit (RFC 1870 §3); 0: none."""
         value = self.extensions.get("SIZE", "").strip()
         return int(value) if value.isascii() and value.isdigit() else 0
+
+    def limit(self, name: str) -> int:
+        """What LIMITS says of `name`, such as RCPTMAX (RFC 9422 §3); 0: nothing, or nothing that can be read."""
+        for word in self.extensions.get("LIMITS", "").upper().split():
+            key, _, value = word.partition("=")
+            if key == name and value.isascii() and value.isdigit() and len(value) <= _LIMIT_DIGITS:
+                return int(value)
+        return 0
 
 
 def always() -> bool:

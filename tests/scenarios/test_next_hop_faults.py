@@ -280,6 +280,18 @@ def test_many_recipients_go_in_several_transactions(tmp_path: Path) -> None:
         assert sorted(each for message in peer.messages for each in message.recipients) == everybody
 
 
+def test_a_host_that_states_its_limits_is_given_no_more(tmp_path: Path) -> None:
+    everybody = [f"u{n}@fabrikam.example" for n in range(7)]
+    script = Script(extensions=(*EXTENSIONS, "LIMITS RCPTMAX=2 MAILMAX=3"))
+    with smtp_peer(script) as peer, outgoing(tmp_path, fabrikam(peer.port), limits="idle_timeout: 30") as ours:
+        id_ = ours.send(*everybody)
+        assert ours.ends(id_) == dict.fromkeys(everybody, "delivered")
+        assert [len(message.rcpts) for message in peer.messages] == [2, 2, 2, 1]
+        assert [each for message in peer.messages for each in message.recipients] == everybody
+        assert peer.connections == 2
+        assert {each["attempts"] for each in ours.trace(id_)["recipients"]} == {1}
+
+
 def test_a_host_that_failed_is_left_alone_for_a_while(tmp_path: Path) -> None:
     with (
         smtp_peer(Script(replies={"GREETING": "421 4.3.2 too busy"})) as peer,

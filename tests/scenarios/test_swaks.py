@@ -126,7 +126,9 @@ def test_mail_in_chunks_arrives_as_it_was(company: Company) -> None:
         b"From: a@stranger.example\r\nSubject: chunks\r\n\r\n.\r\nQUIT\r\n..\r\n" + b"line\r\n" * 60_000,
     )
     with client(company.port) as session:
-        assert "CHUNKING" in session.say("EHLO client.example")
+        offers = session.say("EHLO client.example")
+        assert "CHUNKING" in offers
+        assert "LIMITS RCPTMAX=1000" in offers
         assert session.chunk(b"MAIL FROM:<evil@fabrikam.example>\r\n").startswith("503 ")
         session.say("MAIL FROM:<a@stranger.example>")
         session.say(f"RCPT TO:<{to}>")

@@ -169,6 +169,14 @@ async def test_the_offers_are_those_of_the_contract() -> None:
         }
 
 
+@pytest.mark.parametrize(("recipients", "offered"), [(0, False), (1, True), (999_999, True), (1_000_000, False)])
+async def test_the_limit_of_recipients_is_told_where_it_can_be(recipients: int, offered: bool) -> None:
+    async with serving(recipients=recipients) as server:
+        client = await server.connect()
+        client.write(b"EHLO client.example\r\n")
+        assert (f"250-LIMITS RCPTMAX={recipients}" in await client.lines()) == offered
+
+
 async def test_after_helo_no_parameter_is_known_and_nothing_is_offered() -> None:
     async with serving() as server:
         client = await server.connect()

@@ -121,3 +121,24 @@ def test_nothing_can_break_out_of_a_command_line(evil: str) -> None:
         mail_command(Envelope(A, (B,), envid=f"x{evil}"), Cargo(9), ALL)
     with pytest.raises(LocalProtocolError):
         rcpt_command(Recipient(A, orcpt=f"rfc822;x{evil} y"), ALL)
+
+
+@pytest.mark.parametrize(
+    ("told", "limit"),
+    [
+        (None, 0),
+        ("", 0),
+        ("RCPTMAX=20", 20),
+        ("MAILMAX=5 rcptmax=20 RCPTDOMAINMAX=1", 20),
+        ("RCPTMAX=999999", 999_999),
+        ("RCPTMAX=1000000", 0),
+        ("RCPTMAX", 0),
+        ("RCPTMAX=", 0),
+        ("RCPTMAX=-1", 0),
+        ("RCPTMAX=\u0665", 0),
+        ("XRCPTMAX=3", 0),
+    ],
+)
+def test_limits_are_read_where_they_can_be(told: str | None, limit: int) -> None:
+    capabilities = Capabilities({} if told is None else {"LIMITS": told})
+    assert capabilities.limit("RCPTMAX") == limit

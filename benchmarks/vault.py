@@ -269,7 +269,9 @@ def _copied(db: apsw.Connection, table: str, like: str) -> dict[tuple[str, ...],
 
 
 async def log_rate(world: World, seconds: float, _: int) -> Line:
-    event = VaultEvent(1.0, Operation.OPEN, actor(), Result.REFUSED, "no-grant: somebody has no grant", item="x" * 26)
+    event = VaultEvent(
+        1_700_000_000.123, Operation.OPEN, actor(), Result.REFUSED, "no-grant: somebody has no grant", item="x" * 26
+    )
 
     async def ours() -> int:
         await asyncio.gather(*(world.vault.store.record(event) for _ in range(256)))

@@ -16,8 +16,7 @@ from mta.errors import LogRefused
 from mta.model.protected import VaultEvent
 from mta.observe.vault_events import Operation, Result
 from mta.ports.vault_log import LogEntry, LogHead
-from mta.rfc.json.canonical import canonical
-from mta.rfc.tlog.event import SALT, entry_of
+from mta.rfc.tlog.event import SALT, entry_with_story
 from mta.rfc.tlog.grow import Frontier
 from mta.rfc.tlog.grow import append as grow
 from mta.rfc.tlog.merkle import HASH, leaf_hash
@@ -34,9 +33,9 @@ def append(db: apsw.Connection, events: Sequence[VaultEvent], random: Random) ->
     if any(_opens(event) for event in events) and (refused := refusal(db)):
         raise LogRefused(refused)  # by a branch of the log that nobody would believe
     for number, event in enumerate(events, tree.size):
-        salt, told = random(SALT), _told(event, number)
-        entry = entry_of(salt, told)
-        db.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?)", (number, event.item, entry, salt, canonical(told)))
+        salt = random(SALT)
+        entry, story = entry_with_story(salt, _told(event, number))
+        db.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?)", (number, event.item, entry, salt, story))
         leaves.append(leaf_hash(entry))
         if _opens(event):
             db.execute("UPDATE item SET opens = opens + 1 WHERE id = ?", (event.item,))

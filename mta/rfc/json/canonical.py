@@ -11,6 +11,7 @@ from mta.errors import JsonError
 
 _text = encode_basestring  # its escapes are those of RFC 8785 §3.2.2.2
 _SORTED = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
+_LEAST, _MOST = 1e-4, 1e15  # between them neither Python nor ECMAScript writes an exponent
 _EXACT = 2**53 - 1  # RFC 7493 §2.2: beyond it doubles, and so other readers, round
 
 
@@ -24,7 +25,11 @@ def canonical(value: Any) -> bytes:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether the standard library's sorted JSON is the canonical form: no doubles, and names in ASCII."""
+    """Whether the standard library's sorted JSON is the canonical form: names in ASCII, no odd doubles.
+
+    Python and ECMAScript both write the shortest digits that are the double (RFC 8785 §3.2.2.3), and differ in whole
+    numbers, which Python writes with a point, and in where an exponent begins.
+    """
     waiting = [value]
     for part in waiting:  # which grows while we go
         if isinstance(part, str) or part is None:
@@ -36,6 +41,9 @@ def _is_plain(value: Any) -> bool:
             waiting += part.values()
         elif isinstance(part, list | tuple):
             waiting += part
+        elif isinstance(part, float):
+            if not part % 1 or not _LEAST <= abs(part) < _MOST:
+                return False
         elif not isinstance(part, int) or not -_EXACT <= part <= _EXACT:  # a bool is an int
             return False
     return True

@@ -17,10 +17,16 @@ SALT = 32  # octets
 
 
 def entry_of(salt: bytes, event: Mapping[str, Any]) -> bytes:
-    """The entry: SHA-256 over the salt and the event in canonical JSON (RFC 8785). Raises TlogError."""
+    """The entry: SHA-256 over the salt and the event's story. Raises TlogError."""
+    return entry_with_story(salt, event)[0]
+
+
+def entry_with_story(salt: bytes, event: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """The entry, and the story that lies beside it: the event in canonical JSON (RFC 8785). Raises TlogError."""
     if len(salt) != SALT:
         raise TlogError("a salt has 32 octets")
     try:
-        return hashlib.sha256(salt + canonical(dict(event))).digest()
+        story = canonical(dict(event))
     except JsonError as error:
         raise TlogError(f"an event that cannot be logged: {error}") from None
+    return hashlib.sha256(salt + story).digest(), story

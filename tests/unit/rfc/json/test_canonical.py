@@ -46,6 +46,12 @@ def test_numbers_as_ecmascript_writes_them(bits: str, text: str) -> None:
     assert canonical(number).decode() == text
 
 
+@given(st.floats(-1e16, 1e16) | st.floats(-1, 1) | st.integers(0, 2**41).map(lambda milliseconds: milliseconds / 1000))
+def test_a_double_is_written_the_same_alone_and_beside_what_only_the_long_way_writes(number: float) -> None:
+    beside_a_name_beyond_ascii = canonical({"é": number}).decode()
+    assert canonical(number).decode() == beside_a_name_beyond_ascii.removeprefix('{"é":').removesuffix("}")
+
+
 def test_the_example_of_the_standard() -> None:
     """RFC 8785 §3.2.2 to §3.2.4."""
     value = {

@@ -14,6 +14,7 @@ from cryptography import x509
 from mta.adapters.privileges import acting_for
 from mta.adapters.token_pool.pool import KeyMissing
 from mta.app.keys import token_key
+from mta.app.nodes import database_doubts
 from mta.app.root_key_checks import Finding, examine_root_keys
 from mta.config.load import Examination, examine
 from mta.config.problems import Path as Place
@@ -76,7 +77,8 @@ def _with_keys(found: Examination, path: str) -> Examination:
     failed: set[str] = set()  # one fault a token is enough: each try with a wrong PIN brings it nearer to being locked
     faults = [] if known.server.pkcs11 is None else list(_token_faults(known, failed))
     roots = examine_root_keys(known, failed)
-    return _warned(_with(found, path, [*faults, *roots.problems]), path, roots.warnings)
+    doubts: list[Finding] = [(("server", "queue", "store"), *doubt) for doubt in database_doubts(known)]
+    return _warned(_with(found, path, [*faults, *roots.problems]), path, [*roots.warnings, *doubts])
 
 
 def _with(found: Examination, path: str, faults: list[Finding]) -> Examination:

@@ -225,6 +225,14 @@ def trace(
 
 
 @app.command()
+def nodes(config: Config = _CONFIG, json: Json = False) -> None:
+    """The nodes of a shared queue: which configuration each has, its lease, what it has in hand."""
+    from mta.cli.nodes import nodes as run
+
+    raise typer.Exit(run(config, json))
+
+
+@app.command()
 def report(
     connector: Annotated[str, typer.Option("--connector", help="The partner.")],
     month: Annotated[str, typer.Option("--month", help="Like 2026-11; default: the one that ended last.")] = "",

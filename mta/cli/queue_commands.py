@@ -33,6 +33,14 @@ def _queue(command: str, config: str, json: bool, **request: object) -> None:
     raise typer.Exit(run(config, {"command": command, **request}, json))
 
 
+@queue.command("migrate")
+def queue_migrate(config: Config = _CONFIG) -> None:
+    """Bring the tables of a shared queue up to date; nodes of this version and the one before work on meanwhile."""
+    from mta.cli.nodes import migrate as run
+
+    raise typer.Exit(run(config))
+
+
 @queue.command("list")
 def queue_list(
     connector: Connector = "",

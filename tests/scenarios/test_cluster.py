@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -164,3 +165,20 @@ def test_a_way_to_the_database_that_hangs_ends_in_451_and_loses_nothing(cluster:
     way.mend()
     until(lambda: send(node.port, SENDER, [TO]).accepted, patient(60), describe=node.story)
     until(lambda: len(cluster.peer.messages) >= 2, patient(60), describe=node.story)
+
+
+def test_the_nodes_are_shown_and_what_the_database_does_not_promise(cluster: Cluster) -> None:
+    cluster.lease = LONG
+    first, second = cluster.start("first"), cluster.start("second")
+    shown = first.command("nodes", "--json")
+    found = json.loads(shown.stdout)["nodes"]
+    assert sorted(node["differs"] for node in found) == [False, True]  # each has a port and a way of its own
+    assert shown.returncode == 1
+    assert all(0 < node["lease"] <= LONG for node in found)
+    assert "another connectors.yaml" in first.command("nodes").stdout
+    assert "nothing to do" in first.command("queue", "migrate", check=True).stdout
+    told = second.command("check").stderr
+    assert "250 is durable on 1 machine" in told
+    assert "pooler" not in told
+    cluster.proxies[0].drop()
+    assert "the database cannot be asked" in first.command("check").stderr

@@ -37,6 +37,7 @@ class Post:
     host: str = ""
     phrase: str = field(default="", repr=False)  # agreed between sender and readers
     invitations: tuple[Invitation, ...] = ()
+    answers: str = ""  # the item that it answers
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from mta.vault.credentials import phrase_credentials
 from mta.vault.seal import SealRequest, write_sealed
 from mta.vault.vault import Vault
 
-KIND = "mail"
+KIND, REPLY = "mail", "reply"
 MIME_TYPE = "message/rfc822"
 RELAY = Actor("mta", "system")  # who protects: the sender asked for it by the rules of the configuration
 
@@ -122,7 +122,8 @@ def _request(post: Post, label: Label, id: str, place: str) -> SealRequest:
         actor=RELAY,
         name=post.subject,
         mime_type=MIME_TYPE,
-        kind=KIND,
+        kind=REPLY if post.answers else KIND,
+        parent=post.answers,
         size=post.size,
         place=place,
         id=id,

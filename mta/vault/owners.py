@@ -61,6 +61,7 @@ class Sender:
     portal: str  # URL
     hostname: str
     postmaster: str
+    author: str = ""  # who is named, if it is not the owner: a reader who answers or passes it on
 
 
 async def owned(vault: Vault, owner: str, before: float) -> list[tuple[Item, int]]:
@@ -145,7 +146,7 @@ async def notice_again(vault: Vault, item: Item, reader: str, actor: Actor, send
 
 def _post(vault: Vault, item: Item, reader: str, sender: Sender) -> Post:
     """As the first notice had it: from the owner, where their domain is ours."""
-    is_ours = item.owner.rpartition("@")[2] in vault.ours
+    is_ours = item.owner.rpartition("@")[2] in vault.ours and not sender.author
     field_ = f"From: <{address_value(item.owner if is_ours else sender.postmaster)}>\r\n".encode()
     return Post(
         message_id="",
@@ -153,7 +154,7 @@ def _post(vault: Vault, item: Item, reader: str, sender: Sender) -> Post:
         owner=item.owner,
         readers=(reader,),
         subject=item.name,
-        author=item.owner,
+        author=sender.author or item.owner,
         from_field=field_,
         date=vault.clock.now(),
         host=sender.hostname,

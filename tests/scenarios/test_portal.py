@@ -390,6 +390,61 @@ def test_an_answer_reaches_the_owner(portal: Portal):
     assert not list((portal.relay.folder / "var" / "queue" / "portal").iterdir())
 
 
+def test_an_answer_to_all_is_read_here_by_all_and_stays_with_its_reader(portal: Portal):
+    mail = portal.mail(TEXT, BOB, CAROL, hidden=(EVE,))
+    browser = portal.opened(mail)
+    form = browser.get(f"/v/{mail.item}/reply")[1]
+    assert CAROL in form
+    assert EVE not in form
+    before = len(portal.sink.messages)
+    body, headers = multipart([("text", "", "Gr\u00fc\u00dfe an alle".encode()), ("all", "", b"yes")])
+    assert browser.ask("POST", f"/v/{mail.item}/reply", body, headers)[0] == 303
+    arrived = until(lambda: len(portal.sink.messages) >= before + 2 and portal.sink.messages[before:])
+    told = {one.recipients: one.data for one in arrived}
+    assert set(told) == {(ALICE,), (CAROL,)}  # a blind copy is told nothing, and to nobody
+    assert b"\r\nCc: <carol@fabrikam.example>\r\n" in told[(ALICE,)]
+    assert b"alle" not in told[(CAROL,)]
+    assert BOB.encode() in told[(CAROL,)]
+    found = re.search(rb"/m/([a-z2-7]{26})", told[(CAROL,)].replace(b"=\r\n", b""))
+    mine = re.search(rf"/v/{mail.item}/answers/([a-z2-7]{{26}})", browser.get(f"/v/{mail.item}")[1])
+    assert found
+    assert mine
+    status, _, place = browser.post(f"/v/{mail.item}/answers/{mine[1]}")
+    assert (status, place) == (303, f"/v/{mine[1]}")
+    for reader in (browser, portal.prove(Mail(mine[1], {CAROL: found[1].decode()}), CAROL)):
+        assert "alle" not in reader.get(place)[1]
+        assert reader.post(f"{place}/open")[0] == 303
+        assert "Gr\u00fc\u00dfe an alle" in reader.get(place)[1]
+    other = portal.opened(portal.mail(TEXT))
+    assert other.post(f"/v/{mail.item}/answers/{mine[1]}")[0] == 403
+
+
+def test_passed_on_where_it_may_be_with_no_more_rights(portal: Portal):
+    mail, closed = portal.mail(TEXT), portal.mail(TEXT, label="closed")
+    browser, mute = portal.opened(mail), portal.opened(closed)
+    assert f"/v/{closed.item}/forward" not in mute.get(f"/v/{closed.item}")[1]
+    assert mute.post(f"/v/{closed.item}/forward", address=CAROL)[0] == 403
+    portal.relay.command(
+        *("protected", "grant", mail.item, "--reader", BOB, "--right", "VIEW", "--right", "FORWARD"), check=True
+    )
+    assert browser.post(f"/v/{mail.item}/forward", address="carol\r\nBcc: eve@tailspin.example")[0] == 422
+    before = len(portal.sink.messages)
+    assert browser.post(f"/v/{mail.item}/forward", address=CAROL)[::2] == (303, f"/v/{mail.item}/forwarded")
+    notice = until(lambda: portal.sink.messages[before:])[0]
+    assert notice.recipients == (CAROL,)
+    found = re.search(rb"/m/([a-z2-7]{26})", notice.data.replace(b"=\r\n", b""))
+    assert found
+    carol = portal.opened(Mail(mail.item, {CAROL: found[1].decode()}), CAROL)
+    page = carol.get(f"/v/{mail.item}")[1]
+    assert "The plan is secret." in page
+    assert f"/v/{mail.item}/message.eml" not in page
+    assert carol.get(f"/v/{mail.item}/message.eml")[0] == 403
+    granted = [event for event in portal.log(mail.item) if event["op"] == "grant"][-1]
+    assert (granted["subject"], granted["reason"]) == (BOB, "forwarded")
+    portal.relay.command("protected", "revoke", mail.item, "--reader", CAROL, check=True)
+    assert browser.post(f"/v/{mail.item}/forward", address=CAROL)[0] == 422
+
+
 def test_answers_need_the_right_our_page_and_bounds(portal: Portal):
     mute, mail = portal.mail(TEXT, label="mute"), portal.mail(TEXT)
     browser = portal.opened(mute)

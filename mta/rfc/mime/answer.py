@@ -47,6 +47,7 @@ class AnswerLetter:
     subject: str = ""
     message_id: str = ""
     references: str = ""
+    cc: tuple[str, ...] = ()
 
 
 def compose_answer(letter: AnswerLetter, text: str, files: Sequence[AnswerFile] = ()) -> bytes:
@@ -68,6 +69,7 @@ def _fields(letter: AnswerLetter) -> list[tuple[str, str]]:
         ("From", f'"{name}" <{address_value(letter.from_)}>'),
         ("Reply-To", f"<{address_value(letter.reader)}>"),
         ("To", f"<{address_value(letter.to)}>"),
+        *((("Cc", ", ".join(f"<{address_value(one)}>" for one in letter.cc)),) if letter.cc else ()),
         ("Subject", encode_words(_subject(letter.subject))),
         ("Date", format_date(letter.date)),
         ("Message-ID", f"<{letter.id}@{letter.hostname}>"),

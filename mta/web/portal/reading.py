@@ -17,6 +17,7 @@ from mta.observe.vault_events import Operation
 from mta.policy.reader import Refusal
 from mta.rfc.mime.file_name import line_name
 from mta.rfc.mime.shown import ShownFile, show
+from mta.vault.answer import answers_of
 from mta.vault.attachments import attachments, file_item
 from mta.vault.read import Read, Standing, Wish
 from mta.vault.sessions import Proven
@@ -144,7 +145,8 @@ async def _message(request: Request, who: Proven, standing: Standing, *, framed:
     view = await asyncio.to_thread(view_of, who, standing, read, label, words_of(request))
     if view.files:
         view = view.with_items({one.id for one in await attachments(desk_of(request).vault, standing.item)})
-    return page(request, "message.html", view=view.as_text() if not framed else view)
+    answers = await answers_of(desk_of(request).vault, standing.item, who.reader)
+    return page(request, "message.html", view=view.as_text() if not framed else view, answers=answers)
 
 
 async def open_item(request: Request, who: Proven) -> Response:

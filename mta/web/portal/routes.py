@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from mta.vault.device import ALPHABET
 from mta.vault.sign_in import CALLBACK
-from mta.web.portal import after, answering, device, my, my_sign_in, oidc, previews, proving, reading, second
+from mta.web.portal import after, answering, device, my, my_sign_in, oidc, passing, previews, proving, reading, second
 from mta.web.portal.my import Owned
 from mta.web.portal.reading import Handler, Proved
 
@@ -58,6 +58,7 @@ def portal_routes() -> list[Route]:
         Route(f"{item}/text", Proved(reading.text).__call__, methods=get),
         Route(f"{item}/body", Proved(reading.body).__call__, methods=get),
         *_files(),
+        *_passing(),
         Route(f"{item}/message.eml", Proved(reading.message_file).__call__, methods=get),
         Route(f"{item}/message.tdf", Proved(reading.container).__call__, methods=get),
         Route(f"{item}/reply", Proved(answering.form).__call__, methods=get),
@@ -73,6 +74,17 @@ def portal_routes() -> list[Route]:
         Route(f"{item}/logout", reading.log_out, methods=post),
         *_second(f"{item}/second"),
         *_my(),
+    ]
+
+
+def _passing() -> list[Route]:
+    """Answers that were given, and passing a message on."""
+    post, get, item = ["POST"], ["GET"], "/v/{item:id}"
+    return [
+        Route(f"{item}/answers/{{answer:id}}", Proved(passing.answer).__call__, methods=post),
+        Route(f"{item}/forward", Proved(passing.forward_form).__call__, methods=get),
+        Route(f"{item}/forward", Proved(passing.forward).__call__, methods=post),
+        Route(f"{item}/forwarded", Proved(passing.forwarded).__call__, methods=get),
     ]
 
 

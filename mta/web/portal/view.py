@@ -51,6 +51,7 @@ class View:
     may_export: bool
     may_print: bool
     may_reply: bool
+    may_forward: bool
     header: str = ""
     footer: str = ""
     watermark: str = ""
@@ -87,6 +88,7 @@ def view_of(who: Proven, standing: Standing, read: Read, label: Label | None, t:
         may_export=Right.EXPORT in read.rights,
         may_print=Right.PRINT in read.rights,
         may_reply=Right.REPLY in read.rights,
+        may_forward=Right.FORWARD in read.rights,
         header=marks("header"),
         footer=marks("footer"),
         watermark=marks("watermark"),

@@ -108,7 +108,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def desk_with(world: World, courier: Courier) -> Desk:
     nothing: Any = object()
     house = House("https://portal.contoso.example", "mx.contoso.example", "postmaster@contoso.example")
-    return open_desk(world.vault, house, Outside(courier, nothing, nothing), EventLog(2, "json"))  # type: ignore[arg-type]
+    return open_desk(world.vault, house, Outside(courier, nothing, nothing, nothing), EventLog(2, "json"))  # type: ignore[arg-type]
 
 
 LETTER = Letter(BOB, "12345678", "ABCD")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +18,13 @@ LATE = 3600.0  # seconds without a word from a witness that are worth a warning
 _REFUSED = "bring back the newest vault.db; if there is none, see docs/protected.md, `Witnesses`"
 
 
-def witness_findings(protection: Protection) -> Iterator[tuple[bool, Place, str, str]]:
+def witness_findings(protection: Protection, now: float) -> Iterator[tuple[bool, Place, str, str]]:
     """What is wrong with witnesses: whether it is a problem (else a warning), where, what and what to do.
 
     Raises StorageError.
     """
-    now = time.time()
-    for number, (watch, size) in enumerate(_watches(protection)):
-        where: Place = ("protection", "log", "witnesses", number)
+    where: Place = ("protection", "log", "witnesses")
+    for watch, size in _watches(protection):
         if watch.refusal:
             yield True, where, watch.refusal, _REFUSED
         elif watch.fault and now - watch.heard > LATE:

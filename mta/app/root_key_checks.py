@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ def examine_root_keys(configuration: Configuration, failed: set[str]) -> Finding
         return found
     try:
         known = known_keys(protection)
-        for wrong, place, text, hint in witness_findings(protection):
+        for wrong, place, text, hint in witness_findings(protection, time.time()):
             (found.problems if wrong else found.warnings).append((place, text, hint))
     except StorageError as error:
         found.problems.append((("protection", "store"), str(error), ""))

@@ -27,7 +27,7 @@ def vouched(issuer: Issuer, claims: Mapping[str, Any]) -> str:
     """
     address = address_in(claims)
     if address.rpartition("@")[2] not in issuer.domains or address.startswith("@"):
-        raise JoseError(f"{issuer.name} does not vouch for {address or 'anybody'}")
+        raise JoseError(f"{issuer.name} does not vouch for {address.rpartition('@')[2] or 'anybody'}")
     if claims.get("email_verified", True) is not True:
-        raise JoseError(f"{issuer.name} has not verified {address}")
+        raise JoseError(f"{issuer.name} has not verified the address")
     return address

@@ -47,6 +47,7 @@ class Overview:
     label: Label | None
     readers: tuple[ReaderRow, ...]
     events: list[dict[str, Any]] = field(repr=False)
+    files: tuple[tuple[Item, int], ...] = ()  # attachments that are items of their own, each with its openings
 
     @property
     def asking(self) -> tuple[str, ...]:
@@ -84,7 +85,8 @@ async def overview(vault: Vault, owner: str, id: str) -> Overview:
     events = await history(vault, item.id, _MOST_EVENTS)
     grants = await vault.store.grants(item.id)
     rows = tuple(_row(one, events) for one in grants if one.reader != item.owner)
-    return Overview(item, vault.protection.labels.get(item.label), rows, events)
+    files = tuple(await vault.store.find(ItemFilter(parent=item.id)))
+    return Overview(item, vault.protection.labels.get(item.label), rows, events, files)
 
 
 def _row(one: Grant, events: list[dict[str, Any]]) -> ReaderRow:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.scenarios.test_portal import TEXT
+from tests.scenarios.test_portal import TEXT, rich
 from tests.support.portal import ALICE, BOB, CAROL, CONFIG, EVE, Browser, Portal, running_portal
 from tests.support.running_mta import until
 
@@ -91,9 +91,29 @@ def test_who_opened_it_and_taking_it_back_and_giving_it_again(portal: Portal):
     assert ("invite", ALICE, "code") in told
 
 
+def taken_back_alone(portal: Portal, browser: Browser) -> None:
+    """A file of a mail, by its own page."""
+    mail = portal.mail(rich("<p>x</p>"), BOB)
+    page = browser.get(f"/my/{mail.item}")[1]
+    files = re.findall(r'class="name" href="/my/(\w+)">([^<]+)<', page)
+    assert "plan.txt" in [name for _, name in files]
+    file = next(id for id, name in files if name == "plan.txt")
+    assert file not in browser.get("/my")[1]  # it stands with its mail
+    page = browser.get(f"/my/{file}")[1]
+    assert f'href="/my/{mail.item}"' in page
+    assert f'action="/my/{file}/add"' not in page
+    assert browser.post(f"/my/{file}/add", reader=CAROL)[0] == 422
+    assert browser.post(f"/my/{file}/revoke", sure="yes")[0] == 303
+    reader = portal.opened(mail)
+    assert "plan.txt" in reader.get(f"/v/{mail.item}")[1]
+    states = [portal.relay.ask("protected", "show", id)["state"] for id in (mail.item, file)]
+    assert states == ["live", "shredded"]
+
+
 def test_extending_adding_sending_again_and_the_end_for_all(portal: Portal):
     mail = portal.mail(TEXT, BOB, label="mute")
-    browser, place = owner(portal), f"/my/{mail.item}"
+    browser, place = owner(portal), f"/my/{mail.item}"  # five codes an hour for an address, in all of these stories
+    taken_back_alone(portal, browser)
     for day in ("", "2001-01-01", "tomorrow", "9999-12-31"):
         assert browser.post(f"{place}/extend", until=day)[0] == 422
     day = "2031-05-04"

@@ -88,6 +88,7 @@ async def item(request: Request, who: Proven) -> Response:
 
 async def _shown(request: Request, who: Proven, *, said: str = "", wrong: str = "") -> Response:
     found = await overview(desk_of(request).vault, who.reader, str(request.path_params["item"]))
+    live = found.item.state == ItemState.LIVE and not _is_over(request, found.item)
     values: dict[str, Any] = {
         "over": found,
         "who": who.reader,
@@ -95,7 +96,8 @@ async def _shown(request: Request, who: Proven, *, said: str = "", wrong: str = 
         "wrong": wrong,
         "rights": _rights(found),
         "label": label_name(found.label, words_of(request)),
-        "live": found.item.state == ItemState.LIVE and not _is_over(request, found.item),
+        "live": live,
+        "whole": live and not found.item.parent,  # who may read a file, and until when, is as with its mail
     }
     return page(request, "my_item.html", 422 if wrong else 200, **values)
 
@@ -195,8 +197,8 @@ async def _changed(
         raise
     except NotOpened:
         return await _shown(request, who, wrong="my.over")
-    except UsageError as error:
-        site_of(request).log.info(events.WEB_REFUSED, what="my", reason=str(error))
+    except UsageError:
+        desk_of(request).count("my", "refused")
         return await _shown(request, who, wrong="my.cannot")
     except MtaError as error:
         site_of(request).log.error(events.ALARM, alarm="portal.notice", text=str(error))

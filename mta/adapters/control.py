@@ -53,7 +53,7 @@ async def serve_control(path: str, handler: Handler, log: EventLog) -> asyncio.A
         os.umask(before)
 
 
-async def _tell(parts: AsyncGenerator[dict[str, Any], None], writer: asyncio.StreamWriter) -> None:
+async def _tell(parts: AsyncGenerator[dict[str, object], None], writer: asyncio.StreamWriter) -> None:
     """Every part as it comes, and a sign of life where none comes for a while."""
     while True:
         step = asyncio.ensure_future(anext(parts, None))
@@ -89,7 +89,7 @@ def reachable(path: str) -> Iterator[str]:
         os.close(folder)
 
 
-async def _answer(line: bytes, handler: Handler, log: EventLog) -> AsyncGenerator[dict[str, Any], None]:
+async def _answer(line: bytes, handler: Handler, log: EventLog) -> AsyncGenerator[dict[str, object], None]:
     try:
         request = json.loads(line)
     except ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -35,14 +34,14 @@ class KeyFiles:
         return self._keys[path]
 
 
-def _load(path: str) -> Any:
+def _load(path: str) -> object:
     try:
         return load_pem_private_key(Path(path).read_bytes(), None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise MtaError(f"the key {path} cannot be read: {error}") from error
 
 
-def _signing(key: Any, path: str) -> SigningKey:
+def _signing(key: object, path: str) -> SigningKey:
     if isinstance(key, Ed25519PrivateKey):
         return SigningKey("ed25519-sha256", key.sign)
     if isinstance(key, RSAPrivateKey):

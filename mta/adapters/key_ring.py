@@ -13,7 +13,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from cryptography import x509
 
@@ -173,7 +172,7 @@ def _certificates(content: bytes, path: str) -> list[x509.Certificate]:
         raise MtaError(f"{path} holds no PEM certificates") from error
 
 
-def _private(content: bytes, path: str, password: str) -> Any:
+def _private(content: bytes, path: str, password: str) -> object:
     secret = password.encode() if b"ENCRYPTED" in content else None
     try:
         return read_private_pem(content, secret)
@@ -193,7 +192,7 @@ def _read_pkcs12(path: str, password: str) -> list[OwnCertificate]:
     return [own for key in bundle.keys for own in _own(certificates, key, path)]
 
 
-def _own(certificates: Iterable[x509.Certificate], key: Any, source: str) -> list[OwnCertificate]:
+def _own(certificates: Iterable[x509.Certificate], key: object, source: str) -> list[OwnCertificate]:
     own = own_certificates(certificates, key, source)
     if not own:
         raise MtaError(f"the private key of {source} is of none of its certificates")

@@ -32,7 +32,7 @@ def read_file(path: str) -> bytes:
     return content
 
 
-def own_certificates(certificates: Iterable[x509.Certificate], key: Any, source: str) -> list[OwnCertificate]:
+def own_certificates(certificates: Iterable[x509.Certificate], key: object, source: str) -> list[OwnCertificate]:
     """Each of these certificates that is the key's, with those of the others that lead to its root."""
     pool = list(certificates)
     return [

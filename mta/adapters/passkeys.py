@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 from urllib.parse import urlsplit
 
 from mta.errors import NotOpened
@@ -97,6 +96,6 @@ class WebAuthn:
         return proof.new_sign_count
 
 
-def _object(answer: bytes) -> dict[str, Any]:
+def _object(answer: bytes) -> dict[str, object]:
     document = json.loads(answer)
     return document if isinstance(document, dict) else {}

@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -30,7 +29,7 @@ class _Found:
     """What files held: certificates (each once), and keys, those of PKCS #12 with the others."""
 
     certificates: tuple[x509.Certificate, ...] = ()
-    keys: tuple[tuple[Any, str], ...] = ()  # with the file each was in
+    keys: tuple[tuple[object, str], ...] = ()  # with the file each was in
 
 
 def read_certificates(paths: Iterable[str]) -> tuple[bytes, ...]:
@@ -76,7 +75,7 @@ def read_own(certificates: Sequence[str], keys: Sequence[str], password: str = "
     for path in certificates:
         for certificate in _certificates(_octets(path), path):
             known[certificate.public_bytes(Encoding.DER)] = certificate
-    pairs: list[tuple[Any, str]] = []
+    pairs: list[tuple[object, str]] = []
     for path in keys:
         contents = _read(path, password)
         known.update((certificate.public_bytes(Encoding.DER), certificate) for certificate in contents.certificates)
@@ -103,7 +102,7 @@ def _read(path: str, password: str) -> _Found:
     return _pkcs12(content, path, password)
 
 
-def _private(content: bytes, path: str, password: str) -> Any:
+def _private(content: bytes, path: str, password: str) -> object:
     secret = password.encode() if b"ENCRYPTED" in content else None
     try:
         return read_private_pem(content, secret)

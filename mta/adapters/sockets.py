@@ -10,7 +10,6 @@ import socket
 import time
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
 
 from mta.errors import UsageError
 
@@ -164,7 +163,7 @@ class Doorman:
         loop.call_later(_SHORT_OF_DESCRIPTORS, again)
 
 
-def plain_ip(text: Any) -> IPv4Address | IPv6Address:
+def plain_ip(text: object) -> IPv4Address | IPv6Address:
     """An address; one that is IPv4 mapped into IPv6 is the IPv4 address it means, a zone is dropped."""
     address = ip_address(str(text).partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)

@@ -49,7 +49,7 @@ def read_mailbox(address: str) -> Mailbox:
 # --- documents ------------------------------------------------------------------------------------------------------
 
 
-def answer_document(mailbox: Mailbox, answer: DirectoryAnswer) -> dict[str, Any]:
+def answer_document(mailbox: Mailbox, answer: DirectoryAnswer) -> dict[str, object]:
     """The object of `mta directory lookup --json`, and of `mta explain` for a recipient."""
     chosen = answer.chosen
     return {

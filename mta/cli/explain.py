@@ -139,7 +139,7 @@ async def _look_ahead(
             recipient["tls"]["hosts"] = [_prospect(each) for each in found]
 
 
-def _prospect(each: Prospect) -> dict[str, Any]:
+def _prospect(each: Prospect) -> dict[str, object]:
     needed = each.needed
     refused = needed.reason if isinstance(needed, Failure) else None
     word = None if isinstance(needed, Failure) else needed.word

@@ -21,7 +21,7 @@ _ZIP = b"PK\x03\x04"
 _MOST = 1000  # parts that are looked at
 
 
-def protected_parts(configuration: Configuration, message: bytes) -> list[dict[str, Any]]:
+def protected_parts(configuration: Configuration, message: bytes) -> list[dict[str, object]]:
     """Each protected file in the message, with its item where it is one of ours. Nothing is opened."""
     found = [(part, read) for part in leaves(message, _MOST) if (read := _digests(part))]
     if not found:
@@ -41,7 +41,7 @@ def _digests(part: Part) -> list[bytes]:
     return [hashlib.sha256(access.wrapped).digest() for access in manifest.keys]
 
 
-def _known(configuration: Configuration, digests: set[bytes]) -> dict[bytes, dict[str, Any]]:
+def _known(configuration: Configuration, digests: set[bytes]) -> dict[bytes, dict[str, object]]:
     """Items by the digests of their wrapped keys; none where there is no vault, or it cannot be read now."""
     protection = configuration.protection
     if protection is None or not Path(protection.store, "vault.db").exists():

@@ -94,7 +94,7 @@ def _by_its_author(letter: Letter) -> bool:
 
 
 async def _way(
-    configuration: Configuration, whose: tuple[Connector, dict[str, Any]], letter: Letter, wish: Wish
+    configuration: Configuration, whose: tuple[Connector, dict[str, object]], letter: Letter, wish: Wish
 ) -> Way:
     connector, recipient = whose
     smime = smime_for(connector.outbound, wish)

@@ -69,8 +69,8 @@ def _promised(configuration: Configuration, recipient: dict[str, Any]) -> dict[s
     return promise if promise == enforced else promise | {"would": enforced}
 
 
-def _promise(smime: Smime) -> dict[str, Any]:
-    promise: dict[str, Any] = {"sign": smime.sign, "encrypt": smime.encrypt}
+def _promise(smime: Smime) -> dict[str, object]:
+    promise: dict[str, object] = {"sign": smime.sign, "encrypt": smime.encrypt}
     if smime.protects:
         promise["profile"] = smime.profile.name
     if smime.encrypt == "required":

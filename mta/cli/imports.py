@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from mta.app.load import load
 from mta.config.load import Examination, examine_text
@@ -78,7 +77,7 @@ class _Told:
             "accepted": len(self.accepted),
         }
 
-    def differences(self) -> list[dict[str, Any]]:
+    def differences(self) -> list[dict[str, object]]:
         """As `--json` has them."""
         marked = ((found, {"id": found.id, "accepted": found.id in self.accepted}) for found in self.draft.differences)
         return [{**asdict(found), **(mark if found.weaker else {})} for found, mark in marked]
@@ -126,7 +125,7 @@ def _summarize(told: _Told, examination: Examination, json_output: bool) -> None
     print(line, file=sys.stderr)
 
 
-def _documents(file: str) -> Iterator[Any]:
+def _documents(file: str) -> Iterator[object]:
     """Every JSON value of a file: the output of two cmdlets may stand in one, one behind the other."""
     text, decoder, at = _read(file).lstrip("\ufeff"), json.JSONDecoder(), 0
     while at < len(text):

@@ -7,7 +7,6 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mta.cli.protected import with_vault
 from mta.cli.vault_words import event_line, stamp
@@ -96,7 +95,7 @@ async def _own(vault: Vault, named: dict[str, VerifierKey]) -> _Believed:
     return _Believed(log_key(vault), {**ours, **named}, frozenset(named))
 
 
-def witness_document(witness: Watched) -> dict[str, Any]:
+def witness_document(witness: Watched) -> dict[str, object]:
     """A witness, in JSON. `missing`: entries that it has not countersigned."""
     return {
         "name": witness.name,
@@ -110,7 +109,7 @@ def witness_document(witness: Watched) -> dict[str, Any]:
     }
 
 
-def witness_line(document: dict[str, Any]) -> str:
+def witness_line(document: dict[str, object]) -> str:
     """The same in words."""
     if document["refusal"]:
         return f"witness {document['name']} contradicts"

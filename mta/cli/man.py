@@ -63,7 +63,7 @@ def _leaves(words: str, command: Any) -> Iterator[tuple[str, Any]]:
         yield from _leaves(f"{words} {name}", each)
 
 
-def _commands(command: Any) -> dict[str, Any]:
+def _commands(command: object) -> dict[str, object]:
     return {name: each for name, each in getattr(command, "commands", {}).items() if not each.hidden}
 
 

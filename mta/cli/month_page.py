@@ -29,7 +29,7 @@ _TEMPLATE = Path(__file__).with_name("month.html")
 _WAYS = (("inbound", "In"), ("outbound", "Out"))
 
 
-def as_text(page: Mapping[str, Any]) -> str:
+def as_text(page: Mapping[str, object]) -> str:
     """For a terminal."""
     return "\n".join(_lines(page))
 
@@ -88,7 +88,7 @@ def _moment(epoch: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(epoch))
 
 
-def as_html(page: Mapping[str, Any]) -> str:
+def as_html(page: Mapping[str, object]) -> str:
     """For a browser or a printer: one file that loads nothing."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["moment"] = _moment

@@ -108,9 +108,9 @@ def _document(found: list[Findings], sent: DeliveryResult | None, days: int) -> 
     return document
 
 
-def _findings(found: Findings, days: int) -> dict[str, Any]:
+def _findings(found: Findings, days: int) -> dict[str, object]:
     hosts = [_host(look, word) for look, word in zip(found.looks, verdicts(found.looks, days), strict=True)]
-    document: dict[str, Any] = {
+    document: dict[str, object] = {
         "connector": found.target.connector.name,
         "mode": found.target.connector.outbound_mode,
         "about": found.target.connector.about,
@@ -124,7 +124,7 @@ def _findings(found: Findings, days: int) -> dict[str, Any]:
     return document
 
 
-def _host(look: Look, word: str) -> dict[str, Any]:
+def _host(look: Look, word: str) -> dict[str, object]:
     document = Attempt.of(look.attempt).to_json()
     document |= {"ok": word in (GOOD, SPARE), "judgement": word, "extensions": list(look.extensions)}
     if look.expires is not None:
@@ -132,7 +132,7 @@ def _host(look: Look, word: str) -> dict[str, Any]:
     return document
 
 
-def _sent(result: DeliveryResult) -> dict[str, Any]:
+def _sent(result: DeliveryResult) -> dict[str, object]:
     [outcome] = result.recipients
     return {
         "ok": outcome.failure is None,

@@ -58,13 +58,13 @@ def queue(config: str, request: dict[str, Any], json_output: bool) -> int:
     return 0
 
 
-def _check_connector(config: str, request: dict[str, Any]) -> None:
+def _check_connector(config: str, request: dict[str, object]) -> None:
     """Nothing was found: it may be a name that nothing has. (Mail of one that was taken out is found by its name.)"""
     if name := str(request.get("connector") or ""):
         known_connector(name, look(config).connectors)
 
 
-def _change(config: str, request: dict[str, Any], json_output: bool) -> int:
+def _change(config: str, request: dict[str, object], json_output: bool) -> int:
     """Tell what was changed as it is, and how far it came where it ended too soon."""
     command = str(request["command"])
     show, done, progress = _Changes(command, json_output), 0, _Progress(config, request)

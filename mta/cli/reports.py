@@ -110,7 +110,7 @@ def _read(file: str) -> bytes:
     return data
 
 
-def _with_content(known: Configuration, state: dict[str, Any]) -> dict[str, Any]:
+def _with_content(known: Configuration, state: dict[str, object]) -> dict[str, object]:
     """Our report as one reads those of others, with its state."""
     from mta.policy.report_document import document
     from mta.policy.report_read import read_reports
@@ -120,7 +120,7 @@ def _with_content(known: Configuration, state: dict[str, Any]) -> dict[str, Any]
     return {**content, **state}
 
 
-def _brief(known: dict[str, Any]) -> dict[str, Any]:
+def _brief(known: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in known.items() if key != "report"}
 
 
@@ -149,7 +149,7 @@ def _our_row(state: dict[str, Any]) -> tuple[str, ...]:
     return (day, "ours", state["kind"], state["domain"], "", _sums(state["sums"]), words or "nobody asks")
 
 
-def _place(one: dict[str, Any]) -> str:
+def _place(one: dict[str, object]) -> str:
     detail = one.get("message") or one.get("detail", "")
     return f"{one['state']} {one['uri']}{f' ({detail})' if detail else ''}"
 

@@ -130,7 +130,7 @@ def _shown(key: RootKey, json_output: bool, places: Mapping[str, str]) -> int:
     return 0
 
 
-def _document(key: RootKey, places: Mapping[str, str]) -> dict[str, Any]:
+def _document(key: RootKey, places: Mapping[str, str]) -> dict[str, object]:
     return {
         "id": key.id,
         "state": key.state.value,

@@ -244,7 +244,7 @@ def _password(options: SmimeOptions) -> str:
         raise UsageError(f"--password-file: {options.password_file} cannot be read: {error}") from error
 
 
-def _report(document: dict[str, Any], options: SmimeOptions, words: str) -> None:
+def _report(document: dict[str, object], options: SmimeOptions, words: str) -> None:
     if options.json_output:
         print(json.dumps(document, indent=2))
     else:

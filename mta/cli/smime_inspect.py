@@ -8,7 +8,6 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from mta.errors import SmimeError, UsageError
 from mta.rfc.smime.inspect import MAX_OCTETS, cms_in, inspect
@@ -54,15 +53,15 @@ def _plain(text: bytes) -> tuple[bytes, ...]:
         raise UsageError(f"standard input: this is no whole base64: {error}") from error
 
 
-def _tree(data: bytes) -> dict[str, Any]:
+def _tree(data: bytes) -> dict[str, object]:
     try:
-        found: dict[str, Any] = inspect(data)
+        found: dict[str, object] = inspect(data)
         return found
     except SmimeError as error:
         return {"unreadable": str(error)}
 
 
-def _lines(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
+def _lines(value: object, name: str = "", depth: int = 0) -> Iterator[str]:
     """The tree for people: a value a line, what lies in it two columns further in."""
     margin = "  " * depth
     if isinstance(value, dict):

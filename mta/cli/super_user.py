@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import time
-from typing import Any
 
 from mta.cli.protected import with_vault
 from mta.cli.vault_words import administrator, life, stamp
@@ -49,14 +48,14 @@ def _shown(leaves: list[SuperUser], json_output: bool) -> int:
     return 0
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: dict[str, object]) -> str:
     line = f"{row['id']}  {row['state']}  {row['asked_by']}: {row['reason']}"
     if row["approved_by"]:
         line += f"; approved by {row['approved_by']}, {row['begins']} to {row['ends']}"
     return line + (f"; ended by {row['ended_by']}" if row["ended_by"] else "")
 
 
-def _document(leave: SuperUser) -> dict[str, Any]:
+def _document(leave: SuperUser) -> dict[str, object]:
     return {
         "id": leave.id,
         "state": _state(leave, time.time()),

@@ -24,7 +24,7 @@ _MOST_SHOWN = 20  # openings that are written out for people
 _IN = "    "
 
 
-def add_items(config: str, messages: Sequence[dict[str, Any]]) -> None:
+def add_items(config: str, messages: Sequence[dict[str, object]]) -> None:
     """Put what the vault knows of their items beside the messages that have some (`items`)."""
     wanted = {id for message in messages for id in _ids(message)}
     if not wanted:
@@ -42,7 +42,7 @@ def _ids(message: dict[str, Any]) -> Iterator[str]:
         yield from (copy["item"] for copy in event.get("protection") or () if copy.get("item"))
 
 
-def _known(config: str, wanted: Iterable[str]) -> dict[str, dict[str, Any]]:
+def _known(config: str, wanted: Iterable[str]) -> dict[str, dict[str, object]]:
     """Documents by the items' ids; of none where there is no vault, or it cannot be read now."""
 
     async def read() -> dict[str, dict[str, Any]]:
@@ -61,7 +61,7 @@ def _known(config: str, wanted: Iterable[str]) -> dict[str, dict[str, Any]]:
         return {}
 
 
-async def _document(vault: Vault, item: Item) -> dict[str, Any]:
+async def _document(vault: Vault, item: Item) -> dict[str, object]:
     grants, events = await vault.store.grants(item.id), await history(vault, item.id)
     sealed = next((event for event in events if event.get("op") == Operation.PROTECT), {})
     return {
@@ -83,7 +83,7 @@ async def _document(vault: Vault, item: Item) -> dict[str, Any]:
     }
 
 
-def _reader(grant: Grant, item: Item) -> dict[str, Any]:
+def _reader(grant: Grant, item: Item) -> dict[str, object]:
     now = time.time()
     if grant.revoked_at:
         state = "revoked"
@@ -95,7 +95,7 @@ def _reader(grant: Grant, item: Item) -> dict[str, Any]:
     return {**told, **({"hidden": True} if grant.hidden else {})}
 
 
-def _is_opening(event: dict[str, Any]) -> bool:
+def _is_opening(event: dict[str, object]) -> bool:
     return event.get("op") in _OPENED and event.get("result") in (Result.PERMITTED, Result.DONE)
 
 
@@ -128,7 +128,7 @@ def item_story(message: dict[str, Any], paint: Paint) -> Iterator[str]:
         yield from _openings(item["opened"], paint)
 
 
-def _openings(opened: list[dict[str, Any]], paint: Paint) -> Iterator[str]:
+def _openings(opened: list[dict[str, object]], paint: Paint) -> Iterator[str]:
     if not opened:
         yield f"{_IN}{paint('dim', 'nobody has opened it')}"
     for one in opened[:_MOST_SHOWN]:

@@ -120,7 +120,7 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _dumped(data: dict[str, Any]) -> list[str]:
+def _dumped(data: dict[str, object]) -> list[str]:
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=_WIDTH)
     return text.rstrip("\n").split("\n")
 
@@ -128,19 +128,19 @@ def _dumped(data: dict[str, Any]) -> list[str]:
 class _Dumper(yaml.SafeDumper):
     """Short lists and objects on one line, without anchors."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 
-def _flat(value: Any) -> bool:
+def _flat(value: object) -> bool:
     return isinstance(value, list) and not any(isinstance(one, dict | list) for one in value)
 
 
-def _represent_list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+def _represent_list(dumper: yaml.SafeDumper, data: list[object]) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=_flat(data))
 
 
-def _represent_dict(dumper: yaml.SafeDumper, data: dict[str, Any]) -> yaml.Node:
+def _represent_dict(dumper: yaml.SafeDumper, data: dict[str, object]) -> yaml.Node:
     small = bool(data) and all(not isinstance(value, dict) and len(str(value)) < 60 for value in data.values())
     inner = small and len(data) < 6 and not any(isinstance(value, list) and not _flat(value) for value in data.values())
     return dumper.represent_mapping("tag:yaml.org,2002:map", data, flow_style=inner)

@@ -86,7 +86,7 @@ def written(taken: Counted, day: int, now: float) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _values(fact: Fact) -> tuple[str, Any]:
+def _values(fact: Fact) -> tuple[str, object]:
     if isinstance(fact, TlsReportFacts):
         return "tls", _OF_SESSION(fact)
     return "dmarc", (fact.policy_domain, fact.record, _OF_ROW(fact.row))

@@ -153,7 +153,7 @@ def keep(spool: ReportSpool, reports: Found, sender: Sender, now: float) -> list
     return kept
 
 
-def _digest(entry: dict[str, Any]) -> str:
+def _digest(entry: dict[str, object]) -> str:
     # RFC 9990 §3.5.4: duplicates are told by organization, domain and id; a forgery never replaces a trusted one
     parts = [entry["organization"], entry["domain"], entry["id"], str(entry["trusted"])]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

@@ -164,7 +164,7 @@ class Month:
         self._left(message, address, *found)
 
     def _left(
-        self, message: Mapping[str, Any], address: str, at: float, delivery: Delivery, host: Attempt | None
+        self, message: Mapping[str, object], address: str, at: float, delivery: Delivery, host: Attempt | None
     ) -> None:
         done = [Protection.from_json(each) for each in delivery.protection if address in _whom(each)]
         for each in done:
@@ -195,11 +195,11 @@ class Month:
 
     # --- both
 
-    def _ends_soon(self, at: float, message: Mapping[str, Any], direction: str, days_left: int | None) -> None:
+    def _ends_soon(self, at: float, message: Mapping[str, object], direction: str, days_left: int | None) -> None:
         if days_left is not None and days_left < SOON:
             self._except(at, message, direction, f"the certificate shown had {days_left} days left")
 
-    def _except(self, at: float, message: Mapping[str, Any], direction: str, what: str) -> None:
+    def _except(self, at: float, message: Mapping[str, object], direction: str, what: str) -> None:
         self.exceptions.append(Remark(at, str(message["id"]), direction, what))
 
 

@@ -23,7 +23,7 @@ def document(report: AggregateReport | TlsReport | FeedbackReport) -> dict[str, 
     return dmarc_document(report) if isinstance(report, AggregateReport) else tls_document(report)
 
 
-def dmarc_document(report: AggregateReport) -> dict[str, Any]:
+def dmarc_document(report: AggregateReport) -> dict[str, object]:
     """An aggregate report."""
     total = sum(report.rows.values())
     passed = sum(count for row, count in report.rows.items() if row.dkim_aligned or row.spf_aligned)
@@ -45,7 +45,7 @@ def dmarc_document(report: AggregateReport) -> dict[str, Any]:
     }
 
 
-def _row(row: ReportRow, count: int) -> dict[str, Any]:
+def _row(row: ReportRow, count: int) -> dict[str, object]:
     reasons = [{"type": kind, "comment": comment} for kind, comment in (row.override, *row.further_overrides) if kind]
     return {
         "source_ip": row.source,
@@ -64,7 +64,7 @@ def _row(row: ReportRow, count: int) -> dict[str, Any]:
     }
 
 
-def tls_document(report: TlsReport) -> dict[str, Any]:
+def tls_document(report: TlsReport) -> dict[str, object]:
     """A TLS report."""
     return {
         "kind": TLS,
@@ -82,7 +82,7 @@ def tls_document(report: TlsReport) -> dict[str, Any]:
     }
 
 
-def feedback_document(report: FeedbackReport) -> dict[str, Any]:
+def feedback_document(report: FeedbackReport) -> dict[str, object]:
     """A feedback report. It has no id of its own: one is made of what it says."""
     content = asdict(report)
     digest = sha256(json.dumps(content).encode("utf-8", "replace")).hexdigest()[:24]

@@ -42,7 +42,7 @@ class _Partner:
     went: list[Attempt] = field(default_factory=list)  # attempts that delivered
 
 
-def suggest(index: ConnectorIndex, messages: Iterable[Mapping[str, Any]], least: int) -> Draft:
+def suggest(index: ConnectorIndex, messages: Iterable[Mapping[str, object]], least: int) -> Draft:
     """Contracts for the domains of which at least `least` messages came or went."""
     partners: dict[str, _Partner] = {}
     for message in messages:
@@ -87,7 +87,7 @@ def _is_free(index: ConnectorIndex, domain: str) -> bool:
 
 def _propose(index: ConnectorIndex, draft: Draft, domain: str, partner: _Partner, least: int) -> None:
     name = draft.name(domain)
-    keys: dict[str, Any] = {"mode": "audit", "domains": [domain]}
+    keys: dict[str, object] = {"mode": "audit", "domains": [domain]}
     notes: list[str] = []
     if len(partner.came) >= least and (inbound := _inbound(domain, partner, notes)):
         keys["inbound"] = inbound
@@ -130,14 +130,14 @@ def _inbound(domain: str, partner: _Partner, notes: list[str]) -> dict[str, Any]
     return inbound
 
 
-def _client_certificate(spoken: list[TlsFacts]) -> dict[str, Any] | None:
+def _client_certificate(spoken: list[TlsFacts]) -> dict[str, object] | None:
     """The keys shown, where a certificate was shown every time and there are few of them."""
     leaves = [tls.leaf for tls in spoken if tls.leaf is not None]
     pins = sorted({f"spki-sha256:{leaf.spki_sha256}" for leaf in leaves})
     return {"pins": pins} if len(leaves) == len(spoken) and 0 < len(pins) <= MOST_KEYS else None
 
 
-def _authentication(domain: str, came: list[_Arrival], notes: list[str]) -> dict[str, Any]:
+def _authentication(domain: str, came: list[_Arrival], notes: list[str]) -> dict[str, object]:
     judgements = [arrival.found for arrival in came if arrival.found is not None]
     if len(judgements) < len(came):
         notes.append("SPF and DKIM were not looked at: write authentication: {dmarc: report} in default to see them")
@@ -165,7 +165,7 @@ def _aligned(arrival: _Arrival) -> list[DkimOutcome]:
 # --- out ---------------------------------------------------------------------------------------------------------
 
 
-def _outbound(index: ConnectorIndex, attempts: list[Attempt], notes: list[str]) -> dict[str, Any]:
+def _outbound(index: ConnectorIndex, attempts: list[Attempt], notes: list[str]) -> dict[str, object]:
     usual = index.configuration.default.outbound.tls.level
     spoken = [attempt.tls for attempt in attempts if attempt.tls is not None]
     if len(spoken) < len(attempts):

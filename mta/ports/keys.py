@@ -41,7 +41,7 @@ class OwnCertificate:
 
     certificate: bytes
     chain: tuple[bytes, ...]
-    key: Any
+    key: object
     not_before: float
     not_after: float
     place: str

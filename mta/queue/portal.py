@@ -34,7 +34,7 @@ _HEADER = 65_536
 _LOOPBACK = "127.0.0.1"
 
 
-async def queue_code(relay: InboundRelay, request: dict[str, Any]) -> dict[str, Any]:
+async def queue_code(relay: InboundRelay, request: dict[str, object]) -> dict[str, object]:
     """A code for one address: null sender, and nobody is told of its failure. Raises UsageError, StorageError."""
     to = _mailbox(request.get("to"))
     try:

@@ -95,7 +95,7 @@ class DailyReports:
 
     # --- by hand
 
-    async def send(self, day: str) -> list[dict[str, Any]]:
+    async def send(self, day: str) -> list[dict[str, object]]:
         """Make and send the reports of `day` now, what has been sent already excepted; their states.
 
         Of a day that has not ended a report on its part so far is sent; the whole day's follows when it is over.
@@ -224,7 +224,7 @@ class DailyReports:
             await self._keep(day, name, state)
         return state
 
-    async def _keep(self, day: str, name: str, state: dict[str, Any]) -> None:
+    async def _keep(self, day: str, name: str, state: dict[str, object]) -> None:
         await asyncio.to_thread(self._spool.put, SHELF, day, name, json.dumps(state).encode())
 
     async def _states(self) -> list[tuple[str, str]]:

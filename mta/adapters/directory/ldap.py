@@ -83,7 +83,7 @@ class LdapSource:
         status = SourceStatus.FOUND if candidates else SourceStatus.NONE
         return SourceAnswer(status, candidates[:_MOST_CERTIFICATES], notes=tuple(notes))
 
-    def _search(self, wanted: str) -> list[dict[str, Any]]:
+    def _search(self, wanted: str) -> list[dict[str, object]]:
         """The entries; over a kept connection, or over a new one where that turns out to be dead."""
         from ldap3.core.exceptions import LDAPCommunicationError
 
@@ -96,7 +96,7 @@ class LdapSource:
         self._own.connection = connect(self._settings)
         return self._ask(self._own.connection, wanted)
 
-    def _ask(self, connection: ldap3.Connection, wanted: str) -> list[dict[str, Any]]:
+    def _ask(self, connection: ldap3.Connection, wanted: str) -> list[dict[str, object]]:
         settings = self._settings
         good, result, response, _ = connection.search(
             settings.base,

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mta.model.public_address import is_public
@@ -49,7 +49,7 @@ class FetchSettings:
 class Answer:
     """What was read out of an answer: how many octets of memory it takes, for how many seconds it may be kept."""
 
-    value: Any
+    value: object
     octets: int
     keep: float
 
@@ -77,7 +77,7 @@ class Fetcher:
         self._under_way: dict[tuple[str, bytes], asyncio.Task[_Kept]] = {}
         self._gate = asyncio.Semaphore(AT_ONCE)
 
-    async def fetch(self, url: str, body: bytes = b"", *, read: Callable[[bytes], Answer]) -> Any:
+    async def fetch(self, url: str, body: bytes = b"", *, read: Callable[[bytes], Answer]) -> object:
         """The `value` of what is at `url`, by GET, or by POST of an OCSP request.
 
         `read` is called once, in a thread: a large list takes a while. It raises ValueError for an answer that is none.

@@ -7,7 +7,6 @@ import operator
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import apsw
 
@@ -77,7 +76,7 @@ def _restore(db: apsw.Connection, steps: tuple[str, ...]) -> bool:
         db.config(apsw.SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0)
 
 
-def _rewrite(db: apsw.Connection, found: list[tuple[Any, ...]], missing: dict[Any, tuple[Any, ...]]) -> None:
+def _rewrite(db: apsw.Connection, found: list[tuple[object, ...]], missing: dict[object, tuple[object, ...]]) -> None:
     """Each definition that is missing goes where one stands that is like it: by its name, its text or its place."""
     meant = {tuple(map(_plainly, row)) for row in missing.values()}
     strange = [row for row in found if row[1:] not in meant]

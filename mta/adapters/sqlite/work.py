@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import apsw
 
@@ -49,13 +48,13 @@ class Work:
 class Job:
     """One unit of work. `after` runs on the loop once it is durable, before anything else is started."""
 
-    run: Callable[[Work], Any]
-    future: asyncio.Future[Any]
+    run: Callable[[Work], object]
+    future: asyncio.Future[object]
     doing: str
-    after: Callable[[Any], None] | None = None
+    after: Callable[[object], None] | None = None
     quick: bool = False  # touches rows only
     abandoned: Callable[[bool], None] | None = None  # told whether it failed, where nobody waits for it any more
-    result: Any = None
+    result: object = None
     fault: Exception | None = None
     cause: Exception | None = None  # of the fault, in the words of SQLite or the system
     work: Work | None = None

@@ -107,7 +107,7 @@ class Writer:
             self._consider()
         return job.future
 
-    def _job(self, run: Callable[[Work], Any], doing: str, after: Callable[[Any], None] | None) -> Job:
+    def _job(self, run: Callable[[Work], object], doing: str, after: Callable[[object], None] | None) -> Job:
         if self._closing:
             raise StorageError(f"the queue could not {doing}: it is closed")
         return Job(run, self._loop.create_future(), doing, after)

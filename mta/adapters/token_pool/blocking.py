@@ -23,7 +23,7 @@ class BlockingPool:
         """As TokenPool.do, and it waits."""
         return self._run(self._do(wish)).result()
 
-    async def _do(self, wish: Wish) -> Any:
+    async def _do(self, wish: Wish) -> object:
         if self._pool is None:
             self._pool = TokenPool(self._settings)
         return await self._pool.do(wish)

@@ -89,7 +89,7 @@ class Play:
         self._say(f"  their certificates are in {_near(world.certs)} ({pki})", "")
 
     async def _open(self, company: Company) -> asyncio.AbstractServer:
-        def arrived(arrival: Any) -> None:
+        def arrived(arrival: object) -> None:
             self._announce(company, arrival)
 
         folder = str(company.mailbox_folder)
@@ -158,7 +158,7 @@ class Play:
 
     # --- the log ---------------------------------------------------------------------------------------------------
 
-    def _hear(self, company: str, event: dict[str, Any]) -> None:
+    def _hear(self, company: str, event: dict[str, object]) -> None:
         if self._shows_log:
             line = log_line(company, event, self._paint)
             if line:

@@ -11,7 +11,6 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mta.errors import MtaError
 from mta.observe import events
@@ -29,7 +28,7 @@ class RelayFailed(MtaError):
 class Relay:
     """`mta serve` for one configuration; `hear` gets each log line as a dictionary (`text` if it is none)."""
 
-    def __init__(self, name: str, config: Path, parent: int, hear: Callable[[str, dict[str, Any]], None]) -> None:
+    def __init__(self, name: str, config: Path, parent: int, hear: Callable[[str, dict[str, object]], None]) -> None:
         self.name = name
         self._config = config
         self._parent = parent
@@ -112,7 +111,7 @@ class Relay:
             self._hear(self.name, event)
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(text: str) -> dict[str, object]:
     try:
         document = json.loads(text)
     except ValueError:

@@ -51,7 +51,7 @@ class Place:
                 self.differs(key, text)
 
 
-def domains_of(value: Any, draft: Draft, title: str) -> tuple[str, ...]:
+def domains_of(value: object, draft: Draft, title: str) -> tuple[str, ...]:
     """`*.x` is x and its subdomains for Exchange; `*` is everyone: no domains, the default."""
     found: list[str] = []
     for text in texts(value):
@@ -115,7 +115,7 @@ def names_of(written: str, key: str, place: Place) -> list[str]:
     return names
 
 
-def texts(value: Any) -> list[str]:
+def texts(value: object) -> list[str]:
     """A list of texts, or one alone."""
     if value is None or value == "":
         return []
@@ -123,7 +123,7 @@ def texts(value: Any) -> list[str]:
     return [text for text in map(text_of, values) if text]
 
 
-def text_of(value: Any) -> str:
+def text_of(value: object) -> str:
     """A value as text; of an object the part that names it."""
     if isinstance(value, dict):
         for key in ("Address", "Domain", "value", "Value", "Name"):

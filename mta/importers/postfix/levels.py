@@ -63,7 +63,7 @@ class TlsReader:
     draft: Draft
     here: Callable[[str], bool]
 
-    def usual(self, connector: str, target: Target) -> dict[str, Any]:
+    def usual(self, connector: str, target: Target) -> dict[str, object]:
         """`smtp_tls_security_level`, for whom no policy is written."""
         return self.policy(self.usual_level(connector), "smtp_tls_security_level", connector, target)
 
@@ -79,7 +79,7 @@ class TlsReader:
                 self.draft.differs("smtp_tls_security_level", text, connector)
         return level
 
-    def policy(self, value: str, source: str, connector: str, target: Target) -> dict[str, Any]:
+    def policy(self, value: str, source: str, connector: str, target: Target) -> dict[str, object]:
         """One entry of a policy table: a level and its attributes."""
         level, *rest = value.split() or ["nothing"]
         attributes: dict[str, tuple[str, ...]] = {}
@@ -125,7 +125,7 @@ class TlsReader:
         self.draft.differs(certificate, f"{chain} or its key cannot be read here: write the key pair when it can")
         return None
 
-    def _version(self, policy: _Policy, tls: dict[str, Any]) -> None:
+    def _version(self, policy: _Policy, tls: dict[str, object]) -> None:
         setting = "smtp_tls_protocols" if policy.level in ("may", "dane") else "smtp_tls_mandatory_protocols"
         stated = policy.one("protocols") or self.settings.get(setting, "")
         if not stated:
@@ -161,27 +161,27 @@ class TlsReader:
         return {}
 
 
-def _none(reader: TlsReader, policy: _Policy) -> dict[str, Any]:
+def _none(reader: TlsReader, policy: _Policy) -> dict[str, object]:
     return {"level": "none", **_NOTHING_ELSE}
 
 
-def _may(reader: TlsReader, policy: _Policy) -> dict[str, Any]:
+def _may(reader: TlsReader, policy: _Policy) -> dict[str, object]:
     return {"level": "opportunistic", **_NOTHING_ELSE}
 
 
-def _encrypt(reader: TlsReader, policy: _Policy) -> dict[str, Any]:
+def _encrypt(reader: TlsReader, policy: _Policy) -> dict[str, object]:
     return {"level": "encrypted", **_NOTHING_ELSE}
 
 
-def _dane(reader: TlsReader, policy: _Policy) -> dict[str, Any]:
+def _dane(reader: TlsReader, policy: _Policy) -> dict[str, object]:
     return {"level": "opportunistic", "dane": "opportunistic", "mta_sts": "off"}
 
 
-def _dane_only(reader: TlsReader, policy: _Policy) -> dict[str, Any]:
+def _dane_only(reader: TlsReader, policy: _Policy) -> dict[str, object]:
     return {"level": "encrypted", "dane": "mandatory", "mta_sts": "off"}
 
 
-def _fingerprint(reader: TlsReader, policy: _Policy) -> dict[str, Any]:
+def _fingerprint(reader: TlsReader, policy: _Policy) -> dict[str, object]:
     """Postfix takes the digest of the certificate or of its key: both are written, one of them suffices."""
     written = policy.attributes.get("match") or words(reader.settings.get("smtp_tls_fingerprint_cert_match", ""))
     algorithm = reader.settings.get("smtp_tls_fingerprint_digest", "sha256").lower()
@@ -200,19 +200,19 @@ def _fingerprint(reader: TlsReader, policy: _Policy) -> dict[str, Any]:
     return {"level": "verified", "revocation": "off", **_NOTHING_ELSE}
 
 
-def _verify(reader: TlsReader, policy: _Policy) -> dict[str, Any]:
+def _verify(reader: TlsReader, policy: _Policy) -> dict[str, object]:
     return _verified(reader, policy, reader.settings.get("smtp_tls_verify_cert_match", "") or "hostname")
 
 
-def _secure(reader: TlsReader, policy: _Policy) -> dict[str, Any]:
+def _secure(reader: TlsReader, policy: _Policy) -> dict[str, object]:
     return _verified(reader, policy, reader.settings.get("smtp_tls_secure_cert_match", "") or "nexthop, dot-nexthop")
 
 
-def _verified(reader: TlsReader, policy: _Policy, usual: str) -> dict[str, Any]:
+def _verified(reader: TlsReader, policy: _Policy, usual: str) -> dict[str, object]:
     written = policy.attributes.get("match") or (usual,)
     asked = list(dict.fromkeys(word for value in written for word in re.split(r"[:,\s]+", value) if word))
     names = expected_names(asked, policy.target, lambda text, weaker: reader.differs(policy, text, weaker=weaker))
-    tls: dict[str, Any] = {"level": "verified"} | ({"names": names} if names else {})
+    tls: dict[str, object] = {"level": "verified"} | ({"names": names} if names else {})
     return tls | reader.authority(policy) | {"revocation": "off", **_NOTHING_ELSE}
 
 

@@ -33,7 +33,7 @@ class Jwk:
     algorithm: str = ""
 
 
-def read_jwk(value: Any) -> PublicKey:
+def read_jwk(value: object) -> PublicKey:
     """The public key. Raises JoseError, also for a private or secret one: who shows that has lost it."""
     if not isinstance(value, dict):
         raise JoseError("a key is an object")
@@ -49,7 +49,7 @@ def read_jwk(value: Any) -> PublicKey:
     raise JoseError("a key of a kind that is not known here")
 
 
-def _rsa(value: dict[str, Any]) -> rsa.RSAPublicKey:
+def _rsa(value: dict[str, object]) -> rsa.RSAPublicKey:
     n, e = _integer(value["n"]), _integer(value["e"])
     if not RSA_BITS[0] <= n.bit_length() <= RSA_BITS[1] or not 2 < e < _EXPONENT:
         raise JoseError(f"an RSA key of {n.bit_length()} bits is not taken")
@@ -110,6 +110,6 @@ def read_jwks(data: bytes) -> tuple[Jwk, ...]:
     return tuple(found)
 
 
-def _word(value: Mapping[str, Any], name: str) -> str:
+def _word(value: Mapping[str, object], name: str) -> str:
     word = value.get(name, "")
     return word if isinstance(word, str) else ""

@@ -67,7 +67,7 @@ def verify_jws(jws: Jws, key: PublicKey, allowed: Collection[str]) -> None:
         raise JoseError("the token's signature does not hold under the key")
 
 
-def sign_jws(header: Mapping[str, Any], payload: bytes, sign: Callable[[bytes], bytes]) -> str:
+def sign_jws(header: Mapping[str, object], payload: bytes, sign: Callable[[bytes], bytes]) -> str:
     """The compact token. `sign` is `algorithms.signer`'s, or a token's of hardware; `header` names its `alg`."""
     signed = f"{encode(canonical(header))}.{encode(payload)}"
     return f"{signed}.{encode(sign(signed.encode('ascii')))}"

@@ -68,7 +68,7 @@ def _verify(jws: Jws, keys: Sequence[Jwk], allowed: Collection[str]) -> None:
     raise failed
 
 
-def check_times(claims: Mapping[str, Any], now: float, leeway: float) -> None:
+def check_times(claims: Mapping[str, object], now: float, leeway: float) -> None:
     """Raises JoseError for a token that has expired, has no end, or does not hold yet (RFC 7519 §4.1.4, §4.1.5)."""
     if seconds(claims, "exp") + leeway <= now:
         raise JoseError("the token has expired")

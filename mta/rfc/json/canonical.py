@@ -15,7 +15,7 @@ _LEAST, _MOST = 1e-4, 1e15  # between them neither Python nor ECMAScript writes 
 _EXACT = 2**53 - 1  # RFC 7493 §2.2: beyond it doubles, and so other readers, round
 
 
-def canonical(value: Any) -> bytes:
+def canonical(value: object) -> bytes:
     """`value` (of None, bool, int, float, str, list, tuple, dict) in canonical form. Raises JsonError."""
     try:
         text = _SORTED.encode(value) if _is_plain(value) else _written(value)
@@ -49,7 +49,7 @@ def _is_plain(value: Any) -> bool:
     return True
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     if isinstance(value, str):
         return _text(value)
     if value is None or isinstance(value, bool):

@@ -11,7 +11,7 @@ MAX_VALUES = 50_000
 _SIGNS = (b"{", b"[", b",")
 
 
-def read_json(data: bytes, limit: int, values: int = MAX_VALUES) -> Any:
+def read_json(data: bytes, limit: int, values: int = MAX_VALUES) -> object:
     """The value in `data`, of at most `limit` octets and about `values` values. Raises JsonError.
 
     An empty list costs two octets there and sixty here: the number of values bounds the memory.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from mta.errors import KasError
 
@@ -84,7 +83,7 @@ def _written(value: int) -> bytes:
     return bytes(octets)
 
 
-def struct_of(value: Mapping[str, Any]) -> bytes:
+def struct_of(value: Mapping[str, object]) -> bytes:
     """google.protobuf.Struct: an object."""
     return b"".join(entry(1, name, value_of(part)) for name, part in value.items())
 
@@ -94,7 +93,7 @@ def entry(number: int, name: str, value: bytes) -> bytes:
     return message(number, field(1, name) + message(2, value))
 
 
-def value_of(value: Any) -> bytes:
+def value_of(value: object) -> bytes:
     """google.protobuf.Value: whatever JSON can say."""
     if value is None:
         return b"\x08\x00"

@@ -141,7 +141,7 @@ def _legacy_keys(value: Mapping[str, Any]) -> tuple[KeyRequest, ...]:
     return (KeyRequest("policy", _text(value, "policy", MAX_POLICY), "kao-0", _access(value.get("keyAccess"))),)
 
 
-def _keys(requests: list[Any]) -> tuple[KeyRequest, ...]:
+def _keys(requests: list[object]) -> tuple[KeyRequest, ...]:
     keys: list[KeyRequest] = []
     for request in requests:
         policy = request.get("policy") if isinstance(request, dict) else None
@@ -173,7 +173,7 @@ def _access(value: Any) -> KeyAccess:
         raise KasError("invalid_argument", str(error)) from None
 
 
-def _text(value: Mapping[str, Any], name: str, limit: int) -> str:
+def _text(value: Mapping[str, object], name: str, limit: int) -> str:
     found = value.get(name)
     if not isinstance(found, str) or len(found) > limit:
         raise KasError("invalid_argument", f"{name} is no text of at most {limit} characters")

@@ -65,8 +65,8 @@ def _result_proto(result: KeyResult) -> bytes:
     return head + proto.field(3, "fail") + proto.field(5, result_error(result.code))
 
 
-def _result_json(result: KeyResult) -> dict[str, Any]:
-    value: dict[str, Any] = {"metadata": dict(result.metadata), "keyAccessObjectId": result.request.key_id}
+def _result_json(result: KeyResult) -> dict[str, object]:
+    value: dict[str, object] = {"metadata": dict(result.metadata), "keyAccessObjectId": result.request.key_id}
     if result.wrapped:
         return {**value, "status": "permit", "kasWrappedKey": _base64(result.wrapped)}
     return {**value, "status": "fail", "error": result_error(result.code)}
@@ -106,7 +106,7 @@ def write_configuration(configuration: Mapping[str, Any], codec: str) -> bytes:
     return _json({"configuration": configuration})
 
 
-def _json(value: Any) -> bytes:
+def _json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 

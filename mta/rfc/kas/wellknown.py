@@ -28,7 +28,7 @@ class BaseKey:
     pem: str
 
 
-def openid_configuration(issuer: Issuer) -> dict[str, Any]:
+def openid_configuration(issuer: Issuer) -> dict[str, object]:
     """`/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server` (RFC 8414 §2)."""
     grants = ["client_credentials"]
     device = {}
@@ -47,7 +47,7 @@ def openid_configuration(issuer: Issuer) -> dict[str, Any]:
     }
 
 
-def opentdf_configuration(issuer: Issuer, key: BaseKey) -> dict[str, Any]:
+def opentdf_configuration(issuer: Issuer, key: BaseKey) -> dict[str, object]:
     """What `/.well-known/opentdf-configuration` and the well-known service tell."""
     return {
         "platform_issuer": issuer.url,

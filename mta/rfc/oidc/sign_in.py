@@ -6,7 +6,6 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from mta.errors import JoseError
@@ -54,7 +53,7 @@ class SignInRequest:
         }
 
 
-def check_claims(claims: Mapping[str, Any], request: SignInRequest) -> None:
+def check_claims(claims: Mapping[str, object], request: SignInRequest) -> None:
     """Raises JoseError for an ID token of another sign-in or for another client (Core §3.1.3.7)."""
     nonce = claims.get("nonce")
     if not isinstance(nonce, str) or not hmac.compare_digest(nonce.encode(), request.nonce.encode()):

@@ -166,7 +166,7 @@ def _derivation(scheme: Algorithm, material: Element | None) -> Derivation:
     return Derivation(scheme.oid, digest, wrap, key_size(wrap), inside[0].octets() if inside else None)
 
 
-def _opened(key: Any, point: bytes, derivation: Derivation, wrapped: bytes) -> bytes | None:
+def _opened(key: object, point: bytes, derivation: Derivation, wrapped: bytes) -> bytes | None:
     """The content key; None for a point that is not on the curve and for a failed unwrapping alike."""
     try:
         if isinstance(key, x25519.X25519PrivateKey):

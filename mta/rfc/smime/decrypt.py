@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mta.errors import SmimeError
 from mta.model.smime import DecryptOutcome
@@ -33,7 +32,7 @@ class DecryptionKey:
     """A certificate (DER) and its private key: of `cryptography`, or an object of the same methods."""
 
     certificate: bytes
-    key: Any
+    key: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def decrypt(der: bytes, keys: Sequence[DecryptionKey]) -> DecryptOutcome:
     return DecryptOutcome(None, cipher.name, cipher.authenticated, transport, reason, shown, envelope.content_type)
 
 
-def _matches(entries: Sequence[Entry], keys: Sequence[DecryptionKey]) -> Iterator[tuple[Entry, Any]]:
+def _matches(entries: Sequence[Entry], keys: Sequence[DecryptionKey]) -> Iterator[tuple[Entry, object]]:
     by_certificate = {who.der: who for who in parties(key.certificate for key in keys)}
     ours = [(by_certificate[key.certificate], key.key) for key in keys if key.certificate in by_certificate]
     pairs = ((entry, key) for entry in entries for who, key in ours if entry.identifier.names(who))

@@ -82,7 +82,7 @@ class _Tree:
         except SmimeError as error:
             return {"layer": number, "unreadable": str(error)}
 
-    def show(self, take: Callable[[], Any]) -> Json:
+    def show(self, take: Callable[[], object]) -> Json:
         """The value that `take` gives, as JSON. asn1crypto parses when it is asked, so the asking may fail."""
         self._left -= 1
         if self._left < 0:
@@ -92,7 +92,7 @@ class _Tree:
         except _FAULTS as error:
             return {"unreadable": _line(error)}
 
-    def _value(self, value: Any) -> Json:
+    def _value(self, value: object) -> Json:
         for kinds, show in _SHAPES:
             if isinstance(value, kinds):
                 return show(self, value)
@@ -186,7 +186,7 @@ def _octets(octets: bytes) -> Json:
     return {"octets": len(octets), "hex": shown}
 
 
-def _text(value: Any) -> Json:
+def _text(value: object) -> Json:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, bytes):

@@ -7,7 +7,6 @@ derived in, which may be four thousand million: that is counted before anything 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -31,7 +30,7 @@ _FAULTS = (ValueError, TypeError, UnsupportedAlgorithm)
 class Bundle:
     """What was in a file: private keys of `cryptography`, and certificates (DER)."""
 
-    keys: tuple[Any, ...]
+    keys: tuple[object, ...]
     certificates: tuple[bytes, ...]
 
 
@@ -79,7 +78,7 @@ class _Opening:
 
     def __init__(self, password: str) -> None:
         self._password = password
-        self.keys: list[Any] = []
+        self.keys: list[object] = []
         self.certificates: list[bytes] = []
 
     def content(self, content: Element) -> None:

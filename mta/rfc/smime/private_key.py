@@ -32,13 +32,13 @@ class _Kind:
     """A kind of key: its maker, the sizes of seed and expanded key, and the test of the one against the other."""
 
     name: str
-    from_seed: Callable[[bytes], Any]
+    from_seed: Callable[[bytes], object]
     seed_size: int
     size: int
-    fits: Callable[[Any, bytes, bytes], bool]
+    fits: Callable[[object, bytes, bytes], bool]
 
 
-def read_private_key(der: bytes) -> Any:
+def read_private_key(der: bytes) -> object:
     """The key of an unencrypted PKCS #8 object. Raises SmimeError, with the reason, for one that cannot be used."""
     kind, inner = _lattice_key(der)
     if kind is None:
@@ -59,7 +59,7 @@ def read_private_key(der: bytes) -> Any:
     return key
 
 
-def open_private_key(der: bytes, password: str) -> Any:
+def open_private_key(der: bytes, password: str) -> object:
     """The key of a PKCS #8 object, encrypted or not (RFC 5958 §3). Raises SmimeError, with the reason."""
     parts = list(read(der, SEQUENCE).children())
     if [part.tag for part in parts] != [SEQUENCE, OCTET_STRING]:
@@ -73,7 +73,7 @@ def open_private_key(der: bytes, password: str) -> Any:
             raise unsupported from None
 
 
-def read_private_pem(content: bytes, password: bytes | None = None) -> Any:
+def read_private_pem(content: bytes, password: bytes | None = None) -> object:
     """The first private key in a PEM file. Raises SmimeError, with the reason, for one that cannot be used."""
     plain = _PLAIN_KEY.search(content)
     if plain is not None:
@@ -121,7 +121,7 @@ def _kem_fits(key: Any, seed: bytes, expanded: bytes) -> bool:
     return hmac.compare_digest(expanded[-len(public) - 64 :], public + hashlib.sha3_256(public).digest() + seed[32:])
 
 
-def _dsa_fits(vectors: bytes) -> Callable[[Any, bytes, bytes], bool]:
+def _dsa_fits(vectors: bytes) -> Callable[[object, bytes, bytes], bool]:
     def fits(key: Any, seed: bytes, expanded: bytes) -> bool:
         """FIPS 204, algorithms 6 and 24: first stand rho, K, and the digest of the public key."""
         stream = hashlib.shake_256(seed + vectors).digest(128)

@@ -49,7 +49,7 @@ class SigningIdentity:
 
     certificate: bytes
     chain: tuple[bytes, ...]
-    key: Any
+    key: object
 
 
 @dataclass(frozen=True, slots=True)

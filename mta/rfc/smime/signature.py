@@ -188,7 +188,7 @@ def _check_strength(signer: Party, algorithm: Algorithm, minimum_rsa_bits: int) 
         raise Verdict(SignatureStatus.REFUSED, str(error)) from error
 
 
-def _arguments(signer: Party, algorithm: Algorithm, digest: Digest) -> tuple[Any, ...]:
+def _arguments(signer: Party, algorithm: Algorithm, digest: Digest) -> tuple[object, ...]:
     """What `key.verify` needs behind signature and data. Raises Verdict where algorithm and key do not fit."""
     key, oid, bare = signer.key, algorithm.oid, algorithm.bare
     if signer.key_algorithm.oid == OAEP:
@@ -221,7 +221,7 @@ def _same(named: str | None, digest: Digest) -> bool:
     return named is not None
 
 
-def _pss_arguments(algorithm: Algorithm, digest: Digest) -> tuple[Any, ...]:
+def _pss_arguments(algorithm: Algorithm, digest: Digest) -> tuple[object, ...]:
     """RFC 4056 §3: the hash of the parameters is that of the signer; the mask's may be another, but no weak one."""
     try:
         hashed, masked, salt = _read_pss(algorithm.parameters)

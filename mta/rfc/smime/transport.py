@@ -117,11 +117,11 @@ def read_transported(info: Element) -> Entry:
     return Entry(identifier, word, lambda key, size: _opened(key, encrypted, scheme, size))
 
 
-def _never(key: Any, size: int) -> bytes | None:
+def _never(key: object, size: int) -> bytes | None:
     return None
 
 
-def _opened(key: Any, encrypted: bytes, scheme: padding.AsymmetricPadding, size: int) -> bytes | None:
+def _opened(key: object, encrypted: bytes, scheme: padding.AsymmetricPadding, size: int) -> bytes | None:
     """With PKCS #1 v1.5 a wrong padding is no error but a random answer (OpenSSL's implicit rejection)."""
     if not isinstance(key, rsa.RSAPrivateKey):
         return None

@@ -36,11 +36,11 @@ class Assertion:
     verified: bool = False
 
 
-def write_assertion(assertion: Assertion, content_key: bytes, hashes: bytes, hexadecimal: bool) -> dict[str, Any]:
+def write_assertion(assertion: Assertion, content_key: bytes, hashes: bytes, hexadecimal: bool) -> dict[str, object]:
     """The statement as it stands in the manifest, bound to the key and to the segments' hashes in a row."""
     statement = {"format": assertion.format, "schema": assertion.schema, "value": assertion.value}
     values = (assertion.id, assertion.type, assertion.scope, assertion.state)
-    written: dict[str, Any] = {**dict(zip(_WORDS, values, strict=True)), "statement": statement}
+    written: dict[str, object] = {**dict(zip(_WORDS, values, strict=True)), "statement": statement}
     digest = hashlib.sha256(canonical(written)).digest()
     claims = {
         "assertionHash": digest.hex(),
@@ -72,7 +72,7 @@ def read_assertion(value: Mapping[str, Any], content_key: bytes, hashes: bytes) 
     )
 
 
-def _holds(value: Mapping[str, Any], content_key: bytes, hashes: bytes) -> bool:
+def _holds(value: Mapping[str, object], content_key: bytes, hashes: bytes) -> bool:
     binding = value.get("binding")
     token = binding.get("signature") if isinstance(binding, dict) else None
     if not isinstance(token, str) or not token:
@@ -102,7 +102,7 @@ def _equal(value: str, expected: str) -> bool:
     return hmac.compare_digest(value.encode("utf-8", "replace"), expected.encode("ascii"))
 
 
-def _canonical(value: Any) -> bytes:
+def _canonical(value: object) -> bytes:
     try:
         return canonical(value)
     except JsonError as error:

@@ -100,7 +100,7 @@ def read_manifest(text: bytes, payload_size: int) -> Manifest:
     )
 
 
-def _part(value: Mapping[str, Any], name: str, what: str) -> dict[str, Any]:
+def _part(value: Mapping[str, object], name: str, what: str) -> dict[str, object]:
     part = value.get(name)
     if not isinstance(part, dict):
         raise TdfError(f"the manifest says nothing of {what} ({name})")
@@ -127,14 +127,14 @@ def is_media_type(text: str) -> bool:
     return _MEDIA_TYPE.fullmatch(text) is not None
 
 
-def _octets(value: Mapping[str, Any], name: str, limit: int) -> bytes:
+def _octets(value: Mapping[str, object], name: str, limit: int) -> bytes:
     try:
         return decode_padded(_text(value, name, 2 * limit))
     except ValueError as error:
         raise TdfError(f"the manifest's {name} is no base64: {error}") from None
 
 
-def _word(value: Mapping[str, Any], name: str, default: str) -> str:
+def _word(value: Mapping[str, object], name: str, default: str) -> str:
     """A word that is compared without regard to case, as other readers do."""
     return _text(value, name, 64, optional=True).upper() or default.upper()
 
@@ -155,7 +155,7 @@ def _check_method(information: Mapping[str, Any]) -> None:
         raise TdfUnsupported("the content key is shared in a way that is not known here")
 
 
-def _root(integrity: Mapping[str, Any]) -> bytes:
+def _root(integrity: Mapping[str, object]) -> bytes:
     signature = _part(integrity, "rootSignature", "the root signature")
     # A GMAC root is made without any key: whoever cuts off segments writes it. Other readers have taken it.
     if _word(signature, "alg", "HS256") != "HS256":
@@ -173,7 +173,7 @@ def _segment_hash(integrity: Mapping[str, Any]) -> str:
     return name
 
 
-def _segments(integrity: Mapping[str, Any]) -> tuple[Segment, ...]:
+def _segments(integrity: Mapping[str, object]) -> tuple[Segment, ...]:
     values = integrity.get("segments")
     if not isinstance(values, list):
         raise TdfError("the manifest has no list of segments")
@@ -186,7 +186,7 @@ def _segments(integrity: Mapping[str, Any]) -> tuple[Segment, ...]:
     return segments
 
 
-def _segment(value: Any, size_default: Any, sealed_default: Any) -> Segment:
+def _segment(value: object, size_default: object, sealed_default: object) -> Segment:
     if not isinstance(value, dict):
         raise TdfError("a segment of the manifest is no object")
     size, sealed = value.get("segmentSize", size_default), value.get("encryptedSegmentSize", sealed_default)
@@ -203,7 +203,7 @@ def _keys(values: Any) -> tuple[KeyAccess, ...]:
     return tuple(read_key_access(value) for value in values)
 
 
-def read_key_access(value: Any) -> KeyAccess:
+def read_key_access(value: object) -> KeyAccess:
     """One key access object, of a manifest or of a request to the key server. Raises TdfError."""
     if not isinstance(value, dict):
         raise TdfError("a key access is no object")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 MAX_TEXT = 1000  # characters of one string that is not ours
 
@@ -61,14 +60,14 @@ def compose_report(report: TlsReport) -> bytes:
     return json.dumps(document, ensure_ascii=True, indent=1).encode()
 
 
-def _policy(policy: PolicyReport) -> dict[str, Any]:
-    described: dict[str, Any] = {"policy-type": policy.type}
+def _policy(policy: PolicyReport) -> dict[str, object]:
+    described: dict[str, object] = {"policy-type": policy.type}
     if policy.strings:
         described["policy-string"] = [_text(text) for text in policy.strings]
     described["policy-domain"] = policy.domain
     if policy.mx_hosts:
         described["mx-host"] = list(policy.mx_hosts)
-    document: dict[str, Any] = {
+    document: dict[str, object] = {
         "policy": described,
         "summary": {
             "total-successful-session-count": policy.successes,
@@ -80,8 +79,8 @@ def _policy(policy: PolicyReport) -> dict[str, Any]:
     return document
 
 
-def _detail(detail: FailureDetail) -> dict[str, Any]:
-    document: dict[str, Any] = {"result-type": detail.result}
+def _detail(detail: FailureDetail) -> dict[str, object]:
+    document: dict[str, object] = {"result-type": detail.result}
     for name, text in (
         ("sending-mta-ip", detail.sending_ip),
         ("receiving-mx-hostname", detail.receiving_mx),

@@ -55,7 +55,7 @@ def parse_report(data: bytes) -> TlsReport:
 class _Object:
     """A JSON object whose members are asked for with their type."""
 
-    def __init__(self, value: Any, name: str) -> None:
+    def __init__(self, value: object, name: str) -> None:
         if not isinstance(value, dict):
             raise ReportError(f"{name} is no object")
         self._members = value

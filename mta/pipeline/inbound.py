@@ -61,7 +61,7 @@ class InboundRelay:
     def counts_sending(self, change: int) -> None:
         """Tell the store how many are on their way: it may wait a moment for them to share a commit."""
         self.sending += change
-        self.shard.store.siblings = self.sending
+        self.shard.store.expect(change)
 
 
 class RelaySession:

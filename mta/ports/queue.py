@@ -181,16 +181,18 @@ class QueueStore(Protocol):
     """A durable queue. It has one owner, or several nodes share it: each claims for itself.
 
     When a coroutine that changes it returns, the change survives a power cut.
-
-    `siblings` is set by the server: how many sessions are between MAIL and the reply to their message, those inside
-    `enqueue` included. The store may wait a moment for them to share a commit.
     """
-
-    siblings: int
 
     @property
     def presides(self) -> bool:
         """Whether this one does what one of several owners does for all."""
+        ...
+
+    def expect(self, change: int) -> None:
+        """So many sessions more (or fewer) are between MAIL and the reply to their message, or inside `enqueue`.
+
+        The store may wait a moment for them to share a commit.
+        """
         ...
 
     async def enqueue(self, message: QueuedMessage, *, claim: bool = False) -> None:

@@ -153,11 +153,11 @@ async def session(store: SqliteQueueStore, kind: str, messages: int, *, settles:
     """One client after the other."""
     for number in range(messages):
         id_ = f"{kind}-{number}"
-        store.siblings += 1
+        store.expect(1)
         try:
             await enqueue(store, id_)
         finally:
-            store.siblings -= 1
+            store.expect(-1)
         say("E", id_)
         if settles:
             await settle(store, id_)

@@ -50,9 +50,9 @@ async def enqueue(store: SqliteQueueStore, id_: str) -> None:
 async def session(store: SqliteQueueStore, name: str, messages: int) -> None:
     for number in range(messages):
         id_ = f"{name}-{number}"
-        store.siblings += 1
+        store.expect(1)
         await enqueue(store, id_)
-        store.siblings -= 1
+        store.expect(-1)
         if is_settled(id_):
             fate = RecipientFate(0, "failed", "550 no")
             await store.settle(settlement(id_, fate, notices=(queued(f"n-{id_}", body=body_of(id_)[:50]),)))

@@ -121,14 +121,9 @@ class PostgresQueueStore(Claiming):
         """Transactions of mail and settlements so far."""
         return self._writer.commits
 
-    @property
-    def siblings(self) -> int:
-        """How many sessions are between MAIL and the reply to their message, those inside `enqueue` included."""
-        return self._writer.siblings
-
-    @siblings.setter
-    def siblings(self, sessions: int) -> None:
-        self._writer.siblings = sessions
+    def expect(self, change: int) -> None:
+        """So many sessions more (or fewer) are between MAIL and the reply to their message."""
+        self._writer.siblings += change
 
     # --- taking mail ---------------------------------------------------------------------------------------------
 

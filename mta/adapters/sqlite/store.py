@@ -81,14 +81,9 @@ class SqliteQueueStore(WaitingRecipients):
         """What an administrator must know of: damage found, in words."""
         return self._alarms.texts
 
-    @property
-    def siblings(self) -> int:
-        """How many sessions are between MAIL and the reply to their message, those inside `enqueue` included."""
-        return self._writer.siblings
-
-    @siblings.setter
-    def siblings(self, sessions: int) -> None:
-        self._writer.siblings = sessions
+    def expect(self, change: int) -> None:
+        """So many sessions more (or fewer) are between MAIL and the reply to their message."""
+        self._writer.siblings += change
 
     # --- taking mail ---------------------------------------------------------------------------------------------
 

@@ -59,6 +59,9 @@ class FakeStore:
     full_after: int = -1  # octets, of a spool
     released: list[str] = field(default_factory=list)
 
+    def expect(self, change: int) -> None:
+        self.siblings += change
+
     async def release_claim(self, message_id: str) -> None:
         self.released.append(message_id)
 

@@ -92,7 +92,7 @@ async def test_what_still_fits_is_taken_when_the_rest_of_the_group_does_not(stor
     await store.enqueue(queued("m0"))
     pages = store._shard.db.pragma("page_count")
     store._shard.db.pragma("max_page_count", pages + 4)
-    store.siblings = 3
+    store.expect(3)
     large = b"x" * 200_000
     results = await asyncio.gather(
         store.enqueue(queued("large", body=large)),
@@ -239,7 +239,7 @@ async def test_what_could_not_be_made_durable_once_is_never_acknowledged(
     for number, each in enumerate(spools):
         await each.write(b"Subject: x\r\n\r\nlarge enough")
         messages.append(queued(f"m{number}", content=each.content(b"Subject: x\r\n\r\n")))
-    store.siblings = 3
+    store.expect(3)
     results = await asyncio.gather(
         *(store.enqueue(m) for m in messages), store.enqueue(queued("small", body=b"x")), return_exceptions=True
     )

@@ -37,10 +37,10 @@ async def test_twenty_sessions_need_few_commits_settling_included(store: SqliteQ
 
     async def session(name: int) -> None:
         for number in range(each):
-            store.siblings += 1
+            store.expect(1)
             await asyncio.sleep(0)  # MAIL, RCPT, DATA
             await store.enqueue(queued(f"m{name}-{number}"), claim=True)
-            store.siblings -= 1
+            store.expect(-1)
             deliveries.append(asyncio.ensure_future(store.settle(settlement(f"m{name}-{number}"))))
 
     deliveries: list[asyncio.Future[None]] = []
@@ -52,7 +52,7 @@ async def test_twenty_sessions_need_few_commits_settling_included(store: SqliteQ
 
 @pytest.mark.parametrize("siblings", [0, 1])
 async def test_a_session_alone_does_not_wait_for_company(patient: SqliteQueueStore, siblings: int) -> None:
-    patient.siblings = siblings
+    patient.expect(siblings)
     async with asyncio.timeout(PATIENCE):
         for number in range(3):
             await patient.enqueue(queued(f"m{number}"))
@@ -60,7 +60,7 @@ async def test_a_session_alone_does_not_wait_for_company(patient: SqliteQueueSto
 
 
 async def test_the_group_goes_as_soon_as_every_sibling_has_arrived(patient: SqliteQueueStore) -> None:
-    patient.siblings = 3
+    patient.expect(3)
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(patient.enqueue(queued(f"m{number}")) for number in range(3)))
     assert patient.commits == 1
@@ -70,7 +70,7 @@ async def test_siblings_that_do_not_arrive_are_waited_for_no_longer_than_the_win
     store = open_shard(tmp_path / "q", loop=asyncio.get_running_loop(), tuning=Tuning(window=0.001, patience=5.0))
     settling = asyncio.ensure_future(store.settle(settlement("m1")))  # its timer is long, and runs already
     await asyncio.sleep(0)
-    store.siblings = 20
+    store.expect(20)
     async with asyncio.timeout(PATIENCE):
         await store.enqueue(queued("m1"))
     assert (await asyncio.gather(settling, return_exceptions=True)) != [None]
@@ -99,7 +99,7 @@ async def test_a_settlement_without_company_goes_by_itself(store: SqliteQueueSto
 
 async def test_a_job_that_fails_takes_only_itself_back(patient: SqliteQueueStore) -> None:
     await patient.enqueue(queued("taken"))
-    patient.siblings = 3
+    patient.expect(3)
     async with asyncio.timeout(PATIENCE):
         good, bad, other = await asyncio.gather(
             patient.enqueue(queued("m1")),
@@ -139,7 +139,7 @@ async def test_reading_does_not_wait_for_a_group_that_gathers(patient: SqliteQue
 
 async def test_closing_hurries_what_waits(tmp_path: Path) -> None:
     store = open_shard(tmp_path / "q", loop=asyncio.get_running_loop(), tuning=PATIENT)
-    store.siblings = 20
+    store.expect(20)
     enqueueing = asyncio.ensure_future(store.enqueue(queued("m1")))
     await asyncio.sleep(0)
     async with asyncio.timeout(PATIENCE):
@@ -152,7 +152,6 @@ async def test_the_cost_of_claiming_does_not_depend_on_what_waits_behind(store: 
     db = store._shard.db
     steps = []
     for number in range(2000):
-        store.siblings = 0
         work = store.enqueue(queued(f"m{number:04}"))
         task = asyncio.ensure_future(work)
         if number in (19, 1999):

@@ -24,7 +24,7 @@ SHIFTED = env LD_PRELOAD=$(FAKETIME_LIBRARY) FAKETIME=+$(1)d DONT_FAKE_MONOTONIC
 	$(BIN)/pytest -q -n auto --dist loadgroup -p no:cacheprovider -k "not pkits"
 FAKETIME_LIBRARY = $(firstword $(wildcard /usr/lib/*/faketime/libfaketimeMT.so.1))
 
-.PHONY: run test test-long test-clock crash mutants check format lock clean
+.PHONY: run test test-long test-clock crash nemesis mutants check format lock clean
 
 run: $(STAMP)            ## the relay and a partner on loopback, with a throw-away PKI under certs/
 	$(BIN)/mta demo --config connectors.yaml
@@ -42,6 +42,9 @@ test-clock: $(STAMP)     ## what knows dates, as it will be in 45 and in 400 day
 
 crash: $(STAMP)          ## a power cut at every instant, and a disk that says no (needs Debian's strace; minutes)
 	$(BIN)/python -m tests.crash.matrix $(WORKLOADS)
+
+nemesis: $(STAMP)        ## three nodes of a shared queue, and ten minutes of mishaps: make nemesis MTA_NEMESIS=60
+	MTA_NEMESIS=$(or $(MTA_NEMESIS),600) $(BIN)/pytest -q -s -p no:cacheprovider tests/scenarios/nemesis.py
 
 mutants: $(STAMP)        ## which changes of a decision no test notices: make mutants MODULES="identify deliver"
 	$(BIN)/python -m tests.mutants $(MODULES)

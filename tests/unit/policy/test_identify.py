@@ -341,6 +341,12 @@ def test_only_what_may_still_be_proven_is_undecided(connector: Connector, undeci
     assert (found.undecided is not None) == undecided
 
 
+def test_a_candidate_by_certificate_and_by_network_is_judged_once() -> None:
+    wanted = replace(want(ca=FABRIKAM_CA, min_version="1.3"), networks=NETWORK)
+    identity = session(index(Connector("both", relay=True, inbound=wanted)), facts(tls=OLD), VERIFIER, NOW)
+    assert [loser.connector for loser in identity.losers] == ["both"]
+
+
 @pytest.mark.parametrize("combine", ["all", "any"])
 @pytest.mark.parametrize(
     ("wanted", "seen", "expected"),

@@ -27,6 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = patient(float(config.getini("timeout")) * (10 if _LONG else 1))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A long text is no name for a test, and one made anew in each process would make each collect other tests."""
+    return argname if isinstance(val, bytes | str) and len(val) > 48 else None
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Three processes for two processors: a story waits for its partners a third of its time."""
     return (os.cpu_count() or 1) * 3 // 2 or 1

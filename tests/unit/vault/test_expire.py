@@ -41,7 +41,7 @@ def retaining(world: World, retention: float) -> None:
 @pytest.mark.parametrize(
     ("label", "retention", "ends"),
     [(LABEL, 0.0, 10 * DAY), (LABEL, 5 * DAY, 5 * DAY), (LABEL, 50 * DAY, 10 * DAY), (NEVER, 5 * DAY, 5 * DAY)],
-    ids=str,
+    ids=["as long as its label", "shorter", "longer", "without an end"],
 )
 async def test_nothing_is_sealed_for_longer_than_it_is_retained(
     world: World, label: Label, retention: float, ends: float

@@ -13,6 +13,7 @@ import smtplib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -20,6 +21,9 @@ from tests.support.chromium import Chromium, Visit, running_chromium
 from tests.support.portal import ALICE, BOB, CONFIG, PNG, Portal, running_portal
 from tests.support.programs import needs
 from tests.support.running_mta import until
+from tests.support.smtp_peer import smtp_peer
+from tests.support.vectors_xss import HTML, filled
+from tests.support.vectors_xss import WORDS as XSS_WORDS
 
 pytestmark = [pytest.mark.peer, needs("chromium", "npm")]
 
@@ -191,3 +195,40 @@ def _answered(portal: Portal) -> None:
     assert text.get_content().strip() == "Verstanden, bis Montag."
     assert file.get_payload(decode=True) == b"My plan."
     assert (read["In-Reply-To"], read["Subject"]) == ("<plan@contoso.example>", "Re: Pläne für Montag")
+
+
+def test_no_script_runs_and_no_request_leaves(portal: Portal, chromium: Chromium):
+    """What tests/support/vectors_xss.py tries, in body, subject, names and names of files, with scripts on."""
+    with smtp_peer() as trap, chromium.visit() as visit:
+        mail = portal.mail(_hostile(trap.port))
+        reader = portal.opened(mail)
+        page = visit.page
+        origin = f"http://localhost:{portal.web}"
+        page.context.add_cookies(
+            [{"name": name, "value": value, "url": origin} for name, value in reader.cookies.items()]
+        )
+        for path in ("", "/text", "/body", "/reply", "/log", "/p/0", "/p/1"):
+            page.goto(f"{origin}/v/{mail.item}{path}")
+            page.wait_for_load_state("networkidle")
+        page.goto(f"{origin}/v/{mail.item}")
+        visit.shot("hostile")
+        assert visit.told == []
+        assert visit.wrong == []
+        assert [one for one in visit.asked if not one.startswith((f"{origin}/", "data:image/"))] == []
+        assert trap.connections == 0
+        assert page.get_by_role("heading", level=1).inner_text() == XSS_WORDS[0]
+
+
+def _hostile(trap: int) -> bytes:
+    html = "".join(f"<div>{filled(vector, trap)}</div>" for vector in HTML).replace("\0", "")
+    files = "".join(
+        "--m\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename*=utf-8''"
+        f"{quote(word, safe='')}\r\n\r\n{word}\r\n"
+        for word in XSS_WORDS
+    )
+    name = "=?utf-8?B?" + base64.b64encode(XSS_WORDS[1].encode()).decode() + "?="
+    return (
+        f"From: {name} <alice@contoso.example>\r\nTo: {name} <bob@fabrikam.example>\r\nSubject: {XSS_WORDS[0]}\r\n"
+        'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="m"\r\n\r\n'
+        f"--m\r\nContent-Type: text/html; charset=utf-8\r\n\r\n{html}\r\n{files}--m--\r\n"
+    ).encode()

@@ -178,6 +178,7 @@ async def _control(
 ) -> asyncio.AbstractServer:
     from mta.adapters.control import serve_control
     from mta.app.courier import FOLDER
+    from mta.app.looking_on import or_look_on
     from mta.app.metrics import worker_samples
     from mta.app.reports import answer_reports
     from mta.app.rescue import answer_rescue
@@ -185,13 +186,13 @@ async def _control(
     from mta.queue.operations import answer
     from mta.queue.portal import queue_code, take_answer
 
-    mine = answering(worker.shards, first=number == 0)
+    mine, log = answering(worker.shards, first=number == 0), worker.site.log
 
     async def handle(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         if str(request.get("command", "")).startswith("reports-"):
             yield await answer_reports(daily, request)
-        elif request.get("command") == "metrics" and worker.site.log.metrics is not None:
-            yield await worker_samples(worker, mine, worker.site.log.metrics)
+        elif request.get("command") == "metrics" and log.metrics is not None:
+            yield await worker_samples(worker, mine, log.metrics)
         elif request.get("command") == LETTER:
             told = await queue_letter(worker.site, worker.shards, request)
             worker.nudge()
@@ -211,4 +212,4 @@ async def _control(
             async for part in coming:
                 yield part
 
-    return await serve_control(control_place(configuration, number), handle, worker.site.log)
+    return await serve_control(control_place(configuration, number), or_look_on(log, handle), log)

@@ -126,6 +126,45 @@ def check(
 
 
 @app.command()
+def status(config: Config = _CONFIG, json: Json = False) -> None:
+    """How the relay is, on one screen: workers, sessions, queue, troubles, and each connector since the start."""
+    from mta.cli.status import status as run
+
+    raise typer.Exit(run(config, json))
+
+
+@app.command()
+def top(
+    every: Annotated[float, typer.Option("--every", help="Seconds between two looks.")] = 2.0,
+    times: Annotated[int, typer.Option("--times", min=0, help="So many looks; 0: until Ctrl-C.")] = 0,
+    config: Config = _CONFIG,
+) -> None:
+    """The same again and again, with rates a second."""
+    from mta.cli.status import top as run
+
+    raise typer.Exit(run(config, every, times))
+
+
+@app.command()
+def tail(
+    connector: Annotated[str, typer.Option("--connector", help="Events of this connector.")] = "",
+    to: Annotated[str, typer.Option("--to", help="A part of a recipient's address.")] = "",
+    ip: Annotated[str, typer.Option("--ip", help="A part of the name or address of the client or host.")] = "",
+    event: Annotated[
+        str, typer.Option("--event", help="The beginning of the event's name: delivery, mail.refused.")
+    ] = "",
+    lines: Annotated[int, typer.Option("--lines", min=0, help="End after so many; 0: at Ctrl-C.")] = 0,
+    config: Config = _CONFIG,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
+) -> None:
+    """What happens, as it happens. Mail never waits for it: what comes too fast is left out, and counted."""
+    from mta.cli.tail import tail as run
+
+    request = {"connector": connector, "to": to, "ip": ip, "event": event}
+    raise typer.Exit(run(config, request, lines, json))
+
+
+@app.command()
 def explain(
     sender: Annotated[str, typer.Option("--from", help="Envelope sender; <> for the null sender.")],
     to: Annotated[list[str], typer.Option("--to", help="Recipient; may be given several times.")],

@@ -22,6 +22,7 @@ from pydantic_core import to_json
 
 from mta.observe import events
 from mta.observe.metrics import Metrics
+from mta.observe.ring import Ring
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SECRET_KEYS = frozenset({"password", "secret", "token", "key_pem", "authorization"})
@@ -59,6 +60,7 @@ class EventLog:
         self._colour = self._text and os.isatty(descriptor)
         self._base = base
         self.metrics: Metrics | None = None  # counts what is logged
+        self.rings: tuple[Ring, ...] = ()  # of those who look on
         self._lines: list[bytes] = []
         self._octets = 0
         self._soon: Callable[[Callable[[], None]], object] | None = None
@@ -115,6 +117,8 @@ class EventLog:
             if self.metrics is not None:
                 self.metrics.observe(event, fields)
             fields = redacted(fields)
+            for ring in self.rings:
+                ring.offer(now, level, event, {**self._base, **fields})
             line = self._as_text(now, level, event, fields) if self._text else self._as_json(now, level, event, fields)
         except Exception as error:
             known = {"time": round(now, 6), "level": "error", "event": events.DEFECT, **self._base}

@@ -32,6 +32,7 @@ from tests.unit.policy.world import (
     NOW,
     OTHER_CA,
     OTHER_PIN,
+    SERVER_AUTH,
     VERIFIER,
     certificate,
     tls,
@@ -136,6 +137,11 @@ BY_PIN = TlsRequirement(PINNED, pins=(OTHER_PIN, GOOD_PIN))
 
 def leaf(**changes):
     return tls(certificate(**changes))
+
+
+def test_a_hosts_certificate_need_not_be_meant_for_clients() -> None:
+    seen = leaf(key_usage_oids=(SERVER_AUTH,))
+    assert judge_tls(VERIFIED_NAME, seen, VERIFIER, NOW).failure is None
 
 
 JUDGEMENTS = [

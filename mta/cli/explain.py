@@ -105,7 +105,8 @@ def _add_people(configuration: Configuration, document: dict[str, Any]) -> None:
     """What people wrote down of each connector that has a say (`about`)."""
     names = [part["connector"] for part in (document["inbound"], *document["recipients"]) if part["connector"]]
     known = {name: configuration.connectors[name].about for name in names if name in configuration.connectors}
-    document["about"] = {name: told for name, told in known.items() if told}
+    if about := {name: told for name, told in known.items() if told}:
+        document["about"] = about
 
 
 def _letter(document: dict[str, Any], question: Question, message: Incoming | None) -> Letter:
@@ -264,7 +265,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         yield from protect_lines(recipient["protect"])
         yield from _losers(recipient)
     yield ""
-    yield from (f"{name}: {told}" for name, told in document["about"].items())
+    yield from (f"{name}: {told}" for name, told in document.get("about", {}).items())
     yield in_short(document)
 
 

@@ -138,9 +138,10 @@ def test_a_person_sees_how_far_it_is_while_the_ids_go_into_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers(monkeypatch, {"changed": ["01aaa", "01bbb"]})
+    monkeypatch.setattr(commands, "counted", lambda config, request: (9, 0))
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert queue("x", {"command": "hold"}, json_output=False) == 0
-    assert "2 ..." in capsys.readouterr().err
+    assert "\r2 of 9, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("json_output", [False, True])

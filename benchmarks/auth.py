@@ -45,10 +45,11 @@ from mta.rfc.authres.write import authentication_results
 from mta.rfc.dkim.body import AuthMessage, body_hashes
 from mta.rfc.dkim.canonicalize import Headers
 from mta.rfc.dkim.check import check
-from mta.rfc.dkim.sign import BODY, Signer, local_signer, sign
+from mta.rfc.dkim.sign import BODY, Signer, sign
 from mta.rfc.mime.from_ import parse_from
 from mta.rfc.mime.header import scan_header
 from tests.support.dns_server import dns_server
+from tests.support.signatures import local_signer
 
 NOW = time.time()
 DOMAIN, SELECTOR = "contoso.example", "s1"

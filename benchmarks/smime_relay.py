@@ -19,10 +19,10 @@ from racing import Run, Track, make_track, postfix, rate, relay
 from mta.adapters.pki import Authority
 from mta.rfc.dkim.body import AuthMessage, body_hashes
 from mta.rfc.dkim.canonicalize import Headers
-from mta.rfc.dkim.sign import BODY, local_signer, sign
+from mta.rfc.dkim.sign import BODY, sign
 from mta.rfc.mime.header import scan_header
 from tests.support.dns_server import DnsServer
-from tests.support.signatures import record, rsa_key
+from tests.support.signatures import local_signer, record, rsa_key
 
 PROMISED = 5.0
 ANNA, BERND = "a@own.test", "b@example.test"

@@ -54,6 +54,10 @@ PNG = (
 )
 
 
+# In the words of the mail: a boundary, or whatever else is drawn by lot, may hold eight digits, too.
+CODE = re.compile(rb"(?:code is|Code ist) (\d{8})(?!\d)")
+
+
 @dataclass
 class Browser:
     """Keeps cookies, follows what it is told to, runs no scripts."""
@@ -123,7 +127,7 @@ class Portal:
 
         def newest() -> str:
             found = [m for m in self.sink.messages if m.recipients == (to,) and m.sender in ("", "<>")]
-            codes = [match[1] for m in found if (match := re.search(rb"(?<!\d)(\d{8})(?!\d)", _body(m.data)))]
+            codes = [match[1] for m in found if (match := CODE.search(_body(m.data)))]
             return codes[-1].decode() if len(codes) > self.counts.get(to, 0) else ""
 
         code: str = until(newest, describe=lambda: f"a code for {to} comes; {self.relay.story()}")

@@ -113,7 +113,15 @@ class Gpgsm(Peer):
         for name, person in self.people.items():
             self._run("--import", given=person.certificate.public_bytes(Encoding.PEM))
             if isinstance(person.key, rsa.RSAPrivateKey):  # those of elliptic curves crash gpgsm 2.2
+                self._import_key(name)
+
+    def _import_key(self, name: str) -> None:
+        """gpgsm 2.2 takes the octets of some PKCS #12 files for the end of the file: made anew they are others."""
+        for _ in range(5):
+            with suppress(PeerFailed):
                 self._run("--import", self.p12(name))
+                return
+        self._run("--import", self.p12(name))
 
     def _run(self, *options: str | Path, given: bytes = b"") -> bytes:
         reader, writer = os.pipe()

@@ -80,7 +80,7 @@ def _whole(period: Period, now: float, kept: float) -> str:
     """Empty: the history has the whole month. Else what is missing."""
     if period.begin < now - kept:
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(now - kept))
-        return f"mail that came to its end before {since} is forgotten (server.queue.trace): this page lacks it"
+        return f"mail that came to its end before {since} is forgotten (server.trace.keep): this page lacks it"
     if period.end > now:
         return f"the month is not over: this page ends at {time.strftime('%Y-%m-%d %H:%M', time.localtime(now))}"
     return ""

@@ -104,4 +104,4 @@ def test_a_month_that_is_not_over_or_forgotten_is_not_whole() -> None:
     over, coming = month.Period("x", now - 90, now - 50), month.Period("x", now - 90, now + 50)
     assert month._whole(over, now, kept=100.0) == ""
     assert "not over" in month._whole(coming, now, kept=100.0)
-    assert "forgotten" in month._whole(over, now, kept=10.0)
+    assert "forgotten (server.trace.keep)" in month._whole(over, now, kept=10.0)
